@@ -1,0 +1,217 @@
+/** How do bytes leave whole and in order? @module */
+
+import type { Lifeline } from "./lifeline.ts";
+
+/** Bytes by which a write must advance within `writeTimeout`, or its rest if that is less. */
+const LEAST_PROGRESS = 1024;
+
+/** A write that waits for its turn, or (without bytes) the FIN behind earlier writes. */
+interface Waiting {
+  readonly bytes: Uint8Array | null;
+  readonly resolve: (n: number) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/**
+ * Writes all of what it is given, one write after the other. A write that finds none before it is
+ * one `then` on the socket's own promise; only what must wait is queued.
+ */
+export class ByteWriter {
+  readonly #life: Lifeline;
+  readonly #socket: Deno.Conn;
+  readonly #writeTimeout: number;
+  readonly #maxUnsent: number;
+  #current: Uint8Array = NOTHING;
+  /** Bytes of the current write that left. */
+  #sent = 0;
+  /** Bytes that left since the write deadline was set. */
+  #progress = 0;
+  #handed: Promise<unknown> | undefined;
+  #queue: Waiting[] = [];
+  #queuedBytes = 0;
+  #finished = false;
+
+  constructor(life: Lifeline, writeTimeout: number, maxUnsent: number) {
+    this.#life = life;
+    this.#socket = life.socket;
+    this.#writeTimeout = writeTimeout;
+    this.#maxUnsent = maxUnsent;
+    life.whenClosed(() => this.#drop());
+  }
+
+  /** Bytes accepted by `write()` that have not been handed to the kernel. */
+  get unsentBytes(): number {
+    return this.#life.closed ? 0 : this.#current.length - this.#sent + this.#queuedBytes;
+  }
+
+  /** The FIN was sent, or stands in the queue. */
+  get finished(): boolean {
+    return this.#finished;
+  }
+
+  /** Writes all of `p`; resolves with its length. */
+  write(p: Uint8Array): Promise<number> {
+    const life = this.#life;
+    if (life.closed) return refuse(life.refusal());
+    if (this.#finished) return refuse(new Deno.errors.BrokenPipe(AFTER_FIN));
+    if (p.length === 0) return Promise.resolve(0);
+    if (life.writing) return this.#enqueue(p);
+    life.writing = true;
+    if (!life.reading) life.movedAt = life.clock.now;
+    this.#begin(p);
+    const handed = this.#socket.write(p).then(this.#written, this.#failed);
+    this.#handed = handed;
+    return handed;
+  }
+
+  /** Sends FIN behind every write before it; resolves when it was sent. */
+  finish(): Promise<unknown> {
+    const life = this.#life;
+    if (life.closed) return refuse(life.refusal());
+    if (this.#finished) return this.idle();
+    this.#finished = true;
+    const sent = this.#wait(null);
+    if (!life.writing) {
+      life.writing = true;
+      this.#writeQueue();
+    }
+    return sent;
+  }
+
+  /** Resolves when no write is left in progress or waiting, whatever became of them. */
+  async idle(): Promise<void> {
+    while (this.#life.writing) {
+      // The last in line settles last; with nobody in line it is the current one.
+      if (this.#queue.length > 0) await this.#wait(NOTHING).catch(() => {});
+      else await this.#handed?.catch(() => {});
+    }
+  }
+
+  #begin(p: Uint8Array): void {
+    this.#current = p;
+    this.#sent = 0;
+    this.#progress = 0;
+    this.#life.writeDeadline = this.#life.clock.deadline(this.#writeTimeout);
+  }
+
+  readonly #written = (n: number): number | Promise<number> => {
+    this.#count(n);
+    if (n < this.#current.length) return this.#writeRest();
+    return this.#end();
+  };
+
+  readonly #failed = (error: unknown): never => {
+    const told = this.#life.failed(error);
+    // Marked as handled here, where it fails: an un-awaited write must not end the process.
+    this.#handed?.catch(() => {});
+    throw told;
+  };
+
+  #count(n: number): void {
+    const life = this.#life;
+    life.bytesWritten += n;
+    life.movedAt = life.clock.now;
+    this.#sent += n;
+    this.#progress += n;
+    if (this.#progress >= LEAST_PROGRESS) {
+      this.#progress = 0;
+      life.writeDeadline = life.clock.deadline(this.#writeTimeout);
+    }
+  }
+
+  /** The kernel took a part: the peer reads more slowly than we write. */
+  async #writeRest(): Promise<number> {
+    const handed = this.#handed;
+    try {
+      await this.#writeOut();
+    } catch (error) {
+      handed?.catch(() => {});
+      throw this.#life.failed(error);
+    }
+    return this.#end();
+  }
+
+  async #writeOut(): Promise<void> {
+    const p = this.#current;
+    while (this.#sent < p.length) {
+      this.#count(await this.#socket.write(this.#sent === 0 ? p : p.subarray(this.#sent)));
+    }
+  }
+
+  /** The current write is whole: the next in line begins. */
+  #end(): number {
+    const n = this.#current.length;
+    this.#current = NOTHING;
+    this.#sent = 0;
+    this.#life.writeDeadline = Infinity;
+    if (this.#queue.length === 0) this.#life.writing = false;
+    else this.#writeQueue();
+    return n;
+  }
+
+  #enqueue(p: Uint8Array): Promise<number> {
+    if (this.#queuedBytes + p.length > this.#maxUnsent) {
+      const error = new Deno.errors.WouldBlock(
+        `Cannot queue ${p.length} more bytes: ${this.#queuedBytes} already wait behind the write ` +
+          `in progress and 'maxUnsent' is ${this.#maxUnsent}; await each write, or look at ` +
+          `'unsentBytes' first`,
+      );
+      this.#life.end("write_overflow", error);
+      return refuse(error);
+    }
+    this.#queuedBytes += p.length;
+    return this.#wait(p);
+  }
+
+  #wait(bytes: Uint8Array | null): Promise<number> {
+    const { promise, resolve, reject } = Promise.withResolvers<number>();
+    promise.catch(() => {});
+    this.#queue.push({ bytes, resolve, reject });
+    return promise;
+  }
+
+  /** Works off the queue; whatever is pushed meanwhile is worked off as well. */
+  async #writeQueue(): Promise<void> {
+    // Whoever made the write that has just ended hears of it before the next one begins.
+    await null;
+    const life = this.#life;
+    try {
+      // What is being sent stays first in line, where `#drop` finds it.
+      for (let first; !life.closed && (first = this.#queue[0]) !== undefined; this.#queue.shift()) {
+        const { bytes, resolve } = first;
+        this.#begin(bytes ?? NOTHING);
+        if (bytes === null) await this.#socket.closeWrite();
+        else {
+          this.#queuedBytes -= bytes.length;
+          await this.#writeOut();
+        }
+        resolve(this.#current.length);
+        this.#current = NOTHING;
+        this.#sent = 0;
+      }
+      life.writeDeadline = Infinity;
+      life.writing = false;
+    } catch (error) {
+      life.failed(error);
+    }
+  }
+
+  /** The socket is closed: what still waits will never be sent. */
+  #drop(): void {
+    this.#life.writing = false;
+    this.#queuedBytes = 0;
+    const error = this.#life.error ?? new Deno.errors.Interrupted(
+      "The connection was closed before everything was sent",
+    );
+    for (const { reject } of this.#queue.splice(0)) reject(error);
+  }
+}
+
+const NOTHING = new Uint8Array(0);
+const AFTER_FIN = "Cannot write after closeWrite() or end()";
+
+function refuse(error: unknown): Promise<never> {
+  const refused = Promise.reject(error);
+  refused.catch(() => {});
+  return refused;
+}

@@ -1,0 +1,36 @@
+/** How is an address written down? @module */
+
+/**
+ * Writes an address as people paste it: `tcp://127.0.0.1:7000`, `tcp://[::1]:7000`,
+ * `unix:/run/app.sock`, `unix:@name` for a socket in Linux's abstract namespace.
+ *
+ * A Unix peer that bound no path of its own is written as `unix:`.
+ *
+ * @param addr The address, as `server.addr` or `conn.remoteAddr` give it.
+ * @param scheme What stands before `://` for an address with a port; the transport if left out.
+ * @returns One line without control characters.
+ *
+ * @example Say where a server listens
+ * ```ts
+ * import { formatAddress } from "@usher/server";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const addr: Deno.NetAddr = { transport: "tcp", hostname: "::1", port: 7000 };
+ * assertEquals(formatAddress(addr), "tcp://[::1]:7000");
+ * ```
+ */
+export function formatAddress(addr: Deno.Addr, scheme: string = addr.transport): string {
+  if ("path" in addr) return `unix:${oneLine(addr.path ?? "")}`;
+  if ("cid" in addr) return `vsock:${addr.cid}:${addr.port}`;
+  const host = addr.hostname.includes(":") ? `[${addr.hostname}]` : addr.hostname;
+  return `${scheme}://${host}:${addr.port}`;
+}
+
+/** Paths may hold any byte but NUL: none of them may forge a second line in a log. */
+function oneLine(path: string): string {
+  return path.replace(/^\0/, "@").replace(
+    // deno-lint-ignore no-control-regex -- control characters are what is looked for
+    /[\x00-\x1f\x7f-\x9f\u2028\u2029]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+}

@@ -1,0 +1,153 @@
+/** Is this connection still alive, and what ended it? @module */
+
+import { type CoarseClock, TICK, type Ticking } from "./coarse_clock.ts";
+import type { EndReason } from "./end_reason.ts";
+
+/** Errors that connections made or passed on, so that a handler which rethrows one is not blamed. */
+const produced = new WeakSet<object>();
+
+/**
+ * What reader, writer and connection share about one socket. The first terminal event closes the
+ * socket and decides the end reason; whatever follows from it is told that first error.
+ *
+ * `reading`, `writing`, `movedAt` and the byte counts are plain fields on purpose: they are set on
+ * the path of every read and write, where a call would show.
+ */
+export class Lifeline implements Ticking {
+  readonly socket: Deno.Conn;
+  readonly clock: CoarseClock;
+  readonly idleTimeout: number;
+
+  /** A raw read is pending. */
+  reading = false;
+  /** A raw write is pending. */
+  writing = false;
+  /** On the clock: when a byte last moved, or when the first operation now pending began. */
+  movedAt: number;
+  /** On the clock: by when the write in progress must have advanced. */
+  writeDeadline = Infinity;
+  /** On the clock: by when the peer must have closed after we did. */
+  lingerDeadline = Infinity;
+  bytesRead = 0;
+  bytesWritten = 0;
+  /** The peer's FIN was seen: it will send nothing more. */
+  peerFinished = false;
+
+  #closed = false;
+  #reason: EndReason | undefined;
+  #error: unknown;
+  #aborter: AbortController | undefined;
+  readonly #whenClosed: (() => void)[] = [];
+
+  constructor(socket: Deno.Conn, clock: CoarseClock, idleTimeout: number) {
+    this.socket = socket;
+    this.clock = clock;
+    this.idleTimeout = idleTimeout;
+    this.movedAt = clock.now;
+    clock.watch(this);
+  }
+
+  /** Whether `error`, or what caused it, came out of a connection rather than out of the handler. */
+  static produced(error: unknown): boolean {
+    // Eight links are more than anybody wraps; a loop of causes must not hang the server.
+    for (let i = 0; i < 8 && error instanceof Error; i++, error = error.cause) {
+      if (produced.has(error)) return true;
+    }
+    return false;
+  }
+
+  /** The socket is closed. */
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** Why this connection is over, once something has ended it. */
+  get reason(): EndReason | undefined {
+    return this.#reason;
+  }
+
+  /** The error that ended it, where it was an error. */
+  get error(): unknown {
+    return this.#error;
+  }
+
+  /** Aborts when the socket closes, with the error as its reason. */
+  get signal(): AbortSignal {
+    if (this.#aborter === undefined) {
+      this.#aborter = new AbortController();
+      if (this.#closed) this.#abort();
+    }
+    return this.#aborter.signal;
+  }
+
+  /** Calls `listener` once the socket is closed. */
+  whenClosed(listener: () => void): void {
+    this.#whenClosed.push(listener);
+  }
+
+  /** Decides the reason, unless something before has; the socket stays as it is. */
+  settle(reason: EndReason, error?: unknown): void {
+    if (this.#reason !== undefined) return;
+    this.#reason = reason;
+    this.#error = error;
+  }
+
+  /** Ends the connection for `reason`: pending operations reject with `error`. */
+  end(reason: EndReason, error?: unknown): void {
+    if (error instanceof Error) produced.add(error);
+    this.settle(reason, error);
+    this.close();
+  }
+
+  /** Closes the socket at once and leaves the reason open; safe to call twice. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.clock.unwatch(this);
+    try {
+      this.socket.close();
+    } catch {
+      // Somebody who holds the raw socket closed it before us: it is closed, which is all we want.
+    }
+    if (this.#aborter !== undefined) this.#abort();
+    for (const listener of this.#whenClosed) listener();
+  }
+
+  /** Takes the failure of a raw operation; returns the error that its caller is to be told. */
+  failed(error: unknown): unknown {
+    if (!this.#closed) this.end(reasonOf(error), error);
+    else if (error instanceof Error) produced.add(error);
+    return this.#error ?? error;
+  }
+
+  /** Why no operation can begin: the first error, if there was one. */
+  refusal(): unknown {
+    return this.#error ?? new Deno.errors.BadResource("Cannot use a connection that is closed");
+  }
+
+  tick(now: number): void {
+    if ((this.reading || this.writing) && now >= this.movedAt + this.idleTimeout + TICK) {
+      return this.end("idle_timeout", timedOut("no byte moved within 'idleTimeout'"));
+    }
+    if (now >= this.writeDeadline) {
+      return this.end("write_timeout", timedOut("the peer took too little within 'writeTimeout'"));
+    }
+    // Everything was said and the FIN sent: this peer just does not answer it.
+    if (now >= this.lingerDeadline) this.close();
+  }
+
+  #abort(): void {
+    this.#aborter!.abort(this.#error ?? new DOMException("The connection is closed", "AbortError"));
+  }
+}
+
+function timedOut(what: string): DOMException {
+  return new DOMException(`Connection timed out: ${what}`, "TimeoutError");
+}
+
+function reasonOf(error: unknown): EndReason {
+  if (error instanceof Deno.errors.ConnectionReset) return "peer_reset";
+  if (error instanceof Deno.errors.BrokenPipe) return "peer_closed_early";
+  if (error instanceof Deno.errors.UnexpectedEof) return "peer_closed_early";
+  return "network_error";
+}

@@ -1,0 +1,198 @@
+/** Takes the next socket from a listener, outliving everything but its closing. @module */
+
+/** First wait in ms after accept fails for want of resources; short, because most shortages are. */
+const FIRST_BACKOFF = 5;
+
+/** Longest wait in ms: a server whose shortage is over serves again within a second. */
+const LONGEST_BACKOFF = 1000;
+
+/** Ms of waiting through one unknown failure after another before the listener counts as broken. */
+const GIVE_UP_AFTER = 30_000;
+
+/** `closed`: the listener is. `lost`: that client is gone. `starved`: anything else. */
+type AcceptFailure = "closed" | "lost" | "starved";
+
+/** Who is told what became of accepting. */
+export interface AcceptWatcher {
+  /** A client left before it was accepted. */
+  lost(): void;
+  /** Accepting failed for another reason and will be tried again. */
+  starved(error: unknown): void;
+}
+
+/** The accept loop's one step, with what it has to remember from one step to the next. */
+export class Acceptor {
+  readonly #listener: Deno.Listener;
+  readonly #watcher: AcceptWatcher;
+  #closed = false;
+  #over = false;
+  #backoff = FIRST_BACKOFF;
+  #unknownFor = 0;
+  #badResources = 0;
+  #unref = false;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #wake: (() => void) | undefined;
+
+  constructor(listener: Deno.Listener, watcher: AcceptWatcher) {
+    this.#listener = listener;
+    this.#watcher = watcher;
+  }
+
+  /** `close()` was called, rather than somebody else having closed the listener. */
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** No socket will come any more. */
+  get over(): boolean {
+    return this.#closed || this.#over;
+  }
+
+  /** Accepting has failed and waits to be tried again. */
+  get backingOff(): boolean {
+    return this.#wake !== undefined;
+  }
+
+  /**
+   * The next socket, or `null` when the listener is closed. A socket may still come after `close()`:
+   * the kernel had handed it over by then.
+   *
+   * @throws The failure itself, when it is unknown and has lasted for 30 s without a success.
+   */
+  async next(): Promise<Deno.Conn | null> {
+    while (!this.#closed) {
+      try {
+        const socket = await this.#listener.accept();
+        this.#recovered();
+        return socket;
+      } catch (error) {
+        switch (this.#sort(error)) {
+          case "closed":
+            this.#over = true;
+            return null;
+          case "lost":
+            this.#watcher.lost();
+            break;
+          case "starved":
+            this.#watcher.starved(error);
+            if (this.#unknownFor >= GIVE_UP_AFTER) throw error;
+            await this.#pause();
+        }
+      }
+    }
+    return null;
+  }
+
+  /** Closes the listener and ends a wait at once; safe to call twice. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#wake?.();
+    try {
+      this.#listener.close();
+    } catch {
+      // Somebody else has closed it: closed is closed.
+    }
+  }
+
+  ref(): void {
+    this.#unref = false;
+    this.#listener.ref();
+    if (this.#timer !== undefined) Deno.refTimer(this.#timer as unknown as number);
+  }
+
+  unref(): void {
+    this.#unref = true;
+    this.#listener.unref();
+    if (this.#timer !== undefined) Deno.unrefTimer(this.#timer as unknown as number);
+  }
+
+  #recovered(): void {
+    this.#backoff = FIRST_BACKOFF;
+    this.#unknownFor = 0;
+    this.#badResources = 0;
+  }
+
+  #sort(error: unknown): AcceptFailure {
+    // Only our own flag tells for sure: an interrupted accept4(2) looks like a closed listener.
+    if (this.#closed) return "closed";
+    if (error instanceof Deno.errors.BadResource) {
+      return ++this.#badResources < 2 ? "lost" : "closed";
+    }
+    this.#badResources = 0;
+    const code = codeOf(error);
+    if (LOST.has(code)) return "lost";
+    this.#unknownFor = SHORTAGES.has(code) ? 0 : this.#unknownFor + this.#backoff;
+    return "starved";
+  }
+
+  async #pause(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.#wake = resolve;
+      this.#timer = setTimeout(resolve, this.#backoff);
+      if (this.#unref) Deno.unrefTimer(this.#timer as unknown as number);
+    });
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#wake = undefined;
+    this.#backoff = Math.min(2 * this.#backoff, LONGEST_BACKOFF);
+  }
+}
+
+/** Want of resources, which ends by itself or by an operator: never a reason to give up. */
+const SHORTAGES: ReadonlySet<string> = new Set(["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"]);
+
+/**
+ * What is about one client: it left before it was accepted (then Deno's getpeername(2) says
+ * ENOTCONN), a firewall forbids it, or the network reported an error for the new socket, which
+ * Linux passes on through accept(2) ("Error handling" in its manual page). Waiting here would let
+ * resetting clients hold up the others.
+ */
+const LOST: ReadonlySet<string> = new Set([
+  "ENOTCONN",
+  "ECONNABORTED",
+  "ECONNRESET",
+  "ETIMEDOUT",
+  "EPROTO",
+  "EPERM",
+  "ENETDOWN",
+  "ENETUNREACH",
+  "ENONET",
+  "EHOSTDOWN",
+  "EHOSTUNREACH",
+  "ENOPROTOOPT",
+  "EOPNOTSUPP",
+]);
+
+/** Numbers of the errors that Deno hands on without a `code`; they differ between systems. */
+const ERRNO: Record<string, Record<number, string>> = {
+  linux: {
+    23: "ENFILE",
+    64: "ENONET",
+    71: "EPROTO",
+    92: "ENOPROTOOPT",
+    95: "EOPNOTSUPP",
+    100: "ENETDOWN",
+    112: "EHOSTDOWN",
+  },
+  darwin: {
+    23: "ENFILE",
+    42: "ENOPROTOOPT",
+    50: "ENETDOWN",
+    64: "EHOSTDOWN",
+    100: "EPROTO",
+    102: "EOPNOTSUPP",
+  },
+};
+
+function codeOf(error: unknown): string {
+  if (!(error instanceof Error)) return "";
+  if ("code" in error && typeof error.code === "string") return error.code;
+  const errno = /\(os error (\d+)\)/.exec(error.message)?.[1];
+  if (errno !== undefined) return ERRNO[Deno.build.os]?.[Number(errno)] ?? "";
+  // Listeners of other makes throw Deno's classes without a code.
+  if (error instanceof Deno.errors.NotConnected) return "ENOTCONN";
+  if (error instanceof Deno.errors.ConnectionAborted) return "ECONNABORTED";
+  if (error instanceof Deno.errors.ConnectionReset) return "ECONNRESET";
+  return "";
+}

@@ -1,0 +1,75 @@
+/** Where do we listen? @module */
+
+import { bind } from "./bind.ts";
+import { disarmDescriptorPanics } from "./descriptor_panics.ts";
+import { HardenedListener } from "./hardened_listener.ts";
+import {
+  completeListenOptions,
+  type ListenOptions,
+  type TcpListenOptions,
+  type UnixListenOptions,
+} from "./options.ts";
+
+/**
+ * Listens on a TCP address: a `Deno.listen` whose `accept()` and `for await` outlive every client.
+ *
+ * Where a plain listener's `accept()` rejects because of one client that is already gone, this one
+ * goes on to the next; where descriptors or memory run out it waits and tries again, 5 ms at first
+ * and at most 1 s. `accept()` rejects only when the listener is closed, or with an unknown failure
+ * that has lasted for 30 s. To have connections served, limited and drained, use {@linkcode serve}.
+ *
+ * @param options Where to listen.
+ * @returns The listener; the kernel queues clients from here on.
+ * @throws {TypeError} If an option is unknown or of the wrong type.
+ * @throws {RangeError} If a number is out of range.
+ * @throws {Deno.errors.AddrInUse} If something listens there already.
+ * @throws {Deno.errors.AddrNotAvailable} If the address is not one of this machine's.
+ * @throws {Deno.errors.PermissionDenied} If the system forbids it, as with ports below 1024.
+ * @throws {Deno.errors.NotCapable} If `--allow-net` does not cover it.
+ *
+ * @example Accept one connection by hand
+ * ```ts
+ * import { listen } from "@usher/server";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using listener = listen({ port: 0, hostname: "127.0.0.1" });
+ * using client = await Deno.connect(listener.addr);
+ * using conn = await listener.accept();
+ * assertEquals(conn.remoteAddr, client.localAddr);
+ * ```
+ */
+export function listen(options: TcpListenOptions): Deno.TcpListener;
+/**
+ * Listens on a Unix socket; see {@linkcode UnixListenOptions.path} for its file and its lock.
+ *
+ * @param options Where to listen.
+ * @returns The listener; the kernel queues clients from here on.
+ * @throws {TypeError} If an option is unknown or of the wrong type.
+ * @throws {RangeError} If `path` is too long or `mode` out of range.
+ * @throws {Deno.errors.AddrInUse} If a live server, or anything that is not a stale file of a server
+ * of ours, has the path.
+ * @throws {Deno.errors.NotFound} If the directory does not exist.
+ * @throws {Deno.errors.NotCapable} If a permission is missing.
+ *
+ * @example Accept on a Unix socket that only its owner may use
+ * ```ts
+ * import { listen } from "@usher/server";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const directory = await Deno.makeTempDir();
+ * const path = `${directory}/app.sock`;
+ * {
+ *   using listener = listen({ path, mode: 0o600 });
+ *   using _client = await Deno.connect({ transport: "unix", path });
+ *   using _conn = await listener.accept();
+ * }
+ * assertEquals([...Deno.readDirSync(directory)], []); // file and lock are gone
+ * await Deno.remove(directory);
+ * ```
+ */
+export function listen(options: UnixListenOptions): Deno.UnixListener;
+export function listen(options: ListenOptions): Deno.Listener {
+  const complete = completeListenOptions(options);
+  disarmDescriptorPanics();
+  return new HardenedListener(bind(complete));
+}

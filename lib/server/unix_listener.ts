@@ -1,0 +1,219 @@
+/** Whose is this Unix path, and how does it change hands? @module */
+
+import type { UnixListenOptions } from "./options.ts";
+
+/** Opens of the lock file before giving up: each further one means that an owner left meanwhile. */
+const LOCK_ATTEMPTS = 100;
+
+/** What a lock file of ours says: which socket files are ours, the present and a replaced one. */
+const LOCK_TEXT = /^usher( \S+)*\n$/;
+
+/**
+ * Listens on a Unix socket whose file is only ever ours or untouched.
+ *
+ * `path.lock`, locked while the listener lives, tells a live owner from a dead one: the kernel drops
+ * the lock with the process, also after SIGKILL. Its text says which file was made by whoever held
+ * it, so a socket of another program is never mistaken for a stale one of ours.
+ *
+ * The socket is made inside a directory that nobody else may enter, given its mode there, and then
+ * moved into place whole: at no moment can anybody connect who may not. Deno unlinks at close the
+ * path that it bound, whatever is there by then; that path is the temporary one, so a successor's
+ * file is safe from it.
+ */
+export function listenUnix({ path, mode }: UnixListenOptions): Deno.UnixListener {
+  const transport = "unix";
+  if (path.startsWith("\0")) return Deno.listen({ transport, path });
+  const lock = takeLock(`${path}.lock`);
+  const directory = `${path}.new`;
+  const temporary = `${directory}/s`;
+  let listener: Deno.UnixListener | undefined;
+  try {
+    const stale = staleFile(path, lock);
+    removeLeftovers(directory, temporary);
+    Deno.mkdirSync(directory, { mode: 0o700 });
+    listener = Deno.listen({ transport, path: temporary });
+    if (mode !== undefined) Deno.chmodSync(temporary, mode);
+    const file = identity(Deno.lstatSync(temporary));
+    // Written before the file is in place: killed in between, the next start still knows both.
+    writeLock(lock, [file, ...stale]);
+    moveIntoPlace(temporary, path, stale.length > 0);
+    removeLeftovers(directory, temporary);
+    return new OwnedUnixListener(listener, path, file, lock);
+  } catch (error) {
+    listener?.close();
+    quietly(() => removeLeftovers(directory, temporary));
+    releaseLock(lock, `${path}.lock`);
+    throw error;
+  }
+}
+
+class OwnedUnixListener implements Deno.UnixListener {
+  readonly addr: Deno.UnixAddr;
+  readonly #listener: Deno.UnixListener;
+  readonly #file: string;
+  readonly #lock: Deno.FsFile;
+  #accepting = false;
+  #closed = false;
+
+  constructor(listener: Deno.UnixListener, path: string, file: string, lock: Deno.FsFile) {
+    this.addr = { transport: "unix", path };
+    this.#listener = listener;
+    this.#file = file;
+    this.#lock = lock;
+  }
+
+  async accept(): Promise<Deno.UnixConn> {
+    this.#accepting = true;
+    try {
+      return await this.#listener.accept();
+    } finally {
+      this.#accepting = false;
+      if (this.#closed) this.#releaseLock();
+    }
+  }
+
+  close(): void {
+    if (this.#closed) return this.#listener.close();
+    this.#closed = true;
+    // Before the socket closes, so that a client finds no file rather than a dead one.
+    quietly(() => {
+      if (identity(Deno.lstatSync(this.addr.path)) === this.#file) Deno.removeSync(this.addr.path);
+    });
+    this.#listener.close();
+    // With an accept pending Deno unlinks its temporary path only when that has settled. A successor
+    // that had the lock before would find its own temporary file gone.
+    if (!this.#accepting) this.#releaseLock();
+  }
+
+  ref(): void {
+    this.#listener.ref();
+  }
+
+  unref(): void {
+    this.#listener.unref();
+  }
+
+  [Symbol.dispose](): void {
+    if (!this.#closed) this.close();
+  }
+
+  [Symbol.asyncIterator](): AsyncIterableIterator<Deno.UnixConn> {
+    throw new TypeError("Cannot iterate over the bare listener: use listen() or serve()");
+  }
+
+  #releaseLock(): void {
+    releaseLock(this.#lock, `${this.addr.path}.lock`);
+  }
+}
+
+function takeLock(lockPath: string): Deno.FsFile {
+  for (let i = 0; i < LOCK_ATTEMPTS; i++) {
+    const file = Deno.openSync(lockPath, { read: true, write: true, create: true, mode: 0o600 });
+    try {
+      const now = statIfAny(lockPath);
+      if (now !== null && !now.isFile) throw inUse(`'${lockPath}' is not a plain file`);
+      if (!file.tryLockSync(true)) throw inUse("a running server holds it");
+      // The owner before us may have removed the file after we opened it: then what we hold is the
+      // lock of nothing, and somebody else may hold the new one.
+      const open = file.statSync();
+      if (now !== null && identity(now) === identity(open) && stillThere(lockPath, open)) {
+        if (open.size > 0 && !LOCK_TEXT.test(readLock(file))) {
+          throw inUse(`'${lockPath}' exists and is not a lock file of usher; remove or rename it`);
+        }
+        return file;
+      }
+    } catch (error) {
+      file.close();
+      throw error;
+    }
+    file.close();
+  }
+  throw inUse("other servers start and stop there all the time");
+}
+
+function stillThere(lockPath: string, open: Deno.FileInfo): boolean {
+  const now = statIfAny(lockPath);
+  return now !== null && identity(now) === identity(open);
+}
+
+/** The identity of a file that a dead server of ours left, or nothing where the path is free. */
+function staleFile(path: string, lock: Deno.FsFile): string[] {
+  const found = statIfAny(path);
+  if (found === null) return [];
+  const file = identity(found);
+  if (found.isSocket && readLock(lock).split(/\s/).includes(file)) return [file];
+  throw inUse(
+    found.isSocket
+      ? "a socket is there that usher did not make; remove it if no program listens on it"
+      : "there is a file, and it is not a socket; choose another path",
+  );
+}
+
+function moveIntoPlace(temporary: string, path: string, replace: boolean): void {
+  if (replace) return Deno.renameSync(temporary, path);
+  try {
+    // Unlike a rename, a link never replaces what another program put there since we looked.
+    Deno.linkSync(temporary, path);
+  } catch (error) {
+    if (error instanceof Deno.errors.AlreadyExists) {
+      throw inUse("another program has just taken it");
+    }
+    // A file system without links.
+    Deno.renameSync(temporary, path);
+  }
+}
+
+/** Only what we make ourselves: a directory with anything else in it stays, and its removal throws. */
+function removeLeftovers(directory: string, temporary: string): void {
+  if (statIfAny(temporary)?.isSocket) Deno.removeSync(temporary);
+  if (statIfAny(directory) !== null) Deno.removeSync(directory);
+}
+
+function readLock(lock: Deno.FsFile): string {
+  const bytes = new Uint8Array(1024);
+  lock.seekSync(0, Deno.SeekMode.Start);
+  return new TextDecoder().decode(bytes.subarray(0, lock.readSync(bytes) ?? 0));
+}
+
+function writeLock(lock: Deno.FsFile, files: string[]): void {
+  const bytes = new TextEncoder().encode(`usher ${files.join(" ")}\n`);
+  lock.truncateSync(0);
+  lock.seekSync(0, Deno.SeekMode.Start);
+  lock.writeSync(bytes);
+}
+
+function releaseLock(lock: Deno.FsFile, lockPath: string): void {
+  // Removed while still locked: whoever opened it before and locks it now sees that it is gone.
+  quietly(() => {
+    if (stillThere(lockPath, lock.statSync())) Deno.removeSync(lockPath);
+  });
+  quietly(() => lock.close());
+}
+
+/** An inode number is used again for a later file; with the time of its making it is not. */
+function identity(file: Deno.FileInfo): string {
+  return `${file.dev}:${file.ino}:${file.birthtime?.getTime() ?? 0}`;
+}
+
+function statIfAny(path: string): Deno.FileInfo | null {
+  try {
+    return Deno.lstatSync(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return null;
+    throw error;
+  }
+}
+
+function inUse(why: string): Error {
+  // An error made here has no `code` of its own, and callers look at it.
+  return Object.assign(new Deno.errors.AddrInUse(why), { code: "EADDRINUSE" });
+}
+
+/** For cleaning up: what cannot be removed is found, and replaced or named, by the next start. */
+function quietly(step: () => void): void {
+  try {
+    step();
+  } catch {
+    // See above.
+  }
+}

@@ -1,0 +1,29 @@
+/**
+ * TCP and Unix-socket servers that nothing from outside can end.
+ *
+ * {@linkcode serve} listens, accepts and passes each connection to a handler, with limits, timeouts
+ * and a graceful stop; {@linkcode listen} gives the hardened listener alone.
+ *
+ * @module
+ */
+
+export { formatAddress } from "./lib/connection/format_address.ts";
+export type { Connection } from "./lib/connection/connection.ts";
+export type { EndReason } from "./lib/connection/end_reason.ts";
+export { ProtocolError } from "./lib/errors.ts";
+export type { ShutdownReport } from "./lib/server/drain.ts";
+export { listen } from "./lib/server/listen.ts";
+export type {
+  EndRecord,
+  ListenOptions,
+  ServeListenersOptions,
+  ServeOptions,
+  ServeSettings,
+  ServeTcpOptions,
+  ServeUnixOptions,
+  TcpListenOptions,
+  UnixListenOptions,
+} from "./lib/server/options.ts";
+export { serve, type Server, type ShutdownOptions } from "./lib/server/serve.ts";
+export type { Handler } from "./lib/server/serve_connection.ts";
+export type { ServerStats } from "./lib/server/statistics.ts";

@@ -1,0 +1,79 @@
+/** Which figures does one measurement give? @module */
+
+import type { LoadReport } from "./load_process.ts";
+import type { Snapshot } from "./measure.ts";
+
+export type FigureName =
+  | "rate"
+  | "cpu"
+  | "p50"
+  | "p99"
+  | "p999"
+  | "least"
+  | "most"
+  | "idle"
+  | "idle_after_burst";
+
+export interface Figure {
+  readonly name: FigureName;
+  /** The column's head, with the unit. */
+  readonly title: string;
+  /** `undefined`: this machine cannot tell. */
+  of(measurement: Measurement): number | undefined;
+}
+
+/** What one run of the load against one server left behind. */
+export interface Measurement {
+  readonly report: LoadReport;
+  /** The server at rest: "warm" before the measured time, "end" behind it; more for some loads. */
+  readonly snapshots: ReadonlyMap<string, Snapshot>;
+  readonly connections: number;
+}
+
+/** For exchanges of messages; `unit` is the head's word for one of them. */
+export function exchanges(unit = "req"): Figure[] {
+  return [
+    { name: "rate", title: `${unit}/s`, of: ({ report }) => report.requests / report.seconds },
+    { name: "cpu", title: `CPU µs/${unit}`, of: (m) => perUnit(cpu(m), m.report.requests) },
+    { name: "p50", title: "p50 µs", of: ({ report }) => report.p50 },
+    { name: "p99", title: "p99 µs", of: ({ report }) => report.p99 },
+    { name: "p999", title: "p99.9 µs", of: ({ report }) => report.p999 },
+    { name: "least", title: "least/conn", of: ({ report }) => report.least },
+    { name: "most", title: "most/conn", of: ({ report }) => report.most },
+  ];
+}
+
+/** For messages of `bytes`, so large that only the stream of them counts. */
+export function streams(bytes: number): Figure[] {
+  const megabytes = ({ report }: Measurement) => report.requests * bytes / 1e6;
+  return [
+    { name: "rate", title: "MB/s", of: (m) => megabytes(m) / m.report.seconds },
+    { name: "cpu", title: "CPU µs/MB", of: (m) => perUnit(cpu(m), megabytes(m)) },
+  ];
+}
+
+/** For connections that are there and say nothing. */
+export function idling(): Figure[] {
+  return [
+    { name: "idle", title: "KB/conn idle", of: (m) => memory(m, "small") },
+    { name: "idle_after_burst", title: "KB/conn after burst", of: (m) => memory(m, "burst") },
+  ];
+}
+
+function cpu({ snapshots }: Measurement): number | undefined {
+  return difference(snapshots.get("end")?.cpu, snapshots.get("warm")?.cpu);
+}
+
+/** In KB (1000 bytes) for each connection. */
+function memory({ snapshots, connections }: Measurement, phase: string): number | undefined {
+  const grown = difference(snapshots.get(phase)?.memory, snapshots.get("warm")?.memory);
+  return perUnit(grown, connections * 1000);
+}
+
+function difference(after: number | undefined, before: number | undefined): number | undefined {
+  return after === undefined || before === undefined ? undefined : after - before;
+}
+
+function perUnit(value: number | undefined, units: number): number | undefined {
+  return value === undefined || units === 0 ? undefined : value / units;
+}

@@ -1,0 +1,413 @@
+/*
+ * How does a server behave under load? One thread, epoll, closed loop: every connection has one
+ * exchange in flight, and the next begins when the last byte of the reply is there.
+ *
+ *   load exchange PORT --connections 64 --request 64 --reply 64 --depth 1 --warm 0.2 --seconds 1
+ *   load connect  PORT --connections 16 --request 64 --warm 0.2 --seconds 1
+ *   load hold     PORT --connections 2000 --request 64 --burst 65536 --warm 0.3
+ *
+ * exchange  sends request bytes and waits for reply bytes; depth exchanges travel as one batch
+ * connect   the same for one exchange per connection: connect, exchange, FIN, wait for the FIN
+ * hold      opens connections, exchanges once on each, then once again with burst bytes
+ *
+ * Between phases nothing is in flight: it prints {"at":"warm"} (hold: "warm", "small", "burst") and
+ * waits for a line on stdin, so that whoever reads the server's CPU time or memory reads it at rest
+ * and no request is half counted. The last line is the report. load.ts speaks the same.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifndef IP_BIND_ADDRESS_NO_PORT
+#define IP_BIND_ADDRESS_NO_PORT 24
+#endif
+
+/* Connections opened before each of them has had an answer: far below any backlog, since a SYN that
+ * finds the queue full is repeated only a second later. */
+#define OPEN_AT_ONCE 64
+
+/* Bursts in flight at once while memory is measured: many idle connections, few busy ones. */
+#define BURSTS_AT_ONCE 16
+
+/* Seconds a started exchange may take beyond the end of its phase. */
+#define GRACE 3.0
+
+/* Seconds of silence before memory is read, for what the server does behind its replies. */
+#define REST 0.3
+
+/* Seconds after which this program is over whatever happened, on top of the phases asked for. */
+#define SPARE 45
+
+struct connection {
+  int fd;
+  int waits_to_send;
+  int ending; /* FIN sent, theirs awaited */
+  size_t sent, received;
+  uint64_t began;
+  uint64_t served;
+};
+
+static struct {
+  int port, connections, depth;
+  size_t request, reply, burst;
+  double warm, seconds;
+} asked = {.connections = 1, .depth = 1, .request = 64, .reply = 64, .burst = 65536};
+
+static int queue = -1;
+static int short_lived; /* one exchange per connection */
+static int checking;    /* compare every byte of a reply with the request */
+static size_t request, reply;
+static unsigned char *pattern, *arrived;
+static size_t arrived_size = 256 * 1024;
+
+static uint64_t errors;
+static char first_error[160];
+
+/* Latencies in ns, by the highest bit and the six below it: within 1.6 %. */
+static uint64_t histogram[64 * 64];
+static uint64_t recorded;
+
+static void fail(const char *what) {
+  fprintf(stderr, "load: %s: %s\n", what, strerror(errno));
+  exit(1);
+}
+
+static uint64_t nanoseconds(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static double own_cpu(void) {
+  struct rusage used;
+  getrusage(RUSAGE_SELF, &used);
+  return used.ru_utime.tv_sec + used.ru_stime.tv_sec +
+         (used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
+}
+
+static void record(uint64_t ns) {
+  int shift = ns < 128 ? 0 : 57 - __builtin_clzll(ns);
+  histogram[shift * 64 + (ns >> shift)]++;
+  recorded++;
+}
+
+/* The latency in µs that `share` of the exchanges did not exceed. */
+static double percentile(double share) {
+  uint64_t rank = (uint64_t)(share * (double)recorded), seen = 0;
+  if (rank >= recorded) rank = recorded - 1;
+  for (int i = 0; i < 64 * 64; i++) {
+    seen += histogram[i];
+    if (seen > rank) {
+      int shift = i < 128 ? 0 : i / 64 - 1;
+      uint64_t low = (uint64_t)(i - shift * 64) << shift;
+      return ((double)low + (double)(1ull << shift) / 2) / 1000;
+    }
+  }
+  return 0;
+}
+
+static void connection_failed(struct connection *c, const char *what, int number) {
+  if (errors++ == 0)
+    snprintf(first_error, sizeof first_error, "%s%s%s", what, number ? ": " : "",
+             number ? strerror(number) : "");
+  if (c->fd >= 0) close(c->fd);
+  c->fd = -1;
+}
+
+/* The source address turns with every connection, and the port is chosen at connect(), so that ports
+ * in TIME_WAIT never run out, without a reset that the server would see. */
+static int open_socket(struct connection *c) {
+  static unsigned turn;
+  int on = 1;
+  c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (c->fd < 0) {
+    connection_failed(c, "socket", errno);
+    return 0;
+  }
+  struct sockaddr_in from = {.sin_family = AF_INET}, to = {.sin_family = AF_INET};
+  from.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1 + turn++ % 250);
+  to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  to.sin_port = htons((uint16_t)asked.port);
+  setsockopt(c->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
+  setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  struct epoll_event interest = {.events = EPOLLIN, .data.ptr = c};
+  if (bind(c->fd, (struct sockaddr *)&from, sizeof from) < 0 ||
+      connect(c->fd, (struct sockaddr *)&to, sizeof to) < 0 ||
+      epoll_ctl(queue, EPOLL_CTL_ADD, c->fd, &interest) < 0) {
+    connection_failed(c, "connect", errno);
+    return 0;
+  }
+  c->waits_to_send = c->ending = 0;
+  return 1;
+}
+
+/* Sends what is left of the request; false when the connection is lost. */
+static int send_rest(struct connection *c) {
+  while (c->sent < request) {
+    ssize_t n = send(c->fd, pattern + c->sent, request - c->sent, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (n < 0 && errno != EAGAIN) {
+      connection_failed(c, "send", errno);
+      return 0;
+    }
+    if (n < 0) break;
+    c->sent += (size_t)n;
+  }
+  int waits = c->sent < request;
+  if (waits != c->waits_to_send) {
+    struct epoll_event interest = {.events = EPOLLIN | (waits ? EPOLLOUT : 0), .data.ptr = c};
+    epoll_ctl(queue, EPOLL_CTL_MOD, c->fd, &interest);
+    c->waits_to_send = waits;
+  }
+  return 1;
+}
+
+/* Begins one exchange; false when the connection is lost. */
+static int begin(struct connection *c, uint64_t now) {
+  c->began = now;
+  c->sent = c->received = 0;
+  if (short_lived && !open_socket(c)) return 0;
+  return send_rest(c);
+}
+
+enum progress { WAITS, COMPLETE, LOST };
+
+/* Takes what has arrived. */
+static enum progress receive(struct connection *c) {
+  /* Bytes that nobody compares need not be copied: on TCP MSG_TRUNC drops them in the kernel. */
+  int flags = MSG_DONTWAIT | (checking ? 0 : MSG_TRUNC);
+  ssize_t n = recv(c->fd, arrived, arrived_size, flags);
+  if (n < 0 && errno == EAGAIN) return WAITS;
+  if (n < 0) {
+    connection_failed(c, "recv", errno);
+    return LOST;
+  }
+  if (n == 0 && c->ending) {
+    close(c->fd);
+    c->fd = -1;
+    return COMPLETE;
+  }
+  if (n == 0 || c->ending || c->received + (size_t)n > reply) {
+    connection_failed(c, n == 0 ? "the server closed" : "more bytes than asked for", 0);
+    return LOST;
+  }
+  if (checking && memcmp(arrived, pattern + c->received, (size_t)n) != 0) {
+    connection_failed(c, "the echo differs from what was sent", 0);
+    return LOST;
+  }
+  c->received += (size_t)n;
+  if (c->received < reply || c->sent < request) return WAITS;
+  record(nanoseconds() - c->began);
+  if (!short_lived) return COMPLETE;
+  c->ending = 1;
+  shutdown(c->fd, SHUT_WR);
+  return WAITS;
+}
+
+/* Exchanges on each connection until the time is over; for 0 seconds, once on each. */
+static void run(struct connection *all, int count, double seconds) {
+  struct epoll_event events[256];
+  uint64_t now = nanoseconds();
+  uint64_t end = now + (uint64_t)(seconds * 1e9);
+  uint64_t limit = end + (uint64_t)(GRACE * 1e9);
+  int active = 0;
+  for (int i = 0; i < count; i++) active += begin(&all[i], now);
+  while (active > 0) {
+    int n = epoll_wait(queue, events, 256, 100);
+    now = nanoseconds();
+    if (now > limit) {
+      for (int i = 0; i < count; i++)
+        if (all[i].fd >= 0 && (all[i].received < reply || all[i].ending))
+          connection_failed(&all[i], "no reply within the grace time", 0);
+      return;
+    }
+    for (int i = 0; i < n; i++) {
+      struct connection *c = events[i].data.ptr;
+      if (events[i].events & EPOLLOUT && !send_rest(c)) {
+        active--;
+        continue;
+      }
+      if (!(events[i].events & ~EPOLLOUT)) continue;
+      enum progress progress = receive(c);
+      if (progress == WAITS) continue;
+      if (progress == COMPLETE) c->served += (uint64_t)asked.depth;
+      now = nanoseconds();
+      if (progress == LOST || now >= end || !begin(c, now)) active--;
+    }
+  }
+}
+
+/* Opens connections group by group, one exchange on each: then they are accepted for certain. */
+static void open_all(struct connection *all, int count) {
+  for (int from = 0; from < count; from += OPEN_AT_ONCE) {
+    int group = count - from < OPEN_AT_ONCE ? count - from : OPEN_AT_ONCE;
+    int opened = 0;
+    for (int i = from; i < from + group; i++) opened += open_socket(&all[i]);
+    if (opened < group) return;
+    run(all + from, group, 0);
+  }
+}
+
+static void close_all(struct connection *all, int count) {
+  for (int i = 0; i < count; i++) {
+    if (all[i].fd >= 0) close(all[i].fd);
+    all[i].fd = -1;
+  }
+}
+
+static void rest(void) { usleep((useconds_t)(REST * 1e6)); }
+
+static void phase(const char *name) {
+  char line[16];
+  printf("{\"at\":\"%s\"}\n", name);
+  fflush(stdout);
+  if (read(0, line, sizeof line) <= 0) exit(0);
+}
+
+static void report(struct connection *all, uint64_t began, double cpu) {
+  double seconds = (double)(nanoseconds() - began) / 1e9;
+  double busy = (own_cpu() - cpu) / seconds;
+  uint64_t requests = 0, least = UINT64_MAX, most = 0;
+  for (int i = 0; i < asked.connections; i++) {
+    uint64_t served = all[i].served;
+    requests += served;
+    if (served < least) least = served;
+    if (served > most) most = served;
+  }
+  printf("{\"at\":\"end\",\"requests\":%llu,\"seconds\":%.6f,\"p50\":%.3f,\"p99\":%.3f,"
+         "\"p999\":%.3f,\"least\":%llu,\"most\":%llu,\"errors\":%llu,\"error\":\"%s\","
+         "\"busy\":%.3f,\"by\":\"load.c\"}\n",
+         (unsigned long long)requests, seconds, percentile(0.5), percentile(0.99),
+         percentile(0.999), (unsigned long long)least, (unsigned long long)most,
+         (unsigned long long)errors, first_error, busy);
+}
+
+static void set_sizes(size_t request_size, size_t reply_size) {
+  request = request_size * (size_t)asked.depth;
+  reply = reply_size * (size_t)asked.depth;
+  size_t size = request > reply ? request : reply;
+  free(pattern);
+  pattern = malloc(size);
+  if (pattern == NULL) fail("malloc");
+  /* No two neighbouring bytes or messages alike; each message ends like a line. */
+  for (size_t i = 0; i < size; i++)
+    pattern[i] = i % request_size == request_size - 1
+                     ? '\n'
+                     : (unsigned char)('a' + (i + i / request_size + i / 4096) % 26);
+}
+
+/* The warm-up compares every byte of an echo; the measured time does not, to stay cheap. */
+static void warm_up(struct connection *all, int count) {
+  checking = request == reply;
+  run(all, count, asked.warm);
+  checking = 0;
+}
+
+static void count_from_here(struct connection *all) {
+  for (int i = 0; i < asked.connections; i++) all[i].served = 0;
+  memset(histogram, 0, sizeof histogram);
+  recorded = 0;
+}
+
+static void measure(struct connection *all) {
+  int count = asked.connections;
+  phase("warm");
+  count_from_here(all);
+  uint64_t began = nanoseconds();
+  double cpu = own_cpu();
+  run(all, count, asked.seconds);
+  report(all, began, cpu);
+}
+
+static void hold(struct connection *all) {
+  int count = asked.connections;
+  int few = count < BURSTS_AT_ONCE ? count : BURSTS_AT_ONCE;
+  open_all(all, few);
+  warm_up(all, few);
+  close_all(all, few);
+  rest();
+  phase("warm");
+  count_from_here(all);
+  uint64_t began = nanoseconds();
+  double cpu = own_cpu();
+  open_all(all, count);
+  rest();
+  phase("small");
+  set_sizes(asked.burst, asked.burst);
+  for (int from = 0; from < count && errors == 0; from += few)
+    run(all + from, count - from < few ? count - from : few, 0);
+  rest();
+  phase("burst");
+  report(all, began, cpu);
+}
+
+static void parse(int count, char **words) {
+  for (int i = 3; i + 1 < count; i += 2) {
+    const char *name = words[i], *value = words[i + 1];
+    if (strcmp(name, "--connections") == 0) asked.connections = atoi(value);
+    else if (strcmp(name, "--depth") == 0) asked.depth = atoi(value);
+    else if (strcmp(name, "--request") == 0) asked.request = (size_t)atol(value);
+    else if (strcmp(name, "--reply") == 0) asked.reply = (size_t)atol(value);
+    else if (strcmp(name, "--burst") == 0) asked.burst = (size_t)atol(value);
+    else if (strcmp(name, "--warm") == 0) asked.warm = atof(value);
+    else if (strcmp(name, "--seconds") == 0) asked.seconds = atof(value);
+    else {
+      fprintf(stderr, "load: unknown option '%s'\n", name);
+      exit(2);
+    }
+  }
+}
+
+int main(int count, char **words) {
+  if (count < 3) {
+    fprintf(stderr, "usage: load exchange|connect|hold PORT [--option value]...\n");
+    return 2;
+  }
+  const char *kind = words[1];
+  asked.port = atoi(words[2]);
+  parse(count, words);
+  if (asked.connections < 1 || asked.depth < 1 || asked.request < 1 || asked.reply < 1) {
+    fprintf(stderr, "load: counts and sizes start at 1\n");
+    return 2;
+  }
+  alarm((unsigned)(asked.warm + asked.seconds) + SPARE);
+
+  struct rlimit files;
+  getrlimit(RLIMIT_NOFILE, &files);
+  files.rlim_cur = files.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &files);
+
+  queue = epoll_create1(EPOLL_CLOEXEC);
+  arrived = malloc(arrived_size);
+  struct connection *all = calloc((size_t)asked.connections, sizeof *all);
+  if (queue < 0 || arrived == NULL || all == NULL) fail("start");
+  for (int i = 0; i < asked.connections; i++) all[i].fd = -1;
+  set_sizes(asked.request, asked.reply);
+
+  if (strcmp(kind, "exchange") == 0) {
+    open_all(all, asked.connections);
+    warm_up(all, asked.connections);
+    measure(all);
+  } else if (strcmp(kind, "connect") == 0) {
+    short_lived = 1;
+    warm_up(all, asked.connections);
+    measure(all);
+  } else if (strcmp(kind, "hold") == 0) {
+    hold(all);
+  } else {
+    fprintf(stderr, "load: unknown kind '%s'\n", kind);
+    return 2;
+  }
+  return 0;
+}

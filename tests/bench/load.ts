@@ -1,0 +1,228 @@
+/**
+ * How does a server behave under load, where there is no C compiler? The same command line, phases and
+ * report as load.c, which says what they mean. It costs more per request than the servers it measures,
+ * so rates and latencies are its own; the server's CPU time per request is still worth something.
+ *
+ * @module
+ */
+
+import { parseArgs } from "node:util";
+import { snapshot } from "./measure.ts";
+
+/** As in load.c. */
+const OPEN_AT_ONCE = 64, BURSTS_AT_ONCE = 16, REST = 300, SPARE = 45_000;
+
+const { positionals: [kind, port], values } = parseArgs({
+  allowPositionals: true,
+  options: {
+    connections: { type: "string", default: "1" },
+    request: { type: "string", default: "64" },
+    reply: { type: "string", default: "64" },
+    depth: { type: "string", default: "1" },
+    burst: { type: "string", default: "65536" },
+    warm: { type: "string", default: "0" },
+    seconds: { type: "string", default: "0" },
+  },
+});
+const count = Number(values.connections);
+const depth = Number(values.depth);
+const warm = Number(values.warm);
+const seconds = Number(values.seconds);
+
+interface Peer {
+  conn: Deno.Conn | undefined;
+  served: number;
+  readonly buffer: Uint8Array<ArrayBuffer>;
+}
+
+let pattern = patternOf(Number(values.request), Number(values.reply));
+let request = pattern.subarray(0, Number(values.request) * depth);
+let reply = Number(values.reply) * depth;
+let checking = false;
+let latencies: number[] = [];
+let errors = 0;
+let firstError = "";
+
+setTimeout(() => Deno.exit(1), (warm + seconds) * 1000 + SPARE);
+const peers = Array.from({ length: count }, (): Peer => ({
+  conn: undefined,
+  served: 0,
+  buffer: new Uint8Array(Math.min(65536, Math.max(reply, 64))),
+}));
+switch (kind) {
+  case "exchange":
+    await openAll(peers);
+    await warmUp(peers, exchange);
+    await measure(exchange);
+    break;
+  case "connect":
+    await warmUp(peers, exchangeOnce);
+    await measure(exchangeOnce);
+    break;
+  case "hold":
+    await hold();
+    break;
+  default:
+    throw new TypeError(`Unknown kind '${kind}': use exchange, connect or hold`);
+}
+Deno.exit(0);
+
+async function measure(one: (peer: Peer) => Promise<void>): Promise<void> {
+  await phase("warm");
+  await reportOn(() => run(peers, seconds, one));
+}
+
+async function hold(): Promise<void> {
+  const few = peers.slice(0, BURSTS_AT_ONCE);
+  await openAll(few);
+  await warmUp(few, exchange);
+  for (const peer of few) peer.conn?.close();
+  await rest();
+  await phase("warm");
+  await reportOn(async () => {
+    await openAll(peers);
+    await rest();
+    await phase("small");
+    const burst = Number(values.burst);
+    request = pattern = patternOf(burst, burst);
+    reply = burst;
+    await inGroups(peers, BURSTS_AT_ONCE, (group) => run(group, 0, exchange));
+    await rest();
+    await phase("burst");
+  });
+}
+
+/** The warm-up compares every byte of an echo; the measured time does not, to stay cheap. */
+async function warmUp(some: Peer[], one: (peer: Peer) => Promise<void>): Promise<void> {
+  checking = request.length === reply;
+  await run(some, warm, one);
+  checking = false;
+}
+
+/** Opens connections group by group, one exchange on each: then they are accepted for certain. */
+async function openAll(some: Peer[]): Promise<void> {
+  await inGroups(some, OPEN_AT_ONCE, async (group) => {
+    await Promise.all(group.map(open));
+    await run(group, 0, exchange);
+  });
+}
+
+/** Exchanges on each connection until the time is over; for 0 seconds, once on each. */
+async function run(
+  some: Peer[],
+  time: number,
+  one: (peer: Peer) => Promise<void>,
+): Promise<void> {
+  const end = performance.now() + time * 1000;
+  await Promise.all(some.map(async (peer) => {
+    try {
+      do {
+        await one(peer);
+        peer.served += depth;
+      } while (performance.now() < end);
+    } catch (error) {
+      if (errors++ === 0) firstError = String(error);
+    }
+  }));
+}
+
+async function exchangeOnce(peer: Peer): Promise<void> {
+  const began = performance.now();
+  const conn = await open(peer);
+  await exchange(peer, began);
+  await conn.closeWrite();
+  if (await conn.read(peer.buffer) !== null) throw new Error("More bytes than asked for");
+  conn.close();
+}
+
+async function open(peer: Peer): Promise<Deno.TcpConn> {
+  const conn = await Deno.connect({ hostname: "127.0.0.1", port: Number(port) });
+  conn.setNoDelay(true);
+  return peer.conn = conn;
+}
+
+async function exchange({ conn, buffer }: Peer, began = performance.now()): Promise<void> {
+  if (conn === undefined) throw new Error("Not connected");
+  const sending = sendRequest(conn);
+  for (let received = 0; received < reply;) {
+    const n = await conn.read(buffer);
+    if (n === null) throw new Error("The server closed");
+    if (checking && !isEcho(buffer.subarray(0, n), received)) {
+      throw new Error("The echo differs from what was sent");
+    }
+    received += n;
+    if (received > reply) throw new Error("More bytes than asked for");
+  }
+  await sending;
+  latencies.push((performance.now() - began) * 1000);
+}
+
+async function sendRequest(conn: Deno.Conn): Promise<void> {
+  for (let sent = 0; sent < request.length;) sent += await conn.write(request.subarray(sent));
+}
+
+function isEcho(bytes: Uint8Array, from: number): boolean {
+  return bytes.every((byte, i) => byte === pattern[from + i]);
+}
+
+/** As in load.c: no two neighbouring bytes or messages alike; each message ends like a line. */
+function patternOf(requestSize: number, replySize: number): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from(
+    { length: Math.max(requestSize, replySize) * depth },
+    (_, i) =>
+      i % requestSize === requestSize - 1
+        ? 10
+        : 97 + (i + Math.floor(i / requestSize) + Math.floor(i / 4096)) % 26,
+  );
+}
+
+async function phase(name: string): Promise<void> {
+  await say({ at: name });
+  if (await Deno.stdin.read(new Uint8Array(16)) === null) Deno.exit(0);
+}
+
+async function reportOn(work: () => Promise<void>): Promise<void> {
+  for (const peer of peers) peer.served = 0;
+  latencies = [];
+  const began = performance.now();
+  const before = await snapshot(Deno.pid);
+  await work();
+  const took = performance.now() - began;
+  const after = await snapshot(Deno.pid);
+  latencies.sort((a, b) => a - b);
+  const served = peers.map((peer) => peer.served);
+  await say({
+    at: "end",
+    requests: served.reduce((sum, each) => sum + each, 0),
+    seconds: took / 1000,
+    p50: percentile(0.5),
+    p99: percentile(0.99),
+    p999: percentile(0.999),
+    least: Math.min(...served),
+    most: Math.max(...served),
+    errors,
+    error: firstError,
+    busy: ((after.cpu ?? 0) - (before.cpu ?? 0)) / 1000 / took,
+    by: "load.ts",
+  });
+}
+
+function percentile(share: number): number {
+  return latencies[Math.min(latencies.length - 1, Math.floor(share * latencies.length))] ?? 0;
+}
+
+async function say(word: Record<string, unknown>): Promise<void> {
+  await Deno.stdout.write(new TextEncoder().encode(JSON.stringify(word) + "\n"));
+}
+
+async function inGroups(
+  some: Peer[],
+  size: number,
+  work: (group: Peer[]) => Promise<void>,
+): Promise<void> {
+  for (let from = 0; from < some.length; from += size) await work(some.slice(from, from + size));
+}
+
+async function rest(): Promise<void> {
+  await new Promise((resolve) => setTimeout(resolve, REST));
+}

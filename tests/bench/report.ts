@@ -1,0 +1,92 @@
+/** How are results printed? @module */
+
+import type { Case } from "./cases.ts";
+import type { Failure, Judgement, Results } from "./results.ts";
+
+/** The share of a core above which the load, not the server, may be what a rate shows. */
+const BUSY = 0.95;
+
+/** One line for each server, with its ratios to the case's baseline. */
+export function table(benchCase: Case, results: Results): string {
+  const { name, title, figures, baseline } = benchCase;
+  const servers = [...results.serversOf(name)];
+  const slow = servers.filter((server) => results.busy(name, server) > BUSY);
+  const rows = [
+    ["", ...figures.flatMap((figure) => [figure.title, ""])],
+    ...servers.map((server) => [
+      slow.includes(server) ? `${server} *` : server,
+      ...figures.flatMap((figure) => [
+        format(results.median(name, server, figure.name)),
+        server === baseline ? "" : formatRatio(results.ratio(name, server, baseline, figure.name)),
+      ]),
+    ]),
+    ...servers.filter((server) => server.endsWith("@before")).map((before) => {
+      const now = before.replace("@before", "");
+      return [
+        `${now} : before`,
+        ...figures.flatMap(({ name: figure }) => [
+          "",
+          formatRatio(results.ratio(name, now, before, figure)),
+        ]),
+      ];
+    }),
+    ["noise", ...figures.flatMap(({ name }) => ["", formatNoise(results.noise(benchCase, name))])],
+  ];
+  const lines = [`${name}: ${title}`, ...align(rows)];
+  if (slow.length > 0) lines.push("  * the load used its core up: the server could do more");
+  return lines.join("\n");
+}
+
+/** One line for each goal. */
+export function goalTable(judgements: readonly Judgement[]): string {
+  const rows = judgements.map(({ goal, ratio, noise, verdict }) => [
+    verdict,
+    `${goal.case} ${goal.figure}`,
+    `${goal.server} : ${goal.against}`,
+    formatRatio(ratio),
+    goal.atMost === undefined ? `≥ ${goal.atLeast}` : `≤ ${goal.atMost}`,
+    formatNoise(noise),
+  ]);
+  return align([["goals", "", "", "ratio", "goal", "noise"], ...rows], 3).join("\n");
+}
+
+/** One line for each server and reason, with the cases. */
+export function failureList(failures: readonly Failure[]): string {
+  const cases = new Map<string, Set<string>>();
+  for (const failure of failures) {
+    const key = `${failure.server}: ${failure.reason}`;
+    cases.set(key, (cases.get(key) ?? new Set()).add(failure.case));
+  }
+  return [...cases].map(([key, names]) => `failed: ${[...names].join(", ")}: ${key}`).join("\n");
+}
+
+/** Three digits that mean something, thousands apart. */
+function format(value: number | undefined): string {
+  if (value === undefined) return "-";
+  const digits = value >= 100 || Number.isInteger(value) ? 0 : value >= 10 ? 1 : 2;
+  return value.toLocaleString("en", {
+    minimumFractionDigits: digits,
+    maximumFractionDigits: digits,
+  }).replaceAll(",", " ");
+}
+
+function formatRatio(value: number | undefined): string {
+  return value === undefined ? "-" : value.toFixed(value >= 10 ? 1 : 2);
+}
+
+function formatNoise(noise: number | undefined): string {
+  return noise === undefined ? "-" : `±${(noise * 100).toFixed(1)} %`;
+}
+
+/** Columns of equal width: the first `left` to the left, the others to the right. */
+function align(rows: readonly string[][], left = 1): string[] {
+  const widths = (rows[0] ?? []).map((_, column) =>
+    Math.max(...rows.map((row) => row[column]?.length ?? 0))
+  );
+  return rows.map((row) =>
+    "  " + row.map((word, column) => {
+      const width = widths[column] ?? 0;
+      return column < left ? word.padEnd(width) : word.padStart(width);
+    }).join("  ").trimEnd()
+  );
+}

@@ -1,0 +1,67 @@
+/** How fast is Bun's own TCP server? See plain.ts for the arguments. */
+
+const modes = { echo, two_writes: twoWrites, send, discard };
+const serve = modes[process.argv[2] ?? "echo"] ?? echo;
+const bytes = Number(process.argv[3] ?? 4194304);
+const block = new Uint8Array(65536);
+
+const server = Bun.listen({
+  hostname: "127.0.0.1",
+  port: 0,
+  socket: {
+    open: (socket) => socket.data = { unsent: [], left: 0, taken: 0 },
+    data: serve,
+    drain,
+    error: () => {},
+  },
+});
+await Bun.write(Bun.stdout, `ready ${server.port}\n`);
+
+function echo(socket, chunk) {
+  write(socket, chunk);
+}
+
+function twoWrites(socket, chunk) {
+  write(socket, chunk.subarray(0, chunk.length >> 1));
+  write(socket, chunk.subarray(chunk.length >> 1));
+}
+
+function send(socket) {
+  socket.data.left += bytes;
+  drain(socket);
+}
+
+function discard(socket, chunk) {
+  const { data } = socket;
+  for (data.taken += chunk.length; data.taken >= bytes; data.taken -= bytes) write(socket, "x");
+}
+
+/** Writes, or keeps what did not fit and stops reading until it has left. */
+function write(socket, chunk) {
+  const { unsent } = socket.data;
+  const sent = unsent.length > 0 ? 0 : socket.write(chunk);
+  if (sent < chunk.length) {
+    unsent.push(chunk.slice(sent));
+    socket.pause();
+  }
+}
+
+function drain(socket) {
+  const { data } = socket;
+  while (data.unsent.length > 0) {
+    const first = data.unsent[0];
+    const sent = socket.write(first);
+    if (sent < first.length) {
+      data.unsent[0] = first.subarray(sent);
+      return;
+    }
+    data.unsent.shift();
+    if (data.unsent.length === 0) socket.resume();
+  }
+  while (data.left > 0) {
+    const part = data.left < block.length ? block.subarray(0, data.left) : block;
+    const sent = socket.write(part);
+    data.left -= sent;
+    if (sent < part.length) return;
+  }
+}

@@ -1,0 +1,111 @@
+// How fast is Go? A goroutine per connection, one buffer each; see plain.ts for the arguments.
+package main
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strconv"
+)
+
+const size = 65536
+
+var message = 4194304
+
+func main() {
+	serve := echo
+	if len(os.Args) > 1 {
+		modes := map[string]func(net.Conn){
+			"echo": echo, "two_writes": twoWrites, "send": send, "discard": discard,
+		}
+		if chosen, ok := modes[os.Args[1]]; ok {
+			serve = chosen
+		}
+	}
+	if len(os.Args) > 2 {
+		message, _ = strconv.Atoi(os.Args[2])
+	}
+	listener, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	fmt.Printf("ready %d\n", listener.Addr().(*net.TCPAddr).Port)
+	for {
+		conn, err := listener.Accept()
+		if err != nil {
+			continue
+		}
+		go func() {
+			defer conn.Close()
+			serve(conn)
+		}()
+	}
+}
+
+func echo(conn net.Conn) {
+	p := make([]byte, size)
+	for {
+		n, err := conn.Read(p)
+		if err != nil {
+			return
+		}
+		if _, err := conn.Write(p[:n]); err != nil {
+			return
+		}
+	}
+}
+
+func twoWrites(conn net.Conn) {
+	p := make([]byte, size)
+	for {
+		n, err := conn.Read(p)
+		if err != nil {
+			return
+		}
+		conn.Write(p[:n/2])
+		if _, err := conn.Write(p[n/2 : n]); err != nil {
+			return
+		}
+	}
+}
+
+func send(conn net.Conn) {
+	p := make([]byte, size)
+	block := make([]byte, size)
+	for {
+		if _, err := conn.Read(p); err != nil {
+			return
+		}
+		for left := message; left > 0; left -= size {
+			if _, err := conn.Write(block[:min(left, size)]); err != nil {
+				return
+			}
+		}
+	}
+}
+
+func discard(conn net.Conn) {
+	p := make([]byte, size)
+	taken := 0
+	for {
+		n, err := conn.Read(p)
+		if err != nil && err != io.EOF {
+			return
+		}
+		for taken += n; taken >= message; taken -= message {
+			conn.Write(p[:1])
+		}
+		if err == io.EOF {
+			return
+		}
+	}
+}
+
+func min(a, b int) int {
+	if a < b {
+		return a
+	}
+	return b
+}

@@ -1,0 +1,48 @@
+/** What do several rounds say together? @module */
+
+/** One figure of one server in one case: round → value. Rounds that failed are missing. */
+export type Series = ReadonlyMap<number, number>;
+
+/** The middle value, or the mean of the two middle ones; `undefined` of nothing. */
+export function median(values: Iterable<number>): number | undefined {
+  const sorted = [...values].sort((a, b) => a - b);
+  const upper = sorted[sorted.length >> 1];
+  const lower = sorted[(sorted.length - 1) >> 1];
+  return upper === undefined || lower === undefined ? undefined : (lower + upper) / 2;
+}
+
+/**
+ * The median of the ratios within each round: what slows the whole machine for a while slows both
+ * sides of one ratio.
+ */
+export function ratio(of: Series, to: Series): number | undefined {
+  return median(ratios(of, to));
+}
+
+/**
+ * How far a ratio of equals strays from 1, from the same server measured twice in each round: the
+ * deviation of the median, or its standard error where that is larger (with many rounds the deviation
+ * may be near 0 by chance). A share: 0.02 is 2 %.
+ */
+export function noise(again: Series, first: Series): number | undefined {
+  const each = ratios(again, first);
+  const middle = median(each);
+  if (middle === undefined) return undefined;
+  const spread = median(each.map((value) => Math.abs(value - middle))) ?? 0;
+  return Math.max(Math.abs(middle - 1), MEDIAN_ERROR * spread / Math.sqrt(each.length));
+}
+
+/**
+ * From the median absolute deviation to the standard error of the median, but for √rounds: 1.483 to
+ * the standard deviation, 1.253 from the mean's error to the median's (both for the normal curve).
+ */
+const MEDIAN_ERROR = 1.483 * 1.253;
+
+function ratios(of: Series, to: Series): number[] {
+  const each: number[] = [];
+  for (const [round, value] of of) {
+    const base = to.get(round);
+    if (base !== undefined && base !== 0) each.push(value / base);
+  }
+  return each;
+}

@@ -1,0 +1,49 @@
+/** What does a test need from the machine, and what is said where that is missing? @module */
+
+/** The permissions that `deno task test` grants. */
+const PERMISSIONS = ["net", "read", "write", "run", "env", "sys"] as const;
+
+/** Whether this run may use the network, files and programs at all. */
+export const granted: boolean = PERMISSIONS.every((name) =>
+  Deno.permissions.querySync({ name }).state === "granted"
+);
+
+/** What a test needs besides the permissions. */
+export interface Needs {
+  /** Programs that must be installed. */
+  programs?: string[];
+  /** The only systems on which what is tested exists. */
+  os?: (typeof Deno.build.os)[];
+}
+
+/**
+ * Registers a test that opens sockets. Without permissions it is ignored (`permissions_test.ts` says
+ * how to grant them); without a program or system that it needs, its name says what is missing.
+ */
+export function netTest(
+  name: string,
+  run: (t: Deno.TestContext) => void | Promise<void>,
+  needs: Needs = {},
+): void {
+  const missing = granted ? lacking(needs) : "permissions";
+  Deno.test({
+    name: missing === null || !granted ? name : `${name} [skipped: needs ${missing}]`,
+    ignore: missing !== null,
+    fn: run,
+  });
+}
+
+function lacking({ programs = [], os }: Needs): string | null {
+  if (os !== undefined && !os.includes(Deno.build.os)) return os.join(" or ");
+  return programs.find((program) => !isInstalled(program)) ?? null;
+}
+
+function isInstalled(program: string): boolean {
+  const finder = Deno.build.os === "windows" ? "where" : "which";
+  const { success } = new Deno.Command(finder, {
+    args: [program],
+    stdout: "null",
+    stderr: "null",
+  }).outputSync();
+  return success;
+}
