@@ -8,9 +8,15 @@
  */
 
 export { formatAddress } from "./lib/connection/format_address.ts";
+export type { RecordOptions } from "./lib/connection/byte_reader.ts";
+export type { ReadOptions } from "./lib/connection/cancellation.ts";
 export type { Connection } from "./lib/connection/connection.ts";
+export { copy } from "./lib/connection/copy.ts";
 export type { EndReason } from "./lib/connection/end_reason.ts";
-export { ProtocolError } from "./lib/errors.ts";
+export { framed, type Framed, type FramedOptions } from "./lib/connection/framed.ts";
+export { relay, type Relayed } from "./lib/connection/relay.ts";
+export { connection, type ConnectionOptions } from "./lib/connection/wrap.ts";
+export { FrameTooLargeError, ProtocolError } from "./lib/errors.ts";
 export type { ShutdownReport } from "./lib/server/drain.ts";
 export { listen } from "./lib/server/listen.ts";
 export type {
@@ -27,3 +33,6 @@ export type {
 export { serve, type Server, type ShutdownOptions } from "./lib/server/serve.ts";
 export type { Handler } from "./lib/server/serve_connection.ts";
 export type { ServerStats } from "./lib/server/statistics.ts";
+export type { Batch, Codec, Decoded, Decoder, Need, Oversize } from "./lib/wire/codec.ts";
+export { delimited, type DelimitedOptions } from "./lib/wire/delimited.ts";
+export { lines, type LinesOptions } from "./lib/wire/lines.ts";

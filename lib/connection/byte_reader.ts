@@ -1,76 +1,303 @@
 /** What has arrived but is not yet consumed? @module */
 
+import { FrameTooLargeError } from "../errors.ts";
+import { checkNumber } from "./check_options.ts";
+import { Cancellation, type ReadOptions } from "./cancellation.ts";
 import type { Lifeline } from "./lifeline.ts";
+import type { Decoder } from "../wire/codec.ts";
+import { rejected } from "./rejected.ts";
+import { Slab } from "./slab.ts";
+import { unexpectedEof } from "./unexpected_eof.ts";
 
-/** Bytes to wait on: what an idle connection pins, and most messages fit. */
-const WAITING_SIZE = 1024;
+/** Bytes that `readExactly` and `peek` wait for at most. */
+const EXACT_LIMIT = 1_048_576;
 
-/** Bytes of memory behind waiting reads: many small chunks share one allocation. */
-const SLAB_SIZE = 4096;
+/** How long to wait for a record, and how large it may be. */
+export interface RecordOptions extends ReadOptions {
+  /**
+   * Bytes of the record's content; more is a `FrameTooLargeError`, and nothing is taken.
+   *
+   * @default {65_536}
+   */
+  limit?: number;
+}
 
-/** Bytes to read into once a read came back full: a stream is flowing, fewer calls carry it. */
-const STREAMING_SIZE = 65536;
+/** Somebody who has decoded more than he has given out. */
+export interface Lookahead {
+  /** Takes the bytes of what was given out, and no more. */
+  stepBack(): void;
+}
 
+/** What ends an iteration over chunks. */
 const DONE: IteratorReturnResult<undefined> = { done: true, value: undefined };
 
+/** What comes of a chunk read. */
+export type NextChunk = IteratorResult<Uint8Array<ArrayBuffer>, undefined>;
+
 /**
- * Reads chunks out of slabs that are never rewritten, so each chunk is its receiver's for ever and
- * none is copied. The slab moves on with each chunk; only what is still unread of it is pinned by a
- * connection that waits.
+ * Reads from a socket, in two ways.
  *
- * Both kinds of read are one `then` on the socket's own promise: every further microtask or promise
- * here costs 1 to 5 % of an echo.
+ * A plain `read(p)` or `next()` is one `then` on the socket's own promise: every further microtask or
+ * promise on that path costs 1 to 5 % of an echo. Everything that may give up, or needs more than
+ * one read, fills the slab: the raw read then belongs to nobody, goes on when its caller gives up,
+ * and what it brings waits here for whoever reads next.
  */
 export class ByteReader {
   readonly #life: Lifeline;
   readonly #socket: Deno.Conn;
-  #slab: ArrayBuffer = EMPTY;
-  /** Where in the slab the next chunk begins. */
-  #at = 0;
-  /** What the pending read fills. */
-  #room = NO_ROOM;
-  #size = WAITING_SIZE;
-  #handed: Promise<unknown> | undefined;
+  readonly #slab = new Slab();
+  /** What the pending read of a chunk fills. */
+  #room: Uint8Array<ArrayBuffer> | undefined;
+  /** A raw read fills the slab, whether somebody waits for it or not. */
+  #filling = false;
+  #waiter: PromiseWithResolvers<boolean> | undefined;
+  /** Who has decoded ahead of what was given out, and must step back before anybody else reads. */
+  lookahead: Lookahead | undefined;
+  /** Made when first needed: most connections are read by iteration or by `read`, not by both. */
+  #onRead: ((n: number | null) => number | null) | undefined;
 
   constructor(life: Lifeline) {
     this.#life = life;
     this.#socket = life.socket;
   }
 
-  /** Resolves once no read is pending, whatever became of it. */
-  async idle(): Promise<void> {
-    while (this.#life.reading) await this.#handed?.catch(() => {});
+  /** What has arrived and is not taken. */
+  get buffered(): Uint8Array<ArrayBuffer> {
+    return this.#slab.bytes;
   }
 
-  /** Reads straight into `p`, as `Deno.Conn.read` does. */
-  read(p: Uint8Array): Promise<number | null> {
-    if (p.length === 0) return Promise.resolve(0);
+  /** Bytes that have arrived and are not taken. */
+  get length(): number {
+    return this.#slab.length;
+  }
+
+  /** Gives the first `n` bytes that have arrived to the caller, for ever. */
+  take(n: number): Uint8Array<ArrayBuffer> {
+    return this.#slab.take(n);
+  }
+
+  /** Resolves once no read is pending, whatever became of it. */
+  async idle(): Promise<void> {
+    while (this.#life.reading) await this.#life.handedRead?.catch(() => {});
+  }
+
+  /** Reads into `p`, as `Deno.Conn.read` does. */
+  read(p: Uint8Array, options?: ReadOptions): Promise<number | null> {
     const life = this.#life;
+    if (options !== undefined || this.#filling || this.#slab.length > 0) {
+      return this.claim(() => this.#readBuffered(p, options));
+    }
+    if (p.length === 0) return Promise.resolve(0);
     if (life.reading || life.closed) return this.#refuse();
     life.reading = true;
     if (!life.writing) life.movedAt = life.clock.now;
-    const handed = this.#socket.read(p).then(this.#counted, this.#failed);
-    this.#handed = handed;
+    const handed = this.#socket.read(p).then(this.#onRead ??= (n) => this.#count(n), life.onFailed);
+    life.handedRead = handed;
     return handed;
   }
 
   /** Reads the next chunk, as an iteration wants it. */
-  next(): Promise<IteratorResult<Uint8Array<ArrayBuffer>, undefined>> {
+  next(): Promise<NextChunk> {
+    const life = this.#life;
+    if (this.#filling || this.#slab.length > 0) return this.claim(() => this.#nextBuffered());
+    if (life.reading || life.closed) return this.#refuse();
+    life.reading = true;
+    if (!life.writing) life.movedAt = life.clock.now;
+    const room = this.#slab.chunkRoom();
+    this.#room = room;
+    const handed = this.#socket.read(room).then(this.#chunk, life.onFailed);
+    life.handedRead = handed;
+    return handed;
+  }
+
+  /** Reads `n` bytes, no more and no less; `null` at the end of the stream. */
+  readExactly(n: number, options?: RecordOptions): Promise<Uint8Array<ArrayBuffer> | null> {
+    return this.claim(() => this.#readExactly(n, options));
+  }
+
+  /** Waits for `n` bytes and leaves them; fewer come only at the end of the stream. */
+  peek(n: number, options?: RecordOptions): Promise<Uint8Array<ArrayBuffer>> {
+    return this.claim(() => this.#peek(n, options));
+  }
+
+  /** Reads one frame of what `decoderOf` makes of the limit; `null` at the end of the stream. */
+  readFrame<T>(
+    what: string,
+    options: RecordOptions | undefined,
+    decoderOf: (options: { limit?: number }) => Decoder<T>,
+  ): Promise<T | null> {
+    return this.claim(() => {
+      const { limit } = options ?? {};
+      return this.#readFrame(what, options, decoderOf(limit === undefined ? {} : { limit }));
+    });
+  }
+
+  /** Runs one reader at a time. Its rejection counts as handled. */
+  claim<T>(read: () => Promise<T>): Promise<T> {
+    const life = this.#life;
+    if (life.reading || life.closed) return this.#refuse();
+    this.lookahead?.stepBack();
+    life.reading = true;
+    if (!life.writing) life.movedAt = life.clock.now;
+    const handed = this.#claimed(read);
+    handed.catch(() => {});
+    life.handedRead = handed;
+    return handed;
+  }
+
+  /** Only for who has claimed the reader: resolves when more has arrived, `false` at the end. */
+  more(cancellation?: Cancellation): Promise<boolean> {
+    const life = this.#life;
+    if (life.closed) return Promise.reject(life.refusal());
+    if (life.peerFinished) return Promise.resolve(false);
+    if (!this.#filling) this.#fill();
+    const waiter = Promise.withResolvers<boolean>();
+    this.#waiter = waiter;
+    if (cancellation !== undefined) {
+      cancellation.onCancel = (error) => {
+        this.#waiter = undefined;
+        waiter.reject(error);
+      };
+    }
+    return waiter.promise;
+  }
+
+  /** No byte waits here, and none is being waited for. */
+  get dry(): boolean {
+    return !this.#filling && this.#slab.length === 0 && !this.#life.peerFinished;
+  }
+
+  /**
+   * One read into the slab when it is dry, without a promise more than the socket's and one `then`:
+   * `arrived` is to call {@linkcode filled} first, and {@linkcode release} when it has what it wants.
+   */
+  fill<T>(arrived: (n: number | null) => T | Promise<T>): Promise<T> {
     const life = this.#life;
     if (life.reading || life.closed) return this.#refuse();
     life.reading = true;
     if (!life.writing) life.movedAt = life.clock.now;
-    if (this.#slab.byteLength - this.#at < this.#size) {
-      this.#slab = new ArrayBuffer(this.#size === WAITING_SIZE ? SLAB_SIZE : this.#size);
-      this.#at = 0;
-    }
-    this.#room = new Uint8Array(this.#slab, this.#at);
-    const handed = this.#socket.read(this.#room).then(this.#chunk, this.#failed);
-    this.#handed = handed;
+    this.#filling = true;
+    this.#room = this.#slab.room();
+    const handed = this.#socket.read(this.#room).then(arrived, life.onFailed);
+    life.handedRead = handed;
     return handed;
   }
 
-  readonly #counted = (n: number | null): number | null => {
+  /** Takes what a read into the slab has brought. */
+  filled(n: number | null): void {
+    const life = this.#life;
+    this.#filling = false;
+    if (n === null) life.peerFinished = true;
+    else {
+      life.bytesRead += n;
+      life.movedAt = life.clock.now;
+      this.#slab.arrived(this.#room!, n);
+    }
+  }
+
+  /** The read that was claimed is over. */
+  release(): void {
+    this.#life.reading = false;
+  }
+
+  /** Has room made for `length` bytes in one piece. */
+  reserve(length: number): void {
+    this.#slab.reserve(length);
+  }
+
+  async #claimed<T>(read: () => Promise<T>): Promise<T> {
+    try {
+      return await read(); // what it throws at once is a rejection, too
+    } finally {
+      this.#life.reading = false;
+    }
+  }
+
+  async #readBuffered(p: Uint8Array, options?: ReadOptions): Promise<number | null> {
+    using cancellation = Cancellation.from(this.#life.clock, options);
+    if (p.length === 0) return 0;
+    if (this.#slab.length === 0 && !await this.more(cancellation)) return null;
+    const n = Math.min(p.length, this.#slab.length);
+    p.set(this.#slab.take(n));
+    return n;
+  }
+
+  async #nextBuffered(): Promise<NextChunk> {
+    if (this.#slab.length === 0 && !await this.more()) return DONE;
+    return { done: false, value: this.#slab.take(this.#slab.length) };
+  }
+
+  async #readExactly(n: number, options?: RecordOptions): Promise<Uint8Array<ArrayBuffer> | null> {
+    await this.#gather("read exactly", n, options);
+    const { length } = this.#slab;
+    if (length >= n) return this.#slab.take(n);
+    if (length === 0) return null;
+    throw unexpectedEof(`after ${length} of ${n} bytes`, this.#slab.bytes);
+  }
+
+  async #peek(n: number, options?: RecordOptions): Promise<Uint8Array<ArrayBuffer>> {
+    await this.#gather("peek", n, options);
+    const { bytes } = this.#slab;
+    return bytes.length > n ? bytes.subarray(0, n) : bytes;
+  }
+
+  /** Waits until `n` bytes have arrived, or the stream has ended. */
+  async #gather(verb: string, n: number, options: RecordOptions | undefined): Promise<void> {
+    checkNumber(verb, "n", n, 0, Infinity, false);
+    using cancellation = Cancellation.from(this.#life.clock, options, "limit");
+    const { limit = EXACT_LIMIT } = options ?? {};
+    checkNumber(verb, "limit", limit, 0, Infinity, true);
+    // Before anything is waited for or reserved: the number is often what the peer has announced.
+    if (n > limit) {
+      const message = `Cannot ${verb} ${n} bytes: the option 'limit' is ${limit}`;
+      throw new FrameTooLargeError(message, limit, n);
+    }
+    while (this.#slab.length < n) {
+      this.#slab.reserve(n);
+      if (!await this.more(cancellation)) return;
+    }
+  }
+
+  async #readFrame<T>(
+    what: string,
+    options: RecordOptions | undefined,
+    decoder: Decoder<T>,
+  ): Promise<T | null> {
+    using cancellation = Cancellation.from(this.#life.clock, options, "limit");
+    for (let seen = 0;;) {
+      const { bytes } = this.#slab;
+      // At the end, too: these records end with what ends them, and with nothing else.
+      const decoded = bytes.length > seen ? decoder.decode(bytes, seen, false) : null;
+      if (decoded !== null && "taken" in decoded) {
+        this.#slab.take(decoded.taken);
+        return decoded.frame!;
+      }
+      seen = bytes.length;
+      if (!await this.more(cancellation)) {
+        if (seen === 0) return null;
+        throw unexpectedEof(`inside ${what}, after ${seen} bytes of it`, bytes);
+      }
+    }
+  }
+
+  #fill(): void {
+    this.#filling = true;
+    this.#room = this.#slab.room();
+    this.#socket.read(this.#room).then((n) => {
+      this.filled(n);
+      this.#waiter?.resolve(n !== null);
+      this.#waiter = undefined;
+    }, (error) => this.#notFilled(error));
+  }
+
+  #notFilled(error: unknown): void {
+    this.#filling = false;
+    const told = this.#life.failed(error);
+    this.#waiter?.reject(told);
+    this.#waiter = undefined;
+  }
+
+  #count(n: number | null): number | null {
     const life = this.#life;
     life.reading = false;
     if (n === null) {
@@ -80,37 +307,23 @@ export class ByteReader {
     life.bytesRead += n;
     life.movedAt = life.clock.now;
     return n;
-  };
+  }
 
-  readonly #chunk = (n: number | null): IteratorResult<Uint8Array<ArrayBuffer>, undefined> => {
-    if (this.#counted(n) === null) {
-      this.#slab = EMPTY;
+  readonly #chunk = (n: number | null): NextChunk => {
+    const room = this.#room!;
+    this.#room = undefined;
+    if (this.#count(n) === null) {
+      this.#slab.free();
       return DONE;
     }
-    const start = this.#at;
-    const full = n === this.#room.length;
-    this.#at += n!;
-    this.#size = full ? STREAMING_SIZE : WAITING_SIZE;
-    return { done: false, value: full ? this.#room : new Uint8Array(this.#slab, start, n!) };
-  };
-
-  readonly #failed = (error: unknown): never => {
-    this.#life.reading = false;
-    // Marked as handled here, where it fails, and not where it is made: that costs nobody who reads.
-    this.#handed?.catch(() => {});
-    throw this.#life.failed(error);
+    return { done: false, value: this.#slab.chunk(room, n!) };
   };
 
   #refuse(): Promise<never> {
-    const refused = Promise.reject(
+    return rejected(
       this.#life.closed
         ? this.#life.refusal()
         : new Deno.errors.Busy("Cannot read while another read is pending: await that one first"),
     );
-    refused.catch(() => {});
-    return refused;
   }
 }
-
-const EMPTY = new ArrayBuffer(0);
-const NO_ROOM = new Uint8Array(EMPTY);

@@ -1,9 +1,14 @@
 /** How do bytes leave whole and in order? @module */
 
+import type { Gatherer } from "./gatherer.ts";
 import type { Lifeline } from "./lifeline.ts";
+import { rejected } from "./rejected.ts";
 
 /** Bytes by which a write must advance within `writeTimeout`, or its rest if that is less. */
 const LEAST_PROGRESS = 1024;
+
+/** Writes in a row that may take nothing before the socket counts as broken; kernels have none. */
+const MOST_EMPTY_WRITES = 100;
 
 /** A write that waits for its turn, or (without bytes) the FIN behind earlier writes. */
 interface Waiting {
@@ -26,7 +31,6 @@ export class ByteWriter {
   #sent = 0;
   /** Bytes that left since the write deadline was set. */
   #progress = 0;
-  #handed: Promise<unknown> | undefined;
   #queue: Waiting[] = [];
   #queuedBytes = 0;
   #finished = false;
@@ -36,12 +40,16 @@ export class ByteWriter {
     this.#socket = life.socket;
     this.#writeTimeout = writeTimeout;
     this.#maxUnsent = maxUnsent;
-    life.whenClosed(() => this.#drop());
+    life.onClose = this;
   }
+
+  /** What frames gather in, once somebody has sent one: they leave before anything that follows. */
+  gatherer: Gatherer | undefined;
 
   /** Bytes accepted by `write()` that have not been handed to the kernel. */
   get unsentBytes(): number {
-    return this.#life.closed ? 0 : this.#current.length - this.#sent + this.#queuedBytes;
+    if (this.#life.closed) return 0;
+    return this.#current.length - this.#sent + this.#queuedBytes + (this.gatherer?.length ?? 0);
   }
 
   /** The FIN was sent, or stands in the queue. */
@@ -49,26 +57,38 @@ export class ByteWriter {
     return this.#finished;
   }
 
-  /** Writes all of `p`; resolves with its length. */
+  /** Writes all of `p` behind what was gathered; resolves with its length. */
   write(p: Uint8Array): Promise<number> {
+    if (this.gatherer !== undefined && this.gatherer.length > 0) this.gatherer.flush();
+    return this.writeGathered(p);
+  }
+
+  /** A rejection, if nothing can be written any more. */
+  refused(): Promise<never> | undefined {
+    if (this.#life.closed) return rejected(this.#life.refusal());
+    return this.#finished ? rejected(new Deno.errors.BrokenPipe(AFTER_FIN)) : undefined;
+  }
+
+  /** Writes all of `p`, which is what was gathered or comes behind it. */
+  writeGathered(p: Uint8Array): Promise<number> {
     const life = this.#life;
-    if (life.closed) return refuse(life.refusal());
-    if (this.#finished) return refuse(new Deno.errors.BrokenPipe(AFTER_FIN));
+    if (life.closed || this.#finished) return this.refused()!;
     if (p.length === 0) return Promise.resolve(0);
     if (life.writing) return this.#enqueue(p);
     life.writing = true;
     if (!life.reading) life.movedAt = life.clock.now;
     this.#begin(p);
-    const handed = this.#socket.write(p).then(this.#written, this.#failed);
-    this.#handed = handed;
+    const handed = this.#socket.write(p).then(this.#written, life.onFailed);
+    life.handedWrite = handed;
     return handed;
   }
 
   /** Sends FIN behind every write before it; resolves when it was sent. */
   finish(): Promise<unknown> {
     const life = this.#life;
-    if (life.closed) return refuse(life.refusal());
+    if (life.closed) return rejected(life.refusal());
     if (this.#finished) return this.idle();
+    this.gatherer?.flush();
     this.#finished = true;
     const sent = this.#wait(null);
     if (!life.writing) {
@@ -83,7 +103,7 @@ export class ByteWriter {
     while (this.#life.writing) {
       // The last in line settles last; with nobody in line it is the current one.
       if (this.#queue.length > 0) await this.#wait(NOTHING).catch(() => {});
-      else await this.#handed?.catch(() => {});
+      else await this.#life.handedWrite?.catch(() => {});
     }
   }
 
@@ -100,13 +120,6 @@ export class ByteWriter {
     return this.#end();
   };
 
-  readonly #failed = (error: unknown): never => {
-    const told = this.#life.failed(error);
-    // Marked as handled here, where it fails: an un-awaited write must not end the process.
-    this.#handed?.catch(() => {});
-    throw told;
-  };
-
   #count(n: number): void {
     const life = this.#life;
     life.bytesWritten += n;
@@ -121,20 +134,25 @@ export class ByteWriter {
 
   /** The kernel took a part: the peer reads more slowly than we write. */
   async #writeRest(): Promise<number> {
-    const handed = this.#handed;
+    const life = this.#life;
     try {
       await this.#writeOut();
     } catch (error) {
-      handed?.catch(() => {});
-      throw this.#life.failed(error);
+      return life.onFailed(error);
     }
     return this.#end();
   }
 
   async #writeOut(): Promise<void> {
     const p = this.#current;
-    while (this.#sent < p.length) {
-      this.#count(await this.#socket.write(this.#sent === 0 ? p : p.subarray(this.#sent)));
+    for (let empty = 0; this.#sent < p.length;) {
+      const n = await this.#socket.write(this.#sent === 0 ? p : p.subarray(this.#sent));
+      empty = n === 0 ? empty + 1 : 0;
+      // Without a limit, a socket that takes nothing at once would keep the whole process busy.
+      if (empty > MOST_EMPTY_WRITES) {
+        throw new Deno.errors.WriteZero("Cannot write: the socket takes no bytes");
+      }
+      this.#count(n);
     }
   }
 
@@ -143,9 +161,12 @@ export class ByteWriter {
     const n = this.#current.length;
     this.#current = NOTHING;
     this.#sent = 0;
-    this.#life.writeDeadline = Infinity;
-    if (this.#queue.length === 0) this.#life.writing = false;
-    else this.#writeQueue();
+    this.#life.writeDeadline = 0;
+    if (this.#queue.length > 0) this.#writeQueue();
+    else {
+      this.#life.writing = false;
+      this.gatherer?.written();
+    }
     return n;
   }
 
@@ -157,7 +178,7 @@ export class ByteWriter {
           `'unsentBytes' first`,
       );
       this.#life.end("write_overflow", error);
-      return refuse(error);
+      return rejected(error);
     }
     this.#queuedBytes += p.length;
     return this.#wait(p);
@@ -176,7 +197,7 @@ export class ByteWriter {
     await null;
     const life = this.#life;
     try {
-      // What is being sent stays first in line, where `#drop` finds it.
+      // What is being sent stays first in line, where `closed()` finds it.
       for (let first; !life.closed && (first = this.#queue[0]) !== undefined; this.#queue.shift()) {
         const { bytes, resolve } = first;
         this.#begin(bytes ?? NOTHING);
@@ -189,15 +210,16 @@ export class ByteWriter {
         this.#current = NOTHING;
         this.#sent = 0;
       }
-      life.writeDeadline = Infinity;
+      life.writeDeadline = 0;
       life.writing = false;
+      this.gatherer?.written();
     } catch (error) {
       life.failed(error);
     }
   }
 
   /** The socket is closed: what still waits will never be sent. */
-  #drop(): void {
+  closed(): void {
     this.#life.writing = false;
     this.#queuedBytes = 0;
     const error = this.#life.error ?? new Deno.errors.Interrupted(
@@ -209,9 +231,3 @@ export class ByteWriter {
 
 const NOTHING = new Uint8Array(0);
 const AFTER_FIN = "Cannot write after closeWrite() or end()";
-
-function refuse(error: unknown): Promise<never> {
-  const refused = Promise.reject(error);
-  refused.catch(() => {});
-  return refused;
-}

@@ -19,7 +19,10 @@ export class CoarseClock {
   now = 0;
   readonly #watching = new Set<Ticking>();
   readonly #lingers: boolean;
-  #timer: ReturnType<typeof setInterval> | undefined;
+  /** Ends the interval, while there is one. */
+  #end: (() => void) | undefined;
+  /** What the interval was set with: a test that fakes time puts another in its place. */
+  #setWith: typeof setInterval | undefined;
 
   /**
    * @param lingers Whether the interval outlives its last watcher until its next tick: a server
@@ -37,11 +40,7 @@ export class CoarseClock {
   /** Calls `ticking.tick` from now on. */
   watch(ticking: Ticking): void {
     this.#watching.add(ticking);
-    if (this.#timer === undefined) {
-      this.#timer = setInterval(() => this.#tick(), TICK);
-      // A deadline alone is no reason for a process to live on.
-      Deno.unrefTimer(this.#timer as unknown as number);
-    }
+    if (this.#setWith !== setInterval) this.#start();
   }
 
   /** Ends what `watch` began. */
@@ -52,8 +51,25 @@ export class CoarseClock {
 
   /** Ends the interval at once; a later `watch` starts it again. */
   stop(): void {
-    clearInterval(this.#timer);
-    this.#timer = undefined;
+    this.#end?.();
+    this.#end = undefined;
+    this.#setWith = undefined;
+  }
+
+  #start(): void {
+    this.stop();
+    const timer = setInterval(() => this.#tick(), TICK);
+    // A deadline alone is no reason for a process to live on.
+    Deno.unrefTimer(timer as unknown as number);
+    const clear = clearInterval;
+    this.#setWith = setInterval;
+    this.#end = () => {
+      try {
+        clear(timer);
+      } catch {
+        // It was set in a fake time that is over, as the interval is with it.
+      }
+    };
   }
 
   #tick(): void {

@@ -1,15 +1,27 @@
 /** What does a handler hold? @module */
 
-import { ByteReader } from "./byte_reader.ts";
+import { delimited } from "../wire/delimited.ts";
+import { lines } from "../wire/lines.ts";
+import { ByteReader, type RecordOptions } from "./byte_reader.ts";
 import { ByteWriter } from "./byte_writer.ts";
+import type { ReadOptions } from "./cancellation.ts";
 import type { CoarseClock } from "./coarse_clock.ts";
+import { Gatherer } from "./gatherer.ts";
 import { Lifeline } from "./lifeline.ts";
 
 /** Milliseconds that a peer gets to answer our FIN with its own before the socket is closed. */
 const LINGER = 500;
 
-/** Bytes read and thrown away meanwhile: unread input would make the kernel reset what we sent. */
-const LINGER_BYTES = 65536;
+/**
+ * Bytes read and thrown away meanwhile: unread input would make the kernel reset the peer and drop
+ * what it had not sent yet. More than a kernel holds of one connection (Linux: 6 MiB), so that a
+ * peer which had sent all before it reads gets its answer whole: with 64 KiB, one that had sent
+ * 512 KiB got 125 KiB of 1 MiB. A peer that never stops costs us some ms.
+ */
+const LINGER_BYTES = 8_388_608;
+
+/** Bytes thrown away in one read. */
+const SCRATCH = 65536;
 
 /** Bytes per chunk of `readable`; a waiting stream pins as much. */
 const STREAM_CHUNK = 16384;
@@ -34,7 +46,7 @@ const STREAM_CHUNK = 16384;
  *   for await (const chunk of conn) await conn.write(chunk);
  * });
  *
- * using client = await Deno.connect(server.addr);
+ * using client = await Deno.connect({ port: server.addr.port });
  * await client.write(new TextEncoder().encode("hello"));
  * const p = new Uint8Array(5);
  * assertEquals(await client.read(p), 5);
@@ -68,12 +80,47 @@ export interface Connection<A extends Deno.Addr = Deno.Addr>
   readonly drainSignal: AbortSignal;
 
   /**
-   * Reads into `p`; resolves with the number of bytes, or `null` at the end of the stream.
+   * Reads into `p`; resolves with the number of bytes, or `null` at the end of the stream. Without
+   * options, and with nothing left over from another kind of read, straight from the kernel.
    *
    * @throws {Deno.errors.Busy} If another read is pending.
-   * @throws {DOMException} "TimeoutError" after `idleTimeout`; the connection is then closed.
+   * @throws {DOMException} "TimeoutError" after `idleTimeout`, and then the connection is closed; or
+   * after the read's own `timeout`, and then it lives on and no byte is lost.
    */
-  read(p: Uint8Array): Promise<number | null>;
+  read(p: Uint8Array, options?: ReadOptions): Promise<number | null>;
+  /**
+   * Reads `n` bytes, no more and no less; `null` if the stream ends before the first of them.
+   *
+   * @throws {FrameTooLargeError} If `n` is more than `limit`, 1 MiB unless given. Nothing is taken.
+   * @throws {Deno.errors.UnexpectedEof} If the stream ends in between; what came is in its `partial`
+   * and can still be read.
+   */
+  readExactly(n: number, options?: RecordOptions): Promise<Uint8Array<ArrayBuffer> | null>;
+  /**
+   * Reads up to `delimiter`, which is taken and left out; `null` if the stream ends before another
+   * byte.
+   *
+   * @throws {FrameTooLargeError} If more than `limit` bytes, 64 KiB unless given, come before it.
+   * Nothing is taken, so the next such read fails as well; `read()` gets the bytes.
+   * @throws {Deno.errors.UnexpectedEof} If the stream ends before it; as for `readExactly`.
+   */
+  readUntil(delimiter: string | Uint8Array, options?: RecordOptions): Promise<Uint8Array | null>;
+  /**
+   * Reads a line that ends with LF or CRLF, without that, as UTF-8; `null` if the stream ends before
+   * another byte.
+   *
+   * @throws {FrameTooLargeError} If it is longer than `limit` bytes, 64 KiB unless given; as for
+   * `readUntil`.
+   * @throws {Deno.errors.UnexpectedEof} If the stream ends before the line does.
+   */
+  readLine(options?: RecordOptions): Promise<string | null>;
+  /**
+   * Waits until `n` bytes have arrived and leaves them to be read; there are fewer only if the stream
+   * ends before.
+   *
+   * @throws {FrameTooLargeError} If `n` is more than `limit`, 1 MiB unless given.
+   */
+  peek(n: number, options?: RecordOptions): Promise<Uint8Array<ArrayBuffer>>;
   /**
    * Writes all of `p` behind every earlier write; resolves with its length. `p` must not change
    * until then.
@@ -91,7 +138,7 @@ export interface Connection<A extends Deno.Addr = Deno.Addr>
    */
   close(): void;
   /**
-   * Closes politely: sends what waits, then FIN, then reads on for at most 500 ms or 64 KiB until
+   * Closes politely: sends what waits, then FIN, then reads on for at most 500 ms or 8 MiB until
    * the peer has closed too, so that the last bytes arrive even if the peer is still sending. This
    * is what happens when a handler returns. Never rejects.
    */
@@ -130,9 +177,12 @@ export class SocketConnection<A extends Deno.Addr = Deno.Addr> implements Connec
   readonly #openedAt = performance.now();
   /** Shared with the server, which decides there why the connection is over. */
   readonly life: Lifeline;
-  /** Ends the wait for a handler that does not return; the server's. */
-  onAbandon: (() => void) | undefined;
-  readonly #reader: ByteReader;
+  /** The slot that it holds, while its handler runs; the server's, as is the next. */
+  slot: Disposable | undefined;
+  /** Its handler did not settle in time, and is not listened to any more. */
+  abandoned = false;
+  /** Shared with `framed()`, as is what gathers its frames. */
+  readonly reader: ByteReader;
   readonly #writer: ByteWriter;
   #ending: Promise<void> | undefined;
   #draining = false;
@@ -151,7 +201,7 @@ export class SocketConnection<A extends Deno.Addr = Deno.Addr> implements Connec
     this.localAddr = localAddr as A;
     this.peerAddr = socket.remoteAddr as A;
     this.life = new Lifeline(socket, clock, limits.idleTimeout);
-    this.#reader = new ByteReader(this.life);
+    this.reader = new ByteReader(this.life);
     this.#writer = new ByteWriter(this.life, limits.writeTimeout, limits.maxUnsent);
   }
 
@@ -170,6 +220,10 @@ export class SocketConnection<A extends Deno.Addr = Deno.Addr> implements Connec
 
   get bytesWritten(): number {
     return this.life.bytesWritten;
+  }
+
+  get gatherer(): Gatherer {
+    return this.#writer.gatherer ??= new Gatherer(this.#writer, this.life);
   }
 
   get unsentBytes(): number {
@@ -197,16 +251,39 @@ export class SocketConnection<A extends Deno.Addr = Deno.Addr> implements Connec
     this.#drainer?.abort(drainReason());
   }
 
-  read(p: Uint8Array): Promise<number | null> {
-    return this.#reader.read(p);
+  /** Forgets frames that were sent and have not left: called by the server alone. */
+  dropGathered(): void {
+    this.#writer.gatherer?.drop();
+  }
+
+  read(p: Uint8Array, options?: ReadOptions): Promise<number | null> {
+    return this.reader.read(p, options);
+  }
+
+  readExactly(n: number, options?: RecordOptions): Promise<Uint8Array<ArrayBuffer> | null> {
+    return this.reader.readExactly(n, options);
+  }
+
+  readUntil(delimiter: string | Uint8Array, options?: RecordOptions): Promise<Uint8Array | null> {
+    return this.reader.readFrame("a record", options, (limit) => delimited(delimiter, limit));
+  }
+
+  readLine(options?: RecordOptions): Promise<string | null> {
+    return this.reader.readFrame("a line", options, lines);
+  }
+
+  peek(n: number, options?: RecordOptions): Promise<Uint8Array<ArrayBuffer>> {
+    return this.reader.peek(n, options);
   }
 
   write(p: Uint8Array): Promise<number> {
     return this.#writer.write(p);
   }
 
-  async closeWrite(): Promise<void> {
-    await this.#writer.finish();
+  closeWrite(): Promise<void> {
+    const sent = this.#writer.finish().then(() => {});
+    sent.catch(() => {}); // A promise of its own, which nobody has to await either.
+    return sent;
   }
 
   close(): void {
@@ -220,7 +297,7 @@ export class SocketConnection<A extends Deno.Addr = Deno.Addr> implements Connec
   async #end(): Promise<void> {
     const life = this.life;
     // The commonest end of all: the peer has closed and was answered. Closing is then all there is.
-    if (!life.peerFinished || life.writing) {
+    if (!life.peerFinished || life.writing || this.unsentBytes > 0) {
       try {
         await this.#writer.finish();
       } catch {
@@ -238,17 +315,17 @@ export class SocketConnection<A extends Deno.Addr = Deno.Addr> implements Connec
     const life = this.life;
     life.lingerDeadline = life.clock.deadline(LINGER);
     // A read that the handler left pending gets what comes first.
-    await this.#reader.idle();
+    await this.reader.idle();
     try {
       let left = LINGER_BYTES;
-      while (!life.peerFinished && left > 0) left -= await this.#reader.read(scratch()) ?? left;
+      while (!life.peerFinished && left > 0) left -= await this.reader.read(scratch()) ?? left;
     } catch {
       // Reset, forced, out of time, or still being read by somebody: nothing is left to be lost.
     }
   }
 
   [Symbol.asyncIterator](): AsyncIterableIterator<Uint8Array<ArrayBuffer>, undefined> {
-    return new Chunks(this.#reader);
+    return new Chunks(this.reader);
   }
 
   get readable(): ReadableStream<Uint8Array<ArrayBuffer>> {
@@ -257,7 +334,9 @@ export class SocketConnection<A extends Deno.Addr = Deno.Addr> implements Connec
       autoAllocateChunkSize: STREAM_CHUNK,
       pull: async (controller) => {
         const request = controller.byobRequest!;
-        const n = await this.read(request.view as Uint8Array<ArrayBuffer>);
+        let n;
+        // A read of nothing is no answer to a request, though sockets of other makes may give one.
+        do n = await this.read(request.view as Uint8Array<ArrayBuffer>); while (n === 0);
         if (n === null) controller.close();
         // At the end a request must still be answered, after the close, or its reader never settles.
         request.respond(n ?? 0);
@@ -312,7 +391,7 @@ let discarded: Uint8Array | undefined;
 
 /** One for all: nobody looks at what is read into it. */
 function scratch(): Uint8Array {
-  return discarded ??= new Uint8Array(LINGER_BYTES);
+  return discarded ??= new Uint8Array(SCRATCH);
 }
 
 function drainReason(): DOMException {

@@ -1,21 +1,5 @@
 /** Why is a connection over? @module */
 
-/** Every end reason, in the order in which the README explains them. */
-export const END_REASONS = [
-  "completed",
-  "peer_closed_early",
-  "peer_reset",
-  "network_error",
-  "handler_error",
-  "protocol_error",
-  "idle_timeout",
-  "write_timeout",
-  "write_overflow",
-  "refused_full",
-  "forced",
-  "abandoned",
-] as const;
-
 /**
  * The one word that says why a connection is over: the first thing that ended it.
  *
@@ -26,10 +10,64 @@ export const END_REASONS = [
  * - `handler_error`: the handler threw an error of its own
  * - `protocol_error`: the handler, or a codec, threw a {@linkcode ProtocolError}
  * - `idle_timeout`: no byte in either direction for `idleTimeout`
+ * - `frame_timeout`: a frame had begun and was not complete within `frameTimeout`
  * - `write_timeout`: the peer did not take enough of a write within `writeTimeout`
  * - `write_overflow`: more than `maxUnsent` was waiting to be sent
  * - `refused_full`: no slot was free and `whenFull` said to refuse
  * - `forced`: the server closed it while stopping
  * - `abandoned`: closed while stopping, and its handler did not settle even then
+ *
+ * @example Learn why connections ended
+ * ```ts
+ * import { type EndReason, serve } from "@usher/server";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const reasons: EndReason[] = [];
+ * const server = serve({
+ *   port: 0,
+ *   hostname: "127.0.0.1",
+ *   onEnd: ({ reason }) => reasons.push(reason),
+ * }, async (conn) => {
+ *   await conn.write(new TextEncoder().encode("bye"));
+ * });
+ *
+ * const client = await Deno.connect({ port: server.addr.port });
+ * assertEquals(await new Response(client.readable).text(), "bye");
+ * await server.shutdown();
+ * assertEquals(reasons, ["completed"]);
+ * ```
  */
-export type EndReason = typeof END_REASONS[number];
+export type EndReason =
+  | "completed"
+  | "peer_closed_early"
+  | "peer_reset"
+  | "network_error"
+  | "handler_error"
+  | "protocol_error"
+  | "idle_timeout"
+  | "frame_timeout"
+  | "write_timeout"
+  | "write_overflow"
+  | "refused_full"
+  | "forced"
+  | "abandoned";
+
+/** Each reason once, which the type sees to. */
+const EVERY: Record<EndReason, true> = {
+  completed: true,
+  peer_closed_early: true,
+  peer_reset: true,
+  network_error: true,
+  handler_error: true,
+  protocol_error: true,
+  idle_timeout: true,
+  frame_timeout: true,
+  write_timeout: true,
+  write_overflow: true,
+  refused_full: true,
+  forced: true,
+  abandoned: true,
+};
+
+/** Every end reason, in the order in which the README explains them. */
+export const END_REASONS = Object.keys(EVERY) as readonly EndReason[];

@@ -24,20 +24,26 @@ export class Lifeline implements Ticking {
   writing = false;
   /** On the clock: when a byte last moved, or when the first operation now pending began. */
   movedAt: number;
-  /** On the clock: by when the write in progress must have advanced. */
-  writeDeadline = Infinity;
-  /** On the clock: by when the peer must have closed after we did. */
-  lingerDeadline = Infinity;
+  /** On the clock: by when the write in progress must have advanced; 0 for none. */
+  writeDeadline = 0;
+  /** On the clock: by when the frame that has begun must be complete; 0 for none. */
+  frameDeadline = 0;
+  /** On the clock: by when the peer must have closed after we did; 0 for none. */
+  lingerDeadline = 0;
   bytesRead = 0;
   bytesWritten = 0;
   /** The peer's FIN was seen: it will send nothing more. */
   peerFinished = false;
+  /** What the caller of the pending read holds. */
+  handedRead: Promise<unknown> | undefined;
+  /** What the caller of the write in progress holds. */
+  handedWrite: Promise<unknown> | undefined;
 
   #closed = false;
   #reason: EndReason | undefined;
   #error: unknown;
   #aborter: AbortController | undefined;
-  readonly #whenClosed: (() => void)[] = [];
+  #onClose: { closed(): void } | undefined;
 
   constructor(socket: Deno.Conn, clock: CoarseClock, idleTimeout: number) {
     this.socket = socket;
@@ -80,9 +86,9 @@ export class Lifeline implements Ticking {
     return this.#aborter.signal;
   }
 
-  /** Calls `listener` once the socket is closed. */
-  whenClosed(listener: () => void): void {
-    this.#whenClosed.push(listener);
+  /** Has `holder` told when the socket is closed. One is enough, and costs no list. */
+  set onClose(holder: { closed(): void }) {
+    this.#onClose = holder;
   }
 
   /** Decides the reason, unless something before has; the socket stays as it is. */
@@ -110,13 +116,37 @@ export class Lifeline implements Ticking {
       // Somebody who holds the raw socket closed it before us: it is closed, which is all we want.
     }
     if (this.#aborter !== undefined) this.#abort();
-    for (const listener of this.#whenClosed) listener();
+    this.#onClose?.closed();
   }
+
+  /**
+   * What every raw operation does when it fails: one function for both kinds, made once for each
+   * connection. What their callers hold is marked as handled here, where it fails, and not where it
+   * is made: that costs nobody whose operations succeed, and an un-awaited write that fails must not
+   * end the process.
+   */
+  readonly onFailed = (error: unknown): never => {
+    this.handedRead?.catch(() => {});
+    this.handedWrite?.catch(() => {});
+    const told = this.failed(error);
+    this.reading = false;
+    throw told;
+  };
 
   /** Takes the failure of a raw operation; returns the error that its caller is to be told. */
   failed(error: unknown): unknown {
+    if (isMisuse(error)) {
+      // The handler's own mistake, and news for `onError`: not an error that a connection made.
+      this.settle("handler_error", error);
+      this.close();
+      return this.#error ?? error;
+    }
     if (!this.#closed) this.end(reasonOf(error), error);
-    else if (error instanceof Error) produced.add(error);
+    else if (error instanceof Deno.errors.BadResource) {
+      // A write of which the kernel had taken a part when `close()` came, and which then went on.
+      error = new Deno.errors.Interrupted("The connection was closed before everything was sent");
+    }
+    if (error instanceof Error) produced.add(error);
     return this.#error ?? error;
   }
 
@@ -129,11 +159,14 @@ export class Lifeline implements Ticking {
     if ((this.reading || this.writing) && now >= this.movedAt + this.idleTimeout + TICK) {
       return this.end("idle_timeout", timedOut("no byte moved within 'idleTimeout'"));
     }
-    if (now >= this.writeDeadline) {
+    if (this.frameDeadline !== 0 && this.reading && now >= this.frameDeadline) {
+      return this.end("frame_timeout", timedOut("a frame that has begun did not end in time"));
+    }
+    if (this.writeDeadline !== 0 && now >= this.writeDeadline) {
       return this.end("write_timeout", timedOut("the peer took too little within 'writeTimeout'"));
     }
     // Everything was said and the FIN sent: this peer just does not answer it.
-    if (now >= this.lingerDeadline) this.close();
+    if (this.lingerDeadline !== 0 && now >= this.lingerDeadline) this.close();
   }
 
   #abort(): void {
@@ -143,6 +176,11 @@ export class Lifeline implements Ticking {
 
 function timedOut(what: string): DOMException {
   return new DOMException(`Connection timed out: ${what}`, "TimeoutError");
+}
+
+/** Says that a socket was given what is no `Uint8Array`; the kernel's TypeErrors have a `code`. */
+function isMisuse(error: unknown): boolean {
+  return error instanceof TypeError && !("code" in error);
 }
 
 function reasonOf(error: unknown): EndReason {

@@ -9,6 +9,12 @@ const LONGEST_BACKOFF = 1000;
 /** Ms of waiting through one unknown failure after another before the listener counts as broken. */
 const GIVE_UP_AFTER = 30_000;
 
+/**
+ * Ms within which a second `BadResource` has to follow the first: a listener that is closed says so
+ * at once each time. If the event loop stood still for longer meanwhile, the third one tells.
+ */
+const AT_ONCE = 100;
+
 /** `closed`: the listener is. `lost`: that client is gone. `starved`: anything else. */
 type AcceptFailure = "closed" | "lost" | "starved";
 
@@ -27,8 +33,10 @@ export class Acceptor {
   #closed = false;
   #over = false;
   #backoff = FIRST_BACKOFF;
-  #unknownFor = 0;
-  #badResources = 0;
+  /** Ms waited so far, and how many of them before the first of the unknown failures in a row. */
+  #waited = 0;
+  #unknownSince: number | undefined;
+  #badResourceAt = -Infinity;
   #unref = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #wake: (() => void) | undefined;
@@ -75,7 +83,7 @@ export class Acceptor {
             break;
           case "starved":
             this.#watcher.starved(error);
-            if (this.#unknownFor >= GIVE_UP_AFTER) throw error;
+            if (this.#hopeless) throw error;
             await this.#pause();
         }
       }
@@ -109,20 +117,27 @@ export class Acceptor {
 
   #recovered(): void {
     this.#backoff = FIRST_BACKOFF;
-    this.#unknownFor = 0;
-    this.#badResources = 0;
+    this.#unknownSince = undefined;
+    this.#badResourceAt = -Infinity;
+  }
+
+  get #hopeless(): boolean {
+    return this.#unknownSince !== undefined && this.#waited - this.#unknownSince >= GIVE_UP_AFTER;
   }
 
   #sort(error: unknown): AcceptFailure {
     // Only our own flag tells for sure: an interrupted accept4(2) looks like a closed listener.
     if (this.#closed) return "closed";
     if (error instanceof Deno.errors.BadResource) {
-      return ++this.#badResources < 2 ? "lost" : "closed";
+      const before = this.#badResourceAt;
+      this.#badResourceAt = Date.now();
+      return this.#badResourceAt - before <= AT_ONCE ? "closed" : "lost";
     }
-    this.#badResources = 0;
+    this.#badResourceAt = -Infinity;
     const code = codeOf(error);
     if (LOST.has(code)) return "lost";
-    this.#unknownFor = SHORTAGES.has(code) ? 0 : this.#unknownFor + this.#backoff;
+    if (SHORTAGES.has(code)) this.#unknownSince = undefined;
+    else this.#unknownSince ??= this.#waited;
     return "starved";
   }
 
@@ -135,6 +150,7 @@ export class Acceptor {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#wake = undefined;
+    this.#waited += this.#backoff;
     this.#backoff = Math.min(2 * this.#backoff, LONGEST_BACKOFF);
   }
 }
@@ -189,7 +205,8 @@ function codeOf(error: unknown): string {
   if (!(error instanceof Error)) return "";
   if ("code" in error && typeof error.code === "string") return error.code;
   const errno = /\(os error (\d+)\)/.exec(error.message)?.[1];
-  if (errno !== undefined) return ERRNO[Deno.build.os]?.[Number(errno)] ?? "";
+  const known = errno === undefined ? undefined : ERRNO[Deno.build.os]?.[Number(errno)];
+  if (known !== undefined) return known;
   // Listeners of other makes throw Deno's classes without a code.
   if (error instanceof Deno.errors.NotConnected) return "ENOTCONN";
   if (error instanceof Deno.errors.ConnectionAborted) return "ECONNABORTED";

@@ -2,15 +2,15 @@
 
 /** The right to hold one connection; given back once, however often it is disposed. */
 export class Slot implements Disposable {
-  #release: (() => void) | undefined;
+  #admission: Admission | undefined;
 
-  constructor(release: () => void) {
-    this.#release = release;
+  constructor(admission: Admission) {
+    this.#admission = admission;
   }
 
   [Symbol.dispose](): void {
-    this.#release?.();
-    this.#release = undefined;
+    this.#admission?.giveBack();
+    this.#admission = undefined;
   }
 }
 
@@ -77,6 +77,7 @@ export class Admission {
 
   /** A slot as soon as those before have theirs; `null` if the line is sent away. */
   wait(): Promise<Slot | null> {
+    if (this.open) return Promise.resolve(this.#next());
     return new Promise((resolve) => {
       this.#line.push(resolve);
     });
@@ -98,13 +99,16 @@ export class Admission {
     this.#moveOn();
   }
 
+  /** Called by the slot. */
+  giveBack(): void {
+    this.#taken--;
+    this.#moveOn();
+  }
+
   #next(): Slot {
     this.#taken++;
     this.#watchTheClock();
-    return new Slot(() => {
-      this.#taken--;
-      this.#moveOn();
-    });
+    return new Slot(this);
   }
 
   #moveOn(): void {

@@ -47,9 +47,16 @@ function wayOut(error: Error, options: CompleteTcp | UnixListenOptions): string 
       : "";
   }
   if ("path" in options) {
+    // Only an abstract socket comes here without an explanation of our own.
+    if (error instanceof Deno.errors.AddrInUse && options.path.startsWith("\0")) {
+      return "another program listens there: stop it, or use another name";
+    }
     if (error instanceof Deno.errors.NotFound) return "create its directory first";
     if (error instanceof Deno.errors.PermissionDenied) {
-      return "this user may not create files in its directory";
+      return "this user may not create files in its directory, or the server there is another user's";
+    }
+    if (error instanceof Deno.errors.NotADirectory) {
+      return "a file is where its directory should be: use another path";
     }
     return "";
   }

@@ -47,19 +47,29 @@ export class HardenedListener<T extends Deno.Conn, A extends Deno.Addr>
     this.#acceptor.unref();
   }
 
-  async *[Symbol.asyncIterator](): AsyncIterableIterator<T> {
-    try {
-      for (;;) {
+  /**
+   * No generator: that would put `return()` off until the pending accept has settled, and close the
+   * listener when one accept too many is refused as `Busy`.
+   */
+  [Symbol.asyncIterator](): AsyncIterableIterator<T> {
+    const done: IteratorReturnResult<undefined> = { done: true, value: undefined };
+    return {
+      next: async () => {
         try {
-          yield await this.accept();
+          return { done: false, value: await this.accept() };
         } catch (error) {
-          if (error instanceof Deno.errors.BadResource) return;
+          if (error instanceof Deno.errors.BadResource) return done;
           throw error;
         }
-      }
-    } finally {
-      this.close();
-    }
+      },
+      return: () => {
+        this.close();
+        return Promise.resolve(done);
+      },
+      [Symbol.asyncIterator]() {
+        return this;
+      },
+    };
   }
 
   [Symbol.dispose](): void {

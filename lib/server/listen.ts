@@ -33,7 +33,7 @@ import {
  * import { assertEquals } from "@std/assert";
  *
  * using listener = listen({ port: 0, hostname: "127.0.0.1" });
- * using client = await Deno.connect(listener.addr);
+ * using client = await Deno.connect({ port: listener.addr.port });
  * using conn = await listener.accept();
  * assertEquals(conn.remoteAddr, client.localAddr);
  * ```

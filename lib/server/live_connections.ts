@@ -11,15 +11,20 @@ export class LiveConnections {
     this.all.add(conn);
   }
 
-  leave(conn: SocketConnection): void {
-    this.all.delete(conn);
-    if (this.all.size === 0) this.#nobody?.resolve();
+  /** Whether it was still here: a connection is over only once. */
+  leave(conn: SocketConnection): boolean {
+    const wasHere = this.all.delete(conn);
+    if (this.all.size === 0) {
+      this.#nobody?.resolve();
+      this.#nobody = undefined;
+    }
+    return wasHere;
   }
 
   /** Resolves when nobody is here; right away if so. */
   async nobody(): Promise<void> {
     while (this.all.size > 0) {
-      this.#nobody = Promise.withResolvers();
+      this.#nobody ??= Promise.withResolvers();
       await this.#nobody.promise;
     }
   }

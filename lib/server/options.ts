@@ -1,9 +1,23 @@
 /** What may be asked for, and what is the default? @module */
 
+import { bad, checkKeys, checkNumber, checkObject, isObject } from "../connection/check_options.ts";
 import type { Connection, ConnectionLimits } from "../connection/connection.ts";
+import { DEFAULT_LIMITS } from "../connection/default_limits.ts";
 import type { EndReason } from "../connection/end_reason.ts";
 
-/** Where to listen with TCP, and how its sockets are set. */
+/**
+ * Where to listen with TCP, and how its sockets are set.
+ *
+ * @example Any free port of this machine alone
+ * ```ts
+ * import { listen, type TcpListenOptions } from "@usher/server";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const options: TcpListenOptions = { port: 0, hostname: "127.0.0.1", tcpBacklog: 128 };
+ * using listener = listen(options);
+ * assertEquals(listener.addr.hostname, "127.0.0.1");
+ * ```
+ */
 export interface TcpListenOptions {
   /** The port, 0 to 65535; 0 takes any free one, which `addr` then tells. */
   port: number;
@@ -35,7 +49,23 @@ export interface TcpListenOptions {
   keepAlive?: boolean;
 }
 
-/** Where to listen with a Unix socket. */
+/**
+ * Where to listen with a Unix socket.
+ *
+ * @example A socket for its owner and group
+ * ```ts
+ * import { listen, type UnixListenOptions } from "@usher/server";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const directory = await Deno.makeTempDir();
+ * const options: UnixListenOptions = { path: `${directory}/app.sock`, mode: 0o660 };
+ * {
+ *   using listener = listen(options);
+ *   assertEquals(listener.addr.path, options.path);
+ * }
+ * await Deno.remove(directory);
+ * ```
+ */
 export interface UnixListenOptions {
   /**
    * The file to create, at most 101 bytes long. While it is listened on there is also `path.lock`,
@@ -53,10 +83,46 @@ export interface UnixListenOptions {
   mode?: number;
 }
 
-/** Where to listen. */
+/**
+ * Where to listen.
+ *
+ * @example An address from a setting
+ * ```ts
+ * import { type ListenOptions, serve } from "@usher/server";
+ * import { assertEquals } from "@std/assert";
+ *
+ * function place(setting: string): ListenOptions {
+ *   return setting.startsWith("/") ? { path: setting } : { port: Number(setting) };
+ * }
+ *
+ * assertEquals(place("/run/app.sock"), { path: "/run/app.sock" });
+ * await using server = serve({ listeners: [place("0")] }, async () => {});
+ * assertEquals(server.addrs.length, 1);
+ * ```
+ */
 export type ListenOptions = TcpListenOptions | UnixListenOptions;
 
-/** What `onEnd` is told about a connection that is over. */
+/**
+ * What `onEnd` is told about a connection that is over.
+ *
+ * @example One line for each connection
+ * ```ts
+ * import { type EndRecord, formatAddress, serve } from "@usher/server";
+ * import { assertMatch } from "@std/assert";
+ *
+ * const log: string[] = [];
+ * const onEnd = ({ id, remoteAddr, reason, bytesWritten }: EndRecord) =>
+ *   log.push(`${id} ${formatAddress(remoteAddr)} ${reason} ${bytesWritten}`);
+ *
+ * const server = serve({ port: 0, hostname: "127.0.0.1", onEnd }, async (conn) => {
+ *   await conn.write(new TextEncoder().encode("hello"));
+ * });
+ * const client = await Deno.connect({ port: server.addr.port });
+ * await new Response(client.readable).text();
+ * await server.shutdown();
+ * assertMatch(log[0]!, /^1 tcp:\/\/127\.0\.0\.1:\d+ completed 5$/);
+ * ```
+ */
 export interface EndRecord {
   /** The connection's `id`. */
   readonly id: number;
@@ -78,7 +144,21 @@ export interface EndRecord {
   readonly error?: unknown;
 }
 
-/** What `serve()` takes besides the address. */
+/**
+ * What `serve()` takes besides the address.
+ *
+ * @example The same limits for two servers
+ * ```ts
+ * import { serve, type ServeSettings } from "@usher/server";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const settings: ServeSettings = { maxConnections: 100, idleTimeout: 60_000, whenFull: "refuse" };
+ * const hostname = "127.0.0.1";
+ * await using one = serve({ ...settings, port: 0, hostname }, async () => {});
+ * await using two = serve({ ...settings, port: 0, hostname }, async () => {});
+ * assertEquals([one.maxConnections, two.maxConnections], [100, 100]);
+ * ```
+ */
 export interface ServeSettings {
   /**
    * How many connections may be open at once. At the limit nothing more is accepted: the kernel's
@@ -135,13 +215,60 @@ export interface ServeSettings {
   onEnd?: (record: EndRecord) => unknown;
 }
 
-/** Options of a server on one TCP address. */
+/**
+ * Options of a server on one TCP address.
+ *
+ * @example Options from somewhere else
+ * ```ts
+ * import { serve, type ServeTcpOptions } from "@usher/server";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const options: ServeTcpOptions = { port: 0, hostname: "127.0.0.1", maxConnections: 100 };
+ * await using server = serve(options, async (conn) => {
+ *   await conn.write(new TextEncoder().encode(conn.remoteAddr.hostname));
+ * });
+ *
+ * const client = await Deno.connect({ port: server.addr.port });
+ * assertEquals(await new Response(client.readable).text(), "127.0.0.1");
+ * ```
+ */
 export interface ServeTcpOptions extends TcpListenOptions, ServeSettings {}
 
-/** Options of a server on one Unix socket. */
+/**
+ * Options of a server on one Unix socket.
+ *
+ * @example Options from somewhere else
+ * ```ts
+ * import { serve, type ServeUnixOptions } from "@usher/server";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const directory = await Deno.makeTempDir();
+ * const options: ServeUnixOptions = { path: `${directory}/app.sock`, mode: 0o600 };
+ * const server = serve(options, async () => {});
+ * assertEquals(server.addr.path, options.path);
+ * await server.shutdown();
+ * await Deno.remove(directory);
+ * ```
+ */
 export interface ServeUnixOptions extends UnixListenOptions, ServeSettings {}
 
-/** Options of a server on several addresses, under one set of limits. */
+/**
+ * Options of a server on several addresses, under one set of limits.
+ *
+ * @example TCP and a listener of another make
+ * ```ts
+ * import { listen, serve, type ServeListenersOptions } from "@usher/server";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const hostname = "127.0.0.1";
+ * const options: ServeListenersOptions = {
+ *   listeners: [{ port: 0, hostname }, listen({ port: 0, hostname })],
+ *   maxConnections: 100,
+ * };
+ * await using server = serve(options, async () => {});
+ * assertEquals(server.addrs.length, 2);
+ * ```
+ */
 export interface ServeListenersOptions extends ServeSettings {
   /**
    * Where to listen: options as for `listen()`, or anything of `Deno.Listener`'s shape, which then
@@ -150,7 +277,22 @@ export interface ServeListenersOptions extends ServeSettings {
   listeners: readonly (ListenOptions | Deno.Listener)[];
 }
 
-/** Everything `serve()` takes. */
+/**
+ * Everything `serve()` takes.
+ *
+ * @example Find out what is asked for
+ * ```ts
+ * import type { ServeOptions } from "@usher/server";
+ * import { assertEquals } from "@std/assert";
+ *
+ * function needsWriteAccess(options: ServeOptions): boolean {
+ *   return "path" in options;
+ * }
+ *
+ * assertEquals(needsWriteAccess({ port: 7000 }), false);
+ * assertEquals(needsWriteAccess({ path: "/run/app.sock" }), true);
+ * ```
+ */
 export type ServeOptions = ServeTcpOptions | ServeUnixOptions | ServeListenersOptions;
 
 /** The one home of every default. */
@@ -161,9 +303,7 @@ export const DEFAULTS = Object.freeze({
   keepAlive: true,
   maxConnections: 10_000,
   whenFull: "wait",
-  idleTimeout: 300_000,
-  writeTimeout: 30_000,
-  maxUnsent: 1_048_576,
+  ...DEFAULT_LIMITS,
   shutdownTimeout: 15_000,
 });
 
@@ -204,7 +344,7 @@ const MAX_MODE = 0o777;
 
 /**
  * Bytes of the longest path. Linux takes 107, macOS 103; the socket is made at `path.new/s` first
- * (see unix_path.ts), which has to fit as well.
+ * (see unix_listener.ts), which has to fit as well.
  */
 const MAX_PATH_BYTES = Deno.build.os === "linux" ? 101 : 97;
 const MAX_ABSTRACT_BYTES = 107;
@@ -214,7 +354,7 @@ export function completeServeOptions(options: ServeOptions): CompleteServeOption
   const verb = "serve";
   checkObject(verb, options);
   const given = options as unknown as Record<string, unknown>;
-  const listeners = "listeners" in given
+  const listeners = given.listeners !== undefined
     ? completeListeners(verb, given)
     : [completeAddress(verb, given, SETTINGS_KEYS)];
   const { whenFull = DEFAULTS.whenFull as "wait", signal, onListen, onError, onEnd } =
@@ -265,7 +405,13 @@ export function checkTimeout(verb: string, name: string, value: unknown): number
 }
 
 function completeListeners(verb: string, given: Record<string, unknown>) {
-  checkKeys(verb, given, ["listeners", ...SETTINGS_KEYS], [...TCP_KEYS, ...UNIX_KEYS]);
+  for (const key of [...TCP_KEYS, ...UNIX_KEYS]) {
+    if (given[key] === undefined) continue;
+    throw new TypeError(
+      `Cannot ${verb} with '${key}' beside 'listeners': put it into an entry of 'listeners'`,
+    );
+  }
+  checkKeys(verb, given, ["listeners", ...SETTINGS_KEYS]);
   const { listeners } = given;
   if (!Array.isArray(listeners) || listeners.length === 0) {
     throw new TypeError(
@@ -273,11 +419,19 @@ function completeListeners(verb: string, given: Record<string, unknown>) {
     );
   }
   return listeners.map((entry: unknown, i) => {
-    if (isListener(entry)) return entry;
+    if (isListener(entry)) {
+      const first = listeners.indexOf(entry);
+      if (first === i) return entry;
+      // Each would find the other's accept pending, and wait for it to end.
+      throw new TypeError(
+        `Cannot ${verb} with one listener as 'listeners[${first}]' and 'listeners[${i}]': ` +
+          "give it once",
+      );
+    }
     if (!isObject(entry)) {
       throw new TypeError(bad(verb, `listeners[${i}]`, entry, "a listener, or options to listen"));
     }
-    return completeAddress(verb, entry, []);
+    return completeAddress(`${verb} listeners[${i}]`, entry, []);
   });
 }
 
@@ -291,21 +445,25 @@ function completeAddress(
     throw new TypeError(`Cannot ${verb} with both 'port' and 'path': use one of them`);
   }
   if (hasPath) {
-    checkKeys(verb, given, [...UNIX_KEYS, ...furtherKeys], TCP_KEYS);
+    checkAddressKeys(verb, given, [...UNIX_KEYS, ...furtherKeys], TCP_KEYS);
     return completeUnix(verb, given);
   }
-  checkKeys(verb, given, [...TCP_KEYS, ...furtherKeys], UNIX_KEYS);
   if (!hasPort) {
-    const choice = furtherKeys.length === 0
+    const several = furtherKeys.length === 0 ? [] : ["listeners"];
+    // Every key: it is the address that may be misspelled.
+    checkKeys(verb, given, [...TCP_KEYS, ...UNIX_KEYS, ...several, ...furtherKeys]);
+    const choice = several.length === 0
       ? "'port' (0 takes any free one) or 'path'"
       : "'port' (0 takes any free one), 'path' or 'listeners'";
     throw new TypeError(`Cannot ${verb} without an address: give ${choice}`);
   }
+  checkAddressKeys(verb, given, [...TCP_KEYS, ...furtherKeys], UNIX_KEYS);
   return completeTcp(verb, given);
 }
 
 function completeTcp(verb: string, given: Record<string, unknown>): CompleteTcp {
-  const { hostname = DEFAULTS.hostname, noDelay = true, keepAlive = true } = given;
+  const { hostname = DEFAULTS.hostname, noDelay = DEFAULTS.noDelay } = given;
+  const { keepAlive = DEFAULTS.keepAlive } = given;
   if (typeof hostname !== "string" || hostname === "") {
     throw new TypeError(
       bad(verb, "hostname", hostname, 'an IP address or a host name, such as "127.0.0.1" or "::"'),
@@ -353,48 +511,18 @@ function number(
   return checkNumber(verb, name, value, least, most, orInfinity);
 }
 
-function checkNumber(
-  verb: string,
-  name: string,
-  value: unknown,
-  least: number,
-  most: number,
-  orInfinity: boolean,
-): number {
-  const wanted = `a whole number from ${least}` +
-    (most === Infinity ? " up" : ` to ${name === "mode" ? "0o777" : most}`) +
-    (orInfinity ? ", or Infinity" : "");
-  if (typeof value !== "number" || Number.isNaN(value)) {
-    throw new TypeError(bad(verb, name, value, wanted));
-  }
-  const whole = Number.isInteger(value) || (orInfinity && value === Infinity);
-  if (!whole || value < least || value > most) {
-    throw new RangeError(bad(verb, name, value, wanted));
-  }
-  return value;
-}
-
-function checkObject(verb: string, options: unknown): void {
-  if (!isObject(options)) {
-    throw new TypeError(`Cannot ${verb} with ${show(options)} as options: use an object`);
-  }
-}
-
 /** `others` are keys that exist, but not together with what was given. */
-function checkKeys(
+function checkAddressKeys(
   verb: string,
   given: Record<string, unknown>,
   known: string[],
   others: string[],
 ): void {
-  for (const key of Object.keys(given)) {
-    if (known.includes(key) || given[key] === undefined) continue;
-    throw new TypeError(
-      others.includes(key)
-        ? `Cannot ${verb} with '${key}' here: it goes with ${placeOf(key)}`
-        : `Cannot ${verb} with an unknown option '${key}': known here are ${known.join(", ")}`,
-    );
+  for (const key of others) {
+    if (given[key] === undefined) continue;
+    throw new TypeError(`Cannot ${verb} with '${key}' here: it goes with ${placeOf(key)}`);
   }
+  checkKeys(verb, given, known);
 }
 
 function placeOf(key: string): string {
@@ -404,24 +532,7 @@ function placeOf(key: string): string {
   return TCP_KEYS.includes(key) ? "'port', in the same object" : "'path', in the same object";
 }
 
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null;
-}
-
 function isListener(value: unknown): value is Deno.Listener {
   return isObject(value) && typeof value.accept === "function" &&
     typeof value.close === "function" && isObject(value.addr);
-}
-
-function bad(verb: string, name: string, value: unknown, wanted: string): string {
-  return `Cannot ${verb} with '${name}' of ${show(value)}: use ${wanted}`;
-}
-
-/** Values as a reader of the message would write them. */
-function show(value: unknown): string {
-  if (typeof value === "string") return JSON.stringify(value);
-  if (typeof value === "bigint") return `${value}n`;
-  if (typeof value === "function") return "a function";
-  if (Array.isArray(value)) return value.length === 0 ? "an empty array" : "an array";
-  return isObject(value) ? "an object" : String(value);
 }

@@ -5,10 +5,11 @@ import { type Connection, SocketConnection } from "../connection/connection.ts";
 import type { EndReason } from "../connection/end_reason.ts";
 import { formatAddress } from "../connection/format_address.ts";
 import { Acceptor } from "./accept.ts";
-import { Admission } from "./admit.ts";
+import { Admission, type Slot } from "./admit.ts";
 import { bind, type Bound } from "./bind.ts";
 import { disarmDescriptorPanics } from "./descriptor_panics.ts";
 import { Drain, type ShutdownReport } from "./drain.ts";
+import { extendMessage } from "./extend_message.ts";
 import { HardenedListener } from "./hardened_listener.ts";
 import { LiveConnections } from "./live_connections.ts";
 import {
@@ -30,7 +31,20 @@ import { type ServerStats, Statistics } from "./statistics.ts";
 /** Refused connections that are still being told why; more than these are closed without a word. */
 const MAX_LINGERING_REFUSED = 64;
 
-/** How to stop. */
+/**
+ * How to stop.
+ *
+ * @example Give handlers five seconds
+ * ```ts
+ * import { serve, type ShutdownOptions } from "@usher/server";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const patience: ShutdownOptions = { timeout: 5_000 };
+ * const server = serve({ port: 0, hostname: "127.0.0.1" }, async () => {});
+ * await server.shutdown(patience);
+ * assertEquals(server.state, "stopped");
+ * ```
+ */
 export interface ShutdownOptions {
   /**
    * Ms to wait for handlers before their connections are closed; 0 closes them at once, `Infinity`
@@ -45,6 +59,21 @@ export interface ShutdownOptions {
  * It can be passed wherever a `Deno.HttpServer` is expected for its lifecycle.
  *
  * @typeParam A The kind of address it listens on.
+ *
+ * @example Look at a server from outside
+ * ```ts
+ * import { serve, type Server } from "@usher/server";
+ * import { assertEquals } from "@std/assert";
+ *
+ * function health(server: Server): string {
+ *   return `${server.state}, ${server.connections.size} of ${server.maxConnections}`;
+ * }
+ *
+ * await using server = serve({ port: 0, hostname: "127.0.0.1" }, async () => {});
+ * assertEquals(health(server), "running, 0 of 10000");
+ * await server.shutdown();
+ * assertEquals(health(server), "stopped, 0 of 10000");
+ * ```
  */
 export interface Server<A extends Deno.Addr = Deno.Addr> extends Deno.HttpServer<A> {
   /** The first address that it listens on, with the port that was chosen for port 0. */
@@ -117,7 +146,7 @@ export interface Server<A extends Deno.Addr = Deno.Addr> extends Deno.HttpServer
  *   for await (const chunk of conn) await conn.write(chunk);
  * });
  *
- * using client = await Deno.connect(server.addr);
+ * using client = await Deno.connect({ port: server.addr.port });
  * await client.write(new Uint8Array([1, 2, 3]));
  * const p = new Uint8Array(3);
  * await client.read(p);
@@ -174,8 +203,8 @@ export function serve(
  *   await conn.write(new TextEncoder().encode("hello"));
  * });
  *
- * for (const addr of server.addrs) {
- *   const client = await Deno.connect(addr as Deno.NetAddr);
+ * for (const { port } of server.addrs as Deno.NetAddr[]) {
+ *   const client = await Deno.connect({ port });
  *   assertEquals(await new Response(client.readable).text(), "hello");
  * }
  * ```
@@ -288,10 +317,14 @@ class RunningServer<A extends Deno.Addr> implements Server<A> {
     return this.#statistics.snapshot(this.#live.all, this.#admission.fullFor);
   }
 
-  // deno-lint-ignore require-await -- a wrong timeout is a rejection, as for any async function
-  async shutdown(options: ShutdownOptions = {}): Promise<void> {
-    const { timeout = this.#options.shutdownTimeout } = options;
-    this.#stop(checkTimeout("shut down", "timeout", timeout));
+  shutdown(options: ShutdownOptions = {}): Promise<void> {
+    try {
+      const { timeout = this.#options.shutdownTimeout } = options;
+      this.#stop(checkTimeout("shut down", "timeout", timeout));
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    // The promise itself, not one of an `async` function: its rejection counts as handled.
     return this.finished;
   }
 
@@ -350,6 +383,8 @@ class RunningServer<A extends Deno.Addr> implements Server<A> {
       }
       if (!acceptor.closed) this.#closedBySomebodyElse(addr);
     } catch (error) {
+      const where = `Cannot accept on ${formatAddress(addr)}: `;
+      extendMessage(error, where, "; the server has given up");
       this.#giveUp(error);
     }
   }
@@ -359,15 +394,23 @@ class RunningServer<A extends Deno.Addr> implements Server<A> {
     const admission = this.#admission;
     const refuses = this.#options.whenFull !== "wait";
     if (admission.open || (refuses && !admission.paused)) return;
-    // With no accept pending nothing keeps the process alive, and a server that waits is not done.
-    const timer = setTimeout(() => {}, 2 ** 31 - 1);
-    if (this.#unref) Deno.unrefTimer(timer as unknown as number);
-    this.#awake.add(timer);
+    using _awake = this.#stayAwake();
     while (this.#state === "running" && !admission.open && (!refuses || admission.paused)) {
       await admission.changed();
     }
-    this.#awake.delete(timer);
-    clearTimeout(timer);
+  }
+
+  /** With no accept pending nothing keeps the process alive, and a server that waits is not done. */
+  #stayAwake(): Disposable {
+    const timer = setTimeout(() => {}, 2 ** 31 - 1);
+    if (this.#unref) Deno.unrefTimer(timer as unknown as number);
+    this.#awake.add(timer);
+    return {
+      [Symbol.dispose]: () => {
+        this.#awake.delete(timer);
+        clearTimeout(timer);
+      },
+    };
   }
 
   #arrive(socket: Deno.Conn, addr: Deno.Addr): SocketConnection {
@@ -376,26 +419,37 @@ class RunningServer<A extends Deno.Addr> implements Server<A> {
     const localAddr = "path" in addr ? addr : socket.localAddr;
     const conn = new SocketConnection(++this.#ids, socket, localAddr, this.#clock, this.#options);
     this.#live.enter(conn);
-    if (this.#drain !== undefined) {
-      this.#drain.joined();
-      conn.drain();
-    }
+    this.#drain?.join(conn);
     return conn;
   }
 
   /** Starts to serve a connection; waits only while it is a surplus, first in line for a slot. */
   async #admit(conn: SocketConnection): Promise<void> {
+    // Forced as it came: a handler could do nothing with it, and nobody is left to end its wait.
+    if (conn.life.closed) return this.#over(conn, "forced");
     let slot = this.#admission.take();
-    if (slot === null) {
-      if (this.#options.whenFull !== "wait" && !this.#admission.paused) {
-        // Not awaited: a peer that is told why gets a moment to hear it, the others need not wait.
-        this.#refuse(conn);
-        return;
+    if (slot === null && (this.#admission.paused || this.#options.whenFull === "wait")) {
+      using _awake = this.#stayAwake();
+      slot = await this.#turnOf(conn);
+      if (conn.life.closed) {
+        slot?.[Symbol.dispose]();
+        return this.#over(conn, "forced");
       }
-      slot = await this.#admission.wait();
-      if (slot === null) return this.#over(conn, "forced");
+    }
+    if (slot === null) {
+      // Not awaited: a peer that is told why gets a moment to hear it, the others need not wait.
+      this.#refuse(conn);
+      return;
     }
     serveConnection(conn, this.#handler, slot, this.#reporter, this.#over);
+  }
+
+  /** The slot of a surplus; where clients are refused, it only waits for the end of a pause. */
+  async #turnOf(conn: SocketConnection): Promise<Slot | null> {
+    const admission = this.#admission;
+    if (this.#options.whenFull === "wait") return await admission.wait();
+    while (admission.paused && !conn.life.closed) await admission.changed();
+    return conn.life.closed ? null : admission.take();
   }
 
   async #refuse(conn: SocketConnection): Promise<void> {
@@ -413,7 +467,7 @@ class RunningServer<A extends Deno.Addr> implements Server<A> {
   }
 
   readonly #over = (conn: SocketConnection, reason: EndReason): void => {
-    this.#live.leave(conn);
+    if (!this.#live.leave(conn)) return;
     this.#statistics.end(reason, conn);
     const { onEnd } = this.#options;
     if (onEnd === undefined) return;
@@ -435,6 +489,12 @@ class RunningServer<A extends Deno.Addr> implements Server<A> {
     );
   };
 
+  readonly #abandon = (conn: SocketConnection): void => {
+    conn.abandoned = true;
+    this.#over(conn, "abandoned");
+    conn.slot?.[Symbol.dispose]();
+  };
+
   /** From the first accept to the moment when nothing is held any more. */
   async #run(): Promise<void> {
     await this.#loops;
@@ -453,7 +513,7 @@ class RunningServer<A extends Deno.Addr> implements Server<A> {
     if (this.#drain === undefined) {
       this.#state = "draining";
       for (const { acceptor } of this.#entrances) acceptor.close();
-      this.#drain = new Drain(this.#live, () => this.#admission.sendAway());
+      this.#drain = new Drain(this.#live, () => this.#admission.sendAway(), this.#abandon);
       // Who was accepted is served, also when the server was paused; and the loops look up.
       this.#admission.resume();
     }

@@ -11,53 +11,93 @@ import { isPromiseLike, type Reporter } from "./reporter.ts";
  * What serves a connection: its promise owns it, and when that settles the connection is closed.
  *
  * @typeParam A The kind of address the server listens on.
+ *
+ * @example A handler around another one
+ * ```ts
+ * import { type Handler, serve } from "@usher/server";
+ * import { assertEquals } from "@std/assert";
+ *
+ * function greeting(handler: Handler): Handler {
+ *   return async (conn) => {
+ *     await conn.write(new TextEncoder().encode("hello, "));
+ *     await handler(conn);
+ *   };
+ * }
+ * const name: Handler = async (conn) => {
+ *   await conn.write(new TextEncoder().encode("I am usher"));
+ * };
+ *
+ * await using server = serve({ port: 0, hostname: "127.0.0.1" }, greeting(name));
+ * const client = await Deno.connect({ port: server.addr.port });
+ * assertEquals(await new Response(client.readable).text(), "hello, I am usher");
+ * ```
  */
 export type Handler<A extends Deno.Addr = Deno.Addr> = (conn: Connection<A>) => Promise<unknown>;
 
-/** How a handler ended. */
-type Outcome = "returned" | "abandoned" | { readonly thrown: unknown };
-
 /**
- * Runs the handler, closes politely and sees to it that `over` is called exactly once and the slot
- * given back, whatever the handler, the peer or the server does.
+ * Runs the handler, closes politely and sees to it that `over` is called and the slot given back,
+ * whatever the handler, the peer or the server does. A handler that does not settle even after its
+ * connection was closed is abandoned by the server, which then does both in its place; what the
+ * handler does later has no effect.
+ *
+ * Not `async`: the frame of a pending async function is half a KiB for each idle connection.
  */
-export async function serveConnection(
+export function serveConnection(
   conn: SocketConnection,
   handler: Handler,
   slot: Slot,
   reporter: Reporter,
   over: (conn: SocketConnection, reason: EndReason) => void,
+): void {
+  conn.slot = slot;
+  const blameAndClose = (thrown: unknown) => {
+    // Half of an answer could be taken for a whole one.
+    conn.dropGathered();
+    if (!conn.abandoned) blame(thrown, conn, reporter);
+    close(conn, slot, over);
+  };
+  try {
+    const serving: unknown = handler(conn);
+    if (isPromiseLike(serving)) serving.then(() => close(conn, slot, over), blameAndClose);
+    else close(conn, slot, over);
+  } catch (thrown) {
+    blameAndClose(thrown);
+  }
+}
+
+/** Never rejects: `end` does not, and `over` catches what hooks throw. */
+async function close(
+  conn: SocketConnection,
+  slot: Slot,
+  over: (conn: SocketConnection, reason: EndReason) => void,
 ): Promise<void> {
   using _slot = slot; // freed last: the record is written while the connection still counts
-  const outcome = await run(conn, handler);
-  if (outcome === "abandoned") return over(conn, "abandoned");
-  if (outcome !== "returned") blame(outcome.thrown, conn, reporter);
   await conn.end();
   over(conn, conn.life.reason ?? "completed");
 }
 
-/** Not `async`, and one promise for both ways out: each microtask here is paid per connection. */
-function run(conn: SocketConnection, handler: Handler): Promise<Outcome> {
-  return new Promise((resolve) => {
-    conn.onAbandon = () => resolve("abandoned");
-    try {
-      const result: unknown = handler(conn);
-      if (!isPromiseLike(result)) return resolve("returned");
-      result.then(() => resolve("returned"), (thrown) => resolve({ thrown }));
-    } catch (thrown) {
-      resolve({ thrown });
-    }
-  });
-}
-
 /** Says what a handler's error means for its connection, and tells `onError` if it is news. */
 function blame(thrown: unknown, conn: SocketConnection, reporter: Reporter): void {
-  if (thrown instanceof ProtocolError) return conn.life.settle("protocol_error", thrown);
-  // Another connection's failure, in a broadcast for instance, ends this handler but is no news.
-  if (!Lifeline.produced(thrown) && !isPeerGone(thrown)) reporter.report(thrown, conn);
+  const origin = originOf(thrown);
+  if (origin === "protocol") return conn.life.settle("protocol_error", thrown);
+  if (origin === "handler") reporter.report(thrown, conn);
   // The connection's own first failure, if there was one, has settled the reason before this.
-  if (conn.life.closed && Lifeline.produced(thrown)) return;
+  if (origin === "connection" && conn.life.closed) return;
   conn.life.settle("handler_error", thrown);
+}
+
+/**
+ * Where an error that a handler threw comes from. `connection` may be another one than its own, in a
+ * broadcast for instance: like a plain socket's `peer` that left, it ends the handler but is no news.
+ */
+function originOf(thrown: unknown): "protocol" | "connection" | "peer" | "handler" {
+  try {
+    if (thrown instanceof ProtocolError) return "protocol";
+    if (Lifeline.produced(thrown)) return "connection";
+    return isPeerGone(thrown) ? "peer" : "handler";
+  } catch {
+    return "handler"; // A Proxy may throw at `instanceof` even; who throws one hears of it.
+  }
 }
 
 /** Says that some peer went away in mid-connection, which any peer can do at will. */

@@ -5,6 +5,22 @@ import type { SocketConnection } from "../connection/connection.ts";
 
 /**
  * What a server has done so far. At any moment `accepted` is `active` plus the sum over `ended`.
+ *
+ * @example Nobody is forgotten
+ * ```ts
+ * import { serve, type ServerStats } from "@usher/server";
+ * import { assertEquals } from "@std/assert";
+ *
+ * await using server = serve({ port: 0, hostname: "127.0.0.1" }, async (conn) => {
+ *   await conn.write(new TextEncoder().encode("hello"));
+ * });
+ * const client = await Deno.connect({ port: server.addr.port });
+ * await new Response(client.readable).text();
+ *
+ * const { accepted, active, ended }: ServerStats = server.stats();
+ * const over = Object.values(ended).reduce((sum, count) => sum + count);
+ * assertEquals(accepted, active + over);
+ * ```
  */
 export interface ServerStats {
   /** Connections taken from the listeners. */

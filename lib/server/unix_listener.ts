@@ -5,8 +5,11 @@ import type { UnixListenOptions } from "./options.ts";
 /** Opens of the lock file before giving up: each further one means that an owner left meanwhile. */
 const LOCK_ATTEMPTS = 100;
 
-/** What a lock file of ours says: which socket files are ours, the present and a replaced one. */
-const LOCK_TEXT = /^usher( \S+)*\n$/;
+/**
+ * What a lock file of ours says: which socket files are ours, the present and a replaced one. More
+ * may follow: the end of a longer text, if its owner was killed while it wrote this one.
+ */
+const LOCK_TEXT = /^usher( \S+)*\n/;
 
 /**
  * Listens on a Unix socket whose file is only ever ours or untouched.
@@ -65,7 +68,9 @@ class OwnedUnixListener implements Deno.UnixListener {
   async accept(): Promise<Deno.UnixConn> {
     this.#accepting = true;
     try {
-      return await this.#listener.accept();
+      const conn = await this.#listener.accept();
+      // The kernel calls it for ever by the name under which it was bound.
+      return Object.defineProperty(conn, "localAddr", { value: this.addr });
     } finally {
       this.#accepting = false;
       if (this.#closed) this.#releaseLock();
@@ -108,15 +113,16 @@ class OwnedUnixListener implements Deno.UnixListener {
 
 function takeLock(lockPath: string): Deno.FsFile {
   for (let i = 0; i < LOCK_ATTEMPTS; i++) {
-    const file = Deno.openSync(lockPath, { read: true, write: true, create: true, mode: 0o600 });
+    const file = openLock(lockPath);
+    if (file === null) continue;
     try {
-      const now = statIfAny(lockPath);
-      if (now !== null && !now.isFile) throw inUse(`'${lockPath}' is not a plain file`);
-      if (!file.tryLockSync(true)) throw inUse("a running server holds it");
+      if (!file.tryLockSync(true)) {
+        throw inUse("a running server has it; stop that one, or use another path");
+      }
       // The owner before us may have removed the file after we opened it: then what we hold is the
       // lock of nothing, and somebody else may hold the new one.
       const open = file.statSync();
-      if (now !== null && identity(now) === identity(open) && stillThere(lockPath, open)) {
+      if (stillThere(lockPath, open)) {
         if (open.size > 0 && !LOCK_TEXT.test(readLock(file))) {
           throw inUse(`'${lockPath}' exists and is not a lock file of usher; remove or rename it`);
         }
@@ -128,7 +134,25 @@ function takeLock(lockPath: string): Deno.FsFile {
     }
     file.close();
   }
-  throw inUse("other servers start and stop there all the time");
+  throw inUse("other servers start and stop there all the time; use another path");
+}
+
+/** The lock file, made if there is none; `null` if that changes just now. */
+function openLock(lockPath: string): Deno.FsFile | null {
+  const found = statIfAny(lockPath);
+  if (found !== null && !found.isFile) {
+    throw inUse(`'${lockPath}' exists and is not a plain file; remove or rename it`);
+  }
+  try {
+    // `createNew` follows no symbolic link; `create` would make the file that a planted one names.
+    return found === null
+      ? Deno.openSync(lockPath, { read: true, write: true, createNew: true, mode: 0o600 })
+      : Deno.openSync(lockPath, { read: true, write: true });
+  } catch (error) {
+    const changed = found === null ? Deno.errors.AlreadyExists : Deno.errors.NotFound;
+    if (error instanceof changed) return null;
+    throw error;
+  }
 }
 
 function stillThere(lockPath: string, open: Deno.FileInfo): boolean {
@@ -145,7 +169,7 @@ function staleFile(path: string, lock: Deno.FsFile): string[] {
   throw inUse(
     found.isSocket
       ? "a socket is there that usher did not make; remove it if no program listens on it"
-      : "there is a file, and it is not a socket; choose another path",
+      : "there is a file, and it is not a socket; use another path",
   );
 }
 
@@ -156,17 +180,28 @@ function moveIntoPlace(temporary: string, path: string, replace: boolean): void 
     Deno.linkSync(temporary, path);
   } catch (error) {
     if (error instanceof Deno.errors.AlreadyExists) {
-      throw inUse("another program has just taken it");
+      throw inUse("another program has just taken it; use another path");
     }
     // A file system without links.
     Deno.renameSync(temporary, path);
   }
 }
 
-/** Only what we make ourselves: a directory with anything else in it stays, and its removal throws. */
+/** Removes what a start of ours left that was ended halfway; anything else there is somebody's. */
 function removeLeftovers(directory: string, temporary: string): void {
+  const found = statIfAny(directory);
+  if (found === null) return;
+  const foreign = `'${directory}' exists and is not usher's; remove or rename it`;
+  if (!found.isDirectory) throw inUse(foreign);
   if (statIfAny(temporary)?.isSocket) Deno.removeSync(temporary);
-  if (statIfAny(directory) !== null) Deno.removeSync(directory);
+  try {
+    Deno.removeSync(directory);
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOTEMPTY") {
+      throw inUse(foreign);
+    }
+    throw error;
+  }
 }
 
 function readLock(lock: Deno.FsFile): string {
@@ -177,9 +212,10 @@ function readLock(lock: Deno.FsFile): string {
 
 function writeLock(lock: Deno.FsFile, files: string[]): void {
   const bytes = new TextEncoder().encode(`usher ${files.join(" ")}\n`);
-  lock.truncateSync(0);
   lock.seekSync(0, Deno.SeekMode.Start);
   lock.writeSync(bytes);
+  // Not emptied first: killed in between, nobody would know any more whose the stale file is.
+  lock.truncateSync(bytes.length);
 }
 
 function releaseLock(lock: Deno.FsFile, lockPath: string): void {

@@ -14,6 +14,8 @@ export interface Needs {
   programs?: string[];
   /** The only systems on which what is tested exists. */
   os?: (typeof Deno.build.os)[];
+  /** Ports below 1024 are kept for who has a privilege, which containers often do without. */
+  privilegedPorts?: boolean;
 }
 
 /**
@@ -33,9 +35,28 @@ export function netTest(
   });
 }
 
-function lacking({ programs = [], os }: Needs): string | null {
+/** Where the tree begins. */
+export const root: URL = new URL("../../", import.meta.url);
+
+/** Registers a test that reads files of the tree and nothing else: it needs read permission only. */
+export function treeTest(name: string, run: () => void | Promise<void>): void {
+  const { state } = Deno.permissions.querySync({ name: "read", path: root });
+  Deno.test({ name, ignore: state !== "granted", fn: run });
+}
+
+function lacking({ programs = [], os, privilegedPorts = false }: Needs): string | null {
   if (os !== undefined && !os.includes(Deno.build.os)) return os.join(" or ");
+  if (privilegedPorts && !hasPrivilegedPorts()) return "privileged ports";
   return programs.find((program) => !isInstalled(program)) ?? null;
+}
+
+function hasPrivilegedPorts(): boolean {
+  if (Deno.build.os !== "linux") return false;
+  // Not read by Deno itself: for /proc it would need the permission to do anything.
+  const { stdout } = new Deno.Command("cat", {
+    args: ["/proc/sys/net/ipv4/ip_unprivileged_port_start"],
+  }).outputSync();
+  return Number(new TextDecoder().decode(stdout)) === 1024;
 }
 
 function isInstalled(program: string): boolean {

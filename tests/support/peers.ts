@@ -11,6 +11,34 @@ export function connectAndReset(addr: Deno.NetAddr): Promise<void> {
   return promise;
 }
 
+/** Connects through `node:net`, whose sockets can be reset at will. */
+export function connectResettable(addr: Deno.NetAddr): Promise<Resettable> {
+  const { promise, resolve, reject } = Promise.withResolvers<Resettable>();
+  const socket = connect(addr.port, addr.hostname, () => {
+    socket.off("error", reject);
+    // What becomes of it is for the test to see at the other end.
+    socket.on("error", () => {});
+    resolve({
+      write: (p) => void socket.write(p),
+      reset: () => {
+        const { promise, resolve } = Promise.withResolvers<void>();
+        socket.once("close", () => resolve());
+        socket.resetAndDestroy();
+        return promise;
+      },
+    });
+  });
+  socket.once("error", reject);
+  return promise;
+}
+
+/** A client that can send RST. */
+export interface Resettable {
+  write(p: Uint8Array): void;
+  /** Resolves when the socket is gone. */
+  reset(): Promise<void>;
+}
+
 /** Reads everything until the other end closes, then closes too. */
 export async function readAll(conn: Deno.Conn): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
@@ -46,7 +74,76 @@ export function text(p: Uint8Array): string {
   return new TextDecoder().decode(p);
 }
 
+/** Ms after which something that a test waits for is taken for something that never comes. */
+const PATIENCE = 60_000;
+
 /** The next time `condition` holds after an event-loop turn; for what announces itself to nobody. */
 export async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setImmediate(resolve));
+  const since = performance.now();
+  while (!condition()) {
+    if (performance.now() - since > PATIENCE) throw new Error(`Never came true: ${condition}`);
+    await turn();
+  }
+}
+
+/** One turn of the event loop: what the kernel had ready by now has arrived after it. */
+export function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+/** Some turns of the event loop, for showing that something does not happen. */
+export async function turns(count: number): Promise<void> {
+  for (let i = 0; i < count; i++) await turn();
+}
+
+/** Where tests listen: any free port of this machine that nobody else can reach. */
+export const LOOPBACK = { port: 0, hostname: "127.0.0.1" } as const;
+
+/** The two ends of one connection, without a server: what a listener gives, and its client. */
+export async function socketPair(): Promise<[socket: Deno.TcpConn, client: Deno.TcpConn]> {
+  using listener = Deno.listen(LOOPBACK);
+  return await Promise.all([listener.accept(), dial(listener.addr)]);
+}
+
+/** A socket, and a peer that can reset it. */
+export async function resettablePair(): Promise<[socket: Deno.TcpConn, peer: Resettable]> {
+  using listener = Deno.listen(LOOPBACK);
+  return await Promise.all([listener.accept(), connectResettable(listener.addr)]);
+}
+
+/** The two ends of one connection over a Unix socket. */
+export async function unixPair(): Promise<[socket: Deno.UnixConn, client: Deno.UnixConn]> {
+  const folder = await Deno.makeTempDir();
+  const path = `${folder}/s`;
+  using listener = Deno.listen({ transport: "unix", path });
+  try {
+    return await Promise.all([listener.accept(), Deno.connect({ transport: "unix", path })]);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+/** Connects to where a server listens; `Deno.connect` takes no `Deno.NetAddr`, which may be UDP's. */
+export function dial({ hostname, port }: Deno.NetAddr): Promise<Deno.TcpConn> {
+  return Deno.connect({ hostname, port });
+}
+
+/** As many clients as asked for, connected at once; closed together. */
+export async function connectMany(addr: Deno.NetAddr, count: number): Promise<Clients> {
+  return new Clients(
+    await Promise.all(Array.from({ length: count }, () => dial(addr))),
+  );
+}
+
+/** Clients that are closed together. */
+export class Clients implements Disposable {
+  readonly all: readonly Deno.TcpConn[];
+
+  constructor(all: readonly Deno.TcpConn[]) {
+    this.all = all;
+  }
+
+  [Symbol.dispose](): void {
+    for (const client of this.all) client[Symbol.dispose]();
+  }
 }

@@ -1,0 +1,97 @@
+/** When does somebody stop waiting for a read? @module */
+
+import { checkKeys, checkNumber, checkObject, isObject } from "./check_options.ts";
+import { type CoarseClock, TICK, type Ticking } from "./coarse_clock.ts";
+
+/** How long to wait for a read. */
+export interface ReadOptions {
+  /**
+   * Ms after which this read gives up with a `DOMException` "TimeoutError". The connection lives on
+   * and no byte is lost: the next read gets them. From 100 ms up it is up to 200 ms late.
+   *
+   * @default {Infinity}
+   */
+  timeout?: number;
+  /** Aborting it makes this read give up with the signal's reason; no byte is lost. */
+  signal?: AbortSignal;
+}
+
+/** One read's reasons to give up; to be disposed when the read has settled. */
+export class Cancellation implements Ticking, Disposable {
+  /** Called once, with what the read is to reject with. */
+  onCancel: ((error: unknown) => void) | undefined;
+  readonly #clock: CoarseClock;
+  readonly #signal: AbortSignal | undefined;
+  readonly #timeout: number;
+  #deadline = Infinity;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  readonly #onAbort = () => this.#fire(this.#signal!.reason);
+
+  private constructor(clock: CoarseClock, timeout: number, signal: AbortSignal | undefined) {
+    this.#clock = clock;
+    this.#timeout = timeout;
+    this.#signal = signal;
+    signal?.addEventListener("abort", this.#onAbort);
+    if (timeout === Infinity) return;
+    if (timeout < TICK) {
+      // The clock of all is too coarse for this one.
+      this.#timer = setTimeout(() => this.#timedOut(), timeout);
+    } else {
+      this.#deadline = clock.deadline(timeout);
+      clock.watch(this);
+    }
+  }
+
+  /**
+   * The reasons that `options` give, if any; `known` are further options of that read.
+   *
+   * @throws {TypeError} If an option is unknown or of the wrong type.
+   * @throws {RangeError} If `timeout` is out of range.
+   * @throws The signal's reason, if it is aborted already.
+   */
+  static from(
+    clock: CoarseClock,
+    options: ReadOptions | undefined,
+    ...known: string[]
+  ): Cancellation | undefined {
+    if (options === undefined) return undefined;
+    checkObject("read", options);
+    checkKeys("read", options, ["timeout", "signal", ...known]);
+    const { timeout, signal } = options;
+    if (timeout === undefined && signal === undefined) return undefined;
+    if (timeout !== undefined) checkNumber("read", "timeout", timeout, 0, Infinity, true);
+    if (signal !== undefined && !isSignal(signal)) {
+      throw new TypeError("Cannot read with a 'signal' that is none: use an AbortSignal");
+    }
+    signal?.throwIfAborted();
+    return new Cancellation(clock, timeout ?? Infinity, signal);
+  }
+
+  tick(now: number): void {
+    if (now >= this.#deadline) this.#timedOut();
+  }
+
+  [Symbol.dispose](): void {
+    this.onCancel = undefined;
+    this.#clock.unwatch(this);
+    clearTimeout(this.#timer);
+    this.#signal?.removeEventListener("abort", this.#onAbort);
+  }
+
+  #timedOut(): void {
+    this.#fire(
+      new DOMException(`The read gave up after its timeout of ${this.#timeout} ms`, "TimeoutError"),
+    );
+  }
+
+  #fire(error: unknown): void {
+    const { onCancel } = this;
+    this[Symbol.dispose]();
+    onCancel?.(error);
+  }
+}
+
+/** Signals of other realms and fakes are as good as ours. */
+function isSignal(value: unknown): value is AbortSignal {
+  return isObject(value) && typeof value.addEventListener === "function" && "aborted" in value;
+}

@@ -1,0 +1,10 @@
+/** How long may a connection stand still, and how much may wait, when nothing is said? @module */
+
+import type { ConnectionLimits } from "./connection.ts";
+
+/** Limits of every connection, served or wrapped. */
+export const DEFAULT_LIMITS: ConnectionLimits = Object.freeze({
+  idleTimeout: 300_000,
+  writeTimeout: 30_000,
+  maxUnsent: 1_048_576,
+});

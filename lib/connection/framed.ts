@@ -1,0 +1,366 @@
+/** How does a connection speak in frames? @module */
+
+import type { Batch, Codec, Decoded, Decoder, Need } from "../wire/codec.ts";
+import type { ByteReader, Lookahead } from "./byte_reader.ts";
+import { Cancellation, type ReadOptions } from "./cancellation.ts";
+import { checkKeys, checkNumber, checkObject } from "./check_options.ts";
+import type { SocketConnection } from "./connection.ts";
+import type { Gatherer } from "./gatherer.ts";
+import type { Lifeline } from "./lifeline.ts";
+import { unexpectedEof } from "./unexpected_eof.ts";
+import { connection } from "./wrap.ts";
+
+/** How a connection speaks in frames. */
+export interface FramedOptions {
+  /**
+   * Ms within which a frame that has begun must be complete, counted while somebody waits for it;
+   * otherwise the connection is closed.
+   *
+   * @default {30_000}
+   */
+  frameTimeout?: number;
+}
+
+/** A connection that is read and written in frames. */
+export interface Framed<T> extends AsyncIterable<T> {
+  /**
+   * The next frame, or `null` at the end of the stream.
+   *
+   * @throws {Deno.errors.UnexpectedEof} If the stream ends inside a frame.
+   */
+  read(options?: ReadOptions): Promise<T | null>;
+  /**
+   * Sends a frame behind everything sent before. Frames gather while there is something to read and
+   * leave together: before the next read, at 64 KiB, and at the latest when the event loop comes
+   * round.
+   *
+   * @returns Resolves when the frame is accepted; above 64 KiB gathered, when all of it is written.
+   * @throws What the codec throws for a frame that it cannot encode, and what ended the connection.
+   */
+  send(frame: T): Promise<void>;
+  /** Resolves when everything sent so far was written. */
+  flush(): Promise<void>;
+  /** The frames, ending with the stream. After `break` what follows the last frame is still there. */
+  [Symbol.asyncIterator](): AsyncIterableIterator<T, undefined>;
+  /** The same, with all the frames at once that have arrived: never an empty array. */
+  batches(): AsyncIterableIterator<T[], undefined>;
+}
+
+/** What holds when nothing is said, in ms. */
+const DEFAULT_FRAME_TIMEOUT = 30_000;
+
+/** No frame will come any more; `null` may be one. */
+const END = Symbol("end");
+
+type Result<T> = IteratorResult<T, undefined>;
+
+const DONE: IteratorReturnResult<undefined> = { done: true, value: undefined };
+
+/**
+ * Lets a connection speak in frames: lines, length-prefixed messages, or a codec of your own.
+ *
+ * Frames that have arrived are given out without waiting; a loop over them ends with the stream, or,
+ * when the stream ends inside a frame, throws `Deno.errors.UnexpectedEof`. What the peer sends wrongly
+ * throws what the codec throws, and stays in the connection. Between frames, and after `break`,
+ * everything behind the last frame given out can be read from the connection itself.
+ *
+ * @typeParam T What a frame is.
+ * @param conn Any connection; one that no server holds is wrapped as {@linkcode connection} does.
+ * @param codec How frames become bytes and back.
+ * @param options Its timeout.
+ * @throws {TypeError} If an option is unknown or of the wrong type.
+ * @throws {RangeError} If a number is out of range.
+ *
+ * @example Answer every line in capitals
+ * ```ts
+ * import { framed, lines, serve } from "@usher/server";
+ * import { assertEquals } from "@std/assert";
+ *
+ * await using server = serve({ port: 0, hostname: "127.0.0.1" }, async (conn) => {
+ *   const messages = framed(conn, lines());
+ *   for await (const line of messages) await messages.send(line.toUpperCase());
+ * });
+ *
+ * using client = await Deno.connect(server.addr);
+ * const answers = framed(client, lines());
+ * await answers.send("hello");
+ * assertEquals(await answers.read(), "HELLO");
+ * ```
+ */
+export function framed<T>(
+  conn: Deno.Conn,
+  codec: Codec<T>,
+  options: FramedOptions = {},
+): Framed<T> {
+  const verb = "frame a connection";
+  checkObject(verb, options);
+  checkKeys(verb, options, ["frameTimeout"]);
+  const { frameTimeout = DEFAULT_FRAME_TIMEOUT } = options;
+  checkNumber(verb, "frameTimeout", frameTimeout, 1, Infinity, true);
+  return new FramedConnection(connection(conn) as SocketConnection, codec, frameTimeout);
+}
+
+/** Frames that were decoded in one go, of which the first `given` were given out. */
+interface Ahead<T> extends Batch<T> {
+  given: number;
+}
+
+class FramedConnection<T> implements Framed<T>, Lookahead {
+  readonly #life: Lifeline;
+  readonly #reader: ByteReader;
+  readonly #gatherer: Gatherer;
+  readonly #codec: Codec<T>;
+  readonly #frameTimeout: number;
+  #decoder: Decoder<T>;
+  #batch: Ahead<T> | undefined;
+  /** Decode all that is there in one go: pays unless somebody reads between the frames. */
+  #inBatches = true;
+  /** Bytes at the front of what has arrived that hold no end of a frame, and where that is. */
+  #seen = 0;
+  #seenAt = 0;
+  /** Bytes to throw away as they come: the rest of a frame that was skipped or cut. */
+  #drop = 0;
+  /** Bytes that must have arrived before the decoder is worth asking. */
+  #need = 1;
+  /** On the clock: by when the frame that has begun must be complete; 0 if none has. */
+  #frameDeadline = 0;
+  /** What the codec has thrown, which is final. */
+  #failure: { readonly error: unknown } | undefined;
+
+  constructor(conn: SocketConnection, codec: Codec<T>, frameTimeout: number) {
+    this.#life = conn.life;
+    this.#reader = conn.reader;
+    this.#gatherer = conn.gatherer;
+    this.#codec = codec;
+    this.#decoder = codec;
+    this.#frameTimeout = frameTimeout;
+  }
+
+  send(frame: T): Promise<void> {
+    return this.#gatherer.send(this.#codec, frame) as Promise<void>;
+  }
+
+  flush(): Promise<void> {
+    return this.#gatherer.flush() as Promise<void>;
+  }
+
+  async read(options?: ReadOptions): Promise<T | null> {
+    const batch = this.#batch;
+    if (batch !== undefined && batch.given < batch.frames.length) {
+      return batch.frames[batch.given++]!;
+    }
+    const frame = await this.#reader.claim(() => this.#decode(options));
+    return frame === END ? null : frame;
+  }
+
+  [Symbol.asyncIterator](): AsyncIterableIterator<T, undefined> {
+    return new Frames(() => {
+      const batch = this.#batch;
+      // The commonest case first, and without a promise more than it takes.
+      if (batch !== undefined && batch.given < batch.frames.length) {
+        return Promise.resolve({ done: false, value: batch.frames[batch.given++]! });
+      }
+      const reader = this.#reader;
+      if (batch !== undefined) this.stepBack();
+      if (!reader.dry || this.#drop > 0) return reader.claim(this.#nextFrame);
+      // Everything that has arrived is answered: now the answers leave, together. Whether they have
+      // left is looked at when something new has come.
+      if (this.#gatherer.length > 0) this.#gatherer.flush();
+      return reader.fill(this.#arrived);
+    });
+  }
+
+  batches(): AsyncIterableIterator<T[], undefined> {
+    return new Frames(() => {
+      const left = this.#batch?.frames.slice(this.#batch.given) ?? [];
+      if (left.length === 0) return this.#reader.claim(this.#nextBatch);
+      this.#batch!.given = this.#batch!.frames.length;
+      return Promise.resolve({ done: false, value: left });
+    });
+  }
+
+  readonly #arrived = (n: number | null): Result<T> | Promise<Result<T>> => {
+    const reader = this.#reader;
+    reader.filled(n);
+    // A peer that does not take our answers gets no further ones made.
+    if (n !== null && !this.#life.writing) {
+      try {
+        const found = this.#decodeArrived();
+        if (found !== null) {
+          reader.release();
+          return { done: false, value: found.frame };
+        }
+      } catch {
+        // What a codec throws is kept, and thrown again below, where it can be marked as handled.
+      }
+    }
+    this.#life.handedRead?.catch(() => {});
+    return this.#resume();
+  };
+
+  /** Goes on where {@linkcode #arrived} could not: a part of a frame, an end, or a slow peer. */
+  async #resume(): Promise<Result<T>> {
+    try {
+      await this.#gatherer.flush();
+      return await this.#nextFrame();
+    } finally {
+      this.#reader.release();
+    }
+  }
+
+  readonly #nextFrame = async (): Promise<Result<T>> => {
+    const frame = await this.#decode();
+    return frame === END ? DONE : { done: false, value: frame };
+  };
+
+  readonly #nextBatch = async (): Promise<IteratorResult<T[], undefined>> => {
+    const frame = await this.#decode();
+    if (frame === END) return DONE;
+    const batch = this.#batch;
+    if (batch === undefined) return { done: false, value: [frame] };
+    batch.given = batch.frames.length;
+    return { done: false, value: batch.frames };
+  };
+
+  /** Somebody else is about to read: what follows the last frame given out is his. */
+  stepBack(): void {
+    const batch = this.#batch!;
+    this.#batch = undefined;
+    this.#reader.lookahead = undefined;
+    if (batch.given === batch.frames.length) {
+      this.#reader.take(batch.taken);
+      this.#seen = batch.seen ?? 0;
+      this.#seenAt = this.#position;
+      return;
+    }
+    // Decoding is pure: the same bytes give the same frames again, one by one this time. A protocol
+    // that does this once will do it again, and then decoding ahead is work for nothing.
+    this.#inBatches = false;
+    for (let i = 0; i < batch.given; i++) {
+      const decoded = this.#decoder.decode(this.#reader.buffered, 0, false) as Decoded<T>;
+      this.#reader.take(decoded.taken);
+    }
+  }
+
+  /** Decodes the next frame out of what has arrived, and waits for more while there is none. */
+  async #decode(options?: ReadOptions): Promise<T | typeof END> {
+    const life = this.#life;
+    const reader = this.#reader;
+    using cancellation = Cancellation.from(life.clock, options);
+    for (;;) {
+      const found = this.#decodeArrived();
+      if (found !== null) return found.frame;
+      if (life.peerFinished) return this.#end();
+      // Everything that has arrived is answered: now the answers leave, together.
+      if (this.#gatherer.length > 0) await this.#gatherer.flush();
+      if (reader.length > 0 && this.#frameDeadline === 0) {
+        this.#frameDeadline = life.clock.deadline(this.#frameTimeout);
+      }
+      life.frameDeadline = this.#frameDeadline;
+      try {
+        await reader.more(cancellation);
+      } finally {
+        life.frameDeadline = 0;
+      }
+    }
+  }
+
+  /** The first frame in what has arrived; all that are complete are decoded with it where possible. */
+  #decodeArrived(): { frame: T } | null {
+    if (this.#failure !== undefined) throw this.#failure.error;
+    const { peerFinished } = this.#life;
+    for (;;) {
+      this.#dropArrived();
+      const bytes = this.#reader.buffered;
+      if (this.#seenAt !== this.#position) {
+        // Somebody has read from the connection itself: this is the middle of nothing.
+        this.#seen = 0;
+        this.#need = 1;
+      }
+      if (bytes.length === 0 || (bytes.length < this.#need && !peerFinished)) return null;
+      if (this.#inBatches && this.#seen === 0) {
+        const all = this.#decoder.decodeAll?.(bytes) ?? null;
+        if (all !== null) {
+          this.#batch = { ...all, given: 1 };
+          this.#reader.lookahead = this;
+          return this.#found(all.frames[0]!);
+        }
+      }
+      const decoded = this.#ask(bytes, peerFinished);
+      if (decoded === null || "need" in decoded) return null;
+      if ("frame" in decoded) return this.#found(decoded.frame!);
+    }
+  }
+
+  /** Bytes of the stream before the first that has arrived and is not taken. */
+  get #position(): number {
+    return this.#life.bytesRead - this.#reader.length;
+  }
+
+  #found(frame: T): { frame: T } {
+    this.#frameDeadline = 0;
+    return { frame };
+  }
+
+  /** Asks the decoder for one frame and does what it says. */
+  #ask(bytes: Uint8Array, end: boolean): Decoded<T> | Need<T> | null {
+    let decoded;
+    try {
+      decoded = this.#decoder.decode(bytes, this.#seen, end);
+    } catch (error) {
+      // Asked again it might take half a frame for a whole one.
+      this.#failure = { error };
+      throw error;
+    }
+    if (decoded === null || "need" in decoded) {
+      this.#seen = bytes.length;
+      this.#seenAt = this.#position;
+      if (decoded === null) return null;
+      this.#need = decoded.need;
+      this.#reader.reserve(decoded.need);
+    } else {
+      if (decoded.taken === 0 && decoded.next === undefined) {
+        throw new TypeError("Cannot decode: the codec took nothing, so it would be asked for ever");
+      }
+      this.#seen = 0;
+      this.#need = 1;
+      this.#drop = Math.max(0, decoded.taken - bytes.length);
+      this.#reader.take(decoded.taken - this.#drop);
+    }
+    if (decoded.next !== undefined && decoded.next !== this.#decoder) {
+      this.#decoder = decoded.next;
+      this.#seen = 0;
+    }
+    return decoded;
+  }
+
+  #dropArrived(): void {
+    if (this.#drop === 0) return;
+    const n = Math.min(this.#drop, this.#reader.length);
+    this.#reader.take(n);
+    this.#drop -= n;
+  }
+
+  /** The stream has ended, and what is left is no frame. */
+  #end(): typeof END {
+    const { buffered } = this.#reader;
+    if (this.#drop > 0) throw unexpectedEof(`${this.#drop} bytes before a frame's end`, buffered);
+    // In the middle of something, unless this decoder says that it may end here.
+    if (buffered.length === 0 && this.#decoder !== this.#codec) this.#ask(buffered, true);
+    if (buffered.length === 0 && this.#decoder === this.#codec) return END;
+    throw unexpectedEof(`inside a frame, after ${buffered.length} bytes of it`, buffered);
+  }
+}
+
+/** Hand-written, because a generator could not be given back what it decoded ahead. */
+class Frames<F> implements AsyncIterableIterator<F, undefined> {
+  readonly next: () => Promise<IteratorResult<F, undefined>>;
+
+  constructor(next: () => Promise<IteratorResult<F, undefined>>) {
+    this.next = next;
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+}

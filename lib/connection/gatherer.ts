@@ -1,0 +1,156 @@
+/** What waits to leave together? @module */
+
+import type { ByteWriter } from "./byte_writer.ts";
+import type { Lifeline } from "./lifeline.ts";
+import { rejected } from "./rejected.ts";
+
+/** Bytes that are gathered before they leave in any case; what a slow peer can make us hold. */
+export const HIGH_WATER = 65536;
+
+/** Bytes of a buffer to gather in. Most replies to one read fit; larger ones grow it. */
+const BUFFER_SIZE = 16384;
+
+/** Buffers that are kept for whoever gathers next. */
+const MAX_SPARE = 64;
+
+/** Microtasks from an awaited `send()` to the next read of a loop, and some to spare. */
+const MOMENT = 5;
+
+/** What can put a frame into a buffer. */
+export interface Encoder<T> {
+  /** The bytes of a frame. */
+  encode(frame: T): Uint8Array;
+  /** Writes them to the front of `room`; how many, or `null` if they do not fit. */
+  encodeInto?(frame: T, room: Uint8Array): number | null;
+}
+
+/**
+ * Gathers the replies to what has arrived, so that they leave in one write: before the next read,
+ * above 64 KiB, when somebody writes past it, and at the latest when the event loop comes round, for
+ * a handler that waits for something else. At a depth of 16 requests that is 9 times the replies.
+ *
+ * Buffers are borrowed while there is something in them: an idle connection holds none.
+ */
+export class Gatherer {
+  readonly #writer: ByteWriter;
+  readonly #life: Lifeline;
+  #buffer: Uint8Array = NONE;
+  #length = 0;
+  /** What is being written. */
+  #leaving: Uint8Array = NONE;
+  /** Stands in the list of those who flush when the event loop comes round. */
+  #listed = false;
+
+  constructor(writer: ByteWriter, life: Lifeline) {
+    this.#writer = writer;
+    this.#life = life;
+  }
+
+  /** Bytes that wait here. */
+  get length(): number {
+    return this.#length;
+  }
+
+  /** Adds a frame; resolves at once, or above the high-water mark when everything was written. */
+  send<T>(encoder: Encoder<T>, frame: T): Promise<unknown> {
+    const refused = this.#writer.refused();
+    if (refused !== undefined) return refused;
+    try {
+      this.#put(encoder, frame);
+    } catch (error) {
+      return rejected(error);
+    }
+    if (this.#length >= HIGH_WATER) return this.flush();
+    if (!this.#listed) {
+      this.#listed = true;
+      if (waiting.push(this) === 1) waitAMoment(0);
+    }
+    return SENT;
+  }
+
+  /** Writes what was gathered; resolves when it, and everything before it, was written. */
+  flush(): Promise<unknown> {
+    if (this.#length === 0) return this.#writer.idle();
+    const gathered = this.#buffer.subarray(0, this.#length);
+    // With one on its way already, which is rare, this one is left to the garbage collector.
+    if (this.#leaving === NONE) this.#leaving = this.#buffer;
+    this.#buffer = NONE;
+    this.#length = 0;
+    return this.#writer.writeGathered(gathered);
+  }
+
+  /** Every write has ended: the buffer that was on its way is free. */
+  written(): void {
+    if (this.#leaving !== NONE) giveSpare(this.#leaving);
+    this.#leaving = NONE;
+  }
+
+  /** Forgets what was gathered. */
+  drop(): void {
+    this.#buffer = NONE;
+    this.#length = 0;
+  }
+
+  /** Whether something still waits here; if not, it is off the list. */
+  get waits(): boolean {
+    this.#listed = this.#length > 0 && !this.#life.closed;
+    return this.#listed;
+  }
+
+  /** The event loop has come round. */
+  turned(): void {
+    if (this.waits) this.flush();
+    this.#listed = false;
+  }
+
+  #put<T>(encoder: Encoder<T>, frame: T): void {
+    if (this.#buffer === NONE) this.#buffer = spare.pop() ?? new Uint8Array(BUFFER_SIZE);
+    if (encoder.encodeInto !== undefined) {
+      const n = encoder.encodeInto(frame, this.#buffer.subarray(this.#length));
+      if (n !== null) {
+        this.#length += n;
+        return;
+      }
+    }
+    const bytes = encoder.encode(frame);
+    const length = this.#length + bytes.length;
+    if (length > this.#buffer.length) this.#grow(length);
+    this.#buffer.set(bytes, this.#length);
+    this.#length = length;
+  }
+
+  #grow(length: number): void {
+    const larger = new Uint8Array(Math.max(length, Math.min(2 * this.#buffer.length, HIGH_WATER)));
+    larger.set(this.#buffer.subarray(0, this.#length));
+    giveSpare(this.#buffer);
+    this.#buffer = larger;
+  }
+}
+
+const NONE = new Uint8Array(0);
+const SENT: Promise<void> = Promise.resolve();
+
+const spare: Uint8Array[] = [];
+let waiting: Gatherer[] = [];
+
+/** Larger ones were for one large reply, and are not kept. */
+function giveSpare(buffer: Uint8Array): void {
+  if (buffer.length === BUFFER_SIZE && spare.length < MAX_SPARE) spare.push(buffer);
+}
+
+/**
+ * A handler that goes on to its next read flushes by itself, a few microtasks later. Only if it has
+ * not by then is the event loop asked to come round, once for all connections: asked each time, it
+ * would poll the kernel twice as often, which was a quarter of a small request.
+ */
+function waitAMoment(waited: number): void {
+  if (waited < MOMENT) return queueMicrotask(() => waitAMoment(waited + 1));
+  waiting = waiting.filter((gatherer) => gatherer.waits);
+  if (waiting.length > 0) setImmediate(flushAll);
+}
+
+function flushAll(): void {
+  const list = waiting;
+  waiting = [];
+  for (const gatherer of list) gatherer.turned();
+}

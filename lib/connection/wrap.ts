@@ -1,0 +1,96 @@
+/** How does any `Deno.Conn` get what a handler's connection has? @module */
+
+import { checkKeys, checkNumber, checkObject } from "./check_options.ts";
+import { CoarseClock } from "./coarse_clock.ts";
+import { type Connection, type ConnectionLimits, SocketConnection } from "./connection.ts";
+import { DEFAULT_LIMITS } from "./default_limits.ts";
+
+/**
+ * Limits of a connection that no server holds.
+ *
+ * @example A client that does not wait for ever
+ * ```ts
+ * import { connection, type ConnectionOptions, serve } from "@usher/server";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const patient: ConnectionOptions = { idleTimeout: 60_000 };
+ *
+ * await using server = serve({ port: 0, hostname: "127.0.0.1" }, async (conn) => {
+ *   await conn.write(new TextEncoder().encode("hello"));
+ * });
+ * await using client = connection(await Deno.connect({ port: server.addr.port }), patient);
+ * for await (const chunk of client) assertEquals(new TextDecoder().decode(chunk), "hello");
+ * ```
+ */
+export interface ConnectionOptions {
+  /**
+   * Ms without a byte in either direction while a read or write is pending.
+   *
+   * @default {300_000}
+   */
+  idleTimeout?: number;
+  /**
+   * Ms within which a write must advance by 1 KiB, or by its rest if that is less.
+   *
+   * @default {30_000}
+   */
+  writeTimeout?: number;
+  /**
+   * Bytes that may wait behind a write in progress.
+   *
+   * @default {1_048_576}
+   */
+  maxUnsent?: number;
+}
+
+/** The limits, each with the least that it may be. */
+const LEAST = { idleTimeout: 1, writeTimeout: 1, maxUnsent: 0 };
+
+/** One clock for all of them; it runs only while one is open. */
+const clock = new CoarseClock(false);
+let ids = 0;
+
+/**
+ * Wraps a connection that was made elsewhere, such as with `Deno.connect`: whole ordered writes,
+ * chunks, timeouts and a polite end for clients and forwarders too.
+ *
+ * From then on the socket is the wrapper's: use and close only that. A connection that is wrapped
+ * already is given back as it is, its limits unchanged.
+ *
+ * @param conn The socket.
+ * @param options Its limits.
+ * @returns The connection.
+ * @throws {TypeError} If an option is unknown or of the wrong type.
+ * @throws {RangeError} If a number is out of range.
+ *
+ * @example A client that reads to the end
+ * ```ts
+ * import { connection, serve } from "@usher/server";
+ * import { assertEquals } from "@std/assert";
+ *
+ * await using server = serve({ port: 0, hostname: "127.0.0.1" }, async (conn) => {
+ *   await conn.write(new TextEncoder().encode("hello"));
+ * });
+ *
+ * await using client = connection(await Deno.connect({ port: server.addr.port }));
+ * let text = "";
+ * for await (const chunk of client) text += new TextDecoder().decode(chunk);
+ * assertEquals(text, "hello");
+ * ```
+ */
+export function connection<A extends Deno.Addr>(
+  conn: Deno.Conn<A>,
+  options: ConnectionOptions = {},
+): Connection<A> {
+  checkObject("wrap a connection", options);
+  checkKeys("wrap a connection", options, Object.keys(LEAST));
+  const limits: Record<string, number> = { ...DEFAULT_LIMITS };
+  for (const [name, least] of Object.entries(LEAST)) {
+    const value = (options as Record<string, unknown>)[name];
+    if (value === undefined) continue;
+    limits[name] = checkNumber("wrap a connection", name, value, least, Infinity, true);
+  }
+  if (conn instanceof SocketConnection) return conn;
+  const complete = limits as unknown as ConnectionLimits;
+  return new SocketConnection<A>(++ids, conn, conn.localAddr, clock, complete);
+}

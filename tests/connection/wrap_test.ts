@@ -1,0 +1,139 @@
+/** Does any `Deno.Conn` get what a handler's connection has? @module */
+
+import {
+  assert,
+  assertEquals,
+  assertFalse,
+  assertGreater,
+  assertNotStrictEquals,
+  assertRejects,
+  assertStrictEquals,
+  assertThrows,
+} from "@std/assert";
+import { FakeTime } from "@std/testing/time";
+import { type Connection, connection, type ConnectionOptions, serve } from "../../mod.ts";
+import { netTest } from "../support/needs.ts";
+import { bytes, dial, LOOPBACK, readAll, socketPair, text, unixPair } from "../support/peers.ts";
+import { ScriptedSocket } from "../support/scripted_socket.ts";
+
+netTest("connection() makes a client that reads, writes whole and ends politely", async () => {
+  await using server = serve(LOOPBACK, async (conn) => {
+    for await (const chunk of conn) await conn.write(chunk);
+  });
+  await using client = connection(await dial(server.addr));
+  client.write(bytes`hello, `);
+  client.write(bytes`world`);
+  client.closeWrite();
+  let received = "";
+  for await (const chunk of client) received += text(chunk);
+  assertEquals(received, "hello, world");
+});
+
+netTest("connection() keeps the kind of address", async () => {
+  const [tcp, tcpClient] = await socketPair();
+  const [unix, unixClient] = await unixPair();
+  using overTcp = connection(tcp);
+  using overUnix = connection(unix);
+  const port: number = overTcp.remoteAddr.port;
+  assertEquals(port, (tcpClient.localAddr as Deno.NetAddr).port);
+  const path: string = overUnix.localAddr.path;
+  assertEquals(path, (unix.localAddr as Deno.UnixAddr).path);
+  tcpClient.close();
+  unixClient.close();
+});
+
+Deno.test("connection() gives back a wrapped one as it is, whatever the options", () => {
+  const conn = connection(new ScriptedSocket(), { maxUnsent: 5 });
+  assertStrictEquals(connection(conn), conn);
+  assertStrictEquals(connection(conn, { maxUnsent: 7 }), conn);
+  conn.close();
+  assertStrictEquals(connection(conn), conn);
+});
+
+netTest("connection() gives back a handler's connection as it is", async () => {
+  const seen: Connection[] = [];
+  await using server = serve(LOOPBACK, async (conn) => {
+    seen.push(conn, connection(conn));
+    await conn.write(bytes`seen`);
+  });
+  assertEquals(text(await readAll(await dial(server.addr))), "seen");
+  assertStrictEquals(seen[0], seen[1]);
+});
+
+Deno.test("connection() gives each a number of its own", () => {
+  const [a, b] = [connection(new ScriptedSocket()), connection(new ScriptedSocket())];
+  assertNotStrictEquals(a, b);
+  assertGreater(b.id, a.id);
+  assertGreater(a.id, 0);
+  a.close();
+  b.close();
+});
+
+Deno.test("connection() takes the limits that it is given, and says them when they are met", async () => {
+  using time = new FakeTime();
+  const socket = new ScriptedSocket();
+  socket.takes = undefined;
+  using idle = connection(new ScriptedSocket(), { idleTimeout: 1 });
+  using slow = connection(socket, { writeTimeout: 1 });
+  const [read, write] = [idle.read(new Uint8Array(1)), slow.write(bytes`x`)];
+  time.tick(200);
+  await assertRejects(() => read, DOMException, "no byte moved within 'idleTimeout'");
+  await assertRejects(() => write, DOMException, "the peer took too little within 'writeTimeout'");
+});
+
+Deno.test("connection() takes an option that is undefined for one that is not given", () => {
+  const options = { idleTimeout: undefined, other: undefined } as unknown as ConnectionOptions;
+  const conn = connection(new ScriptedSocket(), options);
+  assertFalse(conn.signal.aborted);
+  conn.close();
+});
+
+Deno.test("connection() refuses options that it does not know or cannot use, and leaves the socket", () => {
+  const timeout = (name: string, given: string) =>
+    `Cannot wrap a connection with '${name}' of ${given}: use a whole number from 1 up, or Infinity`;
+  const refused: [options: unknown, type: typeof TypeError, message: string][] = [
+    [null, TypeError, "Cannot wrap a connection with null as options: use an object"],
+    [5000, TypeError, "Cannot wrap a connection with 5000 as options: use an object"],
+    [
+      { timeout: 5 },
+      TypeError,
+      "Cannot wrap a connection with an unknown option 'timeout': known here are idleTimeout, " +
+      "writeTimeout, maxUnsent",
+    ],
+    [{ idleTimeout: "5" }, TypeError, timeout("idleTimeout", '"5"')],
+    [{ idleTimeout: null }, TypeError, timeout("idleTimeout", "null")],
+    [{ idleTimeout: NaN }, TypeError, timeout("idleTimeout", "NaN")],
+    [{ idleTimeout: 5n }, TypeError, timeout("idleTimeout", "5n")],
+    [{ idleTimeout: 0 }, RangeError, timeout("idleTimeout", "0")],
+    [{ idleTimeout: 1.5 }, RangeError, timeout("idleTimeout", "1.5")],
+    [{ writeTimeout: -1 }, RangeError, timeout("writeTimeout", "-1")],
+    [{ writeTimeout: -Infinity }, RangeError, timeout("writeTimeout", "-Infinity")],
+    [{ writeTimeout: true }, TypeError, timeout("writeTimeout", "true")],
+    [
+      { maxUnsent: -1 },
+      RangeError,
+      "Cannot wrap a connection with 'maxUnsent' of -1: use a whole number from 0 up, or Infinity",
+    ],
+  ];
+  for (const [options, type, message] of refused) {
+    const socket = new ScriptedSocket();
+    const error = assertThrows(() => connection(socket, options as ConnectionOptions), type);
+    assertEquals(error.message, message);
+    assertEquals(error.constructor, type);
+    assertFalse(socket.closed);
+  }
+});
+
+Deno.test("connection() checks the options of a wrapped one, too", () => {
+  const conn = connection(new ScriptedSocket());
+  assertThrows(() => connection(conn, { idleTimeout: 0 }), RangeError);
+  conn.close();
+});
+
+Deno.test("connection() leaves no timer behind once all are closed", () => {
+  using time = new FakeTime();
+  const conns = Array.from({ length: 10 }, () => connection(new ScriptedSocket()));
+  assert(time.next());
+  for (const conn of conns) conn.close();
+  assertFalse(time.next());
+});

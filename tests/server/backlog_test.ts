@@ -1,0 +1,111 @@
+/** What does the kernel do with `tcpBacklog`, and with those who find no room in its queue? @module */
+
+import { assertEquals } from "@std/assert";
+import { listen, serve } from "../../mod.ts";
+import { netTest } from "../support/needs.ts";
+import { bytes, dial, LOOPBACK, readExactly, text, until, writeAll } from "../support/peers.ts";
+
+const NEEDS = { os: ["linux" as const], programs: ["ss"] };
+
+/** How many clients come at once. */
+const CLIENTS = 20;
+
+/** What `ss` prints about TCP sockets, a line for each. */
+async function sockets(...filter: string[]): Promise<string[]> {
+  const { stdout } = await new Deno.Command("ss", { args: ["-Htn", ...filter] }).output();
+  return text(stdout).split("\n").filter((line) => line !== "");
+}
+
+/** How many wait to be accepted, and how many may, as the kernel tells. */
+async function queue(addr: Deno.NetAddr): Promise<{ waiting: number; length: number }> {
+  const [line = ""] = await sockets("-l", `sport = :${addr.port}`);
+  const [, waiting, length] = line.split(/\s+/).map(Number);
+  return { waiting: waiting!, length: length! };
+}
+
+/** How many clients of a server are in a state. */
+async function clientsIn(state: string, addr: Deno.NetAddr): Promise<number> {
+  return (await sockets("state", state, `dport = :${addr.port}`)).length;
+}
+
+for (const [asked, length] of [[undefined, 511], [5, 5], [0, 0]] as const) {
+  const options = asked === undefined ? LOOPBACK : { ...LOOPBACK, tcpBacklog: asked };
+  netTest(`listen() gives the kernel a queue of ${length} for tcpBacklog ${asked}`, async () => {
+    using listener = listen(options);
+    assertEquals(await queue(listener.addr), { waiting: 0, length });
+  }, NEEDS);
+
+  netTest(`serve() gives the kernel a queue of ${length} for tcpBacklog ${asked}`, async () => {
+    await using server = serve(options, () => Promise.resolve());
+    assertEquals(await queue(server.addr), { waiting: 0, length });
+  }, NEEDS);
+}
+
+/** A paused server with a backlog of 5, whose queue is empty and which has no accept pending. */
+async function pausedEcho() {
+  const server = serve({ ...LOOPBACK, tcpBacklog: 5 }, async (conn) => {
+    for await (const chunk of conn) await conn.write(chunk);
+  });
+  server.pause();
+  // The accept that was pending by then takes one client, who is held: the first, not one of ours.
+  const held = await dial(server.addr);
+  await until(() => server.connections.size === 1);
+  return { server, held };
+}
+
+netTest(
+  "a full queue of 5 holds 6 clients, and leaves the others unanswered: not refused, not reset",
+  async () => {
+    const { server, held } = await pausedEcho();
+    const { hostname, port } = server.addr;
+    const leaving = new AbortController();
+    const failures: unknown[] = [];
+    const connected: Deno.TcpConn[] = [];
+    const attempts = Array.from(
+      { length: CLIENTS },
+      () =>
+        Deno.connect({ hostname, port, signal: leaving.signal }).then(
+          (client) => connected.push(client),
+          (error) => failures.push(error.name),
+        ),
+    );
+    await until(() => connected.length === 6);
+
+    // One more than was asked for: Linux counts the queue as full when it is longer than that.
+    assertEquals(await queue(server.addr), { waiting: 6, length: 5 });
+    assertEquals(await clientsIn("established", server.addr), 1 + 6);
+    assertEquals(await clientsIn("syn-sent", server.addr), CLIENTS - 6);
+    assertEquals([connected.length, failures], [6, []]);
+
+    leaving.abort();
+    await Promise.all(attempts);
+    assertEquals(failures, Array(CLIENTS - 6).fill("AbortError"));
+    for (const client of [held, ...connected]) client.close();
+    await server.shutdown();
+  },
+  NEEDS,
+);
+
+netTest(
+  "those who found no room are served after all once the server accepts again, if they speak first",
+  async () => {
+    const { server, held } = await pausedEcho();
+    let connected = 0;
+    const asked = Array.from({ length: CLIENTS }, async () => {
+      using client = await dial(server.addr);
+      connected++;
+      await writeAll(client, bytes`hello`);
+      return text(await readExactly(client, 5));
+    });
+    await until(() => connected === 6);
+    assertEquals(await clientsIn("syn-sent", server.addr), CLIENTS - 6);
+
+    server.resume();
+    // Not a wait of ours: the kernel of a client asks again a second after its first attempt.
+    assertEquals(await Promise.all(asked), Array(CLIENTS).fill("hello"));
+    held.close();
+    await server.shutdown();
+    assertEquals(server.stats().accepted, 1 + CLIENTS);
+  },
+  NEEDS,
+);

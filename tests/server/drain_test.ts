@@ -1,0 +1,393 @@
+/** How does a server stop? @module */
+
+import { assert, assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
+import { FakeTime } from "@std/testing/time";
+import { type Connection, type EndRecord, serve } from "../../mod.ts";
+import { Holding } from "../support/holding.ts";
+import { netTest } from "../support/needs.ts";
+import {
+  bytes,
+  dial,
+  LOOPBACK,
+  readAll,
+  socketPair,
+  text,
+  turns,
+  until,
+} from "../support/peers.ts";
+import { emfile, ScriptedListener } from "../support/scripted_listener.ts";
+import { unhandledDuring } from "../support/unhandled.ts";
+
+/** A handler that pays no attention to anything, and its way out at last. */
+class Stubborn {
+  readonly conns: Connection[] = [];
+  readonly #end = Promise.withResolvers<void>();
+
+  readonly handler = (conn: Connection): Promise<void> => {
+    this.conns.push(conn);
+    return this.#end.promise;
+  };
+
+  fail(error: unknown): void {
+    this.#end.reject(error);
+  }
+}
+
+netTest("shutdown() refuses new clients from then on", async () => {
+  const server = serve(LOOPBACK, async () => {});
+  const stopped = server.shutdown();
+  assertEquals(server.state, "draining");
+  await stopped;
+  await assertRejects(() => dial(server.addr), Deno.errors.ConnectionRefused);
+  assertEquals(server.state, "stopped");
+});
+
+netTest("shutdown() frees the address", async () => {
+  const server = serve(LOOPBACK, async () => {});
+  await server.shutdown();
+  Deno.listen({ ...LOOPBACK, port: server.addr.port }).close();
+});
+
+netTest("shutdown() waits for a handler and delivers what it still has to say", async () => {
+  const { promise: asked, resolve } = Promise.withResolvers<void>();
+  const server = serve(LOOPBACK, async (conn) => {
+    await conn.read(new Uint8Array(9));
+    resolve();
+    await new Promise((resolve) => conn.drainSignal.addEventListener("abort", resolve));
+    await conn.write(bytes`goodbye`);
+  });
+  const client = await dial(server.addr);
+  await client.write(bytes`question?`);
+  await asked;
+  const stopped = server.shutdown();
+  assertEquals(text(await readAll(client)), "goodbye");
+  await stopped;
+  const { completed, forced, abandoned } = server.report!;
+  assertEquals({ completed, forced, abandoned }, { completed: 1, forced: 0, abandoned: 0 });
+});
+
+netTest("shutdown() tells each connection that the server is draining", async () => {
+  const held = new Holding();
+  const server = serve(LOOPBACK, held.handler);
+  using _one = await dial(server.addr);
+  using _two = await dial(server.addr);
+  await until(() => held.served === 2);
+  const [one, two] = held.inside as [Connection, Connection];
+  const before = one.drainSignal;
+  assertEquals([one.draining, before.aborted], [false, false]);
+  const stopped = server.shutdown();
+  assertEquals([one.draining, before.aborted, two.drainSignal.aborted], [true, true, true]);
+  assert(!one.signal.aborted);
+  held.letAllGo();
+  _one.close();
+  _two.close();
+  await stopped;
+});
+
+netTest("shutdown() returns finished, however often it is called", async () => {
+  const server = serve(LOOPBACK, async () => {});
+  assertStrictEquals(server.shutdown(), server.finished);
+  assertStrictEquals(server.shutdown(), server.finished);
+  await server.finished;
+  assertStrictEquals(server.shutdown(), server.finished);
+});
+
+netTest("await using stops the server when its scope is left", async () => {
+  let addr: Deno.NetAddr;
+  {
+    await using server = serve(LOOPBACK, async () => {});
+    addr = server.addr;
+  }
+  await assertRejects(() => dial(addr), Deno.errors.ConnectionRefused);
+});
+
+netTest("shutdown() rejects a timeout that is none, and goes on serving", async () => {
+  await using server = serve(LOOPBACK, async () => {});
+  await assertRejects(() => server.shutdown({ timeout: "1" as unknown as number }), TypeError);
+  await assertRejects(() => server.shutdown({ timeout: -1 }), RangeError);
+  await assertRejects(() => server.shutdown({ timeout: NaN }), TypeError);
+  assertEquals(server.state, "running");
+});
+
+netTest("shutdown() with a timeout of 0 closes what is open at once", async () => {
+  const ended: EndRecord[] = [];
+  const server = serve({ ...LOOPBACK, onEnd: (record) => ended.push(record) }, async (conn) => {
+    for await (const chunk of conn) await conn.write(chunk);
+  });
+  using client = await dial(server.addr);
+  await until(() => server.connections.size === 1);
+  const [conn] = server.connections;
+  await server.shutdown({ timeout: 0 });
+  assertEquals(await client.read(new Uint8Array(1)), null);
+  const [{ reason, error }] = ended as [EndRecord];
+  assertEquals(reason, "forced");
+  assert(error instanceof Deno.errors.Interrupted);
+  assertStrictEquals(conn!.signal.reason, error);
+  const { completed, forced, abandoned } = server.report!;
+  assertEquals({ completed, forced, abandoned }, { completed: 0, forced: 1, abandoned: 0 });
+});
+
+netTest("shutdown() closes what is open after shutdownTimeout, and not before", async () => {
+  using time = new FakeTime();
+  const ended: EndRecord[] = [];
+  const server = serve(
+    { ...LOOPBACK, shutdownTimeout: 20_000, onEnd: (record) => ended.push(record) },
+    (conn) => conn.read(new Uint8Array(1)),
+  );
+  using _client = await dial(server.addr);
+  await until(() => server.connections.size === 1);
+  server.shutdown();
+  time.tick(19_999);
+  await turns(5);
+  assertEquals(ended.length, 0);
+  time.tick(1);
+  await server.finished;
+  assertEquals(ended.map(({ reason }) => reason), ["forced"]);
+});
+
+netTest("shutdown() waits for ever when its timeout is Infinity", async () => {
+  using time = new FakeTime();
+  const held = new Holding();
+  const server = serve(LOOPBACK, held.handler);
+  const client = await dial(server.addr);
+  await until(() => held.served === 1);
+  server.shutdown({ timeout: Infinity });
+  time.tick(60 * 60 * 1000);
+  await turns(5);
+  assertEquals([server.state, server.connections.size], ["draining", 1]);
+  client.close();
+  held.letAllGo();
+  await server.finished;
+  assertEquals(server.report!.completed, 1);
+});
+
+netTest("a second shutdown() may shorten the wait", async () => {
+  using time = new FakeTime();
+  const server = serve(LOOPBACK, (conn) => conn.read(new Uint8Array(1)));
+  using _client = await dial(server.addr);
+  await until(() => server.connections.size === 1);
+  server.shutdown({ timeout: 60_000 });
+  server.shutdown({ timeout: 1000 });
+  time.tick(1000);
+  await server.finished;
+  assertEquals(server.report!.forced, 1);
+});
+
+netTest("a second shutdown() cannot lengthen the wait", async () => {
+  using time = new FakeTime();
+  const server = serve(LOOPBACK, (conn) => conn.read(new Uint8Array(1)));
+  using _client = await dial(server.addr);
+  await until(() => server.connections.size === 1);
+  server.shutdown({ timeout: 1000 });
+  server.shutdown({ timeout: Infinity });
+  server.shutdown();
+  time.tick(1000);
+  await server.finished;
+  assertEquals(server.report!.forced, 1);
+});
+
+netTest("a handler that never returns is abandoned one second after the force", async () => {
+  using time = new FakeTime();
+  const ended: EndRecord[] = [];
+  const stubborn = new Stubborn();
+  const server = serve(
+    { ...LOOPBACK, onEnd: (record) => ended.push(record) },
+    stubborn.handler,
+  );
+  using client = await dial(server.addr);
+  await until(() => stubborn.conns.length === 1);
+  server.shutdown({ timeout: 0 });
+  assertEquals(await client.read(new Uint8Array(1)), null); // closed under it at once
+  time.tick(999);
+  await turns(5);
+  assertEquals([server.state, ended.length], ["draining", 0]);
+  time.tick(1);
+  await server.finished;
+  assertEquals(ended.map(({ reason }) => reason), ["abandoned"]);
+  const { completed, forced, abandoned } = server.report!;
+  assertEquals({ completed, forced, abandoned }, { completed: 0, forced: 0, abandoned: 1 });
+  assertEquals(server.stats().active, 0);
+});
+
+netTest("what an abandoned handler does later is no news to anybody", async () => {
+  using time = new FakeTime();
+  const ended: EndRecord[] = [];
+  const reported: unknown[] = [];
+  const stubborn = new Stubborn();
+  const unhandled = await unhandledDuring(async () => {
+    const server = serve(
+      {
+        ...LOOPBACK,
+        onEnd: (record) => ended.push(record),
+        onError: (error) => reported.push(error),
+      },
+      stubborn.handler,
+    );
+    using _client = await dial(server.addr);
+    await until(() => stubborn.conns.length === 1);
+    server.shutdown({ timeout: 0 });
+    time.tick(1000);
+    await server.finished;
+    const before = server.stats();
+    stubborn.conns[0]!.write(bytes`too late`);
+    stubborn.fail(new Error("too late"));
+    await turns(5);
+    assertEquals(server.stats(), before);
+  });
+  assertEquals([unhandled, reported, ended.length], [[], [], 1]);
+});
+
+netTest("a handler that settles in its last second is forced, not abandoned", async () => {
+  using time = new FakeTime();
+  const ended: EndRecord[] = [];
+  const stubborn = new Stubborn();
+  const server = serve(
+    { ...LOOPBACK, onEnd: (record) => ended.push(record), onError: () => {} },
+    stubborn.handler,
+  );
+  using _client = await dial(server.addr);
+  await until(() => stubborn.conns.length === 1);
+  server.shutdown({ timeout: 0 });
+  time.tick(999);
+  stubborn.fail(new Error("all right, all right"));
+  await server.finished;
+  assertEquals(ended.map(({ reason }) => reason), ["forced"]);
+  assertEquals(server.report!.forced, 1);
+});
+
+netTest("report counts by how each connection ended, those that came late included", async () => {
+  using time = new FakeTime();
+  const [late, lateClient] = await socketPair();
+  const listener = new ScriptedListener();
+  listener.holdsAtClose = true;
+  const pairs = [await socketPair(), await socketPair(), await socketPair()] as const;
+  for (const [socket] of pairs) listener.give(socket);
+  const inside = new Set<Connection>();
+  const server = serve({ listeners: [listener] }, async (conn) => {
+    inside.add(conn);
+    if (conn.id === 1) {
+      await new Promise((resolve) => conn.drainSignal.addEventListener("abort", resolve));
+    } else if (conn.id === 2) await new Promise(() => {});
+    else await conn.read(new Uint8Array(1));
+  });
+  await until(() => inside.size === 3 && listener.waiting);
+  assertEquals(server.report, undefined);
+  server.shutdown();
+  listener.give(late);
+  assertEquals(await readAll(pairs[0][1]), bytes``);
+  await until(() => inside.size === 4 && server.connections.size === 3);
+  time.tick(15_000);
+  await until(() => server.connections.size === 1);
+  assertEquals(server.report, undefined);
+  time.tick(1000);
+  await server.finished;
+  const { completed, forced, abandoned, ms } = server.report!;
+  assertEquals({ completed, forced, abandoned }, { completed: 1, forced: 2, abandoned: 1 });
+  assert(ms >= 0);
+  for (const [, client] of pairs.slice(1)) client.close();
+  lateClient.close();
+});
+
+netTest("shutdown() ends a pause, and who was accepted meanwhile is served", async () => {
+  const server = serve(LOOPBACK, (conn) => conn.write(bytes`after all`));
+  server.pause();
+  const client = await dial(server.addr);
+  await until(() => server.connections.size === 1);
+  const stopped = server.shutdown();
+  assertEquals(text(await readAll(client)), "after all");
+  await stopped;
+  assertEquals(server.report!.completed, 1);
+});
+
+netTest("shutdown() gives a surplus its slot when one becomes free", async () => {
+  const held = new Holding();
+  const server = serve(LOOPBACK, held.handler);
+  using first = await dial(server.addr);
+  await until(() => held.served === 1);
+  server.maxConnections = 1;
+  using second = await dial(server.addr);
+  await until(() => server.connections.size === 2);
+  const stopped = server.shutdown();
+  await turns(5);
+  assertEquals(held.served, 1);
+  first.close();
+  held.letGo();
+  await until(() => held.served === 2);
+  assert(held.inside[0]!.draining);
+  second.close();
+  held.letGo();
+  await stopped;
+  assertEquals(server.report!.completed, 2);
+});
+
+netTest("a surplus is forced like everybody else, without having been served", async () => {
+  const held = new Holding();
+  const ended: EndRecord[] = [];
+  const server = serve({ ...LOOPBACK, onEnd: (record) => ended.push(record) }, held.handler);
+  using _first = await dial(server.addr);
+  await until(() => held.served === 1);
+  server.maxConnections = 1;
+  using second = await dial(server.addr);
+  await until(() => server.connections.size === 2);
+  const stopped = server.shutdown({ timeout: 0 });
+  assertEquals(await second.read(new Uint8Array(1)), null);
+  held.letGo();
+  await stopped;
+  assertEquals(held.served, 1);
+  assertEquals(ended.map(({ id, reason }) => `${id} ${reason}`).toSorted(), [
+    "1 forced",
+    "2 forced",
+  ]);
+});
+
+netTest("shutdown() ends the wait for resources at once", async () => {
+  using time = new FakeTime();
+  const listener = new ScriptedListener();
+  listener.otherwise = () => ({ error: emfile() });
+  const server = serve({ listeners: [listener], onError: () => {} }, async () => {});
+  // Far enough for the wait to be as long as it gets.
+  for (let i = 0; i < 12; i++) {
+    const { accepts } = listener;
+    while (listener.accepts === accepts) {
+      time.next();
+      await turns(1);
+    }
+  }
+  await until(() => server.waitingFor === "resources");
+  const { accepts } = listener;
+  await server.shutdown(); // no time passes
+  assertEquals([server.state, listener.accepts, listener.closed], ["stopped", accepts, true]);
+});
+
+netTest(
+  "shutdown() does not wait for clients that are being told why they were refused",
+  async () => {
+    using _time = new FakeTime();
+    const held = new Holding();
+    const server = serve(
+      { ...LOOPBACK, maxConnections: 1, whenFull: bytes`come back later` },
+      held.handler,
+    );
+    using _first = await dial(server.addr);
+    await until(() => held.served === 1);
+    using refused = await dial(server.addr);
+    await until(() => server.stats().accepted === 2);
+    await refused.read(new Uint8Array(15));
+    held.letGo();
+    await server.shutdown({ timeout: 0 });
+    assertEquals(server.stats().ended.refused_full, 1);
+  },
+);
+
+netTest("a stop leaves nothing open", async () => {
+  // The sanitizers of this test are the assertion.
+  const server = serve({ listeners: [LOOPBACK, LOOPBACK] }, async (conn) => {
+    for await (const chunk of conn) await conn.write(chunk);
+  });
+  const clients = await Promise.all(
+    Array.from({ length: 20 }, (_, i) => dial(server.addrs[i % 2] as Deno.NetAddr)),
+  );
+  await until(() => server.connections.size === 20);
+  await server.shutdown({ timeout: 0 });
+  for (const client of clients) client.close();
+});

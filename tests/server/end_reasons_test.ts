@@ -1,0 +1,235 @@
+/** How does each end reason come about, and what is its record? @module */
+
+import { assert, assertEquals } from "@std/assert";
+import { FakeTime } from "@std/testing/time";
+import { END_REASONS } from "../../lib/connection/end_reason.ts";
+import {
+  type Connection,
+  type EndReason,
+  type EndRecord,
+  framed,
+  lines,
+  ProtocolError,
+  serve,
+  type Server,
+  type ServeSettings,
+} from "../../mod.ts";
+import { netTest } from "../support/needs.ts";
+import {
+  bytes,
+  connectResettable,
+  dial,
+  LOOPBACK,
+  readAll,
+  readExactly,
+  turns,
+  until,
+} from "../support/peers.ts";
+import { ScriptedListener } from "../support/scripted_listener.ts";
+import { ScriptedSocket } from "../support/scripted_socket.ts";
+
+/** What a row works with. */
+interface Scene {
+  server: Server<Deno.NetAddr>;
+  time: FakeTime;
+  /** Gives the server a socket whose every move is scripted. */
+  foreign: ScriptedListener;
+  /** Records so far. */
+  ended: EndRecord[];
+}
+
+/** One end reason: how it is provoked, and what its record says. */
+interface Row {
+  settings?: ServeSettings;
+  /** Serves the connection, or all of them where it takes several. */
+  handler: (conn: Connection) => Promise<unknown>;
+  /** Does what leads to the end; whatever it opened is closed by `using` or by itself. */
+  provoke: (scene: Scene) => Promise<void>;
+  /** The connection that the record is about; 1 if not given. */
+  id?: number;
+  /** What the record says besides the reason and the addresses. */
+  record: { error?: (error: unknown) => boolean; bytesRead?: number; bytesWritten?: number };
+}
+
+const never = () => new Promise<never>(() => {});
+const readOne = (conn: Connection) => conn.read(new Uint8Array(1));
+const isTimeout = (error: unknown) =>
+  error instanceof DOMException && error.name === "TimeoutError";
+
+/** Connects, waits until it is served, and does something before it leaves. */
+async function visit(
+  { server }: Scene,
+  then: (client: Deno.TcpConn) => unknown = () => {},
+): Promise<void> {
+  const { accepted } = server.stats();
+  using client = await dial(server.addr);
+  await until(() => server.stats().accepted > accepted);
+  await then(client);
+}
+
+/** A row for each reason: without one for a new reason, this does not compile. */
+const ROWS: Record<EndReason, Row> = {
+  completed: {
+    handler: async (conn) => {
+      for await (const chunk of conn) await conn.write(chunk);
+    },
+    provoke: async ({ server }) => {
+      const client = await dial(server.addr);
+      await client.write(bytes`hello`);
+      await readExactly(client, 5);
+      await client.closeWrite();
+      await readAll(client);
+    },
+    record: { bytesRead: 5, bytesWritten: 5 },
+  },
+  peer_closed_early: {
+    handler: async (conn) => {
+      await readOne(conn); // null: the peer has closed
+      for (;;) await conn.write(bytes`are you there?`);
+    },
+    provoke: (scene) => visit(scene),
+    record: { error: (error) => error instanceof Deno.errors.BrokenPipe, bytesRead: 0 },
+  },
+  peer_reset: {
+    handler: readOne,
+    provoke: async ({ server }) => {
+      const client = await connectResettable(server.addr);
+      await until(() => server.connections.size === 1);
+      await client.reset();
+    },
+    record: { error: (error) => error instanceof Deno.errors.ConnectionReset },
+  },
+  network_error: {
+    handler: readOne,
+    provoke: ({ foreign }) => {
+      const socket = new ScriptedSocket();
+      foreign.give(socket);
+      socket.failRead(new Deno.errors.TimedOut("Connection timed out (os error 110)"));
+      return Promise.resolve();
+    },
+    record: { error: (error) => error instanceof Deno.errors.TimedOut },
+  },
+  handler_error: {
+    settings: { onError: () => {} },
+    handler: () => Promise.reject(new RangeError("division by cucumber")),
+    provoke: (scene) => visit(scene, (client) => client.read(new Uint8Array(1))),
+    record: { error: (error) => error instanceof RangeError, bytesRead: 0, bytesWritten: 0 },
+  },
+  protocol_error: {
+    handler: () => Promise.reject(new ProtocolError("say HELO first")),
+    provoke: (scene) => visit(scene, (client) => client.read(new Uint8Array(1))),
+    record: { error: (error) => error instanceof ProtocolError, bytesRead: 0, bytesWritten: 0 },
+  },
+  idle_timeout: {
+    handler: readOne,
+    provoke: (scene) =>
+      visit(scene, async (client) => {
+        scene.time.tick(299_900);
+        assertEquals(scene.ended.length, 0);
+        scene.time.tick(300);
+        assertEquals(await client.read(new Uint8Array(1)), null);
+      }),
+    record: { error: isTimeout, bytesRead: 0 },
+  },
+  frame_timeout: {
+    handler: async (conn) => {
+      for await (const _line of framed(conn, lines()));
+    },
+    provoke: (scene) =>
+      visit(scene, async (client) => {
+        await client.write(bytes`HEL`); // and never the rest of the line
+        await until(() => scene.server.stats().bytesRead === 3);
+        scene.time.tick(30_000);
+        assertEquals(scene.ended.length, 0);
+        scene.time.tick(200);
+        assertEquals(await client.read(new Uint8Array(1)), null);
+      }),
+    record: { error: isTimeout, bytesRead: 3 },
+  },
+  write_timeout: {
+    handler: (conn) => conn.write(new Uint8Array(64 << 20)),
+    provoke: (scene) =>
+      visit(scene, async () => {
+        // The kernel's buffers take some megabytes first, each kilobyte of which is progress.
+        while (scene.ended.length === 0) {
+          scene.time.tick(10_000);
+          await turns(5);
+        }
+      }),
+    record: { error: isTimeout },
+  },
+  write_overflow: {
+    settings: { maxUnsent: 1024 },
+    handler: async (conn) => {
+      conn.write(new Uint8Array(64 << 20));
+      conn.write(new Uint8Array(1024)); // waits, and may
+      await conn.write(new Uint8Array(1));
+    },
+    provoke: (scene) => visit(scene, () => until(() => scene.ended.length > 0)),
+    record: { error: (error) => error instanceof Deno.errors.WouldBlock },
+  },
+  refused_full: {
+    settings: { maxConnections: 1, whenFull: bytes`full` },
+    handler: readOne,
+    provoke: (scene) =>
+      visit(scene, async () => {
+        const second = await dial(scene.server.addr);
+        assertEquals(await readAll(second), bytes`full`);
+        await until(() => scene.ended.length > 0);
+      }),
+    id: 2,
+    record: { bytesRead: 0, bytesWritten: 4 },
+  },
+  forced: {
+    handler: readOne,
+    provoke: (scene) =>
+      visit(scene, async (client) => {
+        scene.server.shutdown({ timeout: 0 });
+        assertEquals(await client.read(new Uint8Array(1)), null);
+      }),
+    record: { error: (error) => error instanceof Deno.errors.Interrupted },
+  },
+  abandoned: {
+    handler: never,
+    provoke: (scene) =>
+      visit(scene, () => {
+        scene.server.shutdown({ timeout: 0 });
+        scene.time.tick(1000);
+      }),
+    record: { error: (error) => error instanceof Deno.errors.Interrupted },
+  },
+};
+
+for (const reason of END_REASONS) {
+  netTest(`onEnd gets exactly one record that says ${reason}`, async () => {
+    const { settings, handler, provoke, id = 1, record } = ROWS[reason];
+    using time = new FakeTime();
+    const ended: EndRecord[] = [];
+    const foreign = new ScriptedListener();
+    const server = serve({
+      ...settings,
+      listeners: [LOOPBACK, foreign],
+      onEnd: (record) => ended.push(record),
+    }, handler) as Server<Deno.NetAddr>;
+
+    await provoke({ server, time, foreign, ended });
+    const about = () => ended.filter((record) => record.id === id);
+    await until(() => about().length > 0);
+    await server.shutdown();
+
+    const [{ error, bytesRead, bytesWritten, ...rest }, ...more] = about() as [EndRecord];
+    assertEquals([rest.reason, more], [reason, []]);
+    assert(record.error?.(error) ?? error === undefined, `error is ${error}`);
+    assertEquals(bytesRead, record.bytesRead ?? bytesRead);
+    assertEquals(bytesWritten, record.bytesWritten ?? bytesWritten);
+    assertEquals(rest.remoteAddr, rest.peerAddr);
+
+    const { accepted, active, ended: counts } = server.stats();
+    assertEquals(counts[reason], 1);
+    assertEquals([active, accepted], [0, ended.length]);
+  });
+}
+
+Deno.test("every end reason has a row of its own, and every row a reason", () => {
+  assertEquals(Object.keys(ROWS).toSorted(), [...END_REASONS].toSorted());
+});

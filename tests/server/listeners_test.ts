@@ -1,0 +1,248 @@
+/** Are several listeners one server, whatever becomes of each? @module */
+
+import { assert, assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
+import { FakeTime } from "@std/testing/time";
+import { listen, serve } from "../../mod.ts";
+import { Holding } from "../support/holding.ts";
+import { netTest } from "../support/needs.ts";
+import {
+  bytes,
+  Clients,
+  connectMany,
+  dial,
+  LOOPBACK,
+  readAll,
+  socketPair,
+  text,
+  turns,
+  until,
+} from "../support/peers.ts";
+import { emfile, ScriptedListener } from "../support/scripted_listener.ts";
+import { unhandledDuring } from "../support/unhandled.ts";
+
+function portsOf(addrs: readonly Deno.Addr[]): number[] {
+  return addrs.map((addr) => (addr as Deno.NetAddr).port);
+}
+
+netTest(
+  "serve() takes addresses, Deno's listeners, hardened ones and foreign ones alike",
+  async () => {
+    const foreign = new ScriptedListener();
+    const [socket, foreignClient] = await socketPair();
+    foreign.give(socket);
+    await using server = serve(
+      { listeners: [LOOPBACK, Deno.listen(LOOPBACK), listen(LOOPBACK), foreign] },
+      (conn) => conn.write(bytes`hello`),
+    );
+    assertEquals(server.addrs.length, 4);
+    assertStrictEquals(server.addrs[3], foreign.addr);
+    for (const addr of server.addrs.slice(0, 3)) {
+      assertEquals(text(await readAll(await dial(addr as Deno.NetAddr))), "hello");
+    }
+    assertEquals(text(await readAll(foreignClient)), "hello");
+  },
+);
+
+netTest("serve() closes every listener that it was given when it stops", async () => {
+  const plain = Deno.listen(LOOPBACK), hardened = listen(LOOPBACK);
+  const foreign = new ScriptedListener();
+  await serve({ listeners: [plain, hardened, foreign] }, async () => {}).shutdown();
+  assert(foreign.closed);
+  for (const { addr } of [plain, hardened]) {
+    await assertRejects(() => dial(addr), Deno.errors.ConnectionRefused);
+  }
+});
+
+netTest("two addresses and a foreign listener share one limit", async () => {
+  const held = new Holding();
+  const foreign = new ScriptedListener();
+  await using server = serve(
+    { listeners: [LOOPBACK, LOOPBACK, foreign], maxConnections: 3 },
+    held.handler,
+  );
+  const [one, two] = server.addrs as [Deno.NetAddr, Deno.NetAddr];
+  const pairs = [await socketPair(), await socketPair()] as const;
+  for (const [socket] of pairs) foreign.give(socket);
+  using clients = new Clients([
+    ...(await connectMany(one, 3)).all,
+    ...(await connectMany(two, 3)).all,
+    ...pairs.map(([, client]) => client),
+  ]);
+  for (let served = 3; served <= clients.all.length; served++) {
+    await until(() => held.served === served);
+    await turns(5);
+    assertEquals([held.served, held.inside.length], [served, 3]);
+    // What has arrived beyond the limit is one surplus for each listener at most.
+    assert(server.connections.size <= 3 + 3, `${server.connections.size} are open`);
+    held.inside[0]!.close();
+    held.letGo();
+  }
+  held.letAllGo();
+});
+
+netTest("with one slot two busy addresses take turns", async () => {
+  const held = new Holding();
+  await using server = serve({ listeners: [LOOPBACK, LOOPBACK], maxConnections: 1 }, held.handler);
+  const [one, two] = portsOf(server.addrs) as [number, number];
+  using _ones = await connectMany(server.addrs[0] as Deno.NetAddr, 20);
+  using _twos = await connectMany(server.addrs[1] as Deno.NetAddr, 20);
+  const served = { [one]: 0, [two]: 0 };
+  for (let i = 1; i <= 40; i++) {
+    await until(() => held.served === i);
+    const [conn] = held.inside;
+    served[(conn!.localAddr as Deno.NetAddr).port]!++;
+    // Whoever was served twice in a row has to wait for the other, as long as there is another.
+    const ahead = Math.abs(served[one]! - served[two]!);
+    assert(i > 38 || ahead <= 2, `after ${i} one address is ahead by ${ahead}`);
+    conn!.close();
+    held.letGo();
+  }
+  assertEquals(served, { [one]: 20, [two]: 20 });
+});
+
+netTest("a busy address does not keep a quiet one waiting", async () => {
+  const held = new Holding();
+  await using server = serve({ listeners: [LOOPBACK, LOOPBACK], maxConnections: 1 }, held.handler);
+  using _busy = await connectMany(server.addrs[0] as Deno.NetAddr, 30);
+  await until(() => held.served === 5 || (held.inside[0]?.close(), letFirstGo(held)));
+  using quiet = await dial(server.addrs[1] as Deno.NetAddr);
+  const { port } = quiet.localAddr as Deno.NetAddr;
+  const before = held.served;
+  const isQuiet = () => (held.inside[0]?.remoteAddr as Deno.NetAddr | undefined)?.port === port;
+  await until(() => isQuiet() || (held.inside[0]?.close(), letFirstGo(held)));
+  // The one that is being served, one that was ahead in line, one that was accepted first.
+  assert(held.served - before <= 3, `${held.served - before} were served before it`);
+  for (let i = held.served; i < 31; i++) {
+    held.inside[0]!.close();
+    held.letGo();
+    await until(() => held.served === i + 1);
+  }
+  held.letAllGo();
+});
+
+/** Lets one go if there is one; always false, for use in a condition. */
+function letFirstGo(held: Holding): false {
+  if (held.inside.length > 0) held.letGo();
+  return false;
+}
+
+netTest("a listener that somebody else closes is reported, and the others go on", async () => {
+  const reported: unknown[] = [];
+  const mine = Deno.listen(LOOPBACK);
+  await using server = serve(
+    { listeners: [mine, LOOPBACK], onError: (error) => reported.push(error) },
+    (conn) => conn.write(bytes`still here`),
+  );
+  await until(() => server.accepting);
+  mine.close();
+  await until(() => reported.length > 0);
+  assert(reported[0] instanceof Deno.errors.BadResource);
+  assertEquals(
+    reported[0].message,
+    `Cannot accept on tcp://127.0.0.1:${mine.addr.port} any more: somebody else has closed the ` +
+      "listener",
+  );
+  const client = await dial(server.addrs[1] as Deno.NetAddr);
+  assertEquals(text(await readAll(client)), "still here");
+  assertEquals([server.state, reported.length], ["running", 1]);
+});
+
+netTest("a server whose last listener somebody else closes gives up", async () => {
+  const reported: unknown[] = [];
+  const unhandled = await unhandledDuring(async () => {
+    const mine = [Deno.listen(LOOPBACK), Deno.listen(LOOPBACK)];
+    const server = serve(
+      { listeners: mine, onError: (error) => reported.push(error) },
+      (conn) => conn.read(new Uint8Array(1)),
+    );
+    using client = await dial(mine[0]!.addr);
+    await until(() => server.connections.size === 1);
+    mine[1]!.close();
+    await until(() => reported.length === 1);
+    mine[0]!.close();
+    await until(() => server.state === "draining");
+    assertEquals(server.connections.size, 1); // what is open is drained as in any stop
+    await client.closeWrite();
+    await until(() => server.state === "stopped");
+    const error = await assertRejects(() => server.finished, Deno.errors.BadResource);
+    assertStrictEquals(error, reported[1]);
+    assertEquals(server.report!.completed, 1);
+  });
+  assertEquals([unhandled, reported.length], [[], 2]); // one for each listener
+});
+
+netTest("nobody has to await finished of a server that gave up", async () => {
+  const unhandled = await unhandledDuring(async () => {
+    const mine = Deno.listen(LOOPBACK);
+    const server = serve({ listeners: [mine], onError: () => {} }, async () => {});
+    await until(() => server.accepting);
+    mine.close();
+    await until(() => server.state === "stopped");
+  });
+  assertEquals(unhandled, []);
+});
+
+netTest("a listener that says BadResource once is not taken for closed", async () => {
+  const listener = new ScriptedListener();
+  const [socket, client] = await socketPair();
+  await using server = serve({ listeners: [listener] }, (conn) => conn.write(bytes`here`));
+  await until(() => listener.waiting);
+  listener.fail(new Deno.errors.BadResource("Listener has been closed")); // EINTR looks like that
+  await until(() => listener.waiting);
+  listener.give(socket);
+  assertEquals(text(await readAll(client)), "here");
+  assertEquals(server.stats().acceptFailures, { lost: 1, starved: 0 });
+});
+
+netTest("a server whose listener fails for 30 s for an unknown cause gives up", async () => {
+  using time = new FakeTime();
+  const reported: { at: number; error: unknown }[] = [];
+  const since = Date.now();
+  const listener = new ScriptedListener();
+  let failures = 0;
+  listener.otherwise = () => ({ error: new Error(`cucumber ${++failures}`) });
+  let lastError: unknown;
+  const unhandled = await unhandledDuring(async () => {
+    const server = serve({
+      listeners: [listener],
+      onError: (error) => reported.push({ at: Date.now() - since, error }),
+    }, async () => {});
+    while (server.state !== "stopped") {
+      await turns(2);
+      time.tick(100);
+      assert(Date.now() - since < 60_000, "never gave up");
+    }
+    lastError = await assertRejects(() => server.finished, Error);
+  });
+  assertEquals(unhandled, []);
+  const { at, error } = reported.at(-1)!;
+  assertStrictEquals(lastError, error);
+  assert(at >= 30_000 && at < 33_000, `gave up after ${at} ms`);
+  const { message } = error as Error;
+  assert(
+    message.startsWith(`Cannot accept on tcp://192.0.2.1:7: cucumber ${failures}; `),
+    message,
+  );
+});
+
+netTest("a server whose listener lacks resources for hours does not give up", async () => {
+  using time = new FakeTime();
+  const listener = new ScriptedListener();
+  listener.otherwise = () => ({ error: emfile() });
+  let reports = 0;
+  await using server = serve({ listeners: [listener], onError: () => reports++ }, (conn) => {
+    return conn.write(bytes`back again`);
+  });
+  const minutes = 10;
+  for (let i = 0; i < minutes * 60; i++) {
+    await turns(1);
+    time.tick(1000);
+  }
+  assertEquals(server.state, "running");
+  assert(reports > minutes && reports <= minutes * 60, `${reports} reports in ${minutes} min`);
+  const [socket, client] = await socketPair();
+  listener.otherwise = undefined;
+  listener.give(socket);
+  time.tick(1000);
+  assertEquals(text(await readAll(client)), "back again");
+});

@@ -1,0 +1,759 @@
+/** Is everything that a user can do wrong with options and addresses said in plain words? @module */
+
+import { assertEquals, AssertionError, assertMatch } from "@std/assert";
+import { listen, serve, type ServeTcpOptions, type TcpListenOptions } from "../../mod.ts";
+import { type Caught, look } from "../support/caught.ts";
+import { Directory } from "../support/directory.ts";
+import { granted, type Needs, netTest } from "../support/needs.ts";
+import { LOOPBACK } from "../support/peers.ts";
+import { Program } from "../support/program.ts";
+
+/** What a call may refer to, each with the word that stands for it in the table. */
+interface Place {
+  /** `<port>`: something listens there. */
+  readonly port: number;
+  /** `<dir>`: an empty directory. */
+  readonly dir: string;
+}
+
+/** One thing that a user can do wrong. */
+interface Row {
+  /** What is done, as it would be written. */
+  readonly what: string;
+  readonly call: (place: Place) => unknown;
+  /** The class of the error. */
+  readonly kind: string;
+  /** The whole message; `<port>`, `<dir>` and `<abstract>` stand for what differs between runs. */
+  readonly message: string;
+  readonly code?: string;
+  /** Nothing, for what is refused before anything is opened. */
+  readonly needs?: Needs;
+}
+
+const handler = () => Promise.resolve();
+
+/** Options as they come from callers who do not check types. */
+const untyped = <T>(value: unknown) => value as T;
+
+/** A row for each of some values: how a message shows it, and the class of the error. */
+function each(
+  values: [value: unknown, shown: string, kind?: string][],
+  row: (value: unknown, shown: string, kind: string) => Row,
+): Row[] {
+  return values.map(([value, shown, kind = "TypeError"]) => row(value, shown, kind));
+}
+
+function written(options: unknown): string {
+  return Deno.inspect(options, { compact: true, breakLength: Infinity, strAbbreviateSize: 24 });
+}
+
+/** `listen()` refuses these options before it opens anything. */
+function listens(options: unknown, kind: string, message: string): Row {
+  return {
+    what: `listen(${written(options)})`,
+    call: () => listen(untyped<TcpListenOptions>(options)).close(),
+    kind,
+    message,
+  };
+}
+
+/** `serve()` refuses these options before it opens anything. */
+function serves(options: unknown, kind: string, message: string): Row {
+  return {
+    what: `serve(${written(options)})`,
+    call: () => serve(untyped<ServeTcpOptions>(options), handler).shutdown(),
+    kind,
+    message,
+  };
+}
+
+/** The system refuses this; exact only where its own words are known. */
+function binds(
+  what: string,
+  call: Row["call"],
+  kind: string,
+  code: string | undefined,
+  message: string,
+  needs: Needs = {},
+): Row {
+  const row = { what, call, kind, message, needs: { os: ["linux" as const], ...needs } };
+  return code === undefined ? row : { ...row, code };
+}
+
+/** Has a process of its own, which throws what its `listen()` threw. */
+async function elsewhere(how: string[], options: unknown, under: string[] = []): Promise<Caught> {
+  await using program = new Program(new URL("./programs/refused.ts", import.meta.url), {
+    how: ["run", "--quiet", "--no-config", "--no-prompt", ...how],
+    under,
+    args: [JSON.stringify(options)],
+  });
+  return JSON.parse(await program.line());
+}
+
+/** Deno with every permission, but none of the privileges that root has. */
+function unprivileged(options: unknown): Promise<Caught> {
+  return elsewhere(["-A"], options, isRoot ? ["setpriv", ...NO_PRIVILEGES] : []);
+}
+
+const isRoot = granted && Deno.uid() === 0;
+const NO_PRIVILEGES = ["--bounding-set=-all", "--inh-caps=-all"];
+const UNPRIVILEGED = { programs: isRoot ? ["setpriv"] : [] };
+
+/** Has something in the way of `<dir>/s` while `listen()` tries. */
+function inTheWay(name: string, make: (path: string) => Disposable | void): Row["call"] {
+  return ({ dir }) => {
+    using _owner = make(`${dir}/${name}`) ?? null;
+    listen({ path: `${dir}/s` }).close();
+  };
+}
+
+const MOST = Deno.build.os === "linux" ? 101 : 97;
+const ABSTRACT = `usher-test-${crypto.randomUUID()}`;
+
+const TCP_KEYS = "port, hostname, tcpBacklog, noDelay, keepAlive";
+const SETTINGS_KEYS = "maxConnections, whenFull, idleTimeout, writeTimeout, maxUnsent, " +
+  "shutdownTimeout, signal, onListen, onError, onEnd";
+const NEEDS_PERMISSIONS =
+  "a Unix socket needs --allow-net, and --allow-read and --allow-write for its directory";
+
+const TABLE: Row[] = [
+  // Options as a whole.
+  listens(null, "TypeError", "Cannot listen with null as options: use an object"),
+  listens(undefined, "TypeError", "Cannot listen with undefined as options: use an object"),
+  listens(80, "TypeError", "Cannot listen with 80 as options: use an object"),
+  listens("::", "TypeError", 'Cannot listen with "::" as options: use an object'),
+  listens(() => 80, "TypeError", "Cannot listen with a function as options: use an object"),
+  serves(null, "TypeError", "Cannot serve with null as options: use an object"),
+  {
+    what: "serve({ port: 0 }) without a handler",
+    call: () => serve({ port: 0 }, untyped(undefined)),
+    kind: "TypeError",
+    message: "Cannot serve without a handler: give a function as the second argument",
+  },
+  {
+    what: "serve(handler, { port: 0 })",
+    call: () => serve(untyped<ServeTcpOptions>(handler), untyped({ port: 0 })),
+    kind: "TypeError",
+    message: "Cannot serve with a function as options: use an object",
+  },
+
+  // Unknown keys.
+  listens(
+    { port: 0, hostnam: "::" },
+    "TypeError",
+    `Cannot listen with an unknown option 'hostnam': known here are ${TCP_KEYS}`,
+  ),
+  listens(
+    { path: "s", mod: 0o600 },
+    "TypeError",
+    "Cannot listen with an unknown option 'mod': known here are path, mode",
+  ),
+  listens(
+    { pth: "s" },
+    "TypeError",
+    `Cannot listen with an unknown option 'pth': known here are ${TCP_KEYS}, path, mode`,
+  ),
+  listens(
+    { port: 0, maxConnections: 10 },
+    "TypeError",
+    `Cannot listen with an unknown option 'maxConnections': known here are ${TCP_KEYS}`,
+  ),
+  serves(
+    { port: 0, maxConnection: 10 },
+    "TypeError",
+    `Cannot serve with an unknown option 'maxConnection': known here are ${TCP_KEYS}, ${SETTINGS_KEYS}`,
+  ),
+  serves(
+    { path: "s", maxConnection: 10 },
+    "TypeError",
+    `Cannot serve with an unknown option 'maxConnection': known here are path, mode, ${SETTINGS_KEYS}`,
+  ),
+  serves(
+    { listener: [{ port: 0 }] },
+    "TypeError",
+    "Cannot serve with an unknown option 'listener': " +
+      `known here are ${TCP_KEYS}, path, mode, listeners, ${SETTINGS_KEYS}`,
+  ),
+  serves(
+    { listeners: [{ port: 0 }], maxConnection: 10 },
+    "TypeError",
+    `Cannot serve with an unknown option 'maxConnection': known here are listeners, ${SETTINGS_KEYS}`,
+  ),
+
+  // No address, or two.
+  listens(
+    {},
+    "TypeError",
+    "Cannot listen without an address: give 'port' (0 takes any free one) or 'path'",
+  ),
+  listens(
+    { hostname: "::", port: undefined },
+    "TypeError",
+    "Cannot listen without an address: give 'port' (0 takes any free one) or 'path'",
+  ),
+  serves(
+    { maxConnections: 10 },
+    "TypeError",
+    "Cannot serve without an address: give 'port' (0 takes any free one), 'path' or 'listeners'",
+  ),
+  listens(
+    { port: 0, path: "s" },
+    "TypeError",
+    "Cannot listen with both 'port' and 'path': use one of them",
+  ),
+  serves(
+    { port: 0, path: "s" },
+    "TypeError",
+    "Cannot serve with both 'port' and 'path': use one of them",
+  ),
+
+  // The port.
+  ...each([
+    ["80", '"80"'],
+    ["", '""'],
+    [NaN, "NaN"],
+    [null, "null"],
+    [true, "true"],
+    [80n, "80n"],
+    [Symbol("80"), "Symbol(80)"],
+    [() => 80, "a function"],
+    [[80], "an array"],
+    [[], "an empty array"],
+    [{ port: 80 }, "an object"],
+    [new Date(0), "an object"],
+    [1.5, "1.5", "RangeError"],
+    [-1, "-1", "RangeError"],
+    [65536, "65536", "RangeError"],
+    [Infinity, "Infinity", "RangeError"],
+  ], (port, shown, kind) =>
+    listens(
+      { port },
+      kind,
+      `Cannot listen with 'port' of ${shown}: use a whole number from 0 to 65535`,
+    )),
+  serves(
+    { port: "80" },
+    "TypeError",
+    `Cannot serve with 'port' of "80": use a whole number from 0 to 65535`,
+  ),
+
+  // The host name.
+  ...each(
+    [["", '""'], [null, "null"], [5, "5"], [["::"], "an array"]],
+    (hostname, shown) =>
+      listens(
+        { port: 0, hostname },
+        "TypeError",
+        `Cannot listen with 'hostname' of ${shown}: ` +
+          'use an IP address or a host name, such as "127.0.0.1" or "::"',
+      ),
+  ),
+
+  // The queue length.
+  ...each([
+    ["5", '"5"'],
+    [null, "null"],
+    [NaN, "NaN"],
+    [-1, "-1", "RangeError"],
+    [1.5, "1.5", "RangeError"],
+    [2 ** 31, "2147483648", "RangeError"],
+    [Infinity, "Infinity", "RangeError"],
+  ], (tcpBacklog, shown, kind) =>
+    listens(
+      { port: 0, tcpBacklog },
+      kind,
+      `Cannot listen with 'tcpBacklog' of ${shown}: use a whole number from 0 to 2147483647`,
+    )),
+  listens(
+    { path: "s", tcpBacklog: 5 },
+    "TypeError",
+    "Cannot listen with 'tcpBacklog' here: it goes with 'port', in the same object " +
+      "(a Unix socket's queue is fixed at 1024 by Deno)",
+  ),
+  serves(
+    { path: "s", tcpBacklog: 5 },
+    "TypeError",
+    "Cannot serve with 'tcpBacklog' here: it goes with 'port', in the same object " +
+      "(a Unix socket's queue is fixed at 1024 by Deno)",
+  ),
+
+  // What only TCP sockets have.
+  ...["noDelay", "keepAlive"].flatMap((name) => [
+    listens(
+      { port: 0, [name]: 1 },
+      "TypeError",
+      `Cannot listen with '${name}' of 1: use true or false`,
+    ),
+    listens(
+      { path: "s", [name]: true },
+      "TypeError",
+      `Cannot listen with '${name}' here: it goes with 'port', in the same object`,
+    ),
+  ]),
+  listens(
+    { path: "s", hostname: "::" },
+    "TypeError",
+    "Cannot listen with 'hostname' here: it goes with 'port', in the same object",
+  ),
+
+  // The path and its mode.
+  ...each([["", '""'], ["a\0b", String.raw`"a\u0000b"`], [5, "5"], [null, "null"], [
+    {},
+    "an object",
+  ]], (path, shown) =>
+    listens(
+      { path },
+      "TypeError",
+      `Cannot listen with 'path' of ${shown}: ` +
+        "use a file name without NUL, such as /run/app.sock",
+    )),
+  listens(
+    { path: "x".repeat(MOST + 1) },
+    "RangeError",
+    `Cannot listen with a 'path' of ${MOST + 1} bytes: use at most ${MOST}`,
+  ),
+  listens(
+    // Fewer characters than the limit, and more bytes.
+    { path: "é".repeat(60) },
+    "RangeError",
+    `Cannot listen with a 'path' of 120 bytes: use at most ${MOST}`,
+  ),
+  listens(
+    { path: `\0${"x".repeat(107)}` },
+    "RangeError",
+    "Cannot listen with a 'path' of 108 bytes: use at most 107",
+  ),
+  ...each([
+    ["0o660", '"0o660"'],
+    [null, "null"],
+    [NaN, "NaN"],
+    [-1, "-1", "RangeError"],
+    [1.5, "1.5", "RangeError"],
+    [0o1000, "512", "RangeError"],
+  ], (mode, shown, kind) =>
+    listens(
+      { path: "s", mode },
+      kind,
+      `Cannot listen with 'mode' of ${shown}: use a whole number from 0 to 0o777`,
+    )),
+  listens(
+    { port: 0, mode: 0o600 },
+    "TypeError",
+    "Cannot listen with 'mode' here: it goes with 'path', in the same object",
+  ),
+  listens(
+    { path: "\0s", mode: 0o600 },
+    "TypeError",
+    "Cannot listen with 'mode' on an abstract socket: it has no file",
+  ),
+
+  // Several addresses.
+  ...each(
+    [[[], "an empty array"], [null, "null"], [{ port: 0 }, "an object"], ["::", '"::"']],
+    (listeners, shown) =>
+      serves(
+        { listeners },
+        "TypeError",
+        `Cannot serve with 'listeners' of ${shown}: ` +
+          "use an array of at least one listener or its options",
+      ),
+  ),
+  ...Object.entries({
+    port: 0,
+    hostname: "::",
+    tcpBacklog: 5,
+    noDelay: true,
+    keepAlive: true,
+    path: "s",
+    mode: 0o600,
+  }).map(([name, value]) =>
+    serves(
+      { listeners: [{ port: 0 }], [name]: value },
+      "TypeError",
+      `Cannot serve with '${name}' beside 'listeners': put it into an entry of 'listeners'`,
+    )
+  ),
+  ...each(
+    [[80, "80"], [null, "null"], ["s", '"s"'], [() => 80, "a function"]],
+    (entry, shown) =>
+      serves(
+        { listeners: [{ port: 0 }, entry] },
+        "TypeError",
+        `Cannot serve with 'listeners[1]' of ${shown}: use a listener, or options to listen`,
+      ),
+  ),
+  serves(
+    { listeners: [{ port: 0 }, {}] },
+    "TypeError",
+    "Cannot serve listeners[1] without an address: give 'port' (0 takes any free one) or 'path'",
+  ),
+  serves(
+    { listeners: [{ port: 0 }, { port: "80" }] },
+    "TypeError",
+    `Cannot serve listeners[1] with 'port' of "80": use a whole number from 0 to 65535`,
+  ),
+  serves(
+    { listeners: [{ port: 0, maxConnections: 10 }] },
+    "TypeError",
+    "Cannot serve listeners[0] with an unknown option 'maxConnections': " +
+      `known here are ${TCP_KEYS}`,
+  ),
+  serves(
+    { listeners: [{ port: 0, path: "s" }] },
+    "TypeError",
+    "Cannot serve listeners[0] with both 'port' and 'path': use one of them",
+  ),
+  serves(
+    { listeners: [{ accept: () => {} }] },
+    "TypeError",
+    "Cannot serve listeners[0] with an unknown option 'accept': " +
+      `known here are ${TCP_KEYS}, path, mode`,
+  ),
+  {
+    what: "serve() with one listener given twice",
+    call: () => {
+      const listener = { accept: () => {}, close: () => {}, addr: {} };
+      serve(untyped<ServeTcpOptions>({ listeners: [listener, { port: 0 }, listener] }), handler);
+    },
+    kind: "TypeError",
+    message: "Cannot serve with one listener as 'listeners[0]' and 'listeners[2]': give it once",
+  },
+
+  // Limits.
+  ...Object.entries({
+    maxConnections: 1,
+    idleTimeout: 1,
+    writeTimeout: 1,
+    maxUnsent: 0,
+    shutdownTimeout: 0,
+  }).flatMap(([name, least]) =>
+    each([
+      ["10", '"10"'],
+      [NaN, "NaN"],
+      [null, "null"],
+      [least - 1, `${least - 1}`, "RangeError"],
+      [1.5, "1.5", "RangeError"],
+      [-Infinity, "-Infinity", "RangeError"],
+    ], (value, shown, kind) =>
+      serves(
+        { port: 0, [name]: value },
+        kind,
+        `Cannot serve with '${name}' of ${shown}: use a whole number from ${least} up, or Infinity`,
+      ))
+  ),
+  ...each(
+    [["drop", '"drop"'], [null, "null"], [[98], "an array"], [true, "true"]],
+    (whenFull, shown) =>
+      serves(
+        { port: 0, whenFull },
+        "TypeError",
+        `Cannot serve with 'whenFull' of ${shown}: ` +
+          'use "wait", "refuse" or the bytes to say, as a Uint8Array',
+      ),
+  ),
+
+  // The signal and the hooks.
+  ...each(
+    [[true, "true"], [null, "null"], [new AbortController(), "an object"]],
+    (signal, shown) => ({
+      ...serves(
+        { port: 0, signal },
+        "TypeError",
+        `Cannot serve with 'signal' of ${shown}: use an AbortSignal`,
+      ),
+      what: `serve({ port: 0, signal }) with ${shown} as the signal`,
+    }),
+  ),
+  ...["onListen", "onError", "onEnd"].flatMap((name) =>
+    each([["log", '"log"'], [null, "null"], [{}, "an object"]], (hook, shown) =>
+      serves(
+        { port: 0, [name]: hook },
+        "TypeError",
+        `Cannot serve with '${name}' of ${shown}: use a function`,
+      ))
+  ),
+
+  // What is changed on a running server.
+  ...each([
+    [0, "0", "RangeError"],
+    [1.5, "1.5", "RangeError"],
+    ["10", '"10"'],
+    [NaN, "NaN"],
+  ], (limit, shown, kind) => ({
+    what: `server.maxConnections = ${shown}`,
+    call: async () => {
+      await using server = serve(LOOPBACK, handler);
+      server.maxConnections = untyped(limit);
+    },
+    kind,
+    message:
+      `Cannot serve with 'maxConnections' of ${shown}: use a whole number from 1 up, or Infinity`,
+    needs: {},
+  })),
+  ...each([
+    [-1, "-1", "RangeError"],
+    [1.5, "1.5", "RangeError"],
+    ["10", '"10"'],
+    [null, "null"],
+  ], (timeout, shown, kind) => ({
+    what: `server.shutdown({ timeout: ${shown} })`,
+    call: async () => {
+      await using server = serve(LOOPBACK, handler);
+      await server.shutdown({ timeout: untyped(timeout) });
+    },
+    kind,
+    message:
+      `Cannot shut down with 'timeout' of ${shown}: use a whole number from 0 up, or Infinity`,
+    needs: {},
+  })),
+
+  // What the system says of a TCP address.
+  binds(
+    "listen() where something listens already",
+    ({ port }) => listen({ ...LOOPBACK, port }),
+    "AddrInUse",
+    "EADDRINUSE",
+    "Cannot listen on tcp://127.0.0.1:<port>: Address already in use (os error 98); " +
+      "another program listens there: stop it, or use another port (0 takes any free one)",
+  ),
+  binds(
+    "serve() on every address, where something listens on one of them",
+    ({ port }) => serve({ port }, handler),
+    "AddrInUse",
+    "EADDRINUSE",
+    "Cannot listen on tcp://0.0.0.0:<port>: Address already in use (os error 98); " +
+      "another program listens there: stop it, or use another port (0 takes any free one)",
+  ),
+  binds(
+    "serve() on a second address where something listens already",
+    ({ port }) => serve({ listeners: [LOOPBACK, { ...LOOPBACK, port }] }, handler),
+    "AddrInUse",
+    "EADDRINUSE",
+    "Cannot listen on tcp://127.0.0.1:<port>: Address already in use (os error 98); " +
+      "another program listens there: stop it, or use another port (0 takes any free one)",
+  ),
+  binds(
+    "listen() on an address of another machine",
+    () => listen({ port: 7000, hostname: "203.0.113.9" }),
+    "AddrNotAvailable",
+    "EADDRNOTAVAIL",
+    "Cannot listen on tcp://203.0.113.9:7000: Cannot assign requested address (os error 99); " +
+      'this machine has no such address: use one of its own, "0.0.0.0" or "::"',
+  ),
+  binds(
+    "listen() on an IPv6 address of another machine",
+    () => listen({ port: 7000, hostname: "[2001:db8::9]" }),
+    "AddrNotAvailable",
+    "EADDRNOTAVAIL",
+    "Cannot listen on tcp://[2001:db8::9]:7000: Cannot assign requested address (os error 99); " +
+      'this machine has no such address: use one of its own, "0.0.0.0" or "::"',
+  ),
+  binds(
+    "listen() on a host name with a blank",
+    () => listen({ port: 7000, hostname: "a b" }),
+    "URIError",
+    undefined,
+    "Cannot listen on tcp://a b:7000: invalid host 'a b': invalid char found in FQDN; " +
+      "use an IP address of this machine or a name of it, without the port",
+  ),
+  binds(
+    "listen() on a host name with a port",
+    () => listen({ port: 7000, hostname: "localhost:80" }),
+    "URIError",
+    undefined,
+    "Cannot listen on tcp://[localhost:80]:7000: " +
+      "invalid host 'localhost:80': invalid char found in FQDN; " +
+      "use an IP address of this machine or a name of it, without the port",
+  ),
+  binds(
+    "listen() on a host name that nobody knows",
+    () => listen({ port: 7000, hostname: "no.such.host.invalid" }),
+    "Error",
+    undefined,
+    "Cannot listen on tcp://no.such.host.invalid:7000: " +
+      "failed to lookup address information: <reason>; " +
+      "use an IP address of this machine or a name of it, without the port",
+  ),
+  binds(
+    "listen() below 1024 without the privilege",
+    () => unprivileged({ ...LOOPBACK, port: 81 }),
+    "PermissionDenied",
+    "EACCES",
+    "Cannot listen on tcp://127.0.0.1:81: Permission denied (os error 13); " +
+      "ports below 1024 need a privilege (on Linux CAP_NET_BIND_SERVICE): use one from 1024 up",
+    { ...UNPRIVILEGED, privilegedPorts: true },
+  ),
+  binds(
+    "listen() without --allow-net",
+    () => elsewhere([], { ...LOOPBACK, port: 7000 }),
+    "NotCapable",
+    undefined,
+    'Cannot listen on tcp://127.0.0.1:7000: Requires net access to "127.0.0.1:7000", ' +
+      "run again with the --allow-net flag",
+  ),
+
+  // What is said of a Unix path.
+  binds(
+    "listen() in a directory that is not there",
+    ({ dir }) => listen({ path: `${dir}/no/s` }),
+    "NotFound",
+    "ENOENT",
+    "Cannot listen on unix:<dir>/no/s: No such file or directory (os error 2): " +
+      "open '<dir>/no/s.lock'; create its directory first",
+  ),
+  binds(
+    "listen() in a directory that is a file",
+    ({ dir }) => {
+      Deno.writeTextFileSync(`${dir}/file`, "");
+      listen({ path: `${dir}/file/s` });
+    },
+    "NotADirectory",
+    "ENOTDIR",
+    "Cannot listen on unix:<dir>/file/s: Not a directory (os error 20): " +
+      "lstat '<dir>/file/s.lock'; " +
+      "a file is where its directory should be: use another path",
+  ),
+  binds(
+    "listen() in a directory of somebody else",
+    ({ dir }) => {
+      Deno.chmodSync(dir, 0o500);
+      return unprivileged({ path: `${dir}/s` });
+    },
+    "PermissionDenied",
+    "EACCES",
+    "Cannot listen on unix:<dir>/s: Permission denied (os error 13): open '<dir>/s.lock'; " +
+      "this user may not create files in its directory, or the server there is another user's",
+    UNPRIVILEGED,
+  ),
+  binds(
+    "listen() on a Unix path without permissions",
+    ({ dir }) => elsewhere([], { path: `${dir}/s` }),
+    "NotCapable",
+    undefined,
+    'Cannot listen on unix:<dir>/s: Requires read access to "<dir>/s.lock", ' +
+      `run again with the --allow-read flag; ${NEEDS_PERMISSIONS}`,
+  ),
+  binds(
+    "listen() on a Unix path without --allow-write",
+    ({ dir }) => elsewhere(["--allow-read"], { path: `${dir}/s` }),
+    "NotCapable",
+    undefined,
+    'Cannot listen on unix:<dir>/s: Requires write access to "<dir>/s.lock", ' +
+      `run again with the --allow-write flag; ${NEEDS_PERMISSIONS}`,
+  ),
+  binds(
+    "listen() on a Unix path without --allow-net",
+    ({ dir }) => elsewhere(["--allow-read", "--allow-write"], { path: `${dir}/s` }),
+    "NotCapable",
+    undefined,
+    'Cannot listen on unix:<dir>/s: Requires net access to "unix:<dir>/s.new/s", ' +
+      `run again with the --allow-net flag; ${NEEDS_PERMISSIONS}`,
+  ),
+  binds(
+    "listen() where a file is",
+    inTheWay("s", (path) => Deno.writeTextFileSync(path, "")),
+    "AddrInUse",
+    "EADDRINUSE",
+    "Cannot listen on unix:<dir>/s: there is a file, and it is not a socket; use another path",
+  ),
+  binds(
+    "listen() where a socket of another program is",
+    inTheWay("s", (path) => Deno.listen({ transport: "unix", path })),
+    "AddrInUse",
+    "EADDRINUSE",
+    "Cannot listen on unix:<dir>/s: a socket is there that usher did not make; " +
+      "remove it if no program listens on it",
+  ),
+  binds(
+    "listen() where a server of ours is",
+    inTheWay("s", (path) => listen({ path })),
+    "AddrInUse",
+    "EADDRINUSE",
+    "Cannot listen on unix:<dir>/s: a running server has it; stop that one, or use another path",
+  ),
+  binds(
+    "listen() where the lock is not ours",
+    inTheWay("s.lock", (path) => Deno.writeTextFileSync(path, "4711\n")),
+    "AddrInUse",
+    "EADDRINUSE",
+    "Cannot listen on unix:<dir>/s: " +
+      "'<dir>/s.lock' exists and is not a lock file of usher; remove or rename it",
+  ),
+  binds(
+    "listen() where the lock is a symbolic link",
+    inTheWay("s.lock", (path) => Deno.symlinkSync("elsewhere", path)),
+    "AddrInUse",
+    "EADDRINUSE",
+    "Cannot listen on unix:<dir>/s: " +
+      "'<dir>/s.lock' exists and is not a plain file; remove or rename it",
+  ),
+  binds(
+    "listen() where a file is in the place of its working directory",
+    inTheWay("s.new", (path) => Deno.writeTextFileSync(path, "")),
+    "AddrInUse",
+    "EADDRINUSE",
+    "Cannot listen on unix:<dir>/s: '<dir>/s.new' exists and is not usher's; remove or rename it",
+  ),
+  binds(
+    "listen() on an abstract name that is taken",
+    () => {
+      using _owner = Deno.listen({ transport: "unix", path: `\0${ABSTRACT}` });
+      listen({ path: `\0${ABSTRACT}` });
+    },
+    "AddrInUse",
+    "EADDRINUSE",
+    "Cannot listen on unix:@<abstract>: Address already in use (os error 98); " +
+      "another program listens there: stop it, or use another name",
+  ),
+];
+
+/** What a call throws, here or in the process that it started. */
+async function caughtFrom(call: () => unknown): Promise<Caught> {
+  try {
+    const result = await call();
+    if (typeof result === "object" && result !== null && "kind" in result) return result as Caught;
+  } catch (error) {
+    return look(error);
+  }
+  throw new AssertionError("Nothing was thrown");
+}
+
+async function assertRow({ call, kind, message, code }: Row, place: Place): Promise<void> {
+  const caught = await caughtFrom(() => call(place));
+  // The resolver's own words differ between systems and networks.
+  const said = caught.message.replace(/(lookup address information: )[^;]+/, "$1<reason>")
+    .replaceAll(place.dir, "<dir>").replaceAll(`:${place.port}:`, ":<port>:")
+    .replaceAll(ABSTRACT, "<abstract>");
+  assertEquals({ kind: caught.kind, message: said, code: caught.code }, { kind, message, code });
+}
+
+for (const row of TABLE) {
+  const name = `${row.what} says what is wrong and what would do`;
+  if (row.needs === undefined) {
+    // Without any permission: a call that opened something would throw NotCapable.
+    const fn = () => assertRow(row, { port: 0, dir: "?" });
+    Deno.test({ name, permissions: "none", fn });
+  } else {
+    netTest(name, async () => {
+      using directory = new Directory();
+      using taken = Deno.listen(LOOPBACK);
+      await assertRow(row, { port: taken.addr.port, dir: directory.path });
+    }, row.needs);
+  }
+}
+
+Deno.test("every message begins with the attempt and ends without a full stop", () => {
+  for (const { message } of TABLE) assertMatch(message, /^Cannot [^]*[^.\s]$/);
+});
+
+Deno.test("every message of the system names the address and the way out", () => {
+  for (
+    const { message } of TABLE.filter(({ message }) => message.startsWith("Cannot listen on "))
+  ) {
+    assertMatch(message, /^Cannot listen on (tcp:\/\/|unix:)/);
+    // What flag is missing says Deno itself.
+    if (!message.includes("--allow-net flag")) {
+      assertMatch(message, /: .*\b(use|remove|create|needs?)\b/);
+    }
+  }
+});

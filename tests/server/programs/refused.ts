@@ -1,0 +1,7 @@
+/** What is said to who may not listen? Prints what `listen()` throws for the options given. @module */
+
+import { listen } from "../../../mod.ts";
+import { catchFrom } from "../../support/caught.ts";
+
+const caught = await catchFrom(() => listen(JSON.parse(Deno.args[0]!)).close());
+Deno.stdout.writeSync(new TextEncoder().encode(`${JSON.stringify(caught)}\n`));

@@ -1,0 +1,612 @@
+/** Is a Unix path only ever ours or untouched? @module */
+
+import { assert, assertEquals, assertInstanceOf, assertMatch, assertThrows } from "@std/assert";
+import { listen, serve } from "../../mod.ts";
+import { Directory } from "../support/directory.ts";
+import { netTest } from "../support/needs.ts";
+import { bytes, readAll, text, writeAll } from "../support/peers.ts";
+import { Program } from "../support/program.ts";
+
+const UNIX = { os: ["linux" as const, "darwin" as const] };
+const transport = "unix";
+
+const OWNER = new URL("./programs/unix_owner.ts", import.meta.url);
+
+/** Says something to who serves there, and gives what comes back. */
+async function ask(path: string, question: string): Promise<string> {
+  const conn = await Deno.connect({ transport, path });
+  await writeAll(conn, new TextEncoder().encode(question));
+  await conn.closeWrite();
+  return text(await readAll(conn));
+}
+
+/** An echo server. */
+function echo(path: string) {
+  return serve({ path }, async (conn) => {
+    for await (const chunk of conn) await conn.write(chunk);
+  });
+}
+
+/** Asserts that nobody may listen there for this reason, and gives the error. */
+function assertInUse(path: string, why: string): Error {
+  const error = assertThrows(() => listen({ path }), Deno.errors.AddrInUse, why);
+  assertEquals((error as { code?: string }).code, "EADDRINUSE");
+  return error;
+}
+
+/** What a file is, so that a replaced one shows: its kind, its place on the disk and its text. */
+function likeness(path: string): unknown {
+  const { dev, ino, isFile, isDirectory, isSocket, isSymlink, mode } = Deno.lstatSync(path);
+  const content = isFile ? Deno.readTextFileSync(path) : null;
+  return { dev, ino, isFile, isDirectory, isSocket, isSymlink, mode, content };
+}
+
+/** Asserts that what is at each path is the same before and after. */
+function assertUntouched(paths: string[], run: () => void): void {
+  const before = paths.map(likeness);
+  run();
+  assertEquals(paths.map(likeness), before);
+}
+
+/** Leaves stale files of an usher server that was killed at these paths. */
+async function leaveStale(...paths: string[]): Promise<void> {
+  await using owner = new Program(OWNER, { args: paths });
+  assertEquals(await owner.ask("serve"), "serving");
+  owner.kill("SIGKILL");
+  await owner.status;
+}
+
+/** A socket file that nobody listens on, as a program leaves that is killed. */
+function leaveDeadSocket(path: string): void {
+  using _listener = Deno.listen({ transport, path: `${path}.bound` });
+  // Deno unlinks the name that it bound, and no other.
+  Deno.renameSync(`${path}.bound`, path);
+}
+
+netTest("listen() makes a file and a lock, and close() removes both", () => {
+  using directory = new Directory();
+  const listener = listen({ path: directory.at("s") });
+  assertEquals(directory.names(), ["s", "s.lock"]);
+  assertEquals(Deno.lstatSync(directory.at("s")).isSocket, true);
+  listener.close();
+  assertEquals(directory.names(), []);
+}, UNIX);
+
+netTest("close() with an accept pending removes file and lock", async () => {
+  using directory = new Directory();
+  const listener = listen({ path: directory.at("s") });
+  const pending = listener.accept();
+  listener.close();
+  await pending.catch(() => {});
+  assertEquals(directory.names(), []);
+}, UNIX);
+
+netTest("shutdown() removes file and lock", async () => {
+  using directory = new Directory();
+  const server = echo(directory.at("s"));
+  assertEquals(await ask(directory.at("s"), "hello"), "hello");
+  await server.shutdown();
+  assertEquals(directory.names(), []);
+}, UNIX);
+
+netTest("disposing twice removes nothing of the next listener", () => {
+  using directory = new Directory();
+  const first = listen({ path: directory.at("s") });
+  first[Symbol.dispose]();
+  using _second = listen({ path: directory.at("s") });
+  first[Symbol.dispose]();
+  first.close();
+  assertEquals(directory.names(), ["s", "s.lock"]);
+}, UNIX);
+
+netTest("addr and localAddr are the path that was asked for", async () => {
+  using directory = new Directory();
+  const addr = { transport, path: directory.at("s") } as const;
+  {
+    using listener = listen({ path: addr.path });
+    assertEquals(listener.addr, addr);
+    using _client = await Deno.connect(addr);
+    using conn = await listener.accept();
+    assertEquals(conn.localAddr, addr);
+  }
+  await using server = serve({ path: addr.path }, async (conn) => {
+    await conn.write(bytes`${JSON.stringify(conn.localAddr)}`);
+  });
+  assertEquals([server.addr, server.addrs], [addr, [addr]]);
+  assertEquals(JSON.parse(await ask(addr.path, "")), addr);
+}, UNIX);
+
+netTest("listen() takes a relative path", async () => {
+  using directory = new Directory();
+  const before = Deno.cwd();
+  Deno.chdir(directory.path);
+  try {
+    await using server = echo("s");
+    assertEquals(server.addr.path, "s");
+    assertEquals(directory.names(), ["s", "s.lock"]);
+    assertEquals(await ask("s", "hello"), "hello");
+  } finally {
+    Deno.chdir(before);
+  }
+  assertEquals(directory.names(), []);
+}, UNIX);
+
+netTest("listen() takes the longest path that it allows", () => {
+  using directory = new Directory();
+  const most = Deno.build.os === "linux" ? 101 : 97;
+  const path = directory.at("s".repeat(most - directory.path.length - 1));
+  assertEquals(path.length, most);
+  listen({ path }).close();
+  assertThrows(() => listen({ path: `${path}s` }), RangeError, `use at most ${most}`);
+  assertEquals(directory.names(), []);
+}, UNIX);
+
+netTest(
+  "listen() on an abstract name makes no file, and is AddrInUse while it is taken",
+  async () => {
+    const path = `\0usher-test-${crypto.randomUUID()}`;
+    {
+      await using server = echo(path);
+      assertEquals(server.addr.path, path);
+      assertEquals(await ask(path, "hello"), "hello");
+      assertInUse(path, "use another name");
+    }
+    listen({ path }).close();
+  },
+  { os: ["linux"] },
+);
+
+for (const mode of [0o600, 0o660, 0o666, 0o777, 0o000]) {
+  netTest(`listen() gives the file mode ${mode.toString(8)} whatever the umask is`, () => {
+    using directory = new Directory();
+    const before = Deno.umask();
+    try {
+      for (const umask of [0o000, 0o022, 0o077]) {
+        Deno.umask(umask);
+        using _listener = listen({ path: directory.at("s"), mode });
+        assertEquals(Deno.lstatSync(directory.at("s")).mode! & 0o777, mode);
+      }
+    } finally {
+      Deno.umask(before);
+    }
+  }, UNIX);
+}
+
+netTest("listen() without a mode leaves to the file what the umask leaves", () => {
+  using directory = new Directory();
+  const before = Deno.umask(0o027);
+  try {
+    using _listener = listen({ path: directory.at("s") });
+    assertEquals(Deno.lstatSync(directory.at("s")).mode! & 0o777, 0o750);
+  } finally {
+    Deno.umask(before);
+  }
+}, UNIX);
+
+netTest("listen() keeps its lock to its own user, whatever the umask is", () => {
+  using directory = new Directory();
+  const before = Deno.umask(0);
+  try {
+    using _listener = listen({ path: directory.at("s") });
+    assertEquals(Deno.lstatSync(directory.at("s.lock")).mode! & 0o777, 0o600);
+  } finally {
+    Deno.umask(before);
+  }
+}, UNIX);
+
+/** Calls `before` whenever `name` of Deno's functions is called, until disposed. */
+function whenever<Name extends "listen" | "linkSync" | "renameSync" | "openSync">(
+  name: Name,
+  before: (args: unknown[]) => void,
+  after: () => void = () => {},
+): Disposable {
+  const original: (typeof Deno)[Name] = Deno[name];
+  const replaced = (...args: unknown[]) => {
+    before(args);
+    const result: unknown = Reflect.apply(original, Deno, args);
+    after();
+    return result;
+  };
+  Object.assign(Deno, { [name]: replaced });
+  return { [Symbol.dispose]: () => void Object.assign(Deno, { [name]: original }) };
+}
+
+netTest("listen() with a mode lets nobody in who may not, at no moment", () => {
+  using directory = new Directory();
+  const path = directory.at("s"), made = directory.at("s.new");
+  const modeOf = (file: string) => (Deno.lstatSync(file).mode! & 0o777).toString(8);
+  const seen: Record<string, unknown> = {};
+  const before = Deno.umask(0);
+  try {
+    // The moment from which somebody could connect if he could reach it, and that in which he can.
+    using _bind = whenever("listen", ([options]) => {
+      seen.boundIn = (options as Deno.UnixListenOptions).path;
+      seen.closedTo = modeOf(made);
+      seen.early = directory.names();
+    });
+    using _move = whenever("linkSync", ([from, to]) => {
+      seen.moved = [from, modeOf(from as string), to];
+      seen.stillClosedTo = modeOf(made);
+    });
+    using _listener = listen({ path, mode: 0o600 });
+    seen.inTheEnd = modeOf(path);
+  } finally {
+    Deno.umask(before);
+  }
+  assertEquals(seen, {
+    boundIn: `${made}/s`,
+    closedTo: "700",
+    early: ["s.lock", "s.new"],
+    moved: [`${made}/s`, "600", path],
+    stillClosedTo: "700",
+    inTheEnd: "600",
+  });
+}, UNIX);
+
+netTest("listen() replaces the stale file of a server that was killed, at once", async () => {
+  using directory = new Directory();
+  const path = directory.at("s");
+  await leaveStale(path);
+  assertEquals(directory.names(), ["s", "s.lock"]);
+  {
+    await using _server = echo(path);
+    assertEquals(await ask(path, "hello"), "hello");
+  }
+  assertEquals(directory.names(), []);
+}, UNIX);
+
+netTest("listen() replaces a stale file as often as servers are killed", async () => {
+  using directory = new Directory();
+  for (let i = 0; i < 3; i++) await leaveStale(directory.at("s"));
+  listen({ path: directory.at("s") }).close();
+  assertEquals(directory.names(), []);
+}, UNIX);
+
+netTest("listen() with a mode gives it to a file that replaces a stale one, too", async () => {
+  using directory = new Directory();
+  await leaveStale(directory.at("s"));
+  const before = Deno.umask(0);
+  try {
+    using _listener = listen({ path: directory.at("s"), mode: 0o600 });
+    assertEquals((await Deno.lstat(directory.at("s"))).mode! & 0o777, 0o600);
+  } finally {
+    Deno.umask(before);
+  }
+}, UNIX);
+
+netTest("listen() is AddrInUse while another process serves there, which serves on", async () => {
+  using directory = new Directory();
+  const path = directory.at("s");
+  await using owner = new Program(OWNER, { args: [path] });
+  assertEquals(await owner.ask("serve"), "serving");
+  assertUntouched([path, `${path}.lock`], () => assertInUse(path, "a running server has it"));
+  assertEquals(await ask(path, "hello"), "hello");
+  await owner.ask("stop");
+  assertEquals(directory.names(), []);
+}, UNIX);
+
+netTest("listen() is AddrInUse while this process serves there, which serves on", async () => {
+  using directory = new Directory();
+  const path = directory.at("s");
+  await using _server = echo(path);
+  assertUntouched([path, `${path}.lock`], () => assertInUse(path, "a running server has it"));
+  assertEquals(await ask(path, "hello"), "hello");
+}, UNIX);
+
+/** What somebody else may have at our path, and what is said then. */
+const FOREIGN: Record<string, [make: (path: string) => Disposable | void, why: string]> = {
+  "a file": [(path) => Deno.writeTextFileSync(path, "keep me"), "not a socket"],
+  "an empty file": [(path) => Deno.writeTextFileSync(path, ""), "not a socket"],
+  "a directory": [(path) => Deno.mkdirSync(path), "not a socket"],
+  "a symbolic link to nothing": [(path) => Deno.symlinkSync(`${path}.no`, path), "not a socket"],
+  "a symbolic link to a socket": [(path) => {
+    leaveDeadSocket(`${path}.real`);
+    Deno.symlinkSync(`${path}.real`, path);
+  }, "not a socket"],
+  "a socket that nobody listens on": [leaveDeadSocket, "usher did not make"],
+  "a socket that is listened on": [
+    (path) => Deno.listen({ transport, path }),
+    "usher did not make",
+  ],
+};
+
+for (const [what, [make, why]] of Object.entries(FOREIGN)) {
+  netTest(`listen() leaves ${what} of somebody else alone`, () => {
+    using directory = new Directory();
+    const path = directory.at("s");
+    using _owner = make(path) ?? null;
+    const names = directory.names();
+    for (let i = 0; i < 2; i++) assertUntouched([path], () => assertInUse(path, why));
+    assertEquals(directory.names(), names);
+  }, UNIX);
+}
+
+netTest("listen() leaves a foreign socket alone that took the place of a stale file", async () => {
+  using directory = new Directory();
+  const path = directory.at("s");
+  await leaveStale(path);
+  await Deno.remove(path);
+  using _foreign = Deno.listen({ transport, path });
+  assertUntouched([path], () => assertInUse(path, "usher did not make"));
+}, UNIX);
+
+netTest("listen() starts where the stale file is gone but its lock is left", async () => {
+  using directory = new Directory();
+  await leaveStale(directory.at("s"));
+  await Deno.remove(directory.at("s"));
+  listen({ path: directory.at("s") }).close();
+  assertEquals(directory.names(), []);
+}, UNIX);
+
+for (const [what, make] of Object.entries(FOREIGN)) {
+  netTest(`close() leaves ${what} alone that somebody put in the place of our file`, () => {
+    using directory = new Directory();
+    const path = directory.at("s");
+    const listener = listen({ path });
+    Deno.removeSync(path);
+    using _owner = make[0](path) ?? null;
+    assertUntouched([path], () => listener.close());
+    assertEquals(directory.names().includes("s.lock"), false);
+  }, UNIX);
+}
+
+netTest("shutdown() leaves the file of another server alone that took our place", async () => {
+  using directory = new Directory();
+  const path = directory.at("s");
+  const first = echo(path);
+  // Somebody who cleans up everything that looks like a socket, and starts anew.
+  for (const name of directory.names()) await Deno.remove(directory.at(name));
+  await using _second = echo(path);
+  await first.shutdown();
+  assertEquals(directory.names(), ["s", "s.lock"]);
+  assertEquals(await ask(path, "hello"), "hello");
+  assertInUse(path, "a running server has it");
+}, UNIX);
+
+/** What may be at `path.lock` that is no lock of ours. */
+const FOREIGN_LOCKS: Record<string, (path: string) => void> = {
+  "a file with another text": (path) => Deno.writeTextFileSync(path, "4711\n"),
+  "a file that begins like ours": (path) => Deno.writeTextFileSync(path, "usherette 1:2:3\n"),
+  "a directory": (path) => Deno.mkdirSync(path),
+  "a socket": leaveDeadSocket,
+};
+
+for (const [what, make] of Object.entries(FOREIGN_LOCKS)) {
+  netTest(`listen() leaves ${what} alone where its lock should be`, () => {
+    using directory = new Directory();
+    const lock = directory.at("s.lock");
+    make(lock);
+    assertUntouched([lock], () => {
+      assertMatch(assertInUse(directory.at("s"), lock).message, /remove or rename it$/);
+    });
+    assertEquals(directory.names(), ["s.lock"]);
+  }, UNIX);
+}
+
+netTest("listen() writes nothing through a symbolic link where its lock should be", () => {
+  using directory = new Directory();
+  using elsewhere = new Directory();
+  const victim = elsewhere.at("victim");
+  // Empty, too: a lock that its owner had no time to fill would look like that.
+  for (const content of ["keep me", ""]) {
+    Deno.writeTextFileSync(victim, content);
+    Deno.symlinkSync(victim, directory.at("s.lock"));
+    assertUntouched([victim, directory.at("s.lock")], () => {
+      assertInUse(directory.at("s"), "not a plain file");
+    });
+    Deno.removeSync(directory.at("s.lock"));
+  }
+}, UNIX);
+
+netTest("listen() makes nothing through a symbolic link where its lock should be", () => {
+  using directory = new Directory();
+  using elsewhere = new Directory();
+  Deno.symlinkSync(elsewhere.at("victim"), directory.at("s.lock"));
+  assertInUse(directory.at("s"), "not a plain file");
+  assertEquals(elsewhere.names(), []);
+}, UNIX);
+
+/** What may be at `path.new` that is not from us. */
+const FOREIGN_DIRECTORIES: Record<string, (path: string, elsewhere: Directory) => void> = {
+  "a file": (path) => Deno.writeTextFileSync(path, "keep me"),
+  "a directory with a file": (path) => {
+    Deno.mkdirSync(path);
+    Deno.writeTextFileSync(`${path}/s`, "keep me");
+  },
+  "a symbolic link to a directory with a socket": (path, elsewhere) => {
+    leaveDeadSocket(elsewhere.at("s"));
+    Deno.symlinkSync(elsewhere.path, path);
+  },
+};
+
+for (const [what, make] of Object.entries(FOREIGN_DIRECTORIES)) {
+  netTest(`listen() leaves ${what} alone where it makes its socket`, () => {
+    using directory = new Directory();
+    using elsewhere = new Directory();
+    const made = directory.at("s.new");
+    make(made, elsewhere);
+    const names = elsewhere.names();
+    assertUntouched([made], () => {
+      assertMatch(assertInUse(directory.at("s"), made).message, /remove or rename it$/);
+    });
+    assertEquals([directory.names(), elsewhere.names()], [["s.new"], names]);
+  }, UNIX);
+}
+
+netTest("listen() leaves alone what another program puts there in the last moment", () => {
+  using directory = new Directory();
+  const path = directory.at("s");
+  using _race = whenever("linkSync", () => Deno.writeTextFileSync(path, "keep me"));
+  assertInUse(path, "has just taken it");
+  assertEquals(directory.names(), ["s"]);
+  assertEquals(Deno.readTextFileSync(path), "keep me");
+}, UNIX);
+
+netTest("listen() takes the path over from an owner who leaves while it takes the lock", () => {
+  using directory = new Directory();
+  const path = directory.at("s");
+  const owner = listen({ path });
+  let opened = 0;
+  // Open, but not yet locked: the file that is open then is removed.
+  using _race = whenever("openSync", () => opened++, () => owner.close());
+  {
+    using _listener = listen({ path });
+    assertEquals(opened, 2);
+    assertEquals(directory.names(), ["s", "s.lock"]);
+    assertInUse(path, "a running server has it");
+  }
+  assertEquals(directory.names(), []);
+}, UNIX);
+
+netTest("listen() gives up when the lock changes hands all the time", () => {
+  using directory = new Directory();
+  const path = directory.at("s");
+  // Between open and lock, somebody always removes the file.
+  using _race = whenever("openSync", () => {}, () => Deno.removeSync(`${path}.lock`));
+  assertInUse(path, "all the time");
+  assertEquals(directory.names(), []);
+}, UNIX);
+
+netTest("listen() leaves nothing behind when binding fails", () => {
+  using directory = new Directory();
+  {
+    using _race = whenever("listen", () => {
+      throw new Deno.errors.PermissionDenied("no");
+    });
+    assertThrows(() => listen({ path: directory.at("s") }), Deno.errors.PermissionDenied);
+  }
+  assertEquals(directory.names(), []);
+}, UNIX);
+
+netTest("serve() leaves nothing behind when another of its addresses cannot be bound", () => {
+  using directory = new Directory();
+  using taken = listen({ path: directory.at("taken") });
+  const listeners = [{ path: directory.at("s") }, { path: taken.addr.path }];
+  assertThrows(() => serve({ listeners }, () => Promise.resolve()), Deno.errors.AddrInUse);
+  assertEquals(directory.names(), ["taken", "taken.lock"]);
+}, UNIX);
+
+netTest("fifty servers in turn in one process each have the path to themselves", async () => {
+  using directory = new Directory();
+  const path = directory.at("s");
+  for (let i = 0; i < 50; i++) {
+    const server = echo(path);
+    assertEquals(await ask(path, `${i}`), `${i}`);
+    await server.shutdown();
+    assertEquals(directory.names(), []);
+  }
+}, UNIX);
+
+netTest("fifty listeners in turn without a client each have the path to themselves", () => {
+  using directory = new Directory();
+  for (let i = 0; i < 50; i++) {
+    using _listener = listen({ path: directory.at("s") });
+    assertEquals(directory.names(), ["s", "s.lock"]);
+  }
+  assertEquals(directory.names(), []);
+}, UNIX);
+
+netTest("two processes in turn each have the path to themselves", async () => {
+  using directory = new Directory();
+  const path = directory.at("s");
+  await using one = new Program(OWNER, { args: [path] });
+  await using other = new Program(OWNER, { args: [path] });
+  for (let i = 0; i < 25; i++) {
+    const [owner, rival] = i % 2 === 0 ? [one, other] : [other, one];
+    assertEquals(await owner.ask("serve"), "serving");
+    assertEquals(await rival.ask("serve"), "AddrInUse");
+    assertEquals(await ask(path, `${i}`), `${i}`);
+    assertEquals(await owner.ask("stop"), "stopped");
+    assertEquals(directory.names(), []);
+  }
+}, UNIX);
+
+netTest("of many processes that start at once exactly one has the path", async () => {
+  using directory = new Directory();
+  const path = directory.at("s");
+  await leaveStale(path);
+  const owners = Array.from({ length: 6 }, () => new Program(OWNER, { args: [path] }));
+  try {
+    const answers = await Promise.all(owners.map((owner) => owner.ask("serve")));
+    assertEquals(answers.toSorted(), [...Array(5).fill("AddrInUse"), "serving"]);
+    assertEquals(await ask(path, "hello"), "hello");
+    await owners[answers.indexOf("serving")]!.ask("stop");
+    assertEquals(directory.names(), []);
+  } finally {
+    await Promise.all(owners.map((owner) => owner[Symbol.asyncDispose]()));
+  }
+}, UNIX);
+
+/** More than start and stop have steps, so that the last one shows that none was left out. */
+const STEPS = 18;
+
+for (const stale of [false, true]) {
+  const where = stale ? "over a stale file" : "on a free path";
+  netTest(
+    `listen() recovers from a server ${where} that was killed, at whichever step of start or stop`,
+    async () => {
+      const directories = Array.from({ length: STEPS }, () => new Directory());
+      try {
+        if (stale) await leaveStale(...directories.map((directory) => directory.at("s")));
+        const survived = await Promise.all(directories.map(async (directory, i) => {
+          await using owner = new Program(OWNER, {
+            args: [directory.at("s"), `--die-before=${i + 1}`],
+          });
+          // Without an answer it was killed before it could give one.
+          const answer = await owner.ask("serve").then(() => owner.ask("stop")).catch(() => null);
+          if (answer === null) assertEquals((await owner.status).signal, "SIGKILL");
+          return answer === "stopped";
+        }));
+        // Each was killed one step later than the one before, until there was no step left.
+        const steps = survived.indexOf(true);
+        assert(steps > 10, `only ${steps} steps`);
+        assertEquals(survived, survived.map((_, i) => i >= steps));
+        for (const directory of directories) {
+          const listener = listen({ path: directory.at("s") });
+          assertEquals(directory.names(), ["s", "s.lock"]);
+          listener.close();
+          assertEquals(directory.names(), []);
+        }
+      } finally {
+        for (const directory of directories) directory[Symbol.dispose]();
+      }
+    },
+    UNIX,
+  );
+}
+
+netTest("listen() needs no more permissions than it says", async () => {
+  using directory = new Directory();
+  const path = directory.at("s");
+  await using owner = new Program(OWNER, {
+    how: [
+      "run",
+      "--quiet",
+      "--no-config",
+      "--no-prompt",
+      "--allow-net",
+      `--allow-read=${directory.path}`,
+      `--allow-write=${directory.path}`,
+    ],
+    args: [path],
+  });
+  assertEquals(await owner.ask("serve"), "serving");
+  assertEquals(await ask(path, "hello"), "hello");
+  assertEquals(await owner.ask("stop"), "stopped");
+  assertEquals(directory.names(), []);
+}, UNIX);
+
+netTest("for await on a listener of a Unix socket takes clients until it is closed", async () => {
+  using directory = new Directory();
+  const path = directory.at("s");
+  using listener = listen({ path });
+  const clients = [0, 1].map(() => Deno.connect({ transport, path }));
+  let taken = 0;
+  for await (const conn of listener) {
+    assertInstanceOf(conn, Object);
+    conn.close();
+    if (++taken === 2) listener.close();
+  }
+  for (const client of await Promise.all(clients)) client.close();
+  assertEquals(taken, 2);
+}, UNIX);

@@ -1,0 +1,29 @@
+/** What does an error look like, in words that can be compared and sent between processes? @module */
+
+/** What a caller sees of an error. */
+export interface Caught {
+  /** The name of its class, found by the class itself and not by what the error says. */
+  readonly kind: string;
+  readonly message: string;
+  readonly code: string | undefined;
+}
+
+const KINDS = Object.entries({ ...Deno.errors, Error, TypeError, RangeError, URIError });
+
+/** Looks at what was thrown. */
+export function look(thrown: unknown): Caught {
+  if (!(thrown instanceof Error)) throw new TypeError(`Something else was thrown: ${thrown}`);
+  const [kind = "unknown"] = KINDS.find(([, Kind]) => thrown.constructor === Kind) ?? [];
+  const code = "code" in thrown ? String(thrown.code) : undefined;
+  return { kind, message: thrown.message, code };
+}
+
+/** Looks at what `run` throws or rejects with. */
+export async function catchFrom(run: () => unknown): Promise<Caught> {
+  try {
+    await run();
+  } catch (error) {
+    return look(error);
+  }
+  throw new TypeError(`Nothing was thrown by ${run}`);
+}

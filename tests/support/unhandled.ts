@@ -1,0 +1,23 @@
+/** Which rejections did nobody handle? @module */
+
+import { turns } from "./peers.ts";
+
+/** Turns of the event loop after which an unhandled rejection would long have been told. */
+const ENOUGH_TURNS = 5;
+
+/** Runs something; the rejections that nobody handled, which would have ended the process. */
+export async function unhandledDuring(run: () => void | Promise<void>): Promise<unknown[]> {
+  const reasons: unknown[] = [];
+  const note = (event: PromiseRejectionEvent) => {
+    event.preventDefault();
+    reasons.push(event.reason);
+  };
+  globalThis.addEventListener("unhandledrejection", note);
+  try {
+    await run();
+    await turns(ENOUGH_TURNS);
+  } finally {
+    globalThis.removeEventListener("unhandledrejection", note);
+  }
+  return reasons;
+}
