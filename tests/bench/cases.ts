@@ -1,6 +1,6 @@
 /** What is measured? One entry is one case. @module */
 
-import { exchanges, type Figure, idling, streams } from "./figures.ts";
+import { exchanges, fairness, type Figure, idling, streams } from "./figures.ts";
 import type { LoadPlan } from "./load_process.ts";
 
 /** What a server does with what it reads; servers/plain.ts says it for each. */
@@ -72,9 +72,9 @@ export const CASES: readonly Case[] = [
   },
   {
     name: "memory",
-    title: "2000 idle connections, after 64 bytes and after 64 KiB on each",
+    title: "10,000 idle connections, after 64 bytes and after 64 KiB on each",
     mode: "echo",
-    load: { kind: "hold", connections: 2000, request: 64, reply: 64, burst: 65536 },
+    load: { kind: "hold", connections: 10_000, request: 64, reply: 64, burst: 65536 },
     baseline: "plain",
     figures: idling(),
   },
@@ -95,6 +95,6 @@ function echo(name: string, connections: number): Case {
     mode: "echo",
     load: { kind: "exchange", connections, request: 64, reply: 64 },
     baseline: "plain",
-    figures: exchanges(),
+    figures: [...exchanges(), ...connections > 1 ? fairness() : []],
   };
 }

@@ -1,7 +1,7 @@
 /** Which processes were started here, and how does each of them end? @module */
 
-/** Characters of a child's stderr that are kept, to say why it failed. */
-const KEPT = 2000;
+/** Characters of a child's stderr that are kept: the first lines say why it failed. */
+const KEPT = 600;
 
 const living = new Set<Deno.ChildProcess>();
 
@@ -18,6 +18,11 @@ export class Child implements AsyncDisposable {
   readonly #lines: AsyncGenerator<string>;
   readonly #complaints: Promise<void>;
   #complaint = "";
+
+  /** The beginning of what it wrote to stderr. */
+  get complaint(): string {
+    return this.#complaint.trim();
+  }
 
   /** `core`: the only one it may run on, where the system can say so. */
   constructor(command: readonly string[], core: number | undefined) {
@@ -52,7 +57,7 @@ export class Child implements AsyncDisposable {
     }
     const [{ code, signal }] = await Promise.all([this.#child.status, this.#complaints]);
     throw new Error(
-      `Ended with ${signal ?? `code ${code}`}${this.#complaint && `: ${this.#complaint.trim()}`}`,
+      `Ended with ${signal ?? `code ${code}`}${this.complaint && `: ${this.complaint}`}`,
     );
   }
 
@@ -74,7 +79,7 @@ export class Child implements AsyncDisposable {
 
   async #keepComplaints(): Promise<void> {
     for await (const text of this.#child.stderr.pipeThrough(new TextDecoderStream())) {
-      this.#complaint = (this.#complaint + text).slice(-KEPT);
+      this.#complaint = (this.#complaint + text).slice(0, KEPT);
     }
   }
 }

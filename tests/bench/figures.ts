@@ -38,6 +38,12 @@ export function exchanges(unit = "req"): Figure[] {
     { name: "p50", title: "p50 µs", of: ({ report }) => report.p50 },
     { name: "p99", title: "p99 µs", of: ({ report }) => report.p99 },
     { name: "p999", title: "p99.9 µs", of: ({ report }) => report.p999 },
+  ];
+}
+
+/** How evenly connections that are busy at once are served. */
+export function fairness(): Figure[] {
+  return [
     { name: "least", title: "least/conn", of: ({ report }) => report.least },
     { name: "most", title: "most/conn", of: ({ report }) => report.most },
   ];

@@ -7,7 +7,8 @@
  *   load hold     PORT --connections 2000 --request 64 --burst 65536 --warm 0.3
  *
  * exchange  sends request bytes and waits for reply bytes; depth exchanges travel as one batch
- * connect   the same for one exchange per connection: connect, exchange, FIN, wait for the FIN
+ * connect   one exchange on each connection: connect, exchange, FIN, wait for the server's FIN; the
+ *           latency is that from connect() to the reply
  * hold      opens connections, exchanges once on each, then once again with burst bytes
  *
  * Between phases nothing is in flight: it prints {"at":"warm"} (hold: "warm", "small", "burst") and
@@ -254,8 +255,8 @@ static void open_all(struct connection *all, int count) {
     int group = count - from < OPEN_AT_ONCE ? count - from : OPEN_AT_ONCE;
     int opened = 0;
     for (int i = from; i < from + group; i++) opened += open_socket(&all[i]);
-    if (opened < group) return;
-    run(all + from, group, 0);
+    if (opened == group) run(all + from, group, 0);
+    if (errors > 0) return;
   }
 }
 
@@ -268,8 +269,13 @@ static void close_all(struct connection *all, int count) {
 
 static void rest(void) { usleep((useconds_t)(REST * 1e6)); }
 
+/* A phase that had errors is the last one. */
 static void phase(const char *name) {
   char line[16];
+  if (errors > 0) {
+    fprintf(stderr, "load: %llu errors, the first: %s\n", (unsigned long long)errors, first_error);
+    exit(1);
+  }
   printf("{\"at\":\"%s\"}\n", name);
   fflush(stdout);
   if (read(0, line, sizeof line) <= 0) exit(0);
@@ -309,6 +315,7 @@ static void set_sizes(size_t request_size, size_t reply_size) {
 
 /* The warm-up compares every byte of an echo; the measured time does not, to stay cheap. */
 static void warm_up(struct connection *all, int count) {
+  if (errors > 0) return;
   checking = request == reply;
   run(all, count, asked.warm);
   checking = 0;

@@ -47,7 +47,7 @@ setTimeout(() => Deno.exit(1), (warm + seconds) * 1000 + SPARE);
 const peers = Array.from({ length: count }, (): Peer => ({
   conn: undefined,
   served: 0,
-  buffer: new Uint8Array(Math.min(65536, Math.max(reply, 64))),
+  buffer: new Uint8Array(Math.min(65536, kind === "hold" ? Number(values.burst) : reply)),
 }));
 switch (kind) {
   case "exchange":
@@ -94,6 +94,7 @@ async function hold(): Promise<void> {
 
 /** The warm-up compares every byte of an echo; the measured time does not, to stay cheap. */
 async function warmUp(some: Peer[], one: (peer: Peer) => Promise<void>): Promise<void> {
+  if (errors > 0) return;
   checking = request.length === reply;
   await run(some, warm, one);
   checking = false;
@@ -176,7 +177,9 @@ function patternOf(requestSize: number, replySize: number): Uint8Array<ArrayBuff
   );
 }
 
+/** As in load.c, a phase that had errors is the last one. */
 async function phase(name: string): Promise<void> {
+  if (errors > 0) throw new Error(`${errors} errors, the first: ${firstError}`);
   await say({ at: name });
   if (await Deno.stdin.read(new Uint8Array(16)) === null) Deno.exit(0);
 }
@@ -220,7 +223,9 @@ async function inGroups(
   size: number,
   work: (group: Peer[]) => Promise<void>,
 ): Promise<void> {
-  for (let from = 0; from < some.length; from += size) await work(some.slice(from, from + size));
+  for (let from = 0; from < some.length && errors === 0; from += size) {
+    await work(some.slice(from, from + size));
+  }
 }
 
 async function rest(): Promise<void> {

@@ -52,13 +52,13 @@ export async function prepareLoad(wanted: "c" | "deno" | undefined): Promise<Gen
   }
   return {
     command: [Deno.execPath(), "run", "--no-config", "-A", "load.ts"],
-    description: `load.ts (${reason}): it is slower than the servers and hides what they differ by`,
+    description: `load.ts (${reason}): it is the bottleneck, so rates and latencies are its own`,
   };
 }
 
 /**
- * Puts one load on a server. At every phase nothing is in flight, and `atRest` is awaited before the
- * load goes on.
+ * Puts one load on a server; rejects when a single exchange failed. At every phase nothing is in
+ * flight, and `atRest` is awaited before the load goes on.
  */
 export async function applyLoad(
   { command }: Generator,
@@ -74,7 +74,10 @@ export async function applyLoad(
   while (true) {
     const word: { at: string } = JSON.parse(await load.line((warm + seconds) * 1000 + SPARE));
     await atRest(word.at);
-    if (isReport(word)) return word;
+    if (isReport(word)) {
+      if (word.errors === 0) return word;
+      throw new Error(`${word.errors} errors, the first: ${word.error}`);
+    }
     await load.tell("go on");
   }
 }

@@ -37,8 +37,9 @@ export async function runOnce(
     async (phase) => {
       snapshots.set(phase, await snapshot(child.pid));
     },
-  );
-  if (report.errors > 0) throw new Error(`${report.errors} errors, the first: ${report.error}`);
+  ).catch((error: Error) => {
+    throw new Error(error.message + (child.complaint && `; the server said: ${child.complaint}`));
+  });
   const { connections } = benchCase.load;
   return { figures: figuresOf(benchCase, { report, snapshots, connections }), busy: report.busy };
 }

@@ -1,0 +1,63 @@
+/**
+ * The four calls of a server in C one by one, for whoever comes from there. `echo.ts` does the same
+ * with `serve()`, which adds limits, timeouts and a graceful stop.
+ *
+ * deno run --allow-net examples/four_steps.ts
+ *
+ * @module
+ */
+
+import { type Connection, connection, listen } from "@usher/server";
+import { type Place, start } from "./start.ts";
+
+/** Serves one client: read(fd, ...) until it gives 0, and write(fd, ...) until all of it is out. */
+export async function answer(conn: Connection): Promise<void> {
+  for await (const chunk of conn) await conn.write(chunk);
+}
+
+function fourSteps({ port, hostname }: Place): Deno.TcpListener {
+  const listener = listen({
+    // 1. fd = socket(AF_INET, SOCK_STREAM, 0);
+    // A port asks for TCP (a path would ask for a Unix socket), the hostname for IPv4 or IPv6.
+
+    // 2. addr.sin_port = htons(port); addr.sin_addr.s_addr = htonl(INADDR_ANY);
+    //    if (bind(fd, &addr, sizeof addr) == -1) ...
+    // A plain number and a plain text, checked before the first call.
+    port,
+    hostname,
+
+    // 3. if (listen(fd, 5) == -1) ...
+    // The kernel gets this queue length as it is.
+    tcpBacklog: 5,
+  });
+  // What gave -1 has been thrown by now: `start` prints the message, which says what to do.
+
+  acceptAll(listener);
+  return listener;
+}
+
+async function acceptAll(listener: Deno.TcpListener): Promise<void> {
+  for (;;) {
+    // 4. client = accept(fd, &addr, &len);
+    // The listener stays, and each client gets a socket of its own; a client that has gone before it
+    // was accepted ends nothing.
+    const socket = await listener.accept();
+    // Not awaited: the next client need not wait for this one.
+    serveOne(socket);
+  }
+}
+
+async function serveOne(socket: Deno.TcpConn): Promise<void> {
+  // close(client), after everything was sent.
+  await using conn = connection(socket);
+  try {
+    await answer(conn);
+  } catch {
+    // A client that resets its connection ends that one. serve() counts it, in `stats()`.
+  }
+}
+
+if (import.meta.main) {
+  const command = "deno run --allow-net examples/four_steps.ts";
+  await start({ command }, fourSteps);
+}

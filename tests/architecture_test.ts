@@ -1,0 +1,221 @@
+/** Does the tree keep to its own rules? Reads files, runs nothing of them. @module */
+
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { DEFAULTS } from "../lib/server/options.ts";
+import { granted, root, treeTest } from "./support/needs.ts";
+
+/** What is not ours: made by running the tasks, or by git. */
+const NOT_OURS = [".git", "node_modules", "coverage", "tests/bench/build"];
+
+/** The rooms of the house. Imports go to the same room or to one further up in this list. */
+const ROOMS = ["lib/errors.ts", "lib/wire/", "lib/connection/", "lib/server/", "mod.ts"];
+
+/** Files of `lib/` without a test file of their own, and where their work is tested instead. */
+const TESTED_ELSEWHERE: Record<string, string> = {
+  "lib/errors.ts": "tests/server/serve_connection_test.ts",
+  "lib/connection/default_limits.ts": "tests/architecture_test.ts",
+  "lib/connection/end_reason.ts": "tests/readme_test.ts",
+};
+
+/** Test files that stand beside the mirror of `lib/`, and what they are about. */
+const BESIDE: Record<string, string> = {
+  "tests/server/backlog_test.ts": "what the kernel does with a full queue",
+  "tests/server/listeners_test.ts": "several addresses of one server",
+  "tests/server/slots_test.ts": "slots in a whole server",
+};
+
+/** Tests and their support that measure or bound real time, and why they must. */
+const REAL_TIME: Record<string, string> = {
+  "tests/support/program.ts": "ends a program that hangs, which no fake clock reaches",
+  "tests/bench/": "measures",
+  "tests/std/": "is about timers",
+};
+
+/** Every file of ours under a folder, as paths from the root. */
+function filesUnder(folder: string, ending: RegExp): string[] {
+  return [...Deno.readDirSync(new URL(folder, root))].flatMap(({ name, isDirectory }) => {
+    const path = `${folder}${name}`;
+    if (NOT_OURS.includes(path)) return [];
+    if (isDirectory) return filesUnder(`${path}/`, ending);
+    return ending.test(name) ? [path] : [];
+  }).toSorted();
+}
+
+function source(path: string): string {
+  return Deno.readTextFileSync(new URL(path, root));
+}
+
+/** The source without its comments; `//` behind a colon is part of an address. */
+function code(path: string): string {
+  return source(path).replace(/\/\*[^]*?\*\//g, "").replace(/(^|[^:])\/\/.*$/gm, "$1");
+}
+
+/** What a file imports, type imports and dynamic ones included. */
+function importsOf(path: string): string[] {
+  const specifiers = /(?:\bfrom|\bimport)\s*\(?\s*"([^"]+)"/g;
+  return [...code(path).matchAll(specifiers)].map(([, specifier = ""]) =>
+    specifier.startsWith(".")
+      ? new URL(specifier, new URL(path, root)).href.replace(root.href, "")
+      : specifier
+  );
+}
+
+/** Lines of a file that match, each with its place. */
+function places(path: string, pattern: RegExp, text: string = source(path)): string[] {
+  return text.split("\n").flatMap((line, i) =>
+    pattern.test(line) ? [`${path}:${i + 1}: ${line.trim()}`] : []
+  );
+}
+
+function isUnder(path: string, list: Record<string, string>): boolean {
+  return Object.keys(list).some((prefix) => path.startsWith(prefix));
+}
+
+const library = () => filesUnder("lib/", /\.ts$/);
+
+treeTest("imports point one way: wire, connection, server, mod.ts; errors.ts is for all", () => {
+  const roomOf = (path: string) => ROOMS.findIndex((room) => path.startsWith(room));
+  for (const path of [...library(), "mod.ts"]) {
+    assert(roomOf(path) >= 0, `${path} is in no room`);
+    for (const imported of importsOf(path)) {
+      if (imported.startsWith("node:")) continue;
+      assert(imported.startsWith("lib/"), `${path} imports ${imported}, which is not in lib/`);
+      assert(roomOf(imported) <= roomOf(path), `${path} imports ${imported}, a room above it`);
+    }
+  }
+});
+
+treeTest("no file imports itself in the end, type imports included", () => {
+  const done = new Set<string>();
+  const visit = (path: string, way: string[]): void => {
+    assert(!way.includes(path), `${[...way.slice(way.indexOf(path)), path].join(" imports ")}`);
+    if (done.has(path)) return;
+    for (const imported of importsOf(path)) {
+      if (imported.startsWith("lib/")) visit(imported, [...way, path]);
+    }
+    done.add(path);
+  };
+  visit("mod.ts", []);
+  for (const path of library()) visit(path, []);
+});
+
+treeTest("every file of lib/ is part of what mod.ts exports", () => {
+  const reached = new Set<string>();
+  const visit = (path: string): void => {
+    if (reached.has(path)) return;
+    reached.add(path);
+    for (const imported of importsOf(path)) if (imported.startsWith("lib/")) visit(imported);
+  };
+  visit("mod.ts");
+  assertEquals(library().filter((path) => !reached.has(path)), []);
+});
+
+treeTest("lib/wire is pure: no Deno, nothing asynchronous, no clock, no chance", () => {
+  const impure =
+    /\b(Deno|async|await|Promise|Date|performance|Temporal|set(Timeout|Interval|Immediate)|queueMicrotask|crypto)\b|Math\.random/;
+  const wire = library().filter((path) => path.startsWith("lib/wire/"));
+  assertEquals(wire.flatMap((path) => places(path, impure, code(path))), []);
+});
+
+treeTest("lib/ throws no plain Error", () => {
+  // `new Error().stack`, which throws nothing, is how descriptor_panics.ts formats one.
+  const plain = /new Error\((?!\)\.stack)/;
+  assertEquals(library().flatMap((path) => places(path, plain, code(path))), []);
+});
+
+treeTest("each file of lib/ begins with one sentence that says what it is about", () => {
+  for (const path of library()) {
+    const [, sentence = ""] = /^\/\*\*\s+([^]*?)\s+(?:\*\s+)*@module\s+\*\/\n/.exec(source(path)) ??
+      [];
+    assertMatch(
+      sentence.replaceAll(/\s+\*?\s*/g, " "),
+      /^[A-Z`](?:[^.?!]|[.?!](?! |$))*[.?]$/,
+      path,
+    );
+  }
+});
+
+treeTest("each @default is what DEFAULTS says, and each of DEFAULTS is documented", () => {
+  const documented = new Set<string>();
+  for (const path of library()) {
+    const stated = /@default \{(.+)\}\s*\*\/\s*(?:readonly )?(\w+)\?:/g;
+    const matches = [...source(path).matchAll(stated)];
+    assertEquals(matches.length, source(path).split("@default").length - 1, path);
+    for (const [, value = "", name = ""] of matches) {
+      documented.add(name);
+      assertEquals(
+        JSON.parse(value.replaceAll("_", "")),
+        (DEFAULTS as Record<string, unknown>)[name],
+        `${name} in ${path}`,
+      );
+    }
+  }
+  assertEquals([...documented].toSorted(), Object.keys(DEFAULTS).toSorted());
+});
+
+treeTest("mod.ts gives the public names, and nothing else", () => {
+  const rest = code("mod.ts").replaceAll(
+    /^export (type )?\{[^{}]*\} from "\.\/lib\/[\w/]+\.ts";$/gm,
+    "",
+  );
+  assertEquals(rest.trim(), "");
+});
+
+Deno.test({
+  name: "every public symbol has an example",
+  ignore: !granted,
+  async fn() {
+    const { stdout } = await new Deno.Command(Deno.execPath(), {
+      args: ["doc", "--json", new URL("mod.ts", root).href],
+    }).output();
+    const { nodes } = JSON.parse(new TextDecoder().decode(stdout)) as Documentation;
+    const without = Object.values(nodes).flatMap(({ symbols }) => symbols).filter((symbol) =>
+      !symbol.declarations.some(({ jsDoc }) => jsDoc?.tags?.some(({ kind }) => kind === "example"))
+    );
+    assertEquals(without.map(({ name }) => name), []);
+  },
+});
+
+/** What `deno doc --json` prints, as far as it is looked at. */
+interface Documentation {
+  nodes: Record<string, {
+    symbols: { name: string; declarations: { jsDoc?: { tags?: { kind: string }[] } }[] }[];
+  }>;
+}
+
+treeTest("tests/ mirrors lib/", () => {
+  const tests = filesUnder("tests/", /_test\.ts$/);
+  const mirror = new Map(
+    library().map((path) => [path, path.replace(/^lib(.*)\.ts$/, "tests$1_test.ts")]),
+  );
+  const untested = [...mirror].filter(([path, test]) =>
+    !tests.includes(TESTED_ELSEWHERE[path] ?? test)
+  );
+  assertEquals(untested.map(([path]) => path), [], "no test file");
+  const mirrors = new Set(mirror.values());
+  const inRooms = tests.filter((test) => /^tests\/(wire|connection|server)\//.test(test));
+  const strangers = inRooms.filter((test) => !mirrors.has(test) && BESIDE[test] === undefined);
+  assertEquals(strangers, [], "about no file of lib/");
+  const lists = [...Object.values(TESTED_ELSEWHERE), ...Object.keys(BESIDE)];
+  assertEquals(lists.filter((test) => !tests.includes(test)), [], "listed and not there");
+});
+
+treeTest("no test waits for time to pass", () => {
+  const waits = /\b(setTimeout|delay|sleep)\(/;
+  const tests = filesUnder("tests/", /\.ts$/).filter((path) => !isUnder(path, REAL_TIME));
+  assertEquals(tests.flatMap((path) => places(path, waits, code(path))), []);
+});
+
+treeTest("nothing is kept from being checked", () => {
+  // Written so that this file does not find itself.
+  const exempt =
+    /deno-lint-ignore-[f]ile|deno-fmt-[i]gnore|@ts-[i]gnore|@ts-[n]ocheck|```\w+ [i]gnore|\.[o]nly\(/;
+  const files = filesUnder("", /\.(ts|js|mjs|md|json|yml)$/);
+  assertEquals(files.flatMap((path) => places(path, exempt)), []);
+});
+
+treeTest("no path of one machine and no host of a registry is in the tree", () => {
+  const foreign = /\/(?:[r]oot|[h]ome|[w]ork)\/|\b(?:[r]egistry\.npmjs|[j]sr\.io|deb\.[d]ebian)\b/;
+  const files = filesUnder("", /\.(ts|js|mjs|md|json|yml|lock|c|go)$|^run$|^LICENSE$/);
+  assertEquals(files.flatMap((path) => places(path, foreign)), []);
+});

@@ -1,0 +1,201 @@
+/** Does every example do what its first comment says? @module */
+
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { echo } from "../examples/echo.ts";
+import { forward } from "../examples/forward.ts";
+import { answer } from "../examples/four_steps.ts";
+import { serve } from "../mod.ts";
+import { granted, netTest } from "./support/needs.ts";
+import { bytes, readAll, text } from "./support/peers.ts";
+import { Program } from "./support/program.ts";
+
+const directory = new URL("../examples/", import.meta.url);
+
+/** Every example: its handler, and the flags to start it with besides those in its comment. */
+const EXAMPLES = {
+  "echo.ts": { handler: echo },
+  "forward.ts": { handler: forward },
+  "four_steps.ts": { handler: answer },
+};
+
+/** What is there for the examples. */
+const NO_EXAMPLES = ["start.ts"];
+
+/** How an example is started, as its first comment says. */
+interface CommandLine {
+  /** The line itself. */
+  readonly line: string;
+  /** `run` and the permissions. */
+  readonly how: string[];
+  /** The flags of the example. */
+  readonly args: string[];
+}
+
+async function commandLine(name: string): Promise<CommandLine> {
+  const source = await Deno.readTextFile(new URL(name, directory));
+  const comment = source.slice(0, source.indexOf("*/"));
+  const line = /^ \* (deno run .*)$/m.exec(comment)?.[1] ?? "";
+  const [before, after] = line.split(`examples/${name}`);
+  assert(before !== undefined && after !== undefined, `no command line in ${name}`);
+  const words = (text: string) => text.split(" ").filter((word) => word !== "");
+  return { line, how: words(before).slice(1), args: words(after) };
+}
+
+/** Starts an example with its own command line, and with `args` behind it. */
+async function startExample(name: string, ...args: string[]): Promise<Program> {
+  const { how, args: own } = await commandLine(name);
+  return new Program(new URL(name, directory), { how, args: [...own, ...args] });
+}
+
+/** Takes the line that an example prints first. */
+async function address(example: Program): Promise<{ hostname: string; port: number }> {
+  const line = await example.line();
+  const [, hostname = "", port] = /^Listening on tcp:\/\/(?:\[?([^/]+?)\]?):(\d+)$/.exec(line) ??
+    [];
+  assert(port !== undefined, `printed ${JSON.stringify(line)} first`);
+  return { hostname, port: Number(port) };
+}
+
+/** Sends a text and its end, and reads to the end of what comes back. */
+async function ask(addr: { hostname: string; port: number }, question: string): Promise<string> {
+  const client = await Deno.connect(addr);
+  await client.write(bytes`${question}`);
+  await client.closeWrite();
+  return text(await readAll(client));
+}
+
+/** Ends an example as a user would, and returns what it said on the way. */
+async function stop(example: Program): Promise<string[]> {
+  example.kill("SIGTERM");
+  await example.status;
+  return [...await example.lines(), ...await example.complaints()];
+}
+
+/** What an example says that does not start, and its exit code. */
+async function refusal(example: Program): Promise<{ code: number; complaints: string[] }> {
+  const { code } = await example.status;
+  assertEquals(await example.lines(), []);
+  return { code, complaints: await example.complaints() };
+}
+
+Deno.test({
+  name: "examples/ holds nothing that is not started here",
+  ignore: !granted,
+  fn() {
+    const found = [...Deno.readDirSync(directory)].map(({ name }) => name);
+    assertEquals(found.toSorted(), [...Object.keys(EXAMPLES), ...NO_EXAMPLES].toSorted());
+  },
+});
+
+for (const [name, { handler }] of Object.entries(EXAMPLES)) {
+  netTest(`examples/${name} says how it is started`, async () => {
+    const { line } = await commandLine(name);
+    const source = await Deno.readTextFile(new URL(name, directory));
+    assertStringIncludes(source, `const command = "${line}";`);
+    assertStringIncludes(source, 'from "@usher/server";');
+    assertStringIncludes(source, "\nif (import.meta.main) {\n");
+    assertEquals(typeof handler, "function");
+  });
+
+  netTest(`examples/${name} prints one line and answers until it is stopped`, async () => {
+    await using backend = serve({ port: 0, hostname: "127.0.0.1" }, echo);
+    const own = name === "forward.ts" ? ["--to", `127.0.0.1:${backend.addr.port}`] : [];
+    await using example = await startExample(name, ...own, "--port", "0");
+    const { hostname, port } = await address(example);
+    assertEquals(hostname, "127.0.0.1");
+    assertEquals(await ask({ hostname, port }, "one"), "one");
+    assertEquals(await ask({ hostname, port }, "two"), "two");
+    assertEquals(await stop(example), []);
+  });
+
+  netTest(`examples/${name} says which permissions it needs when they are missing`, async () => {
+    const { line, args } = await commandLine(name);
+    await using example = new Program(new URL(name, directory), { how: ["run"], args });
+    const { code, complaints } = await refusal(example);
+    assertEquals(code, 1);
+    assertEquals(complaints, [`This example needs permissions: ${line}`]);
+  });
+}
+
+const WRONG_FLAGS = [
+  { flags: ["--prot", "0"], wrong: "--prot" },
+  { flags: ["--port"], wrong: "--port" },
+  { flags: ["--port", "http"], wrong: '"http"' },
+  { flags: ["--port", "65536"], wrong: '"65536"' },
+  { flags: ["7000"], wrong: "7000" },
+];
+
+for (const { flags, wrong } of WRONG_FLAGS) {
+  netTest(`examples/echo.ts refuses the flags ${flags.join(" ")}`, async () => {
+    const { line } = await commandLine("echo.ts");
+    await using example = await startExample("echo.ts", ...flags);
+    const { code, complaints: [message, ...more] } = await refusal(example);
+    assertEquals(code, 2);
+    assertStringIncludes(message ?? "", wrong);
+    assertEquals(more, [`Use: ${line} [--hostname 127.0.0.1] [--port 7000]`]);
+  });
+}
+
+netTest("examples/echo.ts starts in any directory and listens on IPv6 too", async () => {
+  const { how } = await commandLine("echo.ts");
+  await using example = new Program(new URL("echo.ts", directory), {
+    how,
+    args: ["--hostname", "::1", "--port", "0"],
+    cwd: new URL("file:///"),
+  });
+  const addr = await address(example);
+  assertEquals(addr.hostname, "::1");
+  assertEquals(await ask(addr, "hello"), "hello");
+}, { os: ["linux", "darwin"] });
+
+netTest(
+  "examples/echo.ts listens on port 7000 if not told otherwise, or says who does",
+  async () => {
+    using _taken = take(7000);
+    await using example = await startExample("echo.ts");
+    const { code, complaints } = await refusal(example);
+    assertEquals(code, 1);
+    assertEquals(complaints.length, 1);
+    assertMatch(complaints[0]!, /^Cannot listen on tcp:\/\/127\.0\.0\.1:7000: .* use another port/);
+  },
+);
+
+netTest("examples/echo.ts tells why it cannot listen, and nothing else", async () => {
+  await using example = await startExample("echo.ts", "--hostname", "203.0.113.9");
+  const { code, complaints } = await refusal(example);
+  assertEquals(code, 1);
+  assertEquals(complaints.length, 1);
+  assertMatch(complaints[0]!, /^Cannot listen on tcp:\/\/203\.0\.113\.9:7000: /);
+});
+
+for (
+  const target of ["", "localhost", "localhost:", ":7000", "localhost:70000", "::1:7000", "a/b:1"]
+) {
+  netTest(`examples/forward.ts refuses to forward to "${target}"`, async () => {
+    await using example = await startExample("forward.ts", `--to=${target}`);
+    const { code, complaints } = await refusal(example);
+    assertEquals(code, 2);
+    assertStringIncludes(complaints[0]!, `"${target}": use HOST:PORT`);
+  });
+}
+
+netTest("examples/forward.ts goes on when nobody listens at its target", async () => {
+  const gone = Deno.listen({ port: 0, hostname: "127.0.0.1" });
+  const { port } = gone.addr;
+  gone.close();
+  await using example = await startExample("forward.ts", "--to", `127.0.0.1:${port}`);
+  const addr = await address(example);
+  assertEquals(await ask(addr, ""), "");
+  assertMatch(await example.complaint() ?? "", /^usher: connection 1 from .*ConnectionRefused/);
+  assertEquals(await ask(addr, ""), "");
+});
+
+/** Listens on a port of this machine, unless somebody does so already. */
+function take(port: number): Disposable {
+  try {
+    return Deno.listen({ port, hostname: "127.0.0.1" });
+  } catch (error) {
+    if (error instanceof Deno.errors.AddrInUse) return { [Symbol.dispose]() {} };
+    throw error;
+  }
+}

@@ -1,0 +1,20 @@
+/**
+ * Would `deno publish` take this tree? It refuses one with uncommitted changes. Where somebody is at
+ * work there always are some, so they are allowed and said; where `CI` is set they are not.
+ *
+ * @module
+ */
+
+const { stdout } = await new Deno.Command("git", { args: ["status", "--porcelain"] }).output();
+const allowDirty = stdout.length > 0 && !Deno.env.get("CI");
+const { code } = await new Deno.Command(Deno.execPath(), {
+  args: ["publish", "--dry-run", ...(allowDirty ? ["--allow-dirty"] : [])],
+  stdin: "null",
+  stdout: "inherit",
+  stderr: "inherit",
+}).output();
+if (allowDirty && code === 0) {
+  // deno-lint-ignore no-console -- the output of this program
+  console.error("It can be published like this, once everything is committed");
+}
+Deno.exit(code);

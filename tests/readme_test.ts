@@ -1,0 +1,160 @@
+/** Is what the README says true? Its code blocks run as tests of their own (`deno test --doc`). @module */
+
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { END_REASONS } from "../lib/connection/end_reason.ts";
+import { DEFAULTS } from "../lib/server/options.ts";
+import { netTest, root, treeTest } from "./support/needs.ts";
+
+/** Every page that is written for people. */
+const PAGES = [
+  "README.md",
+  "CHANGELOG.md",
+  "CONTRIBUTING.md",
+  "SECURITY.md",
+  "tests/std/README.md",
+];
+
+function read(path: string): string {
+  return Deno.readTextFileSync(new URL(path, root));
+}
+
+/** The text under a heading of the README, up to the next one of the same rank. */
+function section(heading: string): string {
+  const [, after] = `${read("README.md")}\n## `.split(`\n## ${heading}\n`);
+  assert(after !== undefined, `no section "${heading}"`);
+  return after.slice(0, after.indexOf("\n## "));
+}
+
+/** The rows of the first table in a text, without its head, as cells. */
+function rows(text: string): string[][] {
+  const lines = text.split("\n").filter((line) => line.startsWith("|")).slice(2);
+  return lines.map((line) => line.split(" | ").map((cell) => cell.replace(/^\| +| +\|?$/g, "")));
+}
+
+/** The programs in a text. */
+function programs(text: string): string[] {
+  return [...text.matchAll(/^```ts\n([^]*?)^```$/gm)].map(([, program = ""]) => program);
+}
+
+/** Runs a program from the README as a reader would, and gives what it prints. */
+async function output(program: string): Promise<string> {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["run", "--quiet", "--allow-net", "-"],
+    cwd: root,
+    env: { NO_COLOR: "1" },
+    stdin: "piped",
+    stdout: "piped",
+    stderr: "inherit",
+  }).spawn();
+  const input = child.stdin.getWriter();
+  await input.write(new TextEncoder().encode(program));
+  await input.close();
+  return new TextDecoder().decode((await child.output()).stdout).trim();
+}
+
+netTest("README: one client that resets ends the plain loop, and not ours", async () => {
+  const text = section("Why the plain loop is not enough");
+  const [plain = ""] = programs(text);
+
+  const said = await output(plain);
+  assertMatch(said, /^The loop is over: NotConnected/);
+  assertStringIncludes(text, `\n${said}\n`);
+
+  const ours = plain.replace("Deno.listen(", "listen(");
+  const served = await output(`import { listen } from "jsr:@usher/server";\n${ours}`);
+  assertEquals(served, "The second client was served");
+  assertStringIncludes(text, `\`${served}\``);
+}, { os: ["linux"] });
+
+treeTest("README: each of the four calls has its test, by name", () => {
+  const tests = read("tests/four_calls_test.ts");
+  const calls = rows(section("What the four socket calls became")).map(([call = ""]) =>
+    call.replaceAll("`", "")
+  );
+  assertEquals(calls.length, 6);
+  for (const call of calls) assertStringIncludes(tests, `"${call}`);
+});
+
+treeTest("README: each option is there, with its default", () => {
+  const table = rows(section("Options"));
+  const stated = Object.fromEntries(
+    table.map(([name = "", value = ""]) => [name.replaceAll("`", ""), value.replaceAll("`", "")]),
+  );
+  const defaults = Object.entries(stated).filter(([, value]) => value !== "");
+  assertEquals(
+    Object.fromEntries(
+      defaults.map(([name, value]) => [name, JSON.parse(value.replaceAll("_", ""))]),
+    ),
+    DEFAULTS,
+  );
+  const interfaces = read("lib/server/options.ts").matchAll(
+    /^export interface (?:\w*ListenOptions|ServeSettings|ServeListenersOptions) .*\{\n([^]*?)^\}/gm,
+  );
+  const options = [...interfaces].flatMap(([, body = ""]) =>
+    [...body.matchAll(/^ {2}(\w+)\??:/gm)].map(([, name = ""]) => name)
+  );
+  assertEquals(Object.keys(stated).toSorted(), options.toSorted());
+});
+
+treeTest("README: each end reason is explained, in order", () => {
+  const reasons = rows(section("How a connection ends")).map(([reason = ""]) =>
+    reason.replaceAll("`", "")
+  );
+  assertEquals(reasons, [...END_REASONS]);
+});
+
+treeTest("README: the tour passes every file of lib/", () => {
+  const visited = [...section("A tour of `lib/`").matchAll(/^- \[\S+\]\((lib\/\S+)\)/gm)].map((
+    [, path = ""],
+  ) => path);
+  const files = ["lib/errors.ts", ...["wire", "connection", "server"].flatMap(filesIn)];
+  assertEquals(visited.toSorted(), files.toSorted());
+});
+
+function filesIn(room: string): string[] {
+  try {
+    return [...Deno.readDirSync(new URL(`lib/${room}/`, root))].map(({ name }) =>
+      `lib/${room}/${name}`
+    );
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return [];
+    throw error;
+  }
+}
+
+treeTest("pages: what they link to is there", () => {
+  for (const page of PAGES) {
+    for (const [, target = ""] of read(page).matchAll(/\]\(([^)#]+)\)/g)) {
+      if (target.startsWith("https:")) continue;
+      const { isFile, isDirectory } = Deno.statSync(new URL(target, new URL(page, root)));
+      assert(isFile || isDirectory, `${page} links to ${target}`);
+    }
+  }
+});
+
+treeTest("pages: each task that they name is in deno.json", () => {
+  const { tasks } = JSON.parse(read("deno.json")) as { tasks: Record<string, unknown> };
+  for (const page of [...PAGES, ".ci/run", ".github/workflows/ci.yml"]) {
+    for (const [, task = ""] of read(page).matchAll(/\b(?:deno|deno@[\d.]+) task ([a-z:]+)/g)) {
+      assert(task in tasks, `${page} names the task ${task}`);
+    }
+  }
+});
+
+treeTest("pages: one version of Deno is named everywhere", () => {
+  const named = [...PAGES, ".ci/run", ".github/workflows/ci.yml"].flatMap((page) =>
+    [...read(page).matchAll(/\bdeno(?:@|-version: "?|_version=)(\d+\.\d+\.\d+)/gi)].map((
+      [, version],
+    ) => version)
+  );
+  assertEquals([...new Set(named)].length, 1, named.join(" "));
+});
+
+treeTest("README: `deno task echo` is what the example's own comment says", () => {
+  const { tasks } = JSON.parse(read("deno.json")) as { tasks: Record<string, { command: string }> };
+  assertStringIncludes(read("examples/echo.ts"), ` * ${tasks.echo?.command}\n`);
+  // The permissions of the tests are also what they ask for before they open a socket.
+  const asked = [...tasks.test?.command.matchAll(/--allow-(\w+)/g) ?? []].map(([, name]) => name);
+  const needs = /PERMISSIONS = \[(.*)\]/.exec(read("tests/support/needs.ts"))?.[1] ?? "";
+  assertEquals(asked, [...needs.matchAll(/"(\w+)"/g)].map(([, name]) => name));
+});
