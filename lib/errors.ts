@@ -52,6 +52,8 @@ export class FrameTooLargeError extends ProtocolError {
   readonly size: number | undefined;
 
   /**
+   * An error that names what was too large, and the option that would allow it.
+   *
    * @param message What was attempted, and which option would allow it.
    * @param limit The limit that was in force, in bytes of the frame's content.
    * @param size The size of the frame's content in bytes, where the peer announced it.

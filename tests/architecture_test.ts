@@ -19,7 +19,11 @@ const TESTED_ELSEWHERE: Record<string, string> = {
 
 /** Test files that stand beside the mirror of `lib/`, and what they are about. */
 const BESIDE: Record<string, string> = {
+  "tests/server/end_reasons_test.ts": "each end reason and its record",
+  "tests/server/faults_test.ts": "whether everything adds up when anything fails",
+  "tests/server/resets_test.ts": "clients that reset before they are accepted",
   "tests/server/backlog_test.ts": "what the kernel does with a full queue",
+  "tests/server/messages_test.ts": "what is said to who gets options or an address wrong",
   "tests/server/listeners_test.ts": "several addresses of one server",
   "tests/server/slots_test.ts": "slots in a whole server",
 };

@@ -18,8 +18,9 @@ export interface ReadOptions {
 
 /** One read's reasons to give up; to be disposed when the read has settled. */
 export class Cancellation implements Ticking, Disposable {
-  /** Called once, with what the read is to reject with. */
-  onCancel: ((error: unknown) => void) | undefined;
+  #onCancel: ((error: unknown) => void) | undefined;
+  /** What was given up for, once it was. */
+  #reason: { readonly error: unknown } | undefined;
   readonly #clock: CoarseClock;
   readonly #signal: AbortSignal | undefined;
   readonly #timeout: number;
@@ -63,8 +64,15 @@ export class Cancellation implements Ticking, Disposable {
     if (signal !== undefined && !isSignal(signal)) {
       throw new TypeError("Cannot read with a 'signal' that is none: use an AbortSignal");
     }
-    signal?.throwIfAborted();
+    if (signal?.aborted) throw signal.reason;
     return new Cancellation(clock, timeout ?? Infinity, signal);
+  }
+
+  /** Is called once, with what the read is to reject with: at once if that is decided already. */
+  set onCancel(reject: (error: unknown) => void) {
+    this.#onCancel = reject;
+    // It was decided while the read waited for something else, such as its turn to go on.
+    if (this.#reason !== undefined) reject(this.#reason.error);
   }
 
   tick(now: number): void {
@@ -72,7 +80,7 @@ export class Cancellation implements Ticking, Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.onCancel = undefined;
+    this.#onCancel = undefined;
     this.#clock.unwatch(this);
     clearTimeout(this.#timer);
     this.#signal?.removeEventListener("abort", this.#onAbort);
@@ -85,9 +93,10 @@ export class Cancellation implements Ticking, Disposable {
   }
 
   #fire(error: unknown): void {
-    const { onCancel } = this;
+    const reject = this.#onCancel;
     this[Symbol.dispose]();
-    onCancel?.(error);
+    this.#reason = { error };
+    reject?.(error);
   }
 }
 

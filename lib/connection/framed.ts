@@ -1,6 +1,6 @@
 /** How does a connection speak in frames? @module */
 
-import type { Batch, Codec, Decoded, Decoder, Need } from "../wire/codec.ts";
+import type { Codec, Decoded, Decoder, Need } from "../wire/codec.ts";
 import type { ByteReader, Lookahead } from "./byte_reader.ts";
 import { Cancellation, type ReadOptions } from "./cancellation.ts";
 import { checkKeys, checkNumber, checkObject } from "./check_options.ts";
@@ -49,7 +49,10 @@ export interface Framed<T> extends AsyncIterable<T> {
 /** What holds when nothing is said, in ms. */
 const DEFAULT_FRAME_TIMEOUT = 30_000;
 
-/** No frame will come any more; `null` may be one. */
+/** No frame has come; `null` may be one. */
+const NONE = Symbol("none");
+
+/** No frame will come any more. */
 const END = Symbol("end");
 
 type Result<T> = IteratorResult<T, undefined>;
@@ -101,7 +104,10 @@ export function framed<T>(
 }
 
 /** Frames that were decoded in one go, of which the first `given` were given out. */
-interface Ahead<T> extends Batch<T> {
+interface Ahead<T> {
+  readonly frames: T[];
+  readonly taken: number;
+  readonly seen: number;
   given: number;
 }
 
@@ -186,9 +192,9 @@ class FramedConnection<T> implements Framed<T>, Lookahead {
     if (n !== null && !this.#life.writing) {
       try {
         const found = this.#decodeArrived();
-        if (found !== null) {
+        if (found !== NONE) {
           reader.release();
-          return { done: false, value: found.frame };
+          return { done: false, value: found };
         }
       } catch {
         // What a codec throws is kept, and thrown again below, where it can be marked as handled.
@@ -229,7 +235,7 @@ class FramedConnection<T> implements Framed<T>, Lookahead {
     this.#reader.lookahead = undefined;
     if (batch.given === batch.frames.length) {
       this.#reader.take(batch.taken);
-      this.#seen = batch.seen ?? 0;
+      this.#seen = batch.seen;
       this.#seenAt = this.#position;
       return;
     }
@@ -249,7 +255,7 @@ class FramedConnection<T> implements Framed<T>, Lookahead {
     using cancellation = Cancellation.from(life.clock, options);
     for (;;) {
       const found = this.#decodeArrived();
-      if (found !== null) return found.frame;
+      if (found !== NONE) return found;
       if (life.peerFinished) return this.#end();
       // Everything that has arrived is answered: now the answers leave, together.
       if (this.#gatherer.length > 0) await this.#gatherer.flush();
@@ -266,7 +272,7 @@ class FramedConnection<T> implements Framed<T>, Lookahead {
   }
 
   /** The first frame in what has arrived; all that are complete are decoded with it where possible. */
-  #decodeArrived(): { frame: T } | null {
+  #decodeArrived(): T | typeof NONE {
     if (this.#failure !== undefined) throw this.#failure.error;
     const { peerFinished } = this.#life;
     for (;;) {
@@ -277,17 +283,18 @@ class FramedConnection<T> implements Framed<T>, Lookahead {
         this.#seen = 0;
         this.#need = 1;
       }
-      if (bytes.length === 0 || (bytes.length < this.#need && !peerFinished)) return null;
+      if (bytes.length === 0 || (bytes.length < this.#need && !peerFinished)) return NONE;
       if (this.#inBatches && this.#seen === 0) {
         const all = this.#decoder.decodeAll?.(bytes) ?? null;
         if (all !== null) {
-          this.#batch = { ...all, given: 1 };
+          const { frames, taken, seen = 0 } = all;
+          this.#batch = { frames, taken, seen, given: 1 };
           this.#reader.lookahead = this;
-          return this.#found(all.frames[0]!);
+          return this.#found(frames[0]!);
         }
       }
       const decoded = this.#ask(bytes, peerFinished);
-      if (decoded === null || "need" in decoded) return null;
+      if (decoded === null || "need" in decoded) return NONE;
       if ("frame" in decoded) return this.#found(decoded.frame!);
     }
   }
@@ -297,9 +304,9 @@ class FramedConnection<T> implements Framed<T>, Lookahead {
     return this.#life.bytesRead - this.#reader.length;
   }
 
-  #found(frame: T): { frame: T } {
+  #found(frame: T): T {
     this.#frameDeadline = 0;
-    return { frame };
+    return frame;
   }
 
   /** Asks the decoder for one frame and does what it says. */

@@ -106,7 +106,8 @@ export class Gatherer {
   #put<T>(encoder: Encoder<T>, frame: T): void {
     if (this.#buffer === NONE) this.#buffer = spare.pop() ?? new Uint8Array(BUFFER_SIZE);
     if (encoder.encodeInto !== undefined) {
-      const n = encoder.encodeInto(frame, this.#buffer.subarray(this.#length));
+      const room = this.#length === 0 ? this.#buffer : this.#buffer.subarray(this.#length);
+      const n = encoder.encodeInto(frame, room);
       if (n !== null) {
         this.#length += n;
         return;

@@ -12,6 +12,9 @@ const MEDIUM_SLAB = 16384;
 /** Least room for a read into a small slab; less is left over, and more messages come in one piece. */
 const LEAST_ROOM = 256;
 
+/** Bytes of the largest slab that is kept when all of it was taken. */
+const MOST_KEPT = MEDIUM_SLAB + LEAST_ROOM;
+
 /** Bytes to read at once once a medium slab was filled as well: a stream is flowing. */
 const STREAM_ROOM = 65536;
 
@@ -22,7 +25,12 @@ const MAX_SPARE = 4;
  * The memory behind a reader: a slab that is filled from front to back and never rewritten, so each
  * part that is given away is its receiver's for ever and none is copied. How large a slab is follows
  * what arrives. A stream is read into buffers that all connections share and nobody holds while he
- * waits. A slab belongs to one connection, so a receiver who transfers memory away harms no other.
+ * waits.
+ *
+ * A slab belongs to one connection, so a receiver who transfers memory away harms no other. What was
+ * given out before goes with it, and so does what had arrived and was not taken, and what a read in
+ * progress brings: then this and every later read of the connection is refused, as a stream with a
+ * gap in it is worse than none.
  */
 export class Slab {
   #memory = NO_MEMORY;
@@ -42,6 +50,7 @@ export class Slab {
 
   /** What has arrived and is not taken; it stays as it is for ever. */
   get bytes(): Uint8Array<ArrayBuffer> {
+    this.#checkMemory();
     return new Uint8Array(this.#memory, this.#start, this.#end - this.#start);
   }
 
@@ -67,24 +76,36 @@ export class Slab {
 
   /** `n` bytes were read into `room` and wait to be taken. */
   arrived(room: Uint8Array<ArrayBuffer>, n: number): void {
+    // No room is empty: this one was transferred away, with what was read into it.
+    if (room.length === 0 && n > 0) this.#memory = room.buffer;
     // The memory may have been replaced since: by `reserve`, for a later read than the one that
     // asked for this room and gave up.
-    if (room.buffer !== this.#memory) this.#copy(room.subarray(0, n));
+    if (room.buffer !== this.#memory && !this.#isLost) this.#copy(room.subarray(0, n));
     else this.#end += n;
     this.#learn(n, n === room.length);
   }
 
   /** Room for `length` bytes in one piece will be needed: makes some, as far as there is reason to. */
   reserve(length: number): void {
+    const { byteLength } = this.#memory;
+    const capacity = byteLength - this.#start;
     // Twice what is there and no more: who announces a megabyte has not sent it yet.
     const size = Math.min(length, Math.max(2 * this.length, SMALL_SLAB));
-    if (this.#memory.byteLength - this.#start < size) this.#move(size + LEAST_ROOM);
+    if (capacity >= size) return;
+    // What is there is copied when that makes much more room, or when `room` would do it anyway:
+    // not each time a little has come.
+    if (byteLength - this.#end < this.#want) {
+      this.#move(Math.max(size + LEAST_ROOM, 2 * this.length));
+    } else if (2 * size >= 3 * capacity) this.#move(size + LEAST_ROOM);
   }
 
   /** Gives the first `n` bytes away. */
   take(n: number): Uint8Array<ArrayBuffer> {
+    this.#checkMemory();
     const taken = new Uint8Array(this.#memory, this.#start, n);
     this.#start += n;
+    // What a large record needed is not kept for the next one, which may never come.
+    if (this.#start === this.#end && this.#memory.byteLength > MOST_KEPT) this.free();
     return taken;
   }
 
@@ -93,6 +114,22 @@ export class Slab {
     if (this.length > 0) return;
     this.#memory = NO_MEMORY;
     this.#start = this.#end = 0;
+  }
+
+  /** The memory was transferred away, and bytes with it. */
+  get #isLost(): boolean {
+    return this.#memory.byteLength === 0 && this.length > 0;
+  }
+
+  #checkMemory(): void {
+    if (this.#memory.byteLength > 0) return;
+    if (this.length > 0) {
+      throw new TypeError(
+        "Cannot read on: what had arrived was transferred away together with what was read before " +
+          "it; transfer copies",
+      );
+    }
+    this.free();
   }
 
   #move(size: number): void {
@@ -117,6 +154,7 @@ export class Slab {
       this.#streaming = this.#size === MEDIUM_SLAB;
       this.#size = MEDIUM_SLAB;
     } else if (this.#size === MEDIUM_SLAB) {
+      this.#streaming = false;
       // Twice the last message, so that the next one does not fill the room and look like a stream.
       this.#want = Math.min(Math.max(2 * n, LEAST_ROOM), MEDIUM_SLAB);
       if (n <= FIRST_SLAB) this.#size = SMALL_SLAB;
@@ -127,6 +165,7 @@ export class Slab {
   #carve(room: Uint8Array<ArrayBuffer>, n: number): Uint8Array<ArrayBuffer> {
     const full = n === room.length;
     this.#end += n;
+    if (room.length === 0 && n > 0) this.#checkMemory();
     this.#start = this.#end;
     if (full || this.#size === MEDIUM_SLAB) this.#learn(n, full);
     return full ? room : new Uint8Array(this.#memory, room.byteOffset, n);

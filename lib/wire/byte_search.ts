@@ -20,10 +20,11 @@ const WALK = 64;
  * Looks for several byte sequences at once; the earliest end wins, and of sequences that end there
  * the longest.
  *
- * An automaton (Aho and Corasick's, its failure links folded into the table) looks at each byte once,
- * whatever the sequences and the bytes are, and its state is a number, so a search can go on where
- * the bytes stopped. Where all sequences begin with the same byte, `indexOf` jumps to the next
- * candidate: 2 to 7 times as fast on lines, and a little slower where candidates are everywhere.
+ * An automaton (Aho and Corasick's, its failure links folded into the table) looks at each byte
+ * once, whatever the sequences and the bytes are, and its state is a number, so a search can go on
+ * where the bytes stopped. Where all sequences begin with the same byte, `indexOf` jumps to the
+ * next candidate: 2 to 7 times as fast on lines, and a little slower where candidates are
+ * everywhere.
  */
 export class ByteSearch {
   /** The length of the longest sequence. */
@@ -34,7 +35,9 @@ export class ByteSearch {
   readonly #isByte: boolean;
   /** For each byte its column in the table; all bytes that are in no sequence share one. */
   readonly #columns = new Uint16Array(256);
-  /** For each state, a row, the next state: where a row begins, or minus the length of a sequence. */
+  /**
+   * For each state, a row, the next state: where a row begins, or minus the length of a sequence.
+   */
   readonly #table: Int32Array;
 
   /**
@@ -80,13 +83,13 @@ export class ByteSearch {
     }
     const columns = this.#columns;
     const table = this.#table;
-    let walkTo = first < 0 ? Infinity : 0;
+    let walkTo = first < 0 ? bytes.length : 0;
     for (let i = from; i < bytes.length; i++) {
       if (state === 0 && i >= walkTo) {
         const candidate = bytes.indexOf(first, i);
         if (candidate < 0) break;
         if (candidate - i < SHORT_WAY) walkTo = candidate + WALK;
-        // The table is asked about the byte behind it: no byte is looked at twice.
+        // Which byte is there is known, so it is not looked at again.
         state = table[columns[first]!]!;
         i = candidate;
       } else {

@@ -46,7 +46,7 @@ export function checkChoice(
   throw new (sameType ? RangeError : TypeError)(bad(codec, name, value, wanted));
 }
 
-/** The message for an option of the wrong kind: what was attempted, what was given, what would do. */
+/** The message for a wrong option: what was attempted, what was given, what would do. */
 export function bad(codec: string, name: string, value: unknown, wanted: string): string {
   return `Cannot make ${codec} with '${name}' of ${show(value)}: use ${wanted}`;
 }

@@ -3,8 +3,8 @@
 /**
  * How bytes become frames.
  *
- * A decoder is a pure function with a name: it keeps nothing between two calls, so one of them serves
- * any number of connections at once. What it has to remember, it says in its answer, as
+ * A decoder is a pure function with a name: it keeps nothing between two calls, so one of them
+ * serves any number of connections at once. What it has to remember, it says in its answer, as
  * {@linkcode Decoded.next}.
  *
  * @typeParam T What a frame is.
@@ -32,15 +32,15 @@ export interface Decoder<T> {
    *
    * The memory of `bytes` is never written again by whoever asks, so a frame may be a view of it.
    *
-   * Throwing is final: nothing is taken, the bytes stay with the connection, and this decoder is not
-   * asked again.
+   * Throwing is final: nothing is taken, the bytes stay with the connection, and this decoder is
+   * not asked again.
    *
    * @param bytes What has arrived and is not taken. It is empty only at the end of the stream, and
    * then only if a {@linkcode Decoded.next} brought this decoder in.
-   * @param seen How many bytes at the front this decoder has seen without finding the end of a frame,
-   * so that nothing is searched twice. 0 for a new frame.
-   * @param end Whether this is all there will ever be. A `null` or a {@linkcode Need} then means that
-   * the stream ended inside a frame, which is reported as `Deno.errors.UnexpectedEof`.
+   * @param seen For how many bytes at the front this decoder has answered `null` or a
+   * {@linkcode Need}, so that nothing is searched twice. 0 for a new frame and a new decoder.
+   * @param end Whether this is all there will ever be. A `null` or a {@linkcode Need} then means
+   * that the stream ended inside a frame, which is reported as `Deno.errors.UnexpectedEof`.
    * @returns What was taken; `null` to be asked again when more has arrived; or how much more is
    * needed.
    */
@@ -49,10 +49,10 @@ export interface Decoder<T> {
   /**
    * Takes every complete frame from the front in one go, or as many of them as it likes.
    *
-   * Where it exists it is asked first for each new frame (when `seen` would be 0); `decode` is asked
-   * when it has none. It must give the frames that `decode` would give, one after the other, and so
-   * leaves whatever is not an ordinary complete frame to `decode`: what is too large, skipped, wrong
-   * or brings in another decoder. It does not throw.
+   * Where it exists it is asked first for each new frame (when `seen` would be 0); `decode` is
+   * asked when it has none. It must give the frames that `decode` would give, one after the other,
+   * and so leaves whatever is not an ordinary complete frame to `decode`: what is too large,
+   * skipped, wrong or brings in another decoder. It does not throw.
    *
    * @param bytes What has arrived and is not taken.
    * @returns The frames, at least one, or `null`.
@@ -90,7 +90,8 @@ export interface Decoder<T> {
  */
 export interface Codec<T> extends Decoder<T> {
   /**
-   * Writes a frame down in memory of its own: nobody changes it later, and it is no part of `frame`.
+   * Writes a frame down in memory of its own: nobody changes it later, and it is no part of
+   * `frame`.
    *
    * @param frame The frame.
    * @returns Its bytes, as `decode` takes them.
@@ -99,12 +100,13 @@ export interface Codec<T> extends Decoder<T> {
   encode(frame: T): Uint8Array;
 
   /**
-   * Writes a frame down at the front of `room`, which saves an allocation for each small frame. Where
-   * it exists it is asked first.
+   * Writes a frame down at the front of `room`, which saves an allocation for each small frame.
+   * Where it exists it is asked first.
    *
    * @param frame The frame.
    * @param room Where to write. What is in it after `null` or an error does not matter.
-   * @returns How many bytes were written, or `null` if the frame does not fit: then `encode` is asked.
+   * @returns How many bytes were written, or `null` if the frame does not fit: then `encode` is
+   * asked.
    * @throws {RangeError} If no bytes would decode to this frame.
    */
   encodeInto?(frame: T, room: Uint8Array): number | null;
@@ -137,14 +139,14 @@ export interface Decoded<T> {
   /** The frame. Without one, bytes were taken and belong to none. */
   readonly frame?: T;
   /**
-   * How many bytes were taken. It may be more than there were: the rest is dropped as it comes, and if
-   * the stream ends before that, it ended inside a frame.
+   * How many bytes were taken. It may be more than there were: the rest is dropped as it comes, and
+   * if the stream ends before that, it ended inside a frame.
    */
   readonly taken: number;
   /**
    * The decoder for what follows; the same one if left out. This is how "skip to the next line" or
-   * "now the body" is remembered. As long as it is not the codec itself again, the end of the stream
-   * is inside a frame, unless this decoder, asked with no bytes left, brings the codec back.
+   * "now the body" is remembered. As long as it is not the codec itself again, the end of the
+   * stream is inside a frame, unless this decoder, asked with no bytes left, brings the codec back.
    *
    * A codec that wraps another one must wrap this, too.
    */
@@ -169,7 +171,11 @@ export interface Decoded<T> {
 export interface Need<T> {
   /** The least length of `bytes` at which to ask again; it is more than there were. */
   readonly need: number;
-  /** As {@linkcode Decoded.next}: the decoder to ask then, if it is another one. */
+  /**
+   * The decoder to ask then, if it is another one: it remembers what is in these bytes. If somebody
+   * else takes them meanwhile, it is of no use, and the decoder that gave this answer is asked
+   * again.
+   */
   readonly next?: Decoder<T>;
 }
 

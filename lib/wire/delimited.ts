@@ -34,8 +34,8 @@ export interface DelimitedOptions {
    */
   onOversize?: Oversize;
   /**
-   * What content without a delimiter is at the end of the stream: a broken frame, so that the end is
-   * an error, or the last frame.
+   * What content without a delimiter is at the end of the stream: a broken frame, so that the end
+   * is an error, or the last frame.
    *
    * @default {"error"}
    */
@@ -48,8 +48,8 @@ const MOST = 2 ** 32;
 /**
  * Frames that end with a delimiter: any bytes, or the first of several that comes.
  *
- * Of several delimiters the one that ends first counts, and of those that end together the longest: with
- * `["\r\n", "\n"]` a frame that ends with CRLF does not keep its CR. Frames come without their
+ * Of several delimiters the one that ends first counts, and of those that end together the longest:
+ * with `["\r\n", "\n"]` a frame that ends with CRLF does not keep its CR. Frames come without their
  * delimiter, as views of the bytes that were received: nothing is copied, and a frame that is kept
  * keeps its chunk.
  *
@@ -58,12 +58,12 @@ const MOST = 2 ** 32;
  *
  * @param delimiter One delimiter or several; a string stands for its UTF-8 bytes.
  * @param options The limits.
- * @returns The codec. Its `decode` throws `FrameTooLargeError` for more than `limit` bytes of content
- * if `onOversize` is `"error"`; its `encode` throws `RangeError` for content over the limit or with a
- * delimiter in it.
+ * @returns The codec. Its `decode` throws `FrameTooLargeError` for more than `limit` bytes of
+ * content if `onOversize` is `"error"`; its `encode` throws `RangeError` for content over the limit
+ * or with a delimiter in it.
  * @throws {TypeError} If an argument or option is of the wrong type, or an option is unknown.
- * @throws {RangeError} If an option is out of range, a delimiter is empty, or one can never be found
- * because another one always ends before it.
+ * @throws {RangeError} If an option is out of range, a delimiter is empty, or one can never be
+ * found because another one always ends before it.
  *
  * @example Records that end with NUL
  * ```ts
@@ -153,12 +153,12 @@ class Delimited implements Codec<Uint8Array> {
     return size > limit ? this.#oversize(bytes, at, undefined) : { frame: bytes, taken: at };
   }
 
-  /** What becomes of a frame that ends at `taken`, or goes on from there in a state of the search. */
+  /** What becomes of a frame that ends at `taken`, or goes on there in a state of the search. */
   #oversize(bytes: Uint8Array, taken: number, state: number | undefined): Decoded<Uint8Array> {
     const { limit, onOversize, unterminated } = this.#options;
     if (onOversize === "error") {
       throw new FrameTooLargeError(
-        `Cannot take a frame of more than ${limit} bytes: 'limit' of delimited() allows no more`,
+        `Cannot take a frame of more than ${limit} bytes: raise 'limit' to take larger ones`,
         limit,
       );
     }
@@ -196,16 +196,17 @@ class Delimited implements Codec<Uint8Array> {
     if (!(frame instanceof Uint8Array)) {
       throw new TypeError(`Cannot encode ${show(frame)}: use a Uint8Array`);
     }
-    if (frame.length > this.#options.limit) {
+    const { limit } = this.#options;
+    if (frame.length > limit) {
       throw new RangeError(
-        `Cannot encode a frame of ${frame.length} bytes: 'limit' of delimited() allows ${this.#options.limit}`,
+        `Cannot encode a frame of ${frame.length} bytes: 'limit' is ${limit}`,
       );
     }
     return frame.length + this.#delimiter.length;
   }
 }
 
-/** Goes on with a frame where the bytes stopped; not even the part of a delimiter is looked at again. */
+/** Goes on with a frame where the bytes stopped, and looks at none of them again. */
 class Resumed implements Decoder<Uint8Array> {
   readonly #codec: Delimited;
   readonly #at: number;

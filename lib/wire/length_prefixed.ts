@@ -20,8 +20,8 @@ import { CODEC_DEFAULTS } from "./defaults.ts";
  */
 export interface LengthPrefixedOptions {
   /**
-   * Bytes of the length field, which is an unsigned number; or `"varint"` for 7 bits in each of at most
-   * 10 bytes, the lowest first, as Protocol Buffers have it.
+   * Bytes of the length field, which is an unsigned number; or `"varint"` for 7 bits in each of at
+   * most 10 bytes, the lowest first, as Protocol Buffers have it.
    *
    * @default {4}
    */
@@ -33,22 +33,22 @@ export interface LengthPrefixedOptions {
    */
   endian?: "big" | "little";
   /**
-   * Bytes before the length field, such as a type; 0 to 65,535. They are part of the prefix: seen only
-   * with `includePrefix`, and not counted by `limit`.
+   * Bytes before the length field, such as a type; 0 to 65,535. They are part of the prefix: seen
+   * only with `includePrefix`, and not counted by `limit`.
    *
    * @default {0}
    */
   offset?: number;
   /**
-   * What to add to the length to get the bytes that follow the length field; -2³² to 2³². If the length
-   * counts its own 4 bytes, -4.
+   * What to add to the length to get the bytes that follow the length field; -2³² to 2³². If the
+   * length counts its own 4 bytes, -4.
    *
    * @default {0}
    */
   adjustment?: number;
   /**
-   * Whether a frame is everything from its first byte on, instead of what follows the length field. Frames
-   * to send then bring their prefix, with the right length in it.
+   * Whether a frame is everything from its first byte on, instead of what follows the length field.
+   * Frames to send then bring their prefix, with the right length in it.
    *
    * @default {false}
    */
@@ -60,8 +60,8 @@ export interface LengthPrefixedOptions {
    */
   limit?: number;
   /**
-   * What becomes of a frame with more content than `limit`. One with more than 2⁵³ - 1 bytes of it is an
-   * error in any case.
+   * What becomes of a frame with more content than `limit`. One with more than 2⁵³ - 1 bytes of it
+   * is an error in any case.
    *
    * @default {"error"}
    */
@@ -80,17 +80,18 @@ const LONGEST_VARINT = 10;
 /**
  * Frames that begin with the length of their content.
  *
- * The length is checked as soon as it is there, and nothing is reserved for it: a peer that announces a
- * gigabyte makes nobody hold one. Frames come as views of the bytes that were received: nothing is
- * copied, and a frame that is kept keeps its chunk.
+ * The length is checked as soon as it is there, and nothing is reserved for it: a peer that
+ * announces a gigabyte makes nobody hold one. Frames come as views of the bytes that were received:
+ * nothing is copied, and a frame that is kept keeps its chunk.
  *
  * @param options Where the length is, what it means, and how large it may be.
- * @returns The codec. Its `decode` throws `FrameTooLargeError` for more than `limit` bytes of content
- * if `onOversize` is `"error"`, and `ProtocolError` for a length that is less than nothing after
- * `adjustment`, and for a varint of more than 10 bytes. Its `encode` throws `RangeError` for content over
- * the limit, for a length that the field cannot hold, for a prefix that does not fit its frame, and if there
- * is an `offset` without `includePrefix`: what to write there is not known.
- * @throws {TypeError} If an option is unknown or of the wrong type, or `endian` is given for a varint.
+ * @returns The codec. Its `decode` throws `FrameTooLargeError` for more than `limit` bytes of
+ * content if `onOversize` is `"error"`, and `ProtocolError` for a length that is less than nothing
+ * after `adjustment`, and for a varint of more than 10 bytes. Its `encode` throws `RangeError` for
+ * content over the limit, for a length that the field cannot hold, for a prefix that does not fit
+ * its frame, and if there is an `offset` without `includePrefix`: what to write there is not known.
+ * @throws {TypeError} If an option is unknown or of the wrong type, or `endian` is given for a
+ * varint.
  * @throws {RangeError} If an option is out of range.
  *
  * @example A length of two bytes
@@ -279,9 +280,7 @@ function varintSize(length: number): number {
 function tooLarge(size: number, limit: number): FrameTooLargeError {
   const exact = Number.isSafeInteger(size);
   return new FrameTooLargeError(
-    `Cannot take a frame of ${
-      exact ? size : "more than 2⁵³ - 1"
-    } bytes: 'limit' of lengthPrefixed() allows ${limit}`,
+    `Cannot take a frame of ${exact ? size : "more than 2⁵³ - 1"} bytes: 'limit' is ${limit}`,
     limit,
     exact ? size : undefined,
   );
@@ -289,7 +288,7 @@ function tooLarge(size: number, limit: number): FrameTooLargeError {
 
 function tooLargeToSend(size: number, limit: number): RangeError {
   return new RangeError(
-    `Cannot encode a frame of ${size} bytes: 'limit' of lengthPrefixed() allows ${limit}`,
+    `Cannot encode a frame of ${size} bytes: 'limit' is ${limit}`,
   );
 }
 

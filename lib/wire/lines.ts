@@ -21,37 +21,36 @@ import { DropThrough } from "./drop_through.ts";
  */
 export interface LinesOptions {
   /**
-   * Bytes of a line's content, its LF or CRLF not counted; 1 to 536,870,888, the longest string there
-   * can be.
+   * Bytes of a line's content, its LF or CRLF not counted; 1 to 2²⁸.
    *
    * @default {65_536}
    */
   limit?: number;
   /**
-   * What becomes of a line with more content than `limit`. A character that does not fit whole is left
-   * out by `"truncate"`.
+   * What becomes of a line with more content than `limit`. A character that does not fit whole is
+   * left out by `"truncate"`.
    *
    * @default {"error"}
    */
   onOversize?: Oversize;
   /**
-   * What content without an LF is at the end of the stream: a broken line, so that the end is an error,
-   * or the last line.
+   * What content without an LF is at the end of the stream: a broken line, so that the end is an
+   * error, or the last line.
    *
    * @default {"error"}
    */
   unterminated?: "error" | "frame";
   /**
    * How the text is written: any name that `TextDecoder` knows of an encoding in which byte 0x0A is
-   * always a line feed, and nothing else is. That is all but UTF-16 and ISO-2022-JP. Encodings other
-   * than UTF-8 are sent as far as a character is one byte in them.
+   * always a line feed, and nothing else is. That is all but UTF-16 and ISO-2022-JP. Encodings
+   * other than UTF-8 are sent as far as a character is one byte in them.
    *
    * @default {"utf-8"}
    */
   encoding?: string;
   /**
-   * Whether bytes that are no text in the encoding are an error; they become U+FFFD otherwise, and so
-   * do lone surrogates that are sent.
+   * Whether bytes that are no text in the encoding are an error; they become U+FFFD otherwise, and
+   * so do lone surrogates that are sent.
    *
    * @default {false}
    */
@@ -67,16 +66,16 @@ export interface LinesOptions {
 const LF = 10;
 const CR = 13;
 
-/** Bytes: V8 makes no longer string, and no text has more characters than bytes. */
-const LONGEST_STRING = 2 ** 29 - 24;
+/** Bytes: half of what V8 allows a string, and no text has more characters than bytes. */
+const MOST = 2 ** 28;
 
-/** Most bytes to decode in one go. More gains nothing, and each line that is kept keeps that much. */
+/** Most bytes to decode in one go: more gains nothing, and a line that is kept keeps them all. */
 const BATCH = 8192;
 
 /** Longest line to write character by character: up to there it beats a call of `TextEncoder`. */
 const SHORT = 32;
 
-/** Encodings that `TextDecoder` knows in which 0x0A may be half a character, or depends on what was. */
+/** Encodings in which 0x0A may be half a character, or means what earlier bytes made of it. */
 const WITHOUT_LINES = ["utf-16le", "utf-16be", "iso-2022-jp"];
 
 /** Drops what is left of a line. */
@@ -87,15 +86,16 @@ const encoder = new TextEncoder();
 /**
  * Lines of text, each of which ends with LF or CRLF.
  *
- * The CR right before an LF belongs to the line's end, any other is content; so is a byte order mark.
- * Lines that arrive together are decoded together, up to 8 KiB at a time: that is 5 times as fast, and a
- * line that is kept may keep as much text of its neighbours in memory.
+ * The CR right before an LF belongs to the line's end, any other is content; so is a byte order
+ * mark. Lines that arrive together are decoded together, up to 8 KiB at a time: that is 5 times as
+ * fast, and a line that is kept may keep as much text of its neighbours in memory.
  *
  * @param options The limits, and how the text is written.
- * @returns The codec. Its `decode` throws `FrameTooLargeError` for more than `limit` bytes of content if
- * `onOversize` is `"error"`, and `ProtocolError` for what is no text if `fatal` is set; the line is not
- * taken then. Its `encode` throws `RangeError` for text over the limit, with an LF in it, with a CR at
- * its end if `ending` is `"\n"` (it would not come back), or with a character that it cannot write.
+ * @returns The codec. Its `decode` throws `FrameTooLargeError` for more than `limit` bytes of
+ * content if `onOversize` is `"error"`, and `ProtocolError` for what is no text if `fatal` is set;
+ * the line is not taken then. Its `encode` throws `RangeError` for text over the limit, with an LF
+ * in it, with a CR at its end if `ending` is `"\n"` (it would not come back), or with a character
+ * that it cannot write.
  * @throws {TypeError} If an option is unknown or of the wrong type.
  * @throws {RangeError} If an option is out of range, or the encoding is unknown or has no lines.
  *
@@ -125,7 +125,7 @@ export function lines(options: LinesOptions = {}): Codec<string> {
     fatal = defaults.fatal,
     ending = defaults.ending,
   } = options;
-  checkNumber("lines()", "limit", limit, 1, LONGEST_STRING);
+  checkNumber("lines()", "limit", limit, 1, MOST);
   checkChoice("lines()", "onOversize", onOversize, ["error", "skip", "truncate"]);
   checkChoice("lines()", "unterminated", unterminated, ["error", "frame"]);
   checkBoolean("lines()", "fatal", fatal);
@@ -231,7 +231,7 @@ class Lines implements Codec<string> {
     const { limit, onOversize, unterminated } = this.#options;
     if (onOversize === "error") {
       throw new FrameTooLargeError(
-        `Cannot take a line of more than ${limit} bytes: 'limit' of lines() allows no more`,
+        `Cannot take a line of more than ${limit} bytes: raise 'limit' to take longer ones`,
         limit,
       );
     }
@@ -345,7 +345,7 @@ function withoutEnd(line: string): string {
 
 function tooLong(limit: number): RangeError {
   return new RangeError(
-    `Cannot encode a line of more than ${limit} bytes: 'limit' of lines() allows no more`,
+    `Cannot encode a line of more than ${limit} bytes: raise 'limit' to send longer ones`,
   );
 }
 

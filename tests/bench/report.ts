@@ -61,7 +61,7 @@ export function failureList(failures: readonly Failure[]): string {
 }
 
 /** Three digits that mean something, thousands apart. */
-function format(value: number | undefined): string {
+export function format(value: number | undefined): string {
   if (value === undefined) return "-";
   const digits = value >= 100 || Number.isInteger(value) ? 0 : value >= 10 ? 1 : 2;
   return value.toLocaleString("en", {
@@ -70,16 +70,16 @@ function format(value: number | undefined): string {
   }).replaceAll(",", " ");
 }
 
-function formatRatio(value: number | undefined): string {
+export function formatRatio(value: number | undefined): string {
   return value === undefined ? "-" : value.toFixed(value >= 10 ? 1 : 2);
 }
 
-function formatNoise(noise: number | undefined): string {
+export function formatNoise(noise: number | undefined): string {
   return noise === undefined ? "-" : `±${(noise * 100).toFixed(1)} %`;
 }
 
 /** Columns of equal width: the first `left` to the left, the others to the right. */
-function align(rows: readonly string[][], left = 1): string[] {
+export function align(rows: readonly string[][], left = 1): string[] {
   const widths = (rows[0] ?? []).map((_, column) =>
     Math.max(...rows.map((row) => row[column]?.length ?? 0))
   );

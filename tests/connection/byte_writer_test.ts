@@ -262,6 +262,17 @@ Deno.test("closeWrite() settles when FIN has been sent, not before", async () =>
   conn.close();
 });
 
+Deno.test("closeWrite() twice sends one FIN", async () => {
+  const { socket, conn } = stuck();
+  conn.write(bytes`a`);
+  const finished = [conn.closeWrite(), conn.closeWrite()];
+  socket.writes[0]!.take();
+  await Promise.all(finished);
+  await conn.closeWrite();
+  assertEquals(socket.finishedAt, [1]);
+  conn.close();
+});
+
 netTest("closeWrite() twice, or more often, is harmless", async () => {
   const [socket, client] = await socketPair();
   using conn = connection(socket);

@@ -194,20 +194,23 @@ for (const early of [true, false]) {
 
   netTest(`drainSignal, ${when}, aborts when the server begins to stop`, async () => {
     const inside = Promise.withResolvers<Connection>();
+    let signal: AbortSignal | undefined;
     const { server } = serveNoting(async (conn) => {
-      if (early) assertFalse(conn.drainSignal.aborted);
+      if (early) signal = conn.drainSignal;
       assertFalse(conn.draining);
       inside.resolve(conn);
       await conn.read(new Uint8Array(1));
     });
     const client = await dial(server.addr);
     const conn = await inside.promise;
+    assertNotEquals(signal?.aborted, true);
     const stopped = server.shutdown();
     assert(conn.draining);
-    assert(conn.drainSignal.aborted);
+    signal ??= conn.drainSignal;
+    assert(signal.aborted);
+    assertStrictEquals(conn.drainSignal, signal);
     assertEquals(conn.drainSignal.reason.name, "AbortError");
     assertEquals(conn.drainSignal.reason.message, "The server is stopping");
-    assertStrictEquals(conn.drainSignal, conn.drainSignal);
     assertFalse(conn.signal.aborted);
     client.close();
     await stopped;
@@ -782,8 +785,9 @@ netTest("writer.abort() while a write waits for the peer frees it at once", asyn
   const queued = writer.write(bytes`behind`);
   const outcomes = Promise.allSettled([write, queued, writer.closed]);
   await until(() => conn.bytesWritten > 0);
-  await writer.abort(new RangeError("enough"));
+  const aborted = writer.abort(new RangeError("enough"));
   assert(conn.signal.aborted);
+  await aborted;
   assertEquals((await outcomes).map(({ status }) => status), Array(3).fill("rejected"));
   assertLess((await readAll(client)).length, 64 * MIB);
 });

@@ -282,17 +282,65 @@ Deno.test("idleTimeout counts for a write that waits, too", async () => {
   await assertTimesOut(write, "idleTimeout");
 });
 
+/** The two ways to begin a read of the socket. */
+const READS = [
+  (conn: Connection) => conn.read(new Uint8Array(1)),
+  (conn: Connection) => conn[Symbol.asyncIterator]().next(),
+];
+
 Deno.test("a read that begins behind a write without progress does not renew idleTimeout", async () => {
   using time = new FakeTime();
-  const socket = new ScriptedSocket();
-  socket.takes = undefined;
-  using conn = connection(socket, { idleTimeout: 10 * TICK, writeTimeout: Infinity });
-  const write = conn.write(bytes`hello`);
-  time.tick(9 * TICK);
-  const read = conn.read(new Uint8Array(1));
-  time.tick(2 * TICK);
-  await assertTimesOut(write, "idleTimeout");
-  await assertTimesOut(read, "idleTimeout");
+  for (const begin of READS) {
+    const socket = new ScriptedSocket();
+    socket.takes = undefined;
+    using conn = connection(socket, { idleTimeout: 10 * TICK, writeTimeout: Infinity });
+    const write = conn.write(bytes`hello`);
+    time.tick(9 * TICK);
+    const read = begin(conn);
+    time.tick(2 * TICK);
+    await assertTimesOut(write, "idleTimeout");
+    await assertTimesOut(read, "idleTimeout");
+  }
+});
+
+Deno.test("a write that begins behind a read without a byte renews idleTimeout as it moves", async () => {
+  using time = new FakeTime();
+  for (const begin of READS) {
+    const socket = new ScriptedSocket();
+    socket.takes = undefined;
+    using conn = connection(socket, { idleTimeout: 10 * TICK, writeTimeout: Infinity });
+    const read = begin(conn);
+    time.tick(5 * TICK);
+    const write = conn.write(bytes`hello`);
+    time.tick(4 * TICK);
+    socket.writes[0]!.take();
+    await write;
+    time.tick(9 * TICK);
+    assertFalse(conn.signal.aborted);
+    time.tick(2 * TICK);
+    await assertTimesOut(read, "idleTimeout");
+  }
+});
+
+Deno.test("a byte from the peer renews the idleTimeout of a write that waits", async () => {
+  using time = new FakeTime();
+  for (const begin of READS) {
+    const socket = new ScriptedSocket();
+    socket.takes = undefined;
+    using conn = connection(socket, { idleTimeout: 10 * TICK, writeTimeout: Infinity });
+    const write = conn.write(bytes`hello`);
+    for (let i = 0; i < 5; i++) {
+      const read = begin(conn);
+      time.tick(9 * TICK);
+      socket.arrive(bytes`x`);
+      await read;
+    }
+    assertFalse(conn.signal.aborted);
+    time.tick(2 * TICK);
+    await turns(1);
+    time.tick(9 * TICK);
+    await assertTimesOut(write, "idleTimeout");
+  }
 });
 
 netTest("a handler that works for minutes without input or output is not idle", async () => {
@@ -319,19 +367,20 @@ netTest("a handler that works for minutes without input or output is not idle", 
   assertEquals(ended[0]!.reason, "completed");
 });
 
-netTest("the time in which a handler worked does not count against its next read", async () => {
+Deno.test("the time in which a handler worked does not count against its next read or write", async () => {
   using time = new FakeTime();
-  const [socket, client] = await socketPair();
-  using _client = client;
-  using conn = connection(socket, { idleTimeout: 10 * TICK });
-  await client.write(bytes`x`);
-  assertEquals(await conn.read(new Uint8Array(1)), 1);
-  time.tick(5 * MINUTE);
-  const read = conn.read(new Uint8Array(1));
-  time.tick(9 * TICK);
-  assertFalse(conn.signal.aborted);
-  await client.write(bytes`y`);
-  assertEquals(await read, 1);
+  const operations = [...READS, (conn: Connection) => conn.write(bytes`x`)];
+  for (const begin of operations) {
+    const socket = new ScriptedSocket();
+    socket.takes = undefined;
+    using conn = connection(socket, { idleTimeout: 10 * TICK, writeTimeout: Infinity });
+    time.tick(5 * MINUTE);
+    const operation = begin(conn);
+    time.tick(9 * TICK);
+    assertFalse(conn.signal.aborted);
+    time.tick(2 * TICK);
+    await assertTimesOut(operation, "idleTimeout");
+  }
 });
 
 netTest("a connection that is idle without an operation pending stays", async () => {

@@ -110,8 +110,8 @@ netTest("a busy address does not keep a quiet one waiting", async () => {
   const before = held.served;
   const isQuiet = () => (held.inside[0]?.remoteAddr as Deno.NetAddr | undefined)?.port === port;
   await until(() => isQuiet() || (held.inside[0]?.close(), letFirstGo(held)));
-  // The one that is being served, one that was ahead in line, one that was accepted first.
-  assert(held.served - before <= 3, `${held.served - before} were served before it`);
+  // The one that is being served, those that were ahead in line, and not the thirty that wait.
+  assert(held.served - before <= 5, `${held.served - before} were served before it`);
   for (let i = held.served; i < 31; i++) {
     held.inside[0]!.close();
     held.letGo();

@@ -153,6 +153,27 @@ async function assertFullSet(server: Server<Deno.NetAddr>, held: Holding): Promi
   await until(() => server.stats().active === 0);
 }
 
+for (
+  const [name, handler] of [
+    ["was forced", (conn: Connection) => conn.read(new Uint8Array(1))],
+    ["was abandoned", () => new Promise(() => {})],
+  ] as const
+) {
+  netTest(`a slot is given back when its connection ${name}`, async () => {
+    using time = new FakeTime();
+    const server = serve({ ...LOOPBACK, maxConnections: 1 }, handler);
+    using _client = await dial(server.addr);
+    await until(() => server.waitingFor === "slot");
+    server.shutdown({ timeout: 0 });
+    time.tick(1000);
+    await server.finished;
+    // Nobody can take it any more, but the time for which all are taken has stopped.
+    const [{ fullFor }, now] = [server.stats(), performance.now()];
+    await until(() => performance.now() > now + 1);
+    assertEquals(server.stats().fullFor, fullFor);
+  });
+}
+
 netTest("a slot stays taken while a handler that lost its peer goes on", async () => {
   const held = new Holding();
   await using server = serve({ ...LOOPBACK, maxConnections: 1 }, held.handler);

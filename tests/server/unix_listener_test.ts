@@ -81,6 +81,19 @@ netTest("close() with an accept pending removes file and lock", async () => {
   assertEquals(directory.names(), []);
 }, UNIX);
 
+netTest("close() with an accept pending keeps the path until that has settled", async () => {
+  using directory = new Directory();
+  const path = directory.at("s");
+  const listener = listen({ path });
+  const pending = listener.accept();
+  listener.close();
+  // Deno unlinks what it bound only then: it would be the socket that the next one is making.
+  assertInUse(path, "a running server has it");
+  await pending.catch(() => {});
+  listen({ path }).close();
+  assertEquals(directory.names(), []);
+}, UNIX);
+
 netTest("shutdown() removes file and lock", async () => {
   using directory = new Directory();
   const server = echo(directory.at("s"));
@@ -404,6 +417,36 @@ netTest("listen() makes nothing through a symbolic link where its lock should be
   Deno.symlinkSync(elsewhere.at("victim"), directory.at("s.lock"));
   assertInUse(directory.at("s"), "not a plain file");
   assertEquals(elsewhere.names(), []);
+}, UNIX);
+
+netTest("listen() makes nothing through a link that is planted while it takes its lock", () => {
+  using directory = new Directory();
+  using elsewhere = new Directory();
+  const lock = directory.at("s.lock");
+  let planted = false;
+  using _race = whenever("openSync", () => {
+    if (!planted) Deno.symlinkSync(elsewhere.at("victim"), lock);
+    planted = true;
+  });
+  assertInUse(directory.at("s"), "not a plain file");
+  assertEquals([directory.names(), elsewhere.names()], [["s.lock"], []]);
+}, UNIX);
+
+netTest("listen() takes over no file that a link names which is planted in its way", () => {
+  using directory = new Directory();
+  using elsewhere = new Directory();
+  const lock = directory.at("s.lock"), victim = elsewhere.at("victim");
+  Deno.writeTextFileSync(victim, "");
+  Deno.writeTextFileSync(lock, "");
+  let planted = false;
+  using _race = whenever("openSync", () => {
+    if (planted) return;
+    planted = true;
+    Deno.removeSync(lock);
+    Deno.symlinkSync(victim, lock);
+  });
+  assertUntouched([victim], () => assertInUse(directory.at("s"), "not a plain file"));
+  assertEquals([directory.names(), elsewhere.names()], [["s.lock"], ["victim"]]);
 }, UNIX);
 
 /** What may be at `path.new` that is not from us. */

@@ -41,7 +41,8 @@ export class Program implements AsyncDisposable {
     this.#child = new Deno.Command(file, {
       args: rest,
       ...(cwd === undefined ? {} : { cwd }),
-      env: { NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1" },
+      // Certificates of the machine would be missed aloud when no descriptor is free to read them.
+      env: { NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1", NODE_EXTRA_CA_CERTS: "" },
       stdin: "piped",
       stdout: "piped",
       stderr: "piped",

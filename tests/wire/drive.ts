@@ -113,7 +113,7 @@ class Driver<T> {
     if (answer === null || "need" in answer) {
       if (end) return this.#stop("inside", end);
       assert(answer === null || answer.need > length, "a need that is met already");
-      this.#seen = length;
+      this.#seen = answer?.next === undefined ? length : 0;
       this.#need = answer?.need ?? 0;
       this.#decoder = answer?.next ?? this.#decoder;
       return false;
@@ -141,7 +141,7 @@ class Driver<T> {
   }
 }
 
-/** Keeps what was not taken; appends behind it and never writes over it, as frames may be views. */
+/** Keeps what was not taken; never writes where it has written, as frames may be views. */
 class Buffer {
   #memory = new Uint8Array(16);
   #from = 0;
@@ -173,9 +173,10 @@ class Buffer {
 /**
  * The bytes, counting how many of them are looked at.
  *
- * Reads by index cannot be seen from a subclass of `Uint8Array`, so this is a proxy; searches count what they
- * pass. What `subarray` gives is not counted: a codec makes one only to hand out or to decode, each byte
- * once, except for the part that `lines()` searches backwards, so there searches are counted, too.
+ * Reads by index cannot be seen from a subclass of `Uint8Array`, so this is a proxy; searches count
+ * what they pass. What `subarray` gives is not counted: a codec makes one only to hand out or to
+ * decode, each byte once, except for the part that `lines()` searches backwards, so there searches
+ * are counted, too.
  */
 export function counted(bytes: Uint8Array, tally: { examined: number }): Uint8Array {
   const searching = {

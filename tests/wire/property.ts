@@ -5,13 +5,14 @@ import fc from "fast-check";
 /** How often one property is tried, unless `FUZZ_RUNS` says otherwise. */
 const RUNS = 400;
 
-/** The tests try the same inputs each time, so that one who fails them can go on where it failed. */
+/** The tests try the same inputs each time, so whoever fails them can go on where it failed. */
 const SEED = 20_260_401;
 
 /**
  * Registers a test that a property holds for all inputs.
  *
- * `FUZZ_RUNS=100000 deno test --allow-env=FUZZ_RUNS tests/wire` tries other inputs, and more of them.
+ * `FUZZ_RUNS=100000 deno test --allow-env=FUZZ_RUNS tests/wire` tries other inputs, and more of
+ * them.
  */
 export function propertyTest<T extends [unknown, ...unknown[]]>(
   name: string,

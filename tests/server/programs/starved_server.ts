@@ -1,11 +1,12 @@
 /**
- * An echo server to be starved of descriptors. Its first argument says how much it is guarded:
+ * A server to be starved of descriptors: it answers with what it gets and fails at "!". Its first
+ * argument says how well it is guarded:
  *
  * - `guarded`: usher
  * - `unguarded`: the same accept loop without what usher does against Deno's panics
- * - `spinning`: a loop that tries again at once, with the panics disarmed
+ * - `spinning`: a loop that tries again at once, guarded against the panics
  *
- * and the second what it does with the errors: `default`, or `stack` to log them whole. @module
+ * and the second what it says of errors: `default`, or `stack` to log them whole. @module
  */
 
 import { Acceptor } from "../../../lib/server/accept.ts";
@@ -13,79 +14,105 @@ import { disarmDescriptorPanics } from "../../../lib/server/descriptor_panics.ts
 import { serve } from "../../../mod.ts";
 import { commands, say } from "../../support/commands.ts";
 import { turn } from "../../support/peers.ts";
+import { failIf } from "./elsewhere.ts";
 
-const [guard, logging] = Deno.args;
+/** Ms after which Deno has long set up what it sets up late. */
+const GROWN_UP = 1000;
+
+/** A server as far as this program needs it. */
+interface Kind {
+  port: number;
+  /** How often accepting has failed. */
+  starved(): number;
+  stop(): void;
+}
+
 const address = { port: 0, hostname: "127.0.0.1" };
+const KINDS: Record<string, (log: (error: unknown) => void) => Kind> = {
+  guarded: (log) => {
+    const server = serve(log === logWhole ? { ...address, onError: log } : address, echo);
+    return {
+      port: server.addr.port,
+      starved: () => server.stats().acceptFailures.starved,
+      stop: () => void server.shutdown({ timeout: 0 }),
+    };
+  },
+  unguarded: (log) => {
+    const listener = Deno.listen(address);
+    let starved = 0;
+    const acceptor = new Acceptor(listener, {
+      lost() {},
+      starved(error) {
+        starved++;
+        log(error);
+      },
+    });
+    (async () => {
+      for (let conn; (conn = await acceptor.next()) !== null;) echoAndClose(conn);
+    })();
+    return { port: listener.addr.port, starved: () => starved, stop: () => acceptor.close() };
+  },
+  spinning: (log) => {
+    disarmDescriptorPanics();
+    const listener = Deno.listen(address);
+    let starved = 0;
+    (async () => {
+      for (;;) {
+        try {
+          echoAndClose(await listener.accept());
+        } catch (error) {
+          if (starved++ === 0) log(error);
+        }
+      }
+    })();
+    return { port: listener.addr.port, starved: () => starved, stop: () => Deno.exit() };
+  },
+};
 
-// deno-lint-ignore no-console -- what a user's own onError may do
-const logWhole = (error: unknown) => console.error(error);
-// deno-lint-ignore no-console -- and the careful one
-const logMessage = (error: unknown) => console.error((error as Error).message);
+function logWhole(error: unknown): void {
+  // deno-lint-ignore no-console -- what a user's own onError may do
+  console.error(error);
+}
+
+function logMessage(error: unknown): void {
+  // deno-lint-ignore no-console -- and the careful one
+  console.error((error as Error).message);
+}
 
 async function echo(conn: Deno.Conn): Promise<void> {
+  const p = new Uint8Array(1024);
+  for (let n; (n = await conn.read(p)) !== null;) {
+    failIf(p[0] === "!".charCodeAt(0));
+    await conn.write(p.subarray(0, n));
+  }
+}
+
+async function echoAndClose(conn: Deno.Conn): Promise<void> {
   try {
-    const p = new Uint8Array(1024);
-    for (let n; (n = await conn.read(p)) !== null;) await conn.write(p.subarray(0, n));
+    await echo(conn);
   } catch {
     // The client has had enough.
   }
-}
-
-let starved: () => number;
-let stop: () => void;
-
-if (guard === "guarded") {
-  const server = serve(
-    logging === "stack" ? { ...address, onError: logWhole } : address,
-    echo,
-  );
-  say(`${server.addr.port}`);
-  starved = () => server.stats().acceptFailures.starved;
-  stop = () => void server.shutdown({ timeout: 0 });
-} else {
-  const listener = Deno.listen(address);
-  say(`${listener.addr.port}`);
-  let failures = 0;
-  starved = () => failures;
-  stop = () => listener.close();
-  if (guard === "spinning") {
-    disarmDescriptorPanics();
-    spin(listener);
-  } else {
-    const log = logging === "stack" ? logWhole : logMessage;
-    accept(new Acceptor(listener, { lost() {}, starved: (error) => (failures++, log(error)) }));
-  }
-
-  async function accept(acceptor: Acceptor): Promise<void> {
-    for (let conn; (conn = await acceptor.next()) !== null;) serveAndClose(conn);
-  }
-
-  async function spin(listener: Deno.Listener): Promise<void> {
-    for (;;) {
-      try {
-        serveAndClose(await listener.accept());
-      } catch {
-        if (failures++ === 0) logMessage(new Error("Spinning"));
-      }
-    }
-  }
-}
-
-async function serveAndClose(conn: Deno.Conn): Promise<void> {
-  await echo(conn);
   conn.close();
 }
 
-/** Ms since the process began in which the shortage was first felt. */
-let since: number | undefined;
-const watch = (async () => {
-  while (starved() === 0) await turn();
-  since = performance.now();
+const [kind = "guarded", logging] = Deno.args;
+const server = KINDS[kind]!(logging === "stack" ? logWhole : logMessage);
+say(`${server.port}`);
+
+const starvedSince = (async () => {
+  while (server.starved() === 0) await turn();
+  return performance.now();
 })();
 
 for await (const command of commands()) {
   if (command === "stop") break;
-  await watch;
-  say(JSON.stringify({ starved: starved(), since }));
+  if (command === "grow up") {
+    while (performance.now() < GROWN_UP) await turn();
+    say("grown up");
+  } else {
+    const since = await starvedSince;
+    say(JSON.stringify({ starved: server.starved(), since, now: performance.now() }));
+  }
 }
-stop();
+server.stop();

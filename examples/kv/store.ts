@@ -1,0 +1,148 @@
+/** What is stored under which key, and until when? @module */
+
+/** Bytes of keys and values that are stored at most, unless told otherwise: 256 MiB. */
+const CAPACITY = 268_435_456;
+
+/** Bytes that an entry takes besides its key and its value, roughly. */
+const OVERHEAD = 200;
+
+/** Ms between two sweeps. */
+const SWEEP = 100;
+
+/** Keys that one sweep looks at: less than a millisecond's work, however many there are. */
+const LOOKED_AT = 1000;
+
+interface Entry {
+  readonly value: Uint8Array;
+  /** In ms since 1970; `Infinity` for never. */
+  readonly expiresAt: number;
+}
+
+/**
+ * Keys and values. Keys are texts with a character for each byte.
+ *
+ * A key that has expired is gone as soon as somebody asks for it. Those that nobody asks for are swept
+ * out little by little: one timer, and that only while some key has an end, instead of one for each.
+ */
+export class Store implements Disposable {
+  readonly #entries = new Map<string, Entry>();
+  /** The keys that have an end. */
+  readonly #mortal = new Set<string>();
+  readonly #capacity: number;
+  #bytes = 0;
+  /** Goes round and round over the keys that have an end. */
+  #round: Iterator<string> = this.#mortal.values();
+  #sweeper: ReturnType<typeof setInterval> | undefined;
+
+  /** @param capacity Bytes of keys and values above which it counts as full. */
+  constructor(capacity: number = CAPACITY) {
+    this.#capacity = capacity;
+  }
+
+  /** How many keys there are, and among them those that have expired and are not swept out. */
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  /** Nothing more should be put in. It is up to the caller to look. */
+  get isFull(): boolean {
+    return this.#bytes >= this.#capacity;
+  }
+
+  /** The value of a key. It is not to be changed, and may be held on to. */
+  get(key: string): Uint8Array | undefined {
+    return this.#find(key)?.value;
+  }
+
+  has(key: string): boolean {
+    return this.#find(key) !== undefined;
+  }
+
+  /** When a key expires, in ms since 1970: `Infinity` if never, `undefined` if there is none. */
+  expiry(key: string): number | undefined {
+    return this.#find(key)?.expiresAt;
+  }
+
+  /** Stores a copy of `value`: what was received with it need not stay in memory. */
+  set(key: string, value: Uint8Array, expiresAt: number = Infinity): void {
+    this.#put(key, value.slice(), expiresAt);
+  }
+
+  /** Lets a key expire; whether there was one. */
+  expire(key: string, expiresAt: number): boolean {
+    const entry = this.#find(key);
+    if (entry === undefined) return false;
+    this.#put(key, entry.value, expiresAt);
+    return true;
+  }
+
+  /** Removes a key; whether there was one. */
+  delete(key: string): boolean {
+    return this.#find(key) !== undefined && this.#remove(key);
+  }
+
+  clear(): void {
+    this.#entries.clear();
+    this.#mortal.clear();
+    this.#bytes = 0;
+  }
+
+  /** The keys that have not expired. */
+  *keys(): Generator<string> {
+    const now = Date.now();
+    for (const [key, { expiresAt }] of this.#entries) if (expiresAt > now) yield key;
+  }
+
+  /** Ends the sweeping. */
+  [Symbol.dispose](): void {
+    this.clear();
+    clearInterval(this.#sweeper);
+    this.#sweeper = undefined;
+  }
+
+  #find(key: string): Entry | undefined {
+    const entry = this.#entries.get(key);
+    if (entry === undefined || entry.expiresAt === Infinity) return entry;
+    if (entry.expiresAt > Date.now()) return entry;
+    this.#remove(key);
+    return undefined;
+  }
+
+  #put(key: string, value: Uint8Array, expiresAt: number): void {
+    const before = this.#entries.get(key);
+    this.#bytes += value.length - (before?.value.length ?? -key.length - OVERHEAD);
+    this.#entries.set(key, { value, expiresAt });
+    if (expiresAt !== Infinity) this.#watch(key);
+    else if (before !== undefined && before.expiresAt !== Infinity) this.#mortal.delete(key);
+  }
+
+  #remove(key: string): boolean {
+    const entry = this.#entries.get(key);
+    if (entry === undefined) return false;
+    this.#bytes -= key.length + entry.value.length + OVERHEAD;
+    this.#mortal.delete(key);
+    return this.#entries.delete(key);
+  }
+
+  #watch(key: string): void {
+    this.#mortal.add(key);
+    if (this.#sweeper !== undefined) return;
+    this.#sweeper = setInterval(() => this.#sweep(), SWEEP);
+    // Keys that expire are no reason for a process to live on.
+    Deno.unrefTimer(this.#sweeper as unknown as number);
+  }
+
+  #sweep(): void {
+    for (let i = 0; i < LOOKED_AT; i++) {
+      const { done, value: key } = this.#round.next();
+      if (done) {
+        this.#round = this.#mortal.values();
+        break;
+      }
+      this.#find(key);
+    }
+    if (this.#mortal.size > 0) return;
+    clearInterval(this.#sweeper);
+    this.#sweeper = undefined;
+  }
+}

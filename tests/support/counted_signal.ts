@@ -1,0 +1,35 @@
+/** How many still listen to a signal? @module */
+
+/** An abort signal that counts who listens. */
+export class CountedSignal extends EventTarget implements AbortSignal {
+  aborted = false;
+  reason: unknown;
+  onabort: AbortSignal["onabort"] = null;
+  readonly #listeners = new Set<unknown>();
+
+  /** How many listen now. */
+  get listeners(): number {
+    return this.#listeners.size;
+  }
+
+  /** Aborts it, as its controller would. */
+  abort(reason: unknown): void {
+    this.aborted = true;
+    this.reason = reason;
+    this.dispatchEvent(new Event("abort"));
+  }
+
+  throwIfAborted(): void {
+    if (this.aborted) throw this.reason;
+  }
+
+  override addEventListener(...args: Parameters<EventTarget["addEventListener"]>): void {
+    this.#listeners.add(args[1]);
+    super.addEventListener(...args);
+  }
+
+  override removeEventListener(...args: Parameters<EventTarget["removeEventListener"]>): void {
+    this.#listeners.delete(args[1]);
+    super.removeEventListener(...args);
+  }
+}
