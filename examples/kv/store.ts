@@ -13,9 +13,9 @@ const SWEEP = 100;
 const LOOKED_AT = 1000;
 
 interface Entry {
-  readonly value: Uint8Array;
+  value: Uint8Array;
   /** In ms since 1970; `Infinity` for never. */
-  readonly expiresAt: number;
+  expiresAt: number;
 }
 
 /**
@@ -49,7 +49,7 @@ export class Store implements Disposable {
     return this.#bytes >= this.#capacity;
   }
 
-  /** The value of a key. It is not to be changed, and may be held on to. */
+  /** The value of a key, which holds until the key is set again. */
   get(key: string): Uint8Array | undefined {
     return this.#find(key)?.value;
   }
@@ -63,16 +63,29 @@ export class Store implements Disposable {
     return this.#find(key)?.expiresAt;
   }
 
-  /** Stores a copy of `value`: what was received with it need not stay in memory. */
+  /** Stores a copy of `value`: the memory in which it was received is larger and need not stay. */
   set(key: string, value: Uint8Array, expiresAt: number = Infinity): void {
-    this.#put(key, value.slice(), expiresAt);
+    const entry = this.#entries.get(key);
+    if (entry === undefined) {
+      this.#entries.set(key, { value: value.slice(), expiresAt: Infinity });
+      this.#bytes += key.length + value.length + OVERHEAD;
+      if (expiresAt !== Infinity) this.expire(key, expiresAt);
+      return;
+    }
+    // Into the memory that is there, where it fits: new memory costs a third of a SET.
+    if (entry.value.length === value.length) entry.value.set(value);
+    else {
+      this.#bytes += value.length - entry.value.length;
+      entry.value = value.slice();
+    }
+    if (entry.expiresAt !== expiresAt) this.#setExpiry(key, entry, expiresAt);
   }
 
   /** Lets a key expire; whether there was one. */
   expire(key: string, expiresAt: number): boolean {
     const entry = this.#find(key);
     if (entry === undefined) return false;
-    this.#put(key, entry.value, expiresAt);
+    this.#setExpiry(key, entry, expiresAt);
     return true;
   }
 
@@ -108,14 +121,6 @@ export class Store implements Disposable {
     return undefined;
   }
 
-  #put(key: string, value: Uint8Array, expiresAt: number): void {
-    const before = this.#entries.get(key);
-    this.#bytes += value.length - (before?.value.length ?? -key.length - OVERHEAD);
-    this.#entries.set(key, { value, expiresAt });
-    if (expiresAt !== Infinity) this.#watch(key);
-    else if (before !== undefined && before.expiresAt !== Infinity) this.#mortal.delete(key);
-  }
-
   #remove(key: string): boolean {
     const entry = this.#entries.get(key);
     if (entry === undefined) return false;
@@ -124,9 +129,11 @@ export class Store implements Disposable {
     return this.#entries.delete(key);
   }
 
-  #watch(key: string): void {
-    this.#mortal.add(key);
-    if (this.#sweeper !== undefined) return;
+  #setExpiry(key: string, entry: Entry, expiresAt: number): void {
+    entry.expiresAt = expiresAt;
+    if (expiresAt === Infinity) this.#mortal.delete(key);
+    else this.#mortal.add(key);
+    if (this.#mortal.size === 0 || this.#sweeper !== undefined) return;
     this.#sweeper = setInterval(() => this.#sweep(), SWEEP);
     // Keys that expire are no reason for a process to live on.
     Deno.unrefTimer(this.#sweeper as unknown as number);

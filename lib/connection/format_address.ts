@@ -22,13 +22,14 @@
 export function formatAddress(addr: Deno.Addr, scheme: string = addr.transport): string {
   if ("path" in addr) return `unix:${oneLine(addr.path ?? "")}`;
   if ("cid" in addr) return `vsock:${addr.cid}:${addr.port}`;
-  const host = addr.hostname.includes(":") ? `[${addr.hostname}]` : addr.hostname;
+  const hostname = oneLine(addr.hostname);
+  const host = hostname.includes(":") ? `[${hostname}]` : hostname;
   return `${scheme}://${host}:${addr.port}`;
 }
 
 /** Paths may hold any byte but NUL: none of them may forge a second line in a log. */
-function oneLine(path: string): string {
-  return path.replace(/^\0/, "@").replace(
+function oneLine(name: string): string {
+  return name.replace(/^\0/, "@").replace(
     // deno-lint-ignore no-control-regex -- control characters are what is looked for
     /[\x00-\x1f\x7f-\x9f\u2028\u2029]/g,
     (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,

@@ -68,6 +68,24 @@ export function listen(options: TcpListenOptions): Deno.TcpListener;
  * ```
  */
 export function listen(options: UnixListenOptions): Deno.UnixListener;
+/**
+ * Listens wherever the options say, for programs that put them together at run time.
+ *
+ * @param options Where to listen.
+ * @returns The listener.
+ *
+ * @example An address from a setting
+ * ```ts
+ * import { listen, type ListenOptions } from "@usher/server";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const setting = "0";
+ * const options: ListenOptions = setting.startsWith("/") ? { path: setting } : { port: Number(setting) };
+ * using listener = listen(options);
+ * assertEquals(listener.addr.transport, "tcp");
+ * ```
+ */
+export function listen(options: ListenOptions): Deno.Listener;
 export function listen(options: ListenOptions): Deno.Listener {
   const complete = completeListenOptions(options);
   disarmDescriptorPanics();

@@ -1,5 +1,6 @@
 /** What is a server? @module */
 
+import { checkKeys, checkObject } from "../connection/check_options.ts";
 import { CoarseClock } from "../connection/coarse_clock.ts";
 import { type Connection, SocketConnection } from "../connection/connection.ts";
 import type { EndReason } from "../connection/end_reason.ts";
@@ -111,7 +112,7 @@ export interface Server<A extends Deno.Addr = Deno.Addr> extends Deno.HttpServer
    * is left when the time is up. Safe to call again; a later call can only shorten the wait.
    *
    * @returns `finished`.
-   * @throws {TypeError} If `timeout` is not a number; as a rejection.
+   * @throws {TypeError} If `timeout` is not a number, or there is another option; as a rejection.
    * @throws {RangeError} If `timeout` is not a whole number from 0 up, or Infinity; as a rejection.
    */
   shutdown(options?: ShutdownOptions): Promise<void>;
@@ -210,6 +211,27 @@ export function serve(
  * ```
  */
 export function serve(options: ServeListenersOptions, handler: Handler): Server;
+/**
+ * Serves whatever the options say, for programs that put them together at run time.
+ *
+ * @param options Where to listen, and the limits.
+ * @param handler Serves one connection; must return a promise.
+ * @returns The server.
+ *
+ * @example An address from a setting
+ * ```ts
+ * import { serve, type ServeOptions } from "@usher/server";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const setting = "0";
+ * const options: ServeOptions = setting.startsWith("/")
+ *   ? { path: setting }
+ *   : { port: Number(setting), hostname: "127.0.0.1" };
+ * await using server = serve(options, async () => {});
+ * assertEquals(server.addr.transport, "tcp");
+ * ```
+ */
+export function serve(options: ServeOptions, handler: Handler): Server;
 export function serve<A extends Deno.Addr>(options: ServeOptions, handler: Handler<A>): Server<A> {
   const complete = completeServeOptions(options);
   if (typeof handler !== "function") {
@@ -319,6 +341,8 @@ class RunningServer<A extends Deno.Addr> implements Server<A> {
 
   shutdown(options: ShutdownOptions = {}): Promise<void> {
     try {
+      checkObject("shut down", options);
+      checkKeys("shut down", options, ["timeout"]);
       const { timeout = this.#options.shutdownTimeout } = options;
       this.#stop(checkTimeout("shut down", "timeout", timeout));
     } catch (error) {
@@ -375,7 +399,7 @@ class RunningServer<A extends Deno.Addr> implements Server<A> {
   async #accept({ bound, addr, acceptor }: Entrance): Promise<void> {
     try {
       for (;;) {
-        await this.#mayAccept();
+        while (!this.#mayAccept) await this.#change();
         const socket = await acceptor.next();
         if (socket === null) break;
         setSocketOptions(socket, bound);
@@ -389,15 +413,16 @@ class RunningServer<A extends Deno.Addr> implements Server<A> {
     }
   }
 
-  /** Resolves when accept may be called: a slot is free, or clients are refused for want of one. */
-  async #mayAccept(): Promise<void> {
-    const admission = this.#admission;
-    const refuses = this.#options.whenFull !== "wait";
-    if (admission.open || (refuses && !admission.paused)) return;
+  /** A slot is free, or clients are refused for want of one; or nothing is left to wait for. */
+  get #mayAccept(): boolean {
+    const { open, paused } = this.#admission;
+    return open || this.#state !== "running" || (this.#options.whenFull !== "wait" && !paused);
+  }
+
+  /** Waits for something that decides whether accept may be called. */
+  async #change(): Promise<void> {
     using _awake = this.#stayAwake();
-    while (this.#state === "running" && !admission.open && (!refuses || admission.paused)) {
-      await admission.changed();
-    }
+    await this.#admission.changed();
   }
 
   /** With no accept pending nothing keeps the process alive, and a server that waits is not done. */

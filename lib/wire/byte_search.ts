@@ -38,21 +38,22 @@ export class ByteSearch {
   /**
    * For each state, a row, the next state: where a row begins, or minus the length of a sequence.
    */
-  readonly #table: Int32Array;
+  readonly #table: Int32Array = NOTHING;
 
   /**
    * @param sequences What to look for.
    * @throws {RangeError} If one of them can never be found, as another one always ends before it.
    */
   constructor(sequences: readonly Uint8Array[]) {
-    this.longest = Math.max(...sequences.map((sequence) => sequence.length));
-    const firsts = new Set(sequences.map((sequence) => sequence[0]!));
-    this.#first = firsts.size === 1 ? sequences[0]![0]! : -1;
-    this.#isByte = firsts.size === 1 && this.longest === 1;
+    this.longest = Math.max(...sequences.map(({ length }) => length));
+    const first = sequences[0]![0]!;
+    this.#first = sequences.every((sequence) => sequence[0] === first) ? first : -1;
+    this.#isByte = this.#first >= 0 && this.longest === 1;
+    if (this.#isByte) return;
 
     let width = 1;
-    for (const byte of sequences.flatMap((sequence) => [...sequence])) {
-      this.#columns[byte] ||= width++;
+    for (const sequence of sequences) {
+      for (const byte of sequence) this.#columns[byte] ||= width++;
     }
     this.#table = makeTable(sequences, this.#columns, width);
 
@@ -101,6 +102,8 @@ export class ByteSearch {
   }
 }
 
+const NOTHING = new Int32Array(0);
+
 function found(at: number, length: number): SearchResult {
   return { at, length, state: 0 };
 }
@@ -111,37 +114,32 @@ function makeTable(
   columns: Uint16Array,
   width: number,
 ): Int32Array {
+  const most = sequences.reduce((sum, { length }) => sum + length, 1);
   // The tree of all beginnings; 0 is "no child", as nothing leads back to the root.
-  const tree: number[] = new Array(width).fill(0);
-  const lengths: number[] = [0];
+  const table = new Int32Array(most * width);
+  const lengths = new Int32Array(most);
+  let nodes = 1;
   for (const sequence of sequences) {
     let node = 0;
-    for (const byte of sequence) {
-      const place = node * width + columns[byte]!;
-      if (tree[place] === 0) {
-        tree[place] = lengths.push(0) - 1;
-        for (let column = 0; column < width; column++) tree.push(0);
-      }
-      node = tree[place]!;
-    }
+    for (const byte of sequence) node = table[node * width + columns[byte]!] ||= nodes++;
     lengths[node] = sequence.length;
   }
 
   // Shorter beginnings first: where a beginning cannot go on, its longest proper ending that is a
   // beginning, too, goes on in its place, and that row is complete by then.
   const queue = [0];
-  const fallback = new Int32Array(lengths.length);
+  const fallback = new Int32Array(nodes);
   for (const node of queue) {
     for (let column = 0; column < width; column++) {
       const place = node * width + column;
-      const instead = node === 0 ? 0 : tree[fallback[node]! * width + column]!;
-      if (tree[place] === 0) tree[place] = instead;
+      const instead = node === 0 ? 0 : table[fallback[node]! * width + column]!;
+      if (table[place] === 0) table[place] = instead;
       else {
-        fallback[tree[place]!] = instead;
-        queue.push(tree[place]!);
+        fallback[table[place]!] = instead;
+        queue.push(table[place]!);
       }
     }
     lengths[node] ||= lengths[fallback[node]!]!;
   }
-  return Int32Array.from(tree, (node) => lengths[node]! > 0 ? -lengths[node]! : node * width);
+  return table.map((node) => lengths[node]! > 0 ? -lengths[node]! : node * width);
 }

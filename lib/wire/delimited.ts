@@ -45,6 +45,8 @@ export interface DelimitedOptions {
 /** Where a number of a limit ends: more than any buffer holds. */
 const MOST = 2 ** 32;
 
+const encoder = new TextEncoder();
+
 /**
  * Frames that end with a delimiter: any bytes, or the first of several that comes.
  *
@@ -105,7 +107,7 @@ function toDelimiters(given: unknown): Uint8Array[] {
     if (one.length === 0) {
       throw new RangeError(`Cannot make delimited() with an empty 'delimiter': use ${wanted}`);
     }
-    return typeof one === "string" ? new TextEncoder().encode(one) : one.slice();
+    return typeof one === "string" ? encoder.encode(one) : one.slice();
   });
 }
 

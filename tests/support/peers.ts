@@ -14,17 +14,18 @@ export function connectAndReset(addr: Deno.NetAddr): Promise<void> {
 /** Connects through `node:net`, whose sockets can be reset at will. */
 export function connectResettable(addr: Deno.NetAddr): Promise<Resettable> {
   const { promise, resolve, reject } = Promise.withResolvers<Resettable>();
+  const { promise: gone, resolve: isGone } = Promise.withResolvers<void>();
   const socket = connect(addr.port, addr.hostname, () => {
+    socket.once("close", () => isGone());
     socket.off("error", reject);
     // What becomes of it is for the test to see at the other end.
     socket.on("error", () => {});
     resolve({
       write: (p) => void socket.write(p),
       reset: () => {
-        const { promise, resolve } = Promise.withResolvers<void>();
-        socket.once("close", () => resolve());
+        // It may be gone already: the other end can reset it as well.
         socket.resetAndDestroy();
-        return promise;
+        return gone;
       },
     });
   });
