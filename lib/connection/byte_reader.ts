@@ -12,10 +12,30 @@ import { unexpectedEof } from "./unexpected_eof.ts";
 /** Bytes that `readExactly` and `peek` wait for at most. */
 const EXACT_LIMIT = 1_048_576;
 
-/** How long to wait for a record, and how large it may be. */
+/**
+ * How long to wait for a record, and how large it may be.
+ *
+ * @example A length, and then as many bytes
+ * ```ts
+ * import { connection, type RecordOptions, serve } from "@usher/server";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const options: RecordOptions = { limit: 256, timeout: 5_000 };
+ * await using server = serve({ port: 0, hostname: "127.0.0.1" }, async (conn) => {
+ *   const length = await conn.readExactly(1);
+ *   const name = await conn.readExactly(length![0]!, options);
+ *   await conn.write(name!);
+ * });
+ *
+ * await using client = connection(await Deno.connect({ port: server.addr.port }));
+ * await client.write(new Uint8Array([3, 65, 100, 97]));
+ * assertEquals(new TextDecoder().decode((await client.readExactly(3))!), "Ada");
+ * ```
+ */
 export interface RecordOptions extends ReadOptions {
   /**
-   * Bytes of the record's content; more is a `FrameTooLargeError`, and nothing is taken.
+   * Bytes of the record's content; more is a `FrameTooLargeError`, and nothing is taken. For
+   * `readExactly` and `peek` it is 1 MiB unless given.
    *
    * @default {65_536}
    */

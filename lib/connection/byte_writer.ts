@@ -1,11 +1,20 @@
 /** How do bytes leave whole and in order? @module */
 
-import type { Gatherer } from "./gatherer.ts";
 import type { Lifeline } from "./lifeline.ts";
 import { rejected } from "./rejected.ts";
 
 /** Bytes by which a write must advance within `writeTimeout`, or its rest if that is less. */
 const LEAST_PROGRESS = 1024;
+
+/** Bytes that wait to leave in one write. */
+export interface Gathering {
+  /** How many. */
+  readonly length: number;
+  /** Writes them. */
+  flush(): unknown;
+  /** Every write has ended. */
+  written(): void;
+}
 
 /** Writes in a row that may take nothing before the socket counts as broken; kernels have none. */
 const MOST_EMPTY_WRITES = 100;
@@ -44,7 +53,7 @@ export class ByteWriter {
   }
 
   /** What frames gather in, once somebody has sent one: they leave before anything that follows. */
-  gatherer: Gatherer | undefined;
+  gatherer: Gathering | undefined;
 
   /** Bytes accepted by `write()` that have not been handed to the kernel. */
   get unsentBytes(): number {

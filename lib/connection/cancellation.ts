@@ -3,7 +3,26 @@
 import { checkKeys, checkNumber, checkObject, isObject } from "./check_options.ts";
 import { type CoarseClock, TICK, type Ticking } from "./coarse_clock.ts";
 
-/** How long to wait for a read. */
+/**
+ * How long to wait for a read.
+ *
+ * @example Ask again, and lose nothing
+ * ```ts
+ * import { connection, type ReadOptions, serve } from "@usher/server";
+ * import { assertEquals, assertRejects } from "@std/assert";
+ *
+ * await using server = serve({ port: 0, hostname: "127.0.0.1" }, async (conn) => {
+ *   await conn.readLine();
+ *   await conn.write(new TextEncoder().encode("late\n"));
+ * });
+ *
+ * await using client = connection(await Deno.connect({ port: server.addr.port }));
+ * const options: ReadOptions = { timeout: 20 };
+ * await assertRejects(() => client.readLine(options), DOMException, "timeout");
+ * await client.write(new TextEncoder().encode("now\n"));
+ * assertEquals(await client.readLine(), "late");
+ * ```
+ */
 export interface ReadOptions {
   /**
    * Ms after which this read gives up with a `DOMException` "TimeoutError". The connection lives on

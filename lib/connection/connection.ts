@@ -184,6 +184,7 @@ export class SocketConnection<A extends Deno.Addr = Deno.Addr> implements Connec
   /** Shared with `framed()`, as is what gathers its frames. */
   readonly reader: ByteReader;
   readonly #writer: ByteWriter;
+  #gatherer: Gatherer | undefined;
   #ending: Promise<void> | undefined;
   #draining = false;
   #drainer: AbortController | undefined;
@@ -223,7 +224,9 @@ export class SocketConnection<A extends Deno.Addr = Deno.Addr> implements Connec
   }
 
   get gatherer(): Gatherer {
-    return this.#writer.gatherer ??= new Gatherer(this.#writer, this.life);
+    this.#gatherer ??= new Gatherer(this.#writer, this.life);
+    this.#writer.gatherer = this.#gatherer;
+    return this.#gatherer;
   }
 
   get unsentBytes(): number {
@@ -253,7 +256,7 @@ export class SocketConnection<A extends Deno.Addr = Deno.Addr> implements Connec
 
   /** Forgets frames that were sent and have not left: called by the server alone. */
   dropGathered(): void {
-    this.#writer.gatherer?.drop();
+    this.#gatherer?.drop();
   }
 
   read(p: Uint8Array, options?: ReadOptions): Promise<number | null> {

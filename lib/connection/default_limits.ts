@@ -8,3 +8,6 @@ export const DEFAULT_LIMITS: ConnectionLimits = Object.freeze({
   writeTimeout: 30_000,
   maxUnsent: 1_048_576,
 });
+
+/** Ms within which a frame that has begun must be complete. */
+export const DEFAULT_FRAME_TIMEOUT = 30_000;

@@ -5,12 +5,33 @@ import type { ByteReader, Lookahead } from "./byte_reader.ts";
 import { Cancellation, type ReadOptions } from "./cancellation.ts";
 import { checkKeys, checkNumber, checkObject } from "./check_options.ts";
 import type { SocketConnection } from "./connection.ts";
+import { DEFAULT_FRAME_TIMEOUT } from "./default_limits.ts";
 import type { Gatherer } from "./gatherer.ts";
 import type { Lifeline } from "./lifeline.ts";
 import { unexpectedEof } from "./unexpected_eof.ts";
 import { connection } from "./wrap.ts";
 
-/** How a connection speaks in frames. */
+/**
+ * How a connection speaks in frames.
+ *
+ * @example Give up on a peer that does not finish what it began
+ * ```ts
+ * import { framed, type FramedOptions, lines, serve } from "@usher/server";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const options: FramedOptions = { frameTimeout: 5_000 };
+ * await using server = serve({ port: 0, hostname: "127.0.0.1" }, async (conn) => {
+ *   for await (const name of framed(conn, lines(), options)) {
+ *     await conn.write(new TextEncoder().encode(`Hello, ${name}`));
+ *     break;
+ *   }
+ * });
+ *
+ * const client = await Deno.connect({ port: server.addr.port });
+ * await client.write(new TextEncoder().encode("Ada\n"));
+ * assertEquals(await new Response(client.readable).text(), "Hello, Ada");
+ * ```
+ */
 export interface FramedOptions {
   /**
    * Ms within which a frame that has begun must be complete, counted while somebody waits for it;
@@ -21,7 +42,30 @@ export interface FramedOptions {
   frameTimeout?: number;
 }
 
-/** A connection that is read and written in frames. */
+/**
+ * A connection that is read and written in frames.
+ *
+ * @typeParam T What a frame is.
+ *
+ * @example Questions and answers
+ * ```ts
+ * import { type Framed, framed, lines, serve } from "@usher/server";
+ * import { assertEquals } from "@std/assert";
+ *
+ * async function ask(peer: Framed<string>, question: string): Promise<string | null> {
+ *   await peer.send(question);
+ *   return await peer.read({ timeout: 5_000 });
+ * }
+ *
+ * await using server = serve({ port: 0, hostname: "127.0.0.1" }, async (conn) => {
+ *   const peer = framed(conn, lines());
+ *   for await (const question of peer) await peer.send(`${question}? No idea.`);
+ * });
+ *
+ * using client = await Deno.connect({ port: server.addr.port });
+ * assertEquals(await ask(framed(client, lines()), "Why"), "Why? No idea.");
+ * ```
+ */
 export interface Framed<T> extends AsyncIterable<T> {
   /**
    * The next frame, or `null` at the end of the stream.
@@ -45,9 +89,6 @@ export interface Framed<T> extends AsyncIterable<T> {
   /** The same, with all the frames at once that have arrived: never an empty array. */
   batches(): AsyncIterableIterator<T[], undefined>;
 }
-
-/** What holds when nothing is said, in ms. */
-const DEFAULT_FRAME_TIMEOUT = 30_000;
 
 /** No frame has come; `null` may be one. */
 const NONE = Symbol("none");
@@ -84,7 +125,7 @@ const DONE: IteratorReturnResult<undefined> = { done: true, value: undefined };
  *   for await (const line of messages) await messages.send(line.toUpperCase());
  * });
  *
- * using client = await Deno.connect(server.addr);
+ * using client = await Deno.connect({ port: server.addr.port });
  * const answers = framed(client, lines());
  * await answers.send("hello");
  * assertEquals(await answers.read(), "HELLO");

@@ -1,6 +1,6 @@
 /** What waits to leave together? @module */
 
-import type { ByteWriter } from "./byte_writer.ts";
+import type { ByteWriter, Gathering } from "./byte_writer.ts";
 import type { Lifeline } from "./lifeline.ts";
 import { rejected } from "./rejected.ts";
 
@@ -31,7 +31,7 @@ export interface Encoder<T> {
  *
  * Buffers are borrowed while there is something in them: an idle connection holds none.
  */
-export class Gatherer {
+export class Gatherer implements Gathering {
   readonly #writer: ByteWriter;
   readonly #life: Lifeline;
   #buffer: Uint8Array = NONE;

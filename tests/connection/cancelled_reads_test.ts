@@ -224,8 +224,8 @@ async function readByChance(
   const check = (name: string, { expect }: Kind, size: number, got: Got) => {
     const rest = stream.slice(at);
     const expected = expect(rest, size) ?? { text: rest.slice(0, got.taken), taken: got.taken };
-    assertEquals(got, expected, `${name} of ${size} at ${at}`);
-    at += got.taken;
+    assertEquals(got.text, expected.text, `${name} of ${size} at ${at}`);
+    at += expected.taken; // a line does not say how it ended
   };
 
   for (let gaveUp = 0; gaveUp < MANY;) {
