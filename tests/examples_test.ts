@@ -1,9 +1,13 @@
 /** Does every example do what its first comment says? @module */
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { chat } from "../examples/chat.ts";
 import { echo } from "../examples/echo.ts";
 import { forward } from "../examples/forward.ts";
 import { answer } from "../examples/four_steps.ts";
+import { kv } from "../examples/kv.ts";
+import { quotes } from "../examples/quotes.ts";
+import { shout } from "../examples/shout.ts";
 import { serve } from "../mod.ts";
 import { granted, netTest } from "./support/needs.ts";
 import { bytes, readAll, text } from "./support/peers.ts";
@@ -11,15 +15,31 @@ import { Program } from "./support/program.ts";
 
 const directory = new URL("../examples/", import.meta.url);
 
-/** Every example: its handler, and the flags to start it with besides those in its comment. */
+/** Every example: its handler, and something to ask it with what it answers. */
 const EXAMPLES = {
-  "echo.ts": { handler: echo },
-  "forward.ts": { handler: forward },
-  "four_steps.ts": { handler: answer },
+  "chat.ts": {
+    handler: chat,
+    question: "Ada\n/quit\n",
+    answer: "* What is your name?\r\n* Nobody else is here\r\n* Bye\r\n",
+  },
+  "echo.ts": { handler: echo, question: "one", answer: "one" },
+  "forward.ts": { handler: forward, question: "one", answer: "one" },
+  "four_steps.ts": { handler: answer, question: "one", answer: "one" },
+  "kv.ts": {
+    handler: kv,
+    question: "SET one 1\r\nINCR one\r\nQUIT\r\n",
+    answer: "+OK\r\n:2\r\n+OK\r\n",
+  },
+  "quotes.ts": {
+    handler: quotes,
+    question: '\0\0\0\x16{"id":1,"ask":"count"}',
+    answer: '\0\0\0\x13{"id":1,"answer":4}',
+  },
+  "shout.ts": { handler: shout, question: "one\n", answer: "ONE\r\n" },
 };
 
 /** What is there for the examples. */
-const NO_EXAMPLES = ["start.ts"];
+const NO_EXAMPLES = ["kv", "start.ts"];
 
 /** How an example is started, as its first comment says. */
 interface CommandLine {
@@ -87,7 +107,7 @@ Deno.test({
   },
 });
 
-for (const [name, { handler }] of Object.entries(EXAMPLES)) {
+for (const [name, { handler, question, answer }] of Object.entries(EXAMPLES)) {
   netTest(`examples/${name} says how it is started`, async () => {
     const { line } = await commandLine(name);
     const source = await Deno.readTextFile(new URL(name, directory));
@@ -103,8 +123,8 @@ for (const [name, { handler }] of Object.entries(EXAMPLES)) {
     await using example = await startExample(name, ...own, "--port", "0");
     const { hostname, port } = await address(example);
     assertEquals(hostname, "127.0.0.1");
-    assertEquals(await ask({ hostname, port }, "one"), "one");
-    assertEquals(await ask({ hostname, port }, "two"), "two");
+    assertEquals(await ask({ hostname, port }, question), answer);
+    assertEquals(await ask({ hostname, port }, question), answer);
     assertEquals(await stop(example), []);
   });
 

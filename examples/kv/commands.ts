@@ -193,7 +193,9 @@ function flush(store: Store, words: Command): Reply {
 
 function config(words: Command): Reply {
   if (!wordIs(words[1], "GET")) {
-    return new Failure(`ERR unknown subcommand '${quoted(words[1]!)}'. Try CONFIG GET.`);
+    return new Failure(
+      `ERR unknown subcommand '${quoted(words[1]!, MOST_QUOTED)}'. Try CONFIG GET.`,
+    );
   }
   if (words.length === 2) return wrongNumber("config|get");
   const patterns = words.slice(2).map((word) => latin1(word).toLowerCase());
@@ -208,17 +210,17 @@ function wordIs(word: Uint8Array | undefined, text: string): boolean {
 }
 
 function unknown(words: Command): Failure {
-  const [name, ...rest] = words.slice(0, MOST_QUOTED);
-  let text = "";
-  for (const word of rest) if (text.length < MOST_QUOTED) text += `'${quoted(word)}' `;
-  return new Failure(
-    `ERR unknown command '${quoted(name!)}', with args beginning with: ${text.trimEnd()}`,
-  );
+  let args = "";
+  for (let i = 1; i < words.length && args.length < MOST_QUOTED; i++) {
+    args += `'${quoted(words[i]!, MOST_QUOTED - args.length)}' `;
+  }
+  const name = quoted(words[0]!, MOST_QUOTED);
+  return new Failure(`ERR unknown command '${name}', with args beginning with: ${args}`);
 }
 
 /** The beginning of a word, as it can be shown. */
-function quoted(word: Uint8Array): string {
-  return latin1(word.subarray(0, MOST_QUOTED)).replaceAll(/[^\x20-\x7e]/g, "?");
+function quoted(word: Uint8Array, most: number): string {
+  return latin1(word.subarray(0, most)).replaceAll(/[^\x20-\x7e]/g, "?");
 }
 
 function wrongNumber(name: string): Failure {

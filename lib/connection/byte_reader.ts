@@ -284,18 +284,23 @@ export class ByteReader {
     decoder: Decoder<T>,
   ): Promise<T | null> {
     using cancellation = Cancellation.from(this.#life.clock, options, "limit");
-    for (let seen = 0;;) {
+    for (let seen = 0, asked = decoder;;) {
       const { bytes } = this.#slab;
-      // At the end, too: these records end with what ends them, and with nothing else.
-      const decoded = bytes.length > seen ? decoder.decode(bytes, seen, false) : null;
+      // Never told of the end: these records end with what ends them, and with nothing else.
+      const decoded = bytes.length > 0 ? asked.decode(bytes, seen, false) : null;
       if (decoded !== null && "taken" in decoded) {
         this.#slab.take(decoded.taken);
         return decoded.frame!;
       }
       seen = bytes.length;
+      if (decoded?.next !== undefined) {
+        // It remembers what it has seen, in its own way.
+        asked = decoded.next;
+        seen = 0;
+      }
       if (!await this.more(cancellation)) {
-        if (seen === 0) return null;
-        throw unexpectedEof(`inside ${what}, after ${seen} bytes of it`, bytes);
+        if (bytes.length === 0) return null;
+        throw unexpectedEof(`inside ${what}, after ${bytes.length} bytes of it`, bytes);
       }
     }
   }

@@ -1,5 +1,6 @@
 /** What does a handler hold? @module */
 
+import type { Codec } from "../wire/codec.ts";
 import { delimited } from "../wire/delimited.ts";
 import { lines } from "../wire/lines.ts";
 import { ByteReader, type RecordOptions } from "./byte_reader.ts";
@@ -268,11 +269,19 @@ export class SocketConnection<A extends Deno.Addr = Deno.Addr> implements Connec
   }
 
   readUntil(delimiter: string | Uint8Array, options?: RecordOptions): Promise<Uint8Array | null> {
-    return this.reader.readFrame("a record", options, (limit) => delimited(delimiter, limit));
+    return this.reader.readFrame(
+      "a record",
+      options,
+      ({ limit }) => limit === undefined ? until(delimiter) : delimited(delimiter, { limit }),
+    );
   }
 
   readLine(options?: RecordOptions): Promise<string | null> {
-    return this.reader.readFrame("a line", options, lines);
+    return this.reader.readFrame(
+      "a line",
+      options,
+      ({ limit }) => limit === undefined ? line ??= lines() : lines({ limit }),
+    );
   }
 
   peek(n: number, options?: RecordOptions): Promise<Uint8Array<ArrayBuffer>> {
@@ -388,6 +397,23 @@ class Chunks implements AsyncIterableIterator<Uint8Array<ArrayBuffer>, undefined
   [Symbol.asyncIterator](): this {
     return this;
   }
+}
+
+/** Codecs keep nothing, so one serves all; making one costs as much as a read does. */
+let line: Codec<string> | undefined;
+const known = new Map<string, Codec<Uint8Array>>();
+
+/** Delimiters that a program reads up to; more than these are made up at run time, and not kept. */
+const MAX_KNOWN = 16;
+
+function until(delimiter: string | Uint8Array): Codec<Uint8Array> {
+  if (typeof delimiter !== "string") return delimited(delimiter);
+  let codec = known.get(delimiter);
+  if (codec === undefined) {
+    codec = delimited(delimiter);
+    if (known.size < MAX_KNOWN) known.set(delimiter, codec);
+  }
+  return codec;
 }
 
 let discarded: Uint8Array | undefined;

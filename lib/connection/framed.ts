@@ -159,6 +159,8 @@ class FramedConnection<T> implements Framed<T>, Lookahead {
   readonly #codec: Codec<T>;
   readonly #frameTimeout: number;
   #decoder: Decoder<T>;
+  /** The decoder to ask about what has arrived, if it is another one: it remembers those bytes. */
+  #asked: Decoder<T> | undefined;
   #batch: Ahead<T> | undefined;
   /** Decode all that is there in one go: pays unless somebody reads between the frames. */
   #inBatches = true;
@@ -300,7 +302,7 @@ class FramedConnection<T> implements Framed<T>, Lookahead {
       if (life.peerFinished) return this.#end();
       // Everything that has arrived is answered: now the answers leave, together.
       if (this.#gatherer.length > 0) await this.#gatherer.flush();
-      if (reader.length > 0 && this.#frameDeadline === 0) {
+      if (this.#begun && this.#frameDeadline === 0) {
         this.#frameDeadline = life.clock.deadline(this.#frameTimeout);
       }
       life.frameDeadline = this.#frameDeadline;
@@ -323,9 +325,10 @@ class FramedConnection<T> implements Framed<T>, Lookahead {
         // Somebody has read from the connection itself: this is the middle of nothing.
         this.#seen = 0;
         this.#need = 1;
+        this.#asked = undefined;
       }
       if (bytes.length === 0 || (bytes.length < this.#need && !peerFinished)) return NONE;
-      if (this.#inBatches && this.#seen === 0) {
+      if (this.#inBatches && this.#seen === 0 && this.#asked === undefined) {
         const all = this.#decoder.decodeAll?.(bytes) ?? null;
         if (all !== null) {
           const { frames, taken, seen = 0 } = all;
@@ -352,9 +355,10 @@ class FramedConnection<T> implements Framed<T>, Lookahead {
 
   /** Asks the decoder for one frame and does what it says. */
   #ask(bytes: Uint8Array, end: boolean): Decoded<T> | Need<T> | null {
+    const decoder = this.#asked ?? this.#decoder;
     let decoded;
     try {
-      decoded = this.#decoder.decode(bytes, this.#seen, end);
+      decoded = decoder.decode(bytes, this.#seen, end);
     } catch (error) {
       // Asked again it might take half a frame for a whole one.
       this.#failure = { error };
@@ -366,19 +370,21 @@ class FramedConnection<T> implements Framed<T>, Lookahead {
       if (decoded === null) return null;
       this.#need = decoded.need;
       this.#reader.reserve(decoded.need);
-    } else {
-      if (decoded.taken === 0 && decoded.next === undefined) {
-        throw new TypeError("Cannot decode: the codec took nothing, so it would be asked for ever");
+      if (decoded.next !== undefined) {
+        this.#asked = decoded.next;
+        this.#seen = 0;
       }
-      this.#seen = 0;
-      this.#need = 1;
-      this.#drop = Math.max(0, decoded.taken - bytes.length);
-      this.#reader.take(decoded.taken - this.#drop);
+      return decoded;
     }
-    if (decoded.next !== undefined && decoded.next !== this.#decoder) {
-      this.#decoder = decoded.next;
-      this.#seen = 0;
+    if (decoded.taken === 0 && decoded.next === undefined) {
+      throw new TypeError("Cannot decode: the codec took nothing, so it would be asked for ever");
     }
+    this.#decoder = decoded.next ?? decoder;
+    this.#asked = undefined;
+    this.#seen = 0;
+    this.#need = 1;
+    this.#drop = Math.max(0, decoded.taken - bytes.length);
+    this.#reader.take(decoded.taken - this.#drop);
     return decoded;
   }
 
@@ -389,14 +395,22 @@ class FramedConnection<T> implements Framed<T>, Lookahead {
     this.#drop -= n;
   }
 
-  /** The stream has ended, and what is left is no frame. */
-  #end(): typeof END {
+  /** The stream has ended, and what is left is no frame; but the decoder may have kept one. */
+  #end(): T | typeof END {
     const { buffered } = this.#reader;
     if (this.#drop > 0) throw unexpectedEof(`${this.#drop} bytes before a frame's end`, buffered);
-    // In the middle of something, unless this decoder says that it may end here.
-    if (buffered.length === 0 && this.#decoder !== this.#codec) this.#ask(buffered, true);
-    if (buffered.length === 0 && this.#decoder === this.#codec) return END;
+    if (buffered.length === 0) {
+      if (this.#decoder === this.#codec) return END;
+      const decoded = this.#ask(buffered, true);
+      if (decoded !== null && "frame" in decoded) return decoded.frame!;
+      if (this.#decoder === this.#codec) return END;
+    }
     throw unexpectedEof(`inside a frame, after ${buffered.length} bytes of it`, buffered);
+  }
+
+  /** A part of a frame has come, though it may be dropped already. */
+  get #begun(): boolean {
+    return this.#reader.length > 0 || this.#drop > 0 || this.#decoder !== this.#codec;
   }
 }
 

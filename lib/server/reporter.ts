@@ -23,6 +23,7 @@ export class Reporter implements Ticking {
   #lines = 0;
   #unsaid = 0;
   #starvedAt = -Infinity;
+  #ended = false;
 
   constructor(
     onError: ((error: unknown, conn?: Connection) => unknown) | undefined,
@@ -76,21 +77,29 @@ export class Reporter implements Ticking {
     }
   }
 
+  /**
+   * The server has stopped, and the clock with it. Says what was left unsaid; a hook that rejects even
+   * later is heard, too, up to as many lines as fit into a second.
+   */
+  end(): void {
+    this.#flush();
+    this.#ended = true;
+  }
+
   tick(now: number): void {
     if (now < this.#secondEnds) return;
-    this.flush();
+    this.#flush();
     if (now >= this.#starvedAt + SECOND) this.#clock.unwatch(this);
   }
 
-  /** Says what was left unsaid. */
-  flush(): void {
+  #flush(): void {
     this.#lines = 0;
     if (this.#unsaid > 0) write(`${this.#unsaid} more errors in the last second`);
     this.#unsaid = 0;
   }
 
   #say(line: string): void {
-    this.#watchTheClock();
+    if (!this.#ended) this.#watchTheClock();
     if (++this.#lines > LINES_PER_SECOND) this.#unsaid++;
     else write(line);
   }

@@ -527,7 +527,7 @@ class RunningServer<A extends Deno.Addr> implements Server<A> {
     const { forced, abandoned } = this.#statistics.ended;
     this.#report = this.#drain!.finish(forced, abandoned);
     this.#options.signal?.removeEventListener("abort", this.#onAbort);
-    this.#reporter.flush();
+    this.#reporter.end();
     this.#clock.stop();
     this.#state = "stopped";
     if (this.#gaveUp !== undefined) throw this.#gaveUp.error;

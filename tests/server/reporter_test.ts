@@ -101,17 +101,26 @@ Deno.test("report() says what was left unsaid once the second is over, and start
   clock.stop();
 });
 
-Deno.test("flush() says at once what was left unsaid, and nothing where nothing was", () => {
+Deno.test("end() says at once what was left unsaid, and nothing where nothing was", () => {
   using _time = new FakeTime();
   using written = stub(console, "error");
   const clock = new CoarseClock(true);
   const reporter = new Reporter(undefined, clock);
   for (let i = 0; i < 11; i++) reporter.report("x");
-  reporter.flush();
-  reporter.flush();
+  reporter.end();
+  reporter.end();
   assertEquals(written.calls.length, 11);
   assertEquals(written.calls[10]!.args, ["usher: 1 more errors in the last second"]);
   clock.stop();
+});
+
+Deno.test("who speaks after end() is heard ten times, and does not set the clock going", () => {
+  // The sanitizers would find an interval.
+  using written = stub(console, "error");
+  const reporter = new Reporter(undefined, new CoarseClock(true));
+  reporter.end();
+  for (let i = 0; i < 20; i++) reporter.report("late");
+  assertEquals(written.calls.map(({ args }) => args), Array(10).fill(["usher: late was thrown"]));
 });
 
 Deno.test("starved() passes the same shortage on once a second at most", () => {
