@@ -193,13 +193,15 @@ class FramedConnection<T> implements Framed<T>, Lookahead {
     return this.#gatherer.flush() as Promise<void>;
   }
 
-  async read(options?: ReadOptions): Promise<T | null> {
+  read(options?: ReadOptions): Promise<T | null> {
     const batch = this.#batch;
     if (batch !== undefined && batch.given < batch.frames.length) {
-      return batch.frames[batch.given++]!;
+      return Promise.resolve(batch.frames[batch.given++]!);
     }
-    const frame = await this.#reader.claim(() => this.#decode(options));
-    return frame === END ? null : frame;
+    return this.#reader.claim(async () => {
+      const frame = await this.#decode(options);
+      return frame === END ? null : frame;
+    });
   }
 
   [Symbol.asyncIterator](): AsyncIterableIterator<T, undefined> {

@@ -213,11 +213,12 @@ async function readByChance(
   finish: () => void,
 ): Promise<void> {
   const reader = new Reader(conn);
-  const stream = someText(chance, 200_000);
+  const stream = someText(chance, 1_000_000);
   let [sent, at] = [0, 0];
   const send = async () => {
     // Not much at a time: a record takes several, and a read is most often short of something.
-    const part = stream.slice(sent, sent + chance.pick([0, 1, 1, 2, 10, 60, 100, 300]));
+    const size = chance.onceIn(200) ? 5000 : chance.pick([0, 1, 1, 2, 10, 60, 100, 300]);
+    const part = stream.slice(sent, sent + size);
     sent += part.length;
     if (part.length > 0) await deliver(new TextEncoder().encode(part));
   };
