@@ -353,27 +353,38 @@ function scanWords(bytes: Uint8Array, seen: number): Decoded<Command> | null {
   return command.length === 0 ? { taken, next: commands } : { frame: command, taken };
 }
 
-/** A word, with or without quotes, or both as in `a"b c"`; it must end where a space could be. */
+const SPACES = /[ \t\v\f\r]*/y;
+
+/** A word, with or without quotes, or both as in `a"b c"`; behind it there is a space or nothing. */
 const WORD =
-  /[ \t\v\f\r]*([^ \t\v\f\r"']*)(?:"((?:\\[^]|[^"\\])*)"|'((?:\\'|[^'])*)')?(?=[ \t\v\f\r]|$)/y;
+  /([^ \t\v\f\r"']*)(?:"((?:\\[^]|[^"\\])*)"|'((?:\\'|\\(?!')|[^'\\])*)')?(?=[ \t\v\f\r]|$)/y;
 
 const ESCAPES: Record<string, string> = { n: "\n", r: "\r", t: "\t", b: "\b", a: "\x07" };
 
 function words(line: string): Uint8Array[] {
   const command: Uint8Array[] = [];
-  for (WORD.lastIndex = 0; WORD.lastIndex < line.length;) {
+  for (let at = behind(SPACES, line, 0); at < line.length; at = behind(SPACES, line, at)) {
+    WORD.lastIndex = at;
     const match = WORD.exec(line);
     if (match === null) throw new ProtocolError("Protocol error: unbalanced quotes in request");
-    const [, plain = "", double, single] = match;
-    if (plain === "" && double === undefined && single === undefined) break; // spaces at the end
-    command.push(fromLatin1(
-      plain + (double ?? "").replaceAll(
-        /\\(?:x([\da-fA-F]{2})|([^]))/g,
-        (_, hex, char) => hex ? String.fromCharCode(parseInt(hex, 16)) : ESCAPES[char] ?? char,
-      ) + (single ?? "").replaceAll("\\'", "'"),
-    ));
+    const [all, plain = "", double = "", single = ""] = match;
+    at += all.length;
+    command.push(fromLatin1(plain + unescape(double) + single.replaceAll("\\'", "'")));
   }
   return command;
+}
+
+function behind(pattern: RegExp, line: string, at: number): number {
+  pattern.lastIndex = at;
+  pattern.test(line);
+  return pattern.lastIndex;
+}
+
+function unescape(text: string): string {
+  return text.replaceAll(
+    /\\(?:x([\da-fA-F]{2})|([^]))/g,
+    (_, hex, char) => hex ? String.fromCharCode(parseInt(hex, 16)) : ESCAPES[char] ?? char,
+  );
 }
 
 /** Text with a character for each byte, whatever the bytes are. */

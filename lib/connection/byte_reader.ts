@@ -12,6 +12,9 @@ import { unexpectedEof } from "./unexpected_eof.ts";
 /** Bytes that `readExactly` and `peek` wait for at most. */
 const EXACT_LIMIT = 1_048_576;
 
+/** What `limit` may be at most: as much as a string can be long, so that it holds for lines too. */
+const MAX_LIMIT = 2 ** 28;
+
 /**
  * How long to wait for a record, and how large it may be.
  *
@@ -148,6 +151,7 @@ export class ByteReader {
   ): Promise<T | null> {
     return this.claim(() => {
       const { limit } = options ?? {};
+      if (limit !== undefined) checkNumber("read", "limit", limit, 1, MAX_LIMIT, false);
       return this.#readFrame(what, options, decoderOf(limit === undefined ? {} : { limit }));
     });
   }
@@ -266,7 +270,7 @@ export class ByteReader {
     checkNumber(verb, "n", n, 0, Infinity, false);
     using cancellation = Cancellation.from(this.#life.clock, options, "limit");
     const { limit = EXACT_LIMIT } = options ?? {};
-    checkNumber(verb, "limit", limit, 0, Infinity, true);
+    checkNumber(verb, "limit", limit, 1, MAX_LIMIT, false);
     // Before anything is waited for or reserved: the number is often what the peer has announced.
     if (n > limit) {
       const message = `Cannot ${verb} ${n} bytes: the option 'limit' is ${limit}`;
@@ -341,7 +345,16 @@ export class ByteReader {
       this.#slab.free();
       return DONE;
     }
-    return { done: false, value: this.#slab.chunk(room, n!) };
+    try {
+      return { done: false, value: this.#slab.chunk(room, n!) };
+    } catch (error) {
+      // The handler has transferred the memory away while it was being read into: there is a gap in
+      // the stream now, and that is the handler's fault.
+      this.#life.settle("handler_error", error);
+      this.#life.close();
+      this.#life.handedRead?.catch(() => {});
+      throw error;
+    }
   };
 
   #refuse(): Promise<never> {

@@ -42,7 +42,8 @@ export class ByteWriter {
   #progress = 0;
   #queue: Waiting[] = [];
   #queuedBytes = 0;
-  #finished = false;
+  /** The FIN, once it was asked for. */
+  #fin: Promise<unknown> | undefined;
 
   constructor(life: Lifeline, writeTimeout: number, maxUnsent: number) {
     this.#life = life;
@@ -63,7 +64,7 @@ export class ByteWriter {
 
   /** The FIN was sent, or stands in the queue. */
   get finished(): boolean {
-    return this.#finished;
+    return this.#fin !== undefined;
   }
 
   /** Writes all of `p` behind what was gathered; resolves with its length. */
@@ -75,13 +76,13 @@ export class ByteWriter {
   /** A rejection, if nothing can be written any more. */
   refused(): Promise<never> | undefined {
     if (this.#life.closed) return rejected(this.#life.refusal());
-    return this.#finished ? rejected(new Deno.errors.BrokenPipe(AFTER_FIN)) : undefined;
+    return this.finished ? rejected(new Deno.errors.BrokenPipe(AFTER_FIN)) : undefined;
   }
 
   /** Writes all of `p`, which is what was gathered or comes behind it. */
   writeGathered(p: Uint8Array): Promise<number> {
     const life = this.#life;
-    if (life.closed || this.#finished) return this.refused()!;
+    if (life.closed || this.finished) return this.refused()!;
     if (p.length === 0) return Promise.resolve(0);
     if (life.writing) return this.#enqueue(p);
     life.writing = true;
@@ -96,15 +97,14 @@ export class ByteWriter {
   finish(): Promise<unknown> {
     const life = this.#life;
     if (life.closed) return rejected(life.refusal());
-    if (this.#finished) return this.idle();
+    if (this.#fin !== undefined) return this.#fin;
     this.gatherer?.flush();
-    this.#finished = true;
-    const sent = this.#wait(null);
+    this.#fin = this.#wait(null);
     if (!life.writing) {
       life.writing = true;
       this.#writeQueue();
     }
-    return sent;
+    return this.#fin;
   }
 
   /** Resolves when no write is left in progress or waiting, whatever became of them. */

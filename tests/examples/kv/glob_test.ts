@@ -14,7 +14,7 @@ const PATTERNS: Record<string, { yes: string[]; no: string[] }> = {
   "h[^e]llo": { yes: ["hallo", "h^llo"], no: ["hello", "hllo"] },
   "h[a-c]llo": { yes: ["hallo", "hcllo"], no: ["hdllo", "h-llo"] },
   "h[c-a]llo": { yes: ["hallo", "hbllo"], no: ["hdllo"] },
-  "h[a-]llo": { yes: ["hallo", "h-llo"], no: ["hbllo"] },
+  "h[a-]llo": { yes: ["ha", "h_", "hl"], no: ["hallo", "h-"] }, // from "a" to "]", and not closed
   "h[\\]]llo": { yes: ["h]llo"], no: ["h\\llo"] },
   "h[": { yes: [], no: ["h", "h["] },
   "[ab": { yes: ["a", "b"], no: ["c", "ab"] },

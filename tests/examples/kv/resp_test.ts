@@ -13,7 +13,6 @@ import {
   Status,
 } from "../../../examples/kv/resp.ts";
 import { ProtocolError } from "../../../mod.ts";
-import { bytes } from "../../support/peers.ts";
 import { cut, drive, outcome, singly } from "../../wire/drive.ts";
 import { bytesOf, propertyTest, sizes } from "../../wire/property.ts";
 
@@ -73,6 +72,9 @@ const WRONG: Record<string, string> = {
   'SET "a b\r\n': "unbalanced quotes in request",
   'SET "a"b\r\n': "unbalanced quotes in request",
   "SET 'a\r\n": "unbalanced quotes in request",
+  "SET 'a\\'\r\n": "unbalanced quotes in request",
+  'SET "a\\"\r\n': "unbalanced quotes in request",
+  'SET a"\r\n': "unbalanced quotes in request",
   [`*${"1".repeat(65_536)}`]: "too big mbulk count string",
   [`*1\r\n$${"1".repeat(65_536)}`]: "too big bulk count string",
   ["a".repeat(65_537)]: "too big inline request",
@@ -95,9 +97,7 @@ for (const [spoken, wrong] of Object.entries(WRONG)) {
 }
 
 Deno.test("commands: what ends in the middle of a command ends inside a frame", () => {
-  const spoken = bytes`*2\r\n$4\r\nECHO\r\n$2\r\nab\r\n`;
   const stream = fromLatin1("*2\r\n$4\r\nECHO\r\n$2\r\nab\r\n");
-  assert(spoken.length > stream.length);
   for (let i = 1; i < stream.length; i++) {
     assertEquals(drive(commands, [stream.subarray(0, i)]).end, "inside", `${i} bytes`);
   }
