@@ -369,7 +369,7 @@ function words(line: string): Uint8Array[] {
     if (match === null) throw new ProtocolError("Protocol error: unbalanced quotes in request");
     const [all, plain = "", double = "", single = ""] = match;
     at += all.length;
-    command.push(fromLatin1(plain + unescape(double) + single.replaceAll("\\'", "'")));
+    command.push(fromLatin1(plain + unescaped(double) + single.replaceAll("\\'", "'")));
   }
   return command;
 }
@@ -380,7 +380,7 @@ function behind(pattern: RegExp, line: string, at: number): number {
   return pattern.lastIndex;
 }
 
-function unescape(text: string): string {
+function unescaped(text: string): string {
   return text.replaceAll(
     /\\(?:x([\da-fA-F]{2})|([^]))/g,
     (_, hex, char) => hex ? String.fromCharCode(parseInt(hex, 16)) : ESCAPES[char] ?? char,

@@ -12,8 +12,8 @@ import { unexpectedEof } from "./unexpected_eof.ts";
 /** Bytes that `readExactly` and `peek` wait for at most. */
 const EXACT_LIMIT = 1_048_576;
 
-/** What `limit` may be at most: as much as a string can be long, so that it holds for lines too. */
-const MAX_LIMIT = 2 ** 28;
+/** Bytes of a record in any case: about what a string can be long. */
+const LONGEST_RECORD = 2 ** 28;
 
 /**
  * How long to wait for a record, and how large it may be.
@@ -38,7 +38,8 @@ const MAX_LIMIT = 2 ** 28;
 export interface RecordOptions extends ReadOptions {
   /**
    * Bytes of the record's content; more is a `FrameTooLargeError`, and nothing is taken. For
-   * `readExactly` and `peek` it is 1 MiB unless given.
+   * `readExactly` and `peek` it is 1 MiB unless given. Lines and what ends with a delimiter have at
+   * most 256 MiB.
    *
    * @default {65_536}
    */
@@ -151,8 +152,10 @@ export class ByteReader {
   ): Promise<T | null> {
     return this.claim(() => {
       const { limit } = options ?? {};
-      if (limit !== undefined) checkNumber("read", "limit", limit, 1, MAX_LIMIT, false);
-      return this.#readFrame(what, options, decoderOf(limit === undefined ? {} : { limit }));
+      if (limit === undefined) return this.#readFrame(what, options, decoderOf({}));
+      checkNumber("read", "limit", limit, 1, Infinity, true);
+      const decoder = decoderOf({ limit: Math.min(limit, LONGEST_RECORD) });
+      return this.#readFrame(what, options, decoder);
     });
   }
 
@@ -270,7 +273,7 @@ export class ByteReader {
     checkNumber(verb, "n", n, 0, Infinity, false);
     using cancellation = Cancellation.from(this.#life.clock, options, "limit");
     const { limit = EXACT_LIMIT } = options ?? {};
-    checkNumber(verb, "limit", limit, 1, MAX_LIMIT, false);
+    checkNumber(verb, "limit", limit, 0, Infinity, true);
     // Before anything is waited for or reserved: the number is often what the peer has announced.
     if (n > limit) {
       const message = `Cannot ${verb} ${n} bytes: the option 'limit' is ${limit}`;

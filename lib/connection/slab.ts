@@ -39,6 +39,8 @@ export class Slab {
   #end = 0;
   /** Least room for the next read. */
   #want = LEAST_ROOM;
+  /** Where the record that room was reserved for will end. */
+  #due = 0;
   #size = FIRST_SLAB;
   /** The next read is part of a stream. */
   #streaming = false;
@@ -66,7 +68,10 @@ export class Slab {
 
   /** Room behind what has arrived. */
   room(): Uint8Array<ArrayBuffer> {
-    if (this.#memory.byteLength - this.#end < this.#want) {
+    const { byteLength } = this.#memory;
+    // What is reserved for a record is used to its end.
+    const isReserved = this.#end < this.#due && this.#due <= byteLength;
+    if (byteLength - this.#end < (isReserved ? LEAST_ROOM : this.#want)) {
       // Twice what is there: a long record must not be copied each time a little more of it comes.
       this.#move(Math.max(this.#size, 2 * this.length, this.length + this.#want));
       if (this.#size === FIRST_SLAB) this.#size = SMALL_SLAB;
@@ -87,16 +92,21 @@ export class Slab {
 
   /** Room for `length` bytes in one piece will be needed: makes some, as far as there is reason to. */
   reserve(length: number): void {
+    this.#due = this.#start + length;
     const { byteLength } = this.#memory;
     const capacity = byteLength - this.#start;
     // Twice what is there and no more: who announces a megabyte has not sent it yet.
-    const size = Math.min(length, Math.max(2 * this.length, SMALL_SLAB));
+    const twice = 2 * this.length;
+    const size = Math.min(length, Math.max(twice, SMALL_SLAB));
     if (capacity >= size) return;
-    // What is there is copied when that makes much more room, or when `room` would do it anyway:
-    // not each time a little has come.
     if (byteLength - this.#end < this.#want) {
-      this.#move(Math.max(size + LEAST_ROOM, 2 * this.length));
-    } else if (2 * size >= 3 * capacity) this.#move(size + LEAST_ROOM);
+      // Who asks for a little more asks again and again.
+      const isLittle = length < this.length + this.#want;
+      this.#move((isLittle ? Math.max(size, twice) : size) + LEAST_ROOM);
+    } else if (2 * size >= 3 * capacity) {
+      // What is there is copied to make much more room, not each time a little has come.
+      this.#move(size + LEAST_ROOM);
+    }
   }
 
   /** Gives the first `n` bytes away. */
@@ -113,7 +123,7 @@ export class Slab {
   free(): void {
     if (this.length > 0) return;
     this.#memory = NO_MEMORY;
-    this.#start = this.#end = 0;
+    this.#start = this.#end = this.#due = 0;
   }
 
   /** The memory was transferred away, and bytes with it. */
@@ -137,6 +147,7 @@ export class Slab {
     const { length } = this;
     if (length > 0) new Uint8Array(memory).set(this.bytes);
     this.#memory = memory;
+    this.#due -= this.#start;
     this.#start = 0;
     this.#end = length;
   }
