@@ -82,8 +82,9 @@ export class Acceptor {
             this.#watcher.lost();
             break;
           case "starved":
-            this.#watcher.starved(error);
+            // Who gives up reports it; to promise another try before that would be wrong.
             if (this.#hopeless) throw error;
+            this.#watcher.starved(error);
             await this.#pause();
         }
       }
@@ -183,18 +184,24 @@ const LOST: ReadonlySet<string> = new Set([
 /** Numbers of the errors that Deno hands on without a `code`; they differ between systems. */
 const ERRNO: Record<string, Record<number, string>> = {
   linux: {
+    12: "ENOMEM",
     23: "ENFILE",
+    24: "EMFILE",
     64: "ENONET",
     71: "EPROTO",
     92: "ENOPROTOOPT",
     95: "EOPNOTSUPP",
     100: "ENETDOWN",
+    105: "ENOBUFS",
     112: "EHOSTDOWN",
   },
   darwin: {
+    12: "ENOMEM",
     23: "ENFILE",
+    24: "EMFILE",
     42: "ENOPROTOOPT",
     50: "ENETDOWN",
+    55: "ENOBUFS",
     64: "EHOSTDOWN",
     100: "EPROTO",
     102: "EOPNOTSUPP",

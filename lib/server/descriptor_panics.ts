@@ -24,7 +24,7 @@ export function disarmDescriptorPanics(): void {
  * To map a stack, Deno reads the compiled form of each file from its cache; when it cannot, it
  * compiles the file again, and the compiler panics if it has not measured this thread's stack before,
  * for which it opens a file. It measures at the first `if`. Formatting some stack early is not enough:
- * that maps the files it leads through and no other. The price is 8 ms and 4 MB, once.
+ * that maps the files it leads through and no other. The price is 9 ms and 4 MB, once.
  */
 function useCompiler(): void {
   const { process } = globalThis as unknown as {

@@ -220,9 +220,10 @@ netTest("a server whose listener fails for 30 s for an unknown cause gives up", 
   assert(at >= 30_000 && at < 33_000, `gave up after ${at} ms`);
   const { message } = error as Error;
   assert(
-    message.startsWith(`Cannot accept on tcp://192.0.2.1:7: cucumber ${failures}; `),
+    message === `Cannot accept on tcp://192.0.2.1:7: cucumber ${failures}; the server has given up`,
     message,
   );
+  assertEquals(reported.filter((report) => report.error === error).length, 1);
 });
 
 netTest("a server whose listener lacks resources for hours does not give up", async () => {
