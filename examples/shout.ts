@@ -12,7 +12,7 @@ import { start } from "./start.ts";
 /** Bytes of a line that is taken. */
 const LONGEST = 4096;
 
-/** How often a text may grow in capitals, at most: the two bytes of `ΐ` become the six of `Ϊ́`. */
+/** How often a text may grow in capitals, at most: the two bytes of `ΐ` become six. */
 const GROWTH = 3;
 
 /** Serves one client. */

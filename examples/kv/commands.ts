@@ -1,16 +1,9 @@
 /** Which commands are there, and what does each of them do? @module */
 
 import { matchesGlob } from "./glob.ts";
-import {
-  type Command,
-  Failure,
-  fromLatin1,
-  latin1,
-  parseInteger,
-  type Reply,
-  Status,
-} from "./resp.ts";
+import { type Command, Failure, type Reply, Status } from "./resp.ts";
 import type { Store } from "./store.ts";
+import { fromLatin1, latin1, parseInteger } from "./text.ts";
 
 /** What a command does. */
 interface Entry {
@@ -30,6 +23,9 @@ const MOST_REPLIED = 8_388_608;
 
 /** Characters of a pattern: with n of them a key takes up to n times its length to compare. */
 const LONGEST_PATTERN = 256;
+
+/** Letters of a name: as many as a number can hold exactly, at 5 bits each. */
+const LONGEST_NAME = 10;
 
 /** Characters of words that an error repeats. */
 const MOST_QUOTED = 128;
@@ -75,20 +71,33 @@ const TABLE: Record<string, Entry> = {
 
 const COUNT = Object.keys(TABLE).length;
 
-/** As clients write them, so that the name need not be changed first. */
-const BY_NAME = new Map(
-  Object.entries(TABLE).flatMap(([name, entry]) => [[name, entry], [name.toLowerCase(), entry]]),
+const BY_CODE = new Map(
+  Object.entries(TABLE).map(([name, entry]) => [codeOf(fromLatin1(name)), entry]),
 );
 
 /** Does what a command asks for; what is wrong with it is a reply, too. */
 export function execute(store: Store, words: Command): Reply {
-  const name = latin1(words[0]!);
-  const entry = BY_NAME.get(name) ?? BY_NAME.get(name.toUpperCase());
+  const entry = BY_CODE.get(codeOf(words[0]!));
   if (entry === undefined) return unknown(words);
   const [least, most] = entry.words;
-  if (words.length < least || words.length > most) return wrongNumber(name);
+  if (words.length < least || words.length > most) return wrongNumber(latin1(words[0]!));
   if (entry.grows && store.isFull) return FULL;
   return entry.run(store, words);
+}
+
+/**
+ * A name as a number, with 5 bits for each letter, small or capital; -1 for what is no name. Made into
+ * a text, each name would be a new one, which costs more than everything else here.
+ */
+function codeOf(name: Uint8Array): number {
+  if (name.length > LONGEST_NAME) return -1;
+  let code = 0;
+  for (let i = 0; i < name.length; i++) {
+    const letter = (name[i]! | 32) - 96;
+    if (letter < 1 || letter > 26) return -1;
+    code = code * 32 + letter;
+  }
+  return code;
 }
 
 function set(store: Store, words: Command): Reply {

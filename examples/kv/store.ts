@@ -1,10 +1,10 @@
 /** What is stored under which key, and until when? @module */
 
-/** Bytes of keys and values that are stored at most, unless told otherwise: 256 MiB. */
-const CAPACITY = 268_435_456;
+/** Bytes above which a store is full, unless told otherwise: 1 GiB. */
+const CAPACITY = 1_073_741_824;
 
-/** Bytes that an entry takes besides its key and its value, roughly. */
-const OVERHEAD = 200;
+/** Bytes that an entry takes besides its key and its value, as measured with 300,000 of them. */
+const OVERHEAD = 850;
 
 /** Ms between two sweeps. */
 const SWEEP = 100;
@@ -34,7 +34,7 @@ export class Store implements Disposable {
   #round: Iterator<string> = this.#mortal.values();
   #sweeper: ReturnType<typeof setInterval> | undefined;
 
-  /** @param capacity Bytes of keys and values above which it counts as full. */
+  /** @param capacity Bytes of memory, roughly, above which it is full. */
   constructor(capacity: number = CAPACITY) {
     this.#capacity = capacity;
   }

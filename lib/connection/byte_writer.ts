@@ -107,13 +107,13 @@ export class ByteWriter {
     return this.#fin;
   }
 
-  /** Resolves when no write is left in progress or waiting, whatever became of them. */
+  /** Resolves when every write made so far has ended, whatever became of it. */
   async idle(): Promise<void> {
-    while (this.#life.writing) {
-      // The last in line settles last; with nobody in line it is the current one.
-      if (this.#queue.length > 0) await this.#wait(NOTHING).catch(() => {});
-      else await this.#life.handedWrite?.catch(() => {});
-    }
+    if (!this.#life.writing) return;
+    // The last in line settles last; with nobody in line it is the current one. Not until nothing is
+    // written any more: of two who wait, each would be waiting behind the other for ever.
+    if (this.#queue.length > 0) await this.#wait(NOTHING).catch(() => {});
+    else await this.#life.handedWrite?.catch(() => {});
   }
 
   #begin(p: Uint8Array): void {

@@ -4,10 +4,11 @@ import type { Codec, Decoded, Decoder, Need } from "../wire/codec.ts";
 import type { ByteReader, Lookahead } from "./byte_reader.ts";
 import { Cancellation, type ReadOptions } from "./cancellation.ts";
 import { checkKeys, checkNumber, checkObject } from "./check_options.ts";
-import type { SocketConnection } from "./connection.ts";
+import type { Connection, SocketConnection } from "./connection.ts";
 import { DEFAULT_FRAME_TIMEOUT } from "./default_limits.ts";
 import type { Gatherer } from "./gatherer.ts";
 import type { Lifeline } from "./lifeline.ts";
+import { rejected } from "./rejected.ts";
 import { unexpectedEof } from "./unexpected_eof.ts";
 import { connection } from "./wrap.ts";
 
@@ -62,11 +63,14 @@ export interface FramedOptions {
  *   for await (const question of peer) await peer.send(`${question}? No idea.`);
  * });
  *
- * using client = await Deno.connect({ port: server.addr.port });
- * assertEquals(await ask(framed(client, lines()), "Why"), "Why? No idea.");
+ * const peer = framed(await Deno.connect({ port: server.addr.port }), lines());
+ * assertEquals(await ask(peer, "Why"), "Why? No idea.");
+ * peer.conn.close();
  * ```
  */
 export interface Framed<T> extends AsyncIterable<T> {
+  /** The connection itself; closing it is how a wrapped client is closed. */
+  readonly conn: Connection;
   /**
    * The next frame, or `null` at the end of the stream.
    *
@@ -125,10 +129,10 @@ const DONE: IteratorReturnResult<undefined> = { done: true, value: undefined };
  *   for await (const line of messages) await messages.send(line.toUpperCase());
  * });
  *
- * using client = await Deno.connect({ port: server.addr.port });
- * const answers = framed(client, lines());
+ * const answers = framed(await Deno.connect({ port: server.addr.port }), lines());
  * await answers.send("hello");
  * assertEquals(await answers.read(), "HELLO");
+ * await answers.conn.end();
  * ```
  */
 export function framed<T>(
@@ -153,6 +157,7 @@ interface Ahead<T> {
 }
 
 class FramedConnection<T> implements Framed<T>, Lookahead {
+  readonly conn: Connection;
   readonly #life: Lifeline;
   readonly #reader: ByteReader;
   readonly #gatherer: Gatherer;
@@ -171,12 +176,13 @@ class FramedConnection<T> implements Framed<T>, Lookahead {
   #drop = 0;
   /** Bytes that must have arrived before the decoder is worth asking. */
   #need = 1;
-  /** On the clock: by when the frame that has begun must be complete; 0 if none has. */
-  #frameDeadline = 0;
+  /** Ms for which somebody has waited for the rest of the frame that has begun. */
+  #waited = 0;
   /** What the codec has thrown, which is final. */
   #failure: { readonly error: unknown } | undefined;
 
   constructor(conn: SocketConnection, codec: Codec<T>, frameTimeout: number) {
+    this.conn = conn;
     this.#life = conn.life;
     this.#reader = conn.reader;
     this.#gatherer = conn.gatherer;
@@ -196,6 +202,11 @@ class FramedConnection<T> implements Framed<T>, Lookahead {
   read(options?: ReadOptions): Promise<T | null> {
     const batch = this.#batch;
     if (batch !== undefined && batch.given < batch.frames.length) {
+      try {
+        Cancellation.from(this.#life.clock, options)?.[Symbol.dispose]();
+      } catch (error) {
+        return rejected(error);
+      }
       return Promise.resolve(batch.frames[batch.given++]!);
     }
     return this.#reader.claim(async () => {
@@ -268,10 +279,27 @@ class FramedConnection<T> implements Framed<T>, Lookahead {
     const frame = await this.#decode();
     if (frame === END) return DONE;
     const batch = this.#batch;
-    if (batch === undefined) return { done: false, value: [frame] };
+    if (batch === undefined) return { done: false, value: [frame, ...this.#complete()] };
     batch.given = batch.frames.length;
     return { done: false, value: batch.frames };
   };
+
+  /** Every further frame that is there, one by one. */
+  #complete(): T[] {
+    const frames: T[] = [];
+    try {
+      for (let frame; (frame = this.#decodeArrived()) !== NONE;) {
+        if (this.#batch !== undefined) {
+          this.#batch.given = this.#batch.frames.length;
+          return [...frames, ...this.#batch.frames];
+        }
+        frames.push(frame);
+      }
+    } catch {
+      // It is kept, and thrown when the frames before it were given out.
+    }
+    return frames;
+  }
 
   /** Somebody else is about to read: what follows the last frame given out is his. */
   stepBack(): void {
@@ -303,14 +331,13 @@ class FramedConnection<T> implements Framed<T>, Lookahead {
       if (found !== NONE) return found;
       if (life.peerFinished) return this.#end();
       // Everything that has arrived is answered: now the answers leave, together.
-      if (this.#gatherer.length > 0) await this.#gatherer.flush();
-      if (this.#begun && this.#frameDeadline === 0) {
-        this.#frameDeadline = life.clock.deadline(this.#frameTimeout);
-      }
-      life.frameDeadline = this.#frameDeadline;
+      if (this.#gatherer.length > 0) await unlessCancelled(this.#gatherer.flush(), cancellation);
+      const since = life.clock.now;
+      if (this.#begun) life.frameDeadline = life.clock.deadline(this.#frameTimeout - this.#waited);
       try {
         await reader.more(cancellation);
       } finally {
+        if (life.frameDeadline !== 0) this.#waited += life.clock.now - since;
         life.frameDeadline = 0;
       }
     }
@@ -328,6 +355,7 @@ class FramedConnection<T> implements Framed<T>, Lookahead {
         this.#seen = 0;
         this.#need = 1;
         this.#asked = undefined;
+        this.#waited = 0;
       }
       if (bytes.length === 0 || (bytes.length < this.#need && !peerFinished)) return NONE;
       if (this.#inBatches && this.#seen === 0 && this.#asked === undefined) {
@@ -351,7 +379,7 @@ class FramedConnection<T> implements Framed<T>, Lookahead {
   }
 
   #found(frame: T): T {
-    this.#frameDeadline = 0;
+    this.#waited = 0;
     return frame;
   }
 
@@ -369,8 +397,8 @@ class FramedConnection<T> implements Framed<T>, Lookahead {
     if (decoded === null || "need" in decoded) {
       this.#seen = bytes.length;
       this.#seenAt = this.#position;
+      this.#need = decoded === null ? bytes.length + 1 : decoded.need;
       if (decoded === null) return null;
-      this.#need = decoded.need;
       this.#reader.reserve(decoded.need);
       if (decoded.next !== undefined) {
         this.#asked = decoded.next;
@@ -387,6 +415,8 @@ class FramedConnection<T> implements Framed<T>, Lookahead {
     this.#need = 1;
     this.#drop = Math.max(0, decoded.taken - bytes.length);
     this.#reader.take(decoded.taken - this.#drop);
+    this.#seenAt = this.#position;
+    if (this.#drop === 0 && this.#decoder === this.#codec) this.#waited = 0;
     return decoded;
   }
 
@@ -394,7 +424,9 @@ class FramedConnection<T> implements Framed<T>, Lookahead {
     if (this.#drop === 0) return;
     const n = Math.min(this.#drop, this.#reader.length);
     this.#reader.take(n);
+    this.#seenAt = this.#position;
     this.#drop -= n;
+    if (this.#drop === 0 && this.#decoder === this.#codec) this.#waited = 0;
   }
 
   /** The stream has ended, and what is left is no frame; but the decoder may have kept one. */
@@ -414,6 +446,18 @@ class FramedConnection<T> implements Framed<T>, Lookahead {
   get #begun(): boolean {
     return this.#reader.length > 0 || this.#drop > 0 || this.#decoder !== this.#codec;
   }
+}
+
+/** Waits for `promise`, unless the read gives up before. */
+function unlessCancelled(
+  promise: Promise<unknown>,
+  cancellation: Cancellation | undefined,
+): Promise<unknown> {
+  if (cancellation === undefined) return promise;
+  return new Promise((resolve, reject) => {
+    cancellation.onCancel = reject;
+    promise.then(resolve, reject);
+  });
 }
 
 /** Hand-written, because a generator could not be given back what it decoded ahead. */

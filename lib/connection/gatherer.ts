@@ -40,6 +40,8 @@ export class Gatherer implements Gathering {
   #leaving: Uint8Array = NONE;
   /** Stands in the list of those who flush when the event loop comes round. */
   #listed = false;
+  /** It has come round, and a write was in progress: what is gathered leaves when that has ended. */
+  #overdue = false;
 
   constructor(writer: ByteWriter, life: Lifeline) {
     this.#writer = writer;
@@ -55,12 +57,15 @@ export class Gatherer implements Gathering {
   send<T>(encoder: Encoder<T>, frame: T): Promise<unknown> {
     const refused = this.#writer.refused();
     if (refused !== undefined) return refused;
+    // Nobody awaited the frame that came to this: it goes into the queue, whose length has a limit.
+    if (this.#length >= HIGH_WATER) this.flush();
     try {
       this.#put(encoder, frame);
     } catch (error) {
+      if (this.#length === 0) this.drop();
       return rejected(error);
     }
-    if (this.#length >= HIGH_WATER) return this.flush();
+    if (this.#length >= HIGH_WATER) return this.#life.writing ? this.#flushInTurn() : this.flush();
     if (!this.#listed) {
       this.#listed = true;
       if (waiting.push(this) === 1) waitAMoment(0);
@@ -70,23 +75,35 @@ export class Gatherer implements Gathering {
 
   /** Writes what was gathered; resolves when it, and everything before it, was written. */
   flush(): Promise<unknown> {
-    if (this.#length === 0) return this.#writer.idle();
-    const gathered = this.#buffer.subarray(0, this.#length);
-    // With one on its way already, which is rare, this one is left to the garbage collector.
-    if (this.#leaving === NONE) this.#leaving = this.#buffer;
+    const length = this.#length;
+    const { closed, writing } = this.#life;
+    if (length === 0) return writing || closed ? this.#allWritten() : SENT;
+    const buffer = this.#buffer;
     this.#buffer = NONE;
     this.#length = 0;
-    return this.#writer.writeGathered(gathered);
+    this.#overdue = false;
+    if (writing && 2 * length <= buffer.length) {
+      // It will stand in a queue, where a buffer for each short frame would be a thousand times what
+      // the queue counts.
+      const gathered = buffer.slice(0, length);
+      giveSpare(buffer);
+      return this.#writer.writeGathered(gathered);
+    }
+    // With one on its way already, which is rare, this one is left to the garbage collector.
+    if (this.#leaving === NONE) this.#leaving = buffer;
+    return this.#writer.writeGathered(buffer.subarray(0, length));
   }
 
   /** Every write has ended: the buffer that was on its way is free. */
   written(): void {
     if (this.#leaving !== NONE) giveSpare(this.#leaving);
     this.#leaving = NONE;
+    if (this.#overdue && !this.#life.closed) this.flush();
   }
 
   /** Forgets what was gathered. */
   drop(): void {
+    giveSpare(this.#buffer);
     this.#buffer = NONE;
     this.#length = 0;
   }
@@ -99,8 +116,28 @@ export class Gatherer implements Gathering {
 
   /** The event loop has come round. */
   turned(): void {
-    if (this.waits) this.flush();
+    if (this.waits) {
+      if (this.#life.writing) this.#overdue = true;
+      else this.flush();
+    }
     this.#listed = false;
+  }
+
+  /** As `flush()`, for a sender who waits: he may send more than the queue would take. */
+  #flushInTurn(): Promise<unknown> {
+    this.#overdue = true;
+    const flushed = this.#writer.idle().then(() => this.flush());
+    flushed.catch(() => {});
+    return flushed;
+  }
+
+  /** Resolves when everything sent so far was written, unless it never will be. */
+  #allWritten(): Promise<void> {
+    const written = this.#writer.idle().then(() => {
+      if (this.#life.closed && this.#life.reason !== "completed") throw this.#life.refusal();
+    });
+    written.catch(() => {});
+    return written;
   }
 
   #put<T>(encoder: Encoder<T>, frame: T): void {

@@ -4,7 +4,7 @@ import { exchanges, fairness, type Figure, idling, streams } from "./figures.ts"
 import type { LoadPlan } from "./load_process.ts";
 
 /** What a server does with what it reads; servers/plain.ts says it for each. */
-export type Mode = "echo" | "two_writes" | "send" | "discard" | "forward";
+export type Mode = "echo" | "two_writes" | "send" | "discard" | "forward" | "lines";
 
 export interface Case {
   readonly name: string;
@@ -86,6 +86,8 @@ export const CASES: readonly Case[] = [
     baseline: "plain_pipe",
     figures: streams(BULK),
   },
+  lines("lines1", 1),
+  lines("lines16", 16),
 ];
 
 function echo(name: string, connections: number): Case {
@@ -96,5 +98,17 @@ function echo(name: string, connections: number): Case {
     load: { kind: "exchange", connections, request: 64, reply: 64 },
     baseline: "plain",
     figures: [...exchanges(), ...connections > 1 ? fairness() : []],
+  };
+}
+
+function lines(name: string, depth: number): Case {
+  const together = depth === 1 ? "one at a time" : `${depth} at a time`;
+  return {
+    name,
+    title: `16-byte lines echoed, ${together}, 64 connections`,
+    mode: "lines",
+    load: { kind: "exchange", connections: 64, request: 16, reply: 16, depth },
+    baseline: "plain_lines",
+    figures: exchanges("line"),
   };
 }

@@ -27,6 +27,7 @@ function reaches({ atMost, atLeast }: Goal, ratio: number, noise: number): boole
 
 const ITERATE = { server: "usher_iterate", against: "plain" };
 const READ = { server: "usher_read", against: "plain" };
+const LINES = { server: "usher_lines", against: "plain_lines" };
 
 export const GOALS: readonly Goal[] = [
   { case: "echo64", figure: "cpu", ...ITERATE, atMost: 1.05 },
@@ -52,4 +53,6 @@ export const GOALS: readonly Goal[] = [
     against: "plain_pipe",
     atLeast: 1.0,
   },
+  { case: "lines1", figure: "rate", ...LINES, atLeast: 1.0 },
+  { case: "lines16", figure: "rate", ...LINES, atLeast: 6.0 },
 ];

@@ -41,6 +41,7 @@ export function servers(against: string | undefined): Server[] {
     peer("go", async () => [await compileGo("servers/echo.go")]),
     peer("epoll", async () => [await compileC("servers/epoll.c")]),
     onDeno("plain_pipe", "plain_pipe.ts", ["forward"], true),
+    onDeno("plain_lines", "plain_lines.ts", ["lines"], true),
   ];
 }
 
@@ -66,13 +67,16 @@ export async function startServer(
 }
 
 function usher(suffix: string, module: URL): Server[] {
-  const entry = (name: string, modes: readonly Mode[]): Server => ({
+  const entry = (name: string, modes: readonly Mode[], needs = "serve"): Server => ({
     name: name + suffix,
     modes,
     always: true,
     module: module.href,
     prepare: async () => {
       if (!await exists(module)) throw new Error(`there is no ${module.pathname}`);
+      // Another checkout may be from before it.
+      const source = await Deno.readTextFile(module);
+      if (!source.includes(needs)) throw new Error(`${module.pathname} has no ${needs}()`);
       return denoRun(`${name}.ts`);
     },
   });
@@ -80,6 +84,7 @@ function usher(suffix: string, module: URL): Server[] {
     entry("usher_iterate", ALL),
     entry("usher_read", ALL),
     entry("usher_forward", ["forward"]),
+    entry("usher_lines", ["lines"], "framed"),
   ];
 }
 

@@ -7,7 +7,7 @@
 import type { Connection, serve as Serve } from "../../../mod.ts";
 
 /** Bytes per read: what a careful user would hold for each connection. */
-const SIZE = 16384;
+const SIZE = 65536;
 
 const modes: Record<string, (conn: Connection) => Promise<void>> = {
   echo,

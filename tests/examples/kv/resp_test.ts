@@ -6,12 +6,11 @@ import {
   type Command,
   commands,
   Failure,
-  fromLatin1,
-  latin1,
   replies,
   type Reply,
   Status,
 } from "../../../examples/kv/resp.ts";
+import { fromLatin1, latin1 } from "../../../examples/kv/text.ts";
 import { ProtocolError } from "../../../mod.ts";
 import { cut, drive, outcome, singly } from "../../wire/drive.ts";
 import { bytesOf, propertyTest, sizes } from "../../wire/property.ts";
