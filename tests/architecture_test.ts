@@ -22,8 +22,6 @@ const TESTED_ELSEWHERE: Record<string, string> = {
 
 /** Test files that stand beside the mirror of `lib/`, and what they are about. */
 const BESIDE: Record<string, string> = {
-  "tests/connection/reading_test.ts": "the reads of a connection, one after the other",
-  "tests/connection/cancelled_reads_test.ts": "reads that give up at any moment",
   "tests/connection/cancelled_reads_test.ts": "reads that give up, of every kind",
   "tests/connection/reading_test.ts": "the buffered reads of a connection",
   "tests/server/end_reasons_test.ts": "each end reason and its record",

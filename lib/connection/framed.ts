@@ -224,7 +224,7 @@ class FramedConnection<T> implements Framed<T>, Lookahead {
       }
       const reader = this.#reader;
       if (batch !== undefined) this.stepBack();
-      if (!reader.dry || this.#drop > 0) return reader.claim(this.#nextFrame);
+      if (!reader.dry || this.#begun) return reader.claim(this.#nextFrame);
       // Everything that has arrived is answered: now the answers leave, together. Whether they have
       // left is looked at when something new has come.
       if (this.#gatherer.length > 0) this.#gatherer.flush();
@@ -348,20 +348,22 @@ class FramedConnection<T> implements Framed<T>, Lookahead {
     if (this.#failure !== undefined) throw this.#failure.error;
     const { peerFinished } = this.#life;
     for (;;) {
-      this.#dropArrived();
-      const bytes = this.#reader.buffered;
       if (this.#seenAt !== this.#position) {
         // Somebody has read from the connection itself: this is the middle of nothing.
+        this.#drop = Math.max(0, this.#drop - (this.#position - this.#seenAt));
         this.#seen = 0;
         this.#need = 1;
         this.#asked = undefined;
         this.#waited = 0;
       }
+      this.#dropArrived();
+      const bytes = this.#reader.buffered;
       if (bytes.length === 0 || (bytes.length < this.#need && !peerFinished)) return NONE;
       if (this.#inBatches && this.#seen === 0 && this.#asked === undefined) {
         const all = this.#decoder.decodeAll?.(bytes) ?? null;
         if (all !== null) {
           const { frames, taken, seen = 0 } = all;
+          if (!(taken > 0) || frames.length === 0) throw tookNothing();
           this.#batch = { frames, taken, seen, given: 1 };
           this.#reader.lookahead = this;
           return this.#found(frames[0]!);
@@ -406,9 +408,7 @@ class FramedConnection<T> implements Framed<T>, Lookahead {
       }
       return decoded;
     }
-    if (decoded.taken === 0 && decoded.next === undefined) {
-      throw new TypeError("Cannot decode: the codec took nothing, so it would be asked for ever");
-    }
+    if (!(decoded.taken > 0) && decoded.next === undefined) throw tookNothing();
     this.#decoder = decoded.next ?? decoder;
     this.#asked = undefined;
     this.#seen = 0;
@@ -458,6 +458,10 @@ function unlessCancelled(
     cancellation.onCancel = reject;
     promise.then(resolve, reject);
   });
+}
+
+function tookNothing(): TypeError {
+  return new TypeError("Cannot decode: the codec took nothing, so it would be asked for ever");
 }
 
 /** Hand-written, because a generator could not be given back what it decoded ahead. */

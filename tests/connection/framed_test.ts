@@ -446,10 +446,30 @@ Deno.test("what a frame takes beyond what is there is dropped as it comes", asyn
   conn.close();
 });
 
+Deno.test("what is to be dropped and was read raw meanwhile is not dropped again", async () => {
+  const codec = decoding<string>(([digit]) => ({
+    frame: String.fromCharCode(digit!),
+    taken: 1 + digit! - 48,
+  }));
+  for (const raw of [1, 3]) {
+    const { socket, conn } = scripted(bytes`3`);
+    const frames = framed(conn, codec);
+    assertEquals(await frames.read(), "3");
+    socket.arrive(bytes`xxx0`);
+    assertEquals(text((await conn.readExactly(raw))!), "x".repeat(raw));
+    assertEquals(await frames.read(), "0");
+    conn.close();
+  }
+});
+
 Deno.test("a codec that takes nothing is refused, as it would be asked for ever", async () => {
   const codecs: Codec<string>[] = [
     decoding<string>(() => ({ frame: "x", taken: 0 })),
     decoding<string>(() => ({ taken: 0 })),
+    decoding<string>(() => ({ frame: "x", taken: -1 })),
+    decoding<string>(() => ({ frame: "x", taken: NaN })),
+    { ...short, decodeAll: () => ({ frames: ["x"], taken: 0 }) },
+    { ...short, decodeAll: () => ({ frames: [], taken: 1 }) },
   ];
   for (const codec of codecs) {
     const { conn } = scripted(bytes`hello`);
@@ -735,9 +755,10 @@ Deno.test("frames and reads of all kinds, mixed in any order, share one stream h
       assertEquals(text(value ?? new Uint8Array(0)), rest.slice(0, value?.length ?? 0));
       return value?.length ?? 0;
     },
-    async givenUp(conn, _, __, n) {
+    async givenUp(conn, all, _, n) {
       const signal = AbortSignal.abort();
-      await conn.readExactly(n, { signal }).then(() => assert(false, "read"), () => {});
+      await (n % 2 === 0 ? conn.readExactly(n, { signal }) : all[0]!.read({ signal }))
+        .then(() => assert(false, "read"), () => {});
       return 0;
     },
   };
@@ -893,6 +914,28 @@ Deno.test("framed() refuses options that it does not know or cannot use, and wha
   conn.close();
 });
 
+Deno.test("read() checks its options also when frames are there already", async () => {
+  const { conn } = scripted(bytes`a\nb\nc\n`);
+  const frames = framed(conn, lines());
+  assertEquals(await frames.read(), "a");
+  await assertRejects(() => frames.read({ timeout: -1 }), RangeError);
+  const signal = AbortSignal.abort("enough");
+  assertEquals(await frames.read({ signal }).catch(String), "enough");
+  assertEquals(await frames.read({ timeout: 50 }), "b");
+  conn.close();
+});
+
+Deno.test("batches() gives all frames that are there at once, of any codec", async () => {
+  for (const codec of [shortInBatches, short]) {
+    const { socket, conn } = scripted(Uint8Array.of(1, 97, 1, 98, 1, 99, 2, 100));
+    const batches = framed(conn, codec).batches();
+    assertEquals((await batches.next()).value, ["a", "b", "c"]);
+    socket.arrive(Uint8Array.of(101, 0));
+    assertEquals((await batches.next()).value, ["de", ""]);
+    conn.close();
+  }
+});
+
 Deno.test("batches() after some frames of a batch gives the others of it", async () => {
   const { conn } = scripted(bytes`a\nb\nc\nd\n`, bytes`e\n`);
   const frames = framed(conn, lines());
@@ -991,6 +1034,120 @@ netTest("one byte per second does not help who is slow on purpose", async () => 
   }
 });
 
+netTest("frameTimeout counts for what must follow a frame, in a loop as elsewhere", async () => {
+  using time = new FakeTime();
+  // A letter, and a digit that has to come behind it.
+  const letter: Codec<string> = decoding<string>((bytes) => ({
+    frame: text(bytes.subarray(0, 1)),
+    taken: 1,
+    next: digit,
+  }));
+  const digit = decoding<string>((bytes) => ({
+    frame: text(bytes.subarray(0, 1)),
+    taken: 1,
+    next: letter,
+  }));
+  for (const [name, way] of Object.entries(WAYS)) {
+    const [socket, client] = await socketPair();
+    using _client = client;
+    using conn = connection(socket);
+    const { signal } = conn;
+    const got: string[] = [];
+    const reading = (async () => {
+      for await (const frame of way(framed(conn, letter, { frameTimeout: 2000 }))) got.push(frame);
+    })();
+    reading.catch(() => {});
+    await pass(time, 5000);
+    await client.write(bytes`a`);
+    await until(() => got.length === 1);
+    await pass(time, 2300);
+    assert(signal.aborted, name);
+    await assertRejects(() => reading, DOMException, "did not end in time");
+  }
+});
+
+netTest("frameTimeout begins anew with each frame, and what was skipped is none", async () => {
+  using time = new FakeTime();
+  const codec = lines({ limit: 5, onOversize: "skip" });
+  const [socket, client] = await socketPair();
+  using conn = connection(socket);
+  const got: string[] = [];
+  const { signal } = conn;
+  const reading = (async () => {
+    for await (const line of framed(conn, codec, { frameTimeout: 2000 })) got.push(line);
+  })();
+  reading.catch(() => {});
+  let sent = 0;
+  const send = async (part: string) => {
+    await client.write(bytes`${part}`);
+    sent += part.length;
+    await until(() => conn.bytesRead === sent);
+    await turn();
+  };
+  for (let i = 0; i < 3; i++) {
+    // Each takes most of the time there is.
+    for (const part of ["on", "e\n"]) {
+      await send(part);
+      await pass(time, 1500);
+    }
+    for (const part of ["too lo", "ng\n"]) {
+      await send(part);
+      await pass(time, 1500);
+    }
+  }
+  await pass(time, 10_000); // nothing has begun
+  assertFalse(signal.aborted);
+  client.close();
+  await reading;
+  assertEquals(got, ["one", "one", "one"]);
+});
+
+netTest("a handler that is slow is not blamed on its peer", async () => {
+  using time = new FakeTime();
+  const [socket, client] = await socketPair();
+  using conn = connection(socket);
+  using _client = client;
+  const frames = framed(conn, lines(), { frameTimeout: 2000 });
+  await client.write(bytes`one\ntwo\nthr`);
+  // Between frames of one batch, and before the one that has begun.
+  for (const line of ["one", "two"]) {
+    assertEquals(await frames.read(), line);
+    await pass(time, 60_000);
+  }
+  const three = frames.read();
+  await pass(time, 1500);
+  await client.write(bytes`ee\n`);
+  assertEquals(await three, "three");
+  // Nor for the time in which nobody waited for the rest of a frame.
+  await client.write(bytes`fo`);
+  const given = frames.read({ timeout: 500 });
+  await until(() => conn.bytesRead === 16);
+  await pass(time, 700);
+  await assertRejects(() => given, DOMException, "gave up");
+  await pass(time, 60_000);
+  const four = frames.read();
+  await pass(time, 500);
+  assertFalse(conn.signal.aborted);
+  await client.write(bytes`ur\n`);
+  assertEquals(await four, "four");
+});
+
+Deno.test("a frame that was begun for another reader is no longer in a hurry", async () => {
+  using time = new FakeTime();
+  const { socket, conn } = scripted(bytes`abc`);
+  const frames = framed(conn, lines(), { frameTimeout: 2000 });
+  const given = frames.read({ timeout: 500 });
+  await pass(time, 700);
+  await assertRejects(() => given, DOMException, "gave up");
+  assertEquals(text((await conn.readExactly(3))!), "abc");
+  const next = frames.read();
+  await pass(time, 60_000);
+  assertFalse(conn.signal.aborted);
+  socket.arrive(bytes`x\n`);
+  assertEquals(await next, "x");
+  conn.close();
+});
+
 netTest("frameTimeout of Infinity never comes, and idleTimeout is another thing", async () => {
   using time = new FakeTime();
   const [socket, client] = await socketPair();
@@ -1009,6 +1166,26 @@ netTest("frameTimeout of Infinity never comes, and idleTimeout is another thing"
   const idle = frames.read();
   await pass(time, 3300);
   await assertRejects(() => idle, DOMException, "'idleTimeout'");
+});
+
+Deno.test("a read of a frame whose timeout comes loses nothing, also while answers still leave", async () => {
+  using time = new FakeTime();
+  const { socket, conn } = scripted(bytes`one\ntw`);
+  const messages = framed(conn, lines());
+  assertEquals(await messages.read(), "one");
+  socket.takes = undefined;
+  await messages.send("an answer that the peer does not take");
+  const given = messages.read({ timeout: 500 });
+  await turn();
+  assertEquals(socket.writes.length, 1);
+  await pass(time, 700);
+  await assertRejects(() => given, DOMException, "gave up");
+  const two = messages.read();
+  socket.writes[0]!.take();
+  socket.arrive(bytes`o\n`);
+  assertEquals(await two, "two");
+  assertFalse(conn.signal.aborted);
+  conn.close();
 });
 
 // Answers
