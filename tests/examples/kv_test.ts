@@ -7,7 +7,7 @@ import { Store } from "../../examples/kv/store.ts";
 import { fromLatin1, latin1 } from "../../examples/kv/text.ts";
 import { connection, type EndRecord, framed, serve, type Server } from "../../mod.ts";
 import { netTest } from "../support/needs.ts";
-import { dial, LOOPBACK, readAll, text, until } from "../support/peers.ts";
+import { dial, LOOPBACK, readAll, text, turns, until } from "../support/peers.ts";
 import { ScriptedListener } from "../support/scripted_listener.ts";
 import { type PendingWrite, ScriptedSocket } from "../support/scripted_socket.ts";
 
@@ -156,5 +156,25 @@ Deno.test("kv() holds little for a client that asks for much and reads nothing",
   }
   assert(most <= 65_536 + reply, `${most} bytes were held`);
   assertEquals(socket.takenBytes, count * reply);
+  socket.finish();
+});
+
+Deno.test("kv() sends the largest value behind as much as may wait, to who reads slowly", async () => {
+  const listener = new ScriptedListener();
+  using store = new Store();
+  await using server = serve({ listeners: [listener] }, kv(store));
+  store.set("a", new Uint8Array(65_536 - 10)); // with what is around it, 64 KiB exactly
+  store.set("b", new Uint8Array(1_048_576));
+  const socket = new ScriptedSocket();
+  socket.takes = () => undefined;
+  listener.give(socket);
+  socket.arrive(fromLatin1("GET a\r\nGET b\r\n"));
+  await until(() => socket.writes.length === 1);
+  assertEquals(socket.writes[0]!.bytes.length, 65_536);
+  await turns(5);
+  socket.takes = (p) => p.length;
+  socket.writes[0]!.take();
+  await until(() => socket.takenBytes === 65_536 + 10 + 1_048_576 + 2);
+  assertEquals(server.connections.size, 1);
   socket.finish();
 });
