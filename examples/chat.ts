@@ -30,24 +30,24 @@ export function chat(): Handler {
   return async (conn) => {
     const heard = framed(conn, lines({ limit: LONGEST_LINE, onOversize: "truncate" }));
     const guest = new Guest(conn);
-    const name = await askName(heard, guest, room);
-    if (name === null) return;
-    using _seat = room.enter(name, guest);
+    using seat = await findSeat(heard, guest, room);
+    if (seat === null) return;
     for await (const line of heard) {
       if (line === "/quit") return guest.tell("* Bye");
-      if (line !== "") room.say(`${name}: ${visible(line)}`, guest);
+      if (line !== "") room.say(`${seat.name}: ${visible(line)}`, guest);
     }
   };
 }
 
 /** Asks until there is a name that will do; `null` if the guest leaves before. */
-async function askName(heard: Framed<string>, guest: Guest, room: Room): Promise<string | null> {
+async function findSeat(heard: Framed<string>, guest: Guest, room: Room): Promise<Seat | null> {
   guest.tell("* What is your name?");
   for (let line; (line = await heard.read()) !== null;) {
     if (line === "/quit") return null;
     const name = visible(line.trim().normalize());
     const wrong = room.whatIsWrong(name);
-    if (wrong === null) return name;
+    // At once, before anybody else can take the name.
+    if (wrong === null) return room.enter(name, guest);
     guest.tell(`* ${wrong}. What is your name?`);
   }
   return null;
@@ -78,6 +78,11 @@ class Guest {
   }
 }
 
+/** Somebody's place in the room. */
+interface Seat extends Disposable {
+  readonly name: string;
+}
+
 class Room {
   readonly #guests = new Map<string, Guest>();
 
@@ -89,12 +94,13 @@ class Room {
     return this.#guests.has(name) ? `The name ${name} is taken` : null;
   }
 
-  /** Lets somebody in, until what this returns is disposed. */
-  enter(name: string, guest: Guest): Disposable {
+  /** Lets somebody in, until the seat is disposed. */
+  enter(name: string, guest: Guest): Seat {
     guest.tell(this.#whoIsHere());
     this.#guests.set(name, guest);
     this.say(`* ${name} has come`, guest);
     return {
+      name,
       [Symbol.dispose]: () => {
         this.#guests.delete(name);
         this.say(`* ${name} has left`, guest);

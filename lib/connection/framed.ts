@@ -78,7 +78,8 @@ export interface Framed<T> extends AsyncIterable<T> {
    */
   read(options?: ReadOptions): Promise<T | null>;
   /**
-   * Sends a frame behind everything sent before. Frames gather while there is something to read and
+   * Sends a frame behind everything sent before; it is written down when this returns, so what it is
+   * made of may change then. Frames gather while there is something to read and
    * leave together: before the next read, at 64 KiB, and at the latest when the event loop comes
    * round.
    *

@@ -309,11 +309,12 @@ const streams = fc.array(
     { weight: 2, arbitrary: fc.nat(6) },
     fc.constantFrom(0, 128, 255, 46),
   ),
-  { maxLength: 60 },
+  { maxLength: 60, size: "max" },
 ).map((list) => Uint8Array.from(list));
 
 const sizes = fc.array(fc.oneof(fc.constant(1), fc.integer({ min: 1, max: 12 })), {
   maxLength: 60,
+  size: "max",
 });
 
 for (const [name, make] of Object.entries(CODECS)) {
@@ -331,7 +332,7 @@ for (const [name, make] of Object.entries(CODECS)) {
           assertEquals(normal(got), normal(expected));
         },
       ),
-      { numRuns: 200 },
+      { numRuns: 500 },
     );
   });
 }
@@ -789,9 +790,12 @@ Deno.test("frames and reads of all kinds, mixed in any order, share one stream h
   const line = lines();
   await fc.assert(
     fc.asyncProperty(
-      fc.string({ unit: fc.constantFrom("a", "b", "\n"), maxLength: 60 }),
+      fc.string({ unit: fc.constantFrom("a", "b", "\n"), maxLength: 60, size: "max" }),
       sizes,
-      fc.array(fc.tuple(fc.constantFrom(...Object.keys(steps)), fc.nat(7)), { maxLength: 40 }),
+      fc.array(fc.tuple(fc.constantFrom(...Object.keys(steps)), fc.nat(7)), {
+        maxLength: 40,
+        size: "max",
+      }),
       async (stream, sizes, kinds) => {
         const { conn } = scripted(...cut(bytes`${stream}`, sizes), null);
         // Two on one connection, in turn.

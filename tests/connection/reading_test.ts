@@ -381,9 +381,12 @@ const steps: Record<string, (conn: Connection, rest: string, n: number) => Promi
 
 Deno.test("reads of all kinds, mixed in any order, share one stream however it arrives", async () => {
   await fc.assert(fc.asyncProperty(
-    fc.string({ unit: fc.constantFrom("a", "b", "x", "\r", "\n"), maxLength: 60 }),
-    fc.array(fc.nat(60), { maxLength: 20 }),
-    fc.array(fc.tuple(fc.constantFrom(...Object.keys(steps)), fc.nat(12)), { maxLength: 30 }),
+    fc.string({ unit: fc.constantFrom("a", "b", "x", "\r", "\n"), maxLength: 60, size: "max" }),
+    fc.array(fc.nat(60), { maxLength: 20, size: "max" }),
+    fc.array(fc.tuple(fc.constantFrom(...Object.keys(steps)), fc.nat(12)), {
+      maxLength: 30,
+      size: "max",
+    }),
     async (stream, places, kinds) => {
       const { conn } = scripted(...split(bytes`${stream}`, places), null);
       let at = 0;

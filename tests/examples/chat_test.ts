@@ -148,6 +148,23 @@ netTest("chat() forgets who goes without a word, named or not", async () => {
   again[Symbol.dispose]();
 });
 
+Deno.test("chat() gives a name to one of two who ask for it in the same moment", async () => {
+  const listener = new ScriptedListener();
+  await using server = serve({ listeners: [listener] }, chat());
+  const sockets = [new ScriptedSocket(), new ScriptedSocket()];
+  for (const socket of sockets) listener.give(socket);
+  await until(() => sockets.every((socket) => text(socket.taken).endsWith("name?\r\n")));
+  for (const socket of sockets) socket.arrive(bytes`${"Ada\n"}`);
+  const told = () => sockets.map((socket) => text(socket.taken).split("\r\n")[1]);
+  await until(() => told().every((line) => line !== ""));
+  assertEquals(told(), [
+    "* Nobody else is here",
+    "* The name Ada is taken. What is your name?",
+  ]);
+  assertEquals(server.connections.size, 2);
+  for (const socket of sockets) socket.finish();
+});
+
 Deno.test("chat() lets nobody wait for who does not read, and tells him later what he missed", async () => {
   const listener = new ScriptedListener();
   await using server = serve({ listeners: [listener] }, chat());
