@@ -69,8 +69,10 @@ export class ByteWriter {
 
   /** Writes all of `p` behind what was gathered; resolves with its length. */
   write(p: Uint8Array): Promise<number> {
+    // With nothing before them but frames that leave because of it, it is no more than one write.
+    const isFirst = !this.#life.writing;
     if (this.gatherer !== undefined && this.gatherer.length > 0) this.gatherer.flush();
-    return this.writeGathered(p);
+    return this.#write(p, isFirst);
   }
 
   /** A rejection, if nothing can be written any more. */
@@ -79,12 +81,16 @@ export class ByteWriter {
     return this.finished ? rejected(new Deno.errors.BrokenPipe(AFTER_FIN)) : undefined;
   }
 
-  /** Writes all of `p`, which is what was gathered or comes behind it. */
+  /** Writes all of `p`, which is what was gathered: alone in line it may be as much as it is. */
   writeGathered(p: Uint8Array): Promise<number> {
+    return this.#write(p, true);
+  }
+
+  #write(p: Uint8Array, mayWaitAlone: boolean): Promise<number> {
     const life = this.#life;
     if (life.closed || this.finished) return this.refused()!;
     if (p.length === 0) return Promise.resolve(0);
-    if (life.writing) return this.#enqueue(p);
+    if (life.writing) return this.#enqueue(p, mayWaitAlone && this.#queuedBytes === 0);
     life.writing = true;
     if (!life.reading) life.movedAt = life.clock.now;
     this.#begin(p);
@@ -179,8 +185,8 @@ export class ByteWriter {
     return n;
   }
 
-  #enqueue(p: Uint8Array): Promise<number> {
-    if (this.#queuedBytes + p.length > this.#maxUnsent) {
+  #enqueue(p: Uint8Array, isFree: boolean): Promise<number> {
+    if (this.#queuedBytes + p.length > this.#maxUnsent && !isFree) {
       const error = new Deno.errors.WouldBlock(
         `Cannot queue ${p.length} more bytes: ${this.#queuedBytes} already wait behind the write ` +
           `in progress and 'maxUnsent' is ${this.#maxUnsent}; await each write, or look at ` +

@@ -57,15 +57,13 @@ export class Gatherer implements Gathering {
   send<T>(encoder: Encoder<T>, frame: T): Promise<unknown> {
     const refused = this.#writer.refused();
     if (refused !== undefined) return refused;
-    // Nobody awaited the frame that came to this: it goes into the queue, whose length has a limit.
-    if (this.#length >= HIGH_WATER) this.flush();
     try {
       this.#put(encoder, frame);
     } catch (error) {
       if (this.#length === 0) this.drop();
       return rejected(error);
     }
-    if (this.#length >= HIGH_WATER) return this.#life.writing ? this.#flushInTurn() : this.flush();
+    if (this.#length >= HIGH_WATER) return this.flush();
     if (!this.#listed) {
       this.#listed = true;
       if (waiting.push(this) === 1) waitAMoment(0);
@@ -121,14 +119,6 @@ export class Gatherer implements Gathering {
       else this.flush();
     }
     this.#listed = false;
-  }
-
-  /** As `flush()`, for a sender who waits: he may send more than the queue would take. */
-  #flushInTurn(): Promise<unknown> {
-    this.#overdue = true;
-    const flushed = this.#writer.idle().then(() => this.flush());
-    flushed.catch(() => {});
-    return flushed;
   }
 
   /** Resolves when everything sent so far was written, unless it never will be. */

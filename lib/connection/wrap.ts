@@ -49,13 +49,14 @@ const LEAST = { idleTimeout: 1, writeTimeout: 1, maxUnsent: 0 };
 /** One clock for all of them; it runs only while one is open. */
 const clock = new CoarseClock(false);
 let ids = 0;
+const wrappers = new WeakMap<Deno.Conn, SocketConnection>();
 
 /**
  * Wraps a connection that was made elsewhere, such as with `Deno.connect`: whole ordered writes,
  * chunks, timeouts and a polite end for clients and forwarders too.
  *
  * From then on the socket is the wrapper's: use and close only that. A connection that is wrapped
- * already is given back as it is, its limits unchanged.
+ * already, and the socket of one, give that connection as it is, its limits unchanged.
  *
  * @param conn The socket.
  * @param options Its limits.
@@ -91,6 +92,11 @@ export function connection<A extends Deno.Addr>(
     limits[name] = checkNumber("wrap a connection", name, value, least, Infinity, true);
   }
   if (conn instanceof SocketConnection) return conn;
+  // Two wrappers of one socket would each miss what the other has read and not given out.
+  const before = wrappers.get(conn);
+  if (before !== undefined) return before as unknown as Connection<A>;
   const complete = limits as unknown as ConnectionLimits;
-  return new SocketConnection<A>(++ids, conn, conn.localAddr, clock, complete);
+  const wrapper = new SocketConnection<A>(++ids, conn, conn.localAddr, clock, complete);
+  wrappers.set(conn, wrapper as unknown as SocketConnection);
+  return wrapper;
 }

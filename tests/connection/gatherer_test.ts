@@ -500,3 +500,30 @@ Deno.test("a send that is awaited never ends the connection, however large and w
     life.close();
   }
 });
+
+Deno.test("a write that is awaited may be larger than maxUnsent behind frames, too", async () => {
+  const { socket, writer, gatherer, life } = over(new LateSocket());
+  await gatherer.send(allocating, "a frame");
+  const written = writer.write(new Uint8Array(2 * MIB));
+  assertFalse(life.closed);
+  await turn();
+  socket.let();
+  await turns(SOON);
+  socket.let();
+  assertEquals(await written, 2 * MIB);
+  life.close();
+});
+
+Deno.test("a flush that is awaited may be larger than maxUnsent, whatever is on its way", async () => {
+  const { socket, gatherer, life } = over(new LateSocket());
+  await gatherer.send(allocating, "on its way");
+  await turns(SOON);
+  gatherer.send(allocating, "x".repeat(2 * MIB));
+  const flushed = gatherer.flush();
+  assertFalse(life.closed);
+  socket.let();
+  await turns(SOON);
+  socket.let();
+  await flushed;
+  life.close();
+});

@@ -137,3 +137,10 @@ Deno.test("connection() leaves no timer behind once all are closed", () => {
   for (const conn of conns) conn.close();
   assertFalse(time.next());
 });
+
+Deno.test("connection() of a socket that was wrapped before gives the same connection", () => {
+  const socket = new ScriptedSocket();
+  const first = connection(socket);
+  assertStrictEquals(connection(socket), first);
+  first.close();
+});
