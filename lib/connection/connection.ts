@@ -117,7 +117,7 @@ export interface Connection<A extends Deno.Addr = Deno.Addr>
   readLine(options?: RecordOptions): Promise<string | null>;
   /**
    * Waits until `n` bytes have arrived and leaves them to be read; there are fewer only if the stream
-   * ends before.
+   * ends before. They are the memory that is read later: look at them, and do not write into them.
    *
    * @throws {FrameTooLargeError} If `n` is more than `limit`, 1 MiB unless given.
    */

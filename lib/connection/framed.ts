@@ -91,7 +91,10 @@ export interface Framed<T> extends AsyncIterable<T> {
   flush(): Promise<void>;
   /** The frames, ending with the stream. After `break` what follows the last frame is still there. */
   [Symbol.asyncIterator](): AsyncIterableIterator<T, undefined>;
-  /** The same, with all the frames at once that have arrived: never an empty array. */
+  /**
+   * The same, several frames at once: all that have arrived, or as many of them as the codec decodes in
+   * one go (`lines()` does 8 KiB). Never an empty array.
+   */
   batches(): AsyncIterableIterator<T[], undefined>;
 }
 
