@@ -1,5 +1,7 @@
 /** How is an address written down? @module */
 
+import { oneLine } from "./one_line.ts";
+
 /**
  * Writes an address as people paste it: `tcp://127.0.0.1:7000`, `tcp://[::1]:7000`,
  * `unix:/run/app.sock`, `unix:@name` for a socket in Linux's abstract namespace.
@@ -20,18 +22,9 @@
  * ```
  */
 export function formatAddress(addr: Deno.Addr, scheme: string = addr.transport): string {
-  if ("path" in addr) return `unix:${oneLine(addr.path ?? "")}`;
+  if ("path" in addr) return `unix:${oneLine((addr.path ?? "").replace(/^\0/, "@"))}`;
   if ("cid" in addr) return `vsock:${addr.cid}:${addr.port}`;
   const hostname = oneLine(addr.hostname);
   const host = hostname.includes(":") ? `[${hostname}]` : hostname;
   return `${scheme}://${host}:${addr.port}`;
-}
-
-/** Paths may hold any byte but NUL: none of them may forge a second line in a log. */
-function oneLine(name: string): string {
-  return name.replace(/^\0/, "@").replace(
-    // deno-lint-ignore no-control-regex -- control characters are what is looked for
-    /[\x00-\x1f\x7f-\x9f\u2028\u2029]/g,
-    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
-  );
 }

@@ -3,6 +3,7 @@
 import type { CoarseClock, Ticking } from "../connection/coarse_clock.ts";
 import type { Connection } from "../connection/connection.ts";
 import { formatAddress } from "../connection/format_address.ts";
+import { oneLine } from "../connection/one_line.ts";
 import { extendMessage } from "./extend_message.ts";
 
 /** Lines on stderr per second; what is more is counted and said in one line. */
@@ -137,12 +138,6 @@ function from(conn: Connection): string {
 }
 
 function write(line: string): void {
-  // What a peer or a path put into a message must not forge a line or move the cursor.
-  const escaped = line.replace(
-    // deno-lint-ignore no-control-regex -- control characters are what is looked for
-    /[\x00-\x1f\x7f-\x9f\u2028\u2029]/g,
-    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
-  );
   // deno-lint-ignore no-console -- the one place where the library speaks unasked
-  console.error(`usher: ${escaped}`);
+  console.error(`usher: ${oneLine(line)}`);
 }
