@@ -306,20 +306,31 @@ export class SocketConnection<A extends Deno.Addr = Deno.Addr> implements Connec
     return this.#ending ??= this.#end();
   }
 
-  async #end(): Promise<void> {
+  /**
+   * The commonest end of all: the peer has closed and was answered, so that closing is all there is.
+   * Whether it was so; called by the server alone, which saves itself the promises of `end()`.
+   */
+  endAtOnce(): boolean {
     const life = this.life;
-    // The commonest end of all: the peer has closed and was answered. Closing is then all there is.
-    if (!life.peerFinished || life.writing || this.unsentBytes > 0) {
-      try {
-        await this.#writer.finish();
-      } catch {
-        return; // The lifeline knows why, and has closed the socket.
-      }
-      // Everything was said: what the peer does from here on is no failure of this connection.
-      life.settle("completed");
-      await this.#linger();
-    }
+    if (life.closed) return true;
+    if (this.#ending !== undefined || !life.peerFinished || life.writing) return false;
+    if (this.unsentBytes > 0) return false;
     life.settle("completed");
+    life.close();
+    return true;
+  }
+
+  async #end(): Promise<void> {
+    if (this.endAtOnce()) return;
+    try {
+      await this.#writer.finish();
+    } catch {
+      return; // The lifeline knows why, and has closed the socket.
+    }
+    // Everything was said: what the peer does from here on is no failure of this connection.
+    const life = this.life;
+    life.settle("completed");
+    await this.#linger();
     life.close();
   }
 

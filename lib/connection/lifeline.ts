@@ -50,7 +50,6 @@ export class Lifeline implements Ticking {
     this.clock = clock;
     this.idleTimeout = idleTimeout;
     this.movedAt = clock.now;
-    clock.watch(this);
   }
 
   /** Whether `error`, or what caused it, came out of a connection rather than out of the handler. */
@@ -156,6 +155,7 @@ export class Lifeline implements Ticking {
   }
 
   tick(now: number): void {
+    if (this.#closed) return;
     if ((this.reading || this.writing) && now >= this.movedAt + this.idleTimeout + TICK) {
       return this.end("idle_timeout", timedOut("no byte moved within 'idleTimeout'"));
     }

@@ -97,6 +97,7 @@ export function connection<A extends Deno.Addr>(
   if (before !== undefined) return before as unknown as Connection<A>;
   const complete = limits as unknown as ConnectionLimits;
   const wrapper = new SocketConnection<A>(++ids, conn, conn.localAddr, clock, complete);
+  clock.watch(wrapper.life);
   wrappers.set(conn, wrapper as unknown as SocketConnection);
   return wrapper;
 }

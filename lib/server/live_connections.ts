@@ -1,13 +1,23 @@
 /** Who is still here, and when is nobody? @module */
 
+import type { CoarseClock, Ticking } from "../connection/coarse_clock.ts";
 import type { SocketConnection } from "../connection/connection.ts";
 
-/** Every connection that was accepted and has no end record yet. */
-export class LiveConnections {
+/**
+ * Every connection that was accepted and has no end record yet. The clock watches them together: a
+ * place of its own for each would be memory that an idle one holds.
+ */
+export class LiveConnections implements Ticking {
   readonly all: Set<SocketConnection> = new Set();
+  readonly #clock: CoarseClock;
   #nobody: PromiseWithResolvers<void> | undefined;
 
+  constructor(clock: CoarseClock) {
+    this.#clock = clock;
+  }
+
   enter(conn: SocketConnection): void {
+    this.#clock.watch(this);
     this.all.add(conn);
   }
 
@@ -15,10 +25,15 @@ export class LiveConnections {
   leave(conn: SocketConnection): boolean {
     const wasHere = this.all.delete(conn);
     if (this.all.size === 0) {
+      this.#clock.unwatch(this);
       this.#nobody?.resolve();
       this.#nobody = undefined;
     }
     return wasHere;
+  }
+
+  tick(now: number): void {
+    for (const { life } of this.all) life.tick(now);
   }
 
   /** Resolves when nobody is here; right away if so. */

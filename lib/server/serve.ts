@@ -256,7 +256,7 @@ class RunningServer<A extends Deno.Addr> implements Server<A> {
   readonly #entrances: Entrance[];
   readonly #admission: Admission;
   readonly #clock = new CoarseClock(true);
-  readonly #live = new LiveConnections();
+  readonly #live = new LiveConnections(this.#clock);
   readonly #statistics = new Statistics();
   readonly #reporter: Reporter;
   readonly #loops: Promise<void>;
@@ -403,7 +403,8 @@ class RunningServer<A extends Deno.Addr> implements Server<A> {
         const socket = await acceptor.next();
         if (socket === null) break;
         setSocketOptions(socket, bound);
-        await this.#admit(this.#arrive(socket, addr));
+        const waiting = this.#admit(this.#arrive(socket, addr));
+        if (waiting !== undefined) await waiting;
       }
       if (!acceptor.closed) this.#closedBySomebodyElse(addr);
     } catch (error) {
@@ -448,12 +449,22 @@ class RunningServer<A extends Deno.Addr> implements Server<A> {
     return conn;
   }
 
-  /** Starts to serve a connection; waits only while it is a surplus, first in line for a slot. */
-  async #admit(conn: SocketConnection): Promise<void> {
+  /** Starts to serve a connection; only one without a slot is worth the frame of an async function. */
+  #admit(conn: SocketConnection): Promise<void> | undefined {
     // Forced as it came: a handler could do nothing with it, and nobody is left to end its wait.
-    if (conn.life.closed) return this.#over(conn, "forced");
-    let slot = this.#admission.take();
-    if (slot === null && (this.#admission.paused || this.#options.whenFull === "wait")) {
+    if (conn.life.closed) this.#over(conn, "forced");
+    else {
+      const slot = this.#admission.take();
+      if (slot === null) return this.#admitLater(conn);
+      this.#serve(conn, slot);
+    }
+    return undefined;
+  }
+
+  /** Waits only while the connection is a surplus, first in line for a slot. */
+  async #admitLater(conn: SocketConnection): Promise<void> {
+    let slot: Slot | null = null;
+    if (this.#admission.paused || this.#options.whenFull === "wait") {
       using _awake = this.#stayAwake();
       slot = await this.#turnOf(conn);
       if (conn.life.closed) {
@@ -461,11 +472,12 @@ class RunningServer<A extends Deno.Addr> implements Server<A> {
         return this.#over(conn, "forced");
       }
     }
-    if (slot === null) {
-      // Not awaited: a peer that is told why gets a moment to hear it, the others need not wait.
-      this.#refuse(conn);
-      return;
-    }
+    if (slot !== null) this.#serve(conn, slot);
+    // Not awaited: a peer that is told why gets a moment to hear it, the others need not wait.
+    else this.#refuse(conn);
+  }
+
+  #serve(conn: SocketConnection, slot: Slot): void {
     serveConnection(conn, this.#handler, slot, this.#reporter, this.#over);
   }
 

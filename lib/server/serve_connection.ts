@@ -50,30 +50,27 @@ export function serveConnection(
   over: (conn: SocketConnection, reason: EndReason) => void,
 ): void {
   conn.slot = slot;
+  const close = () => {
+    if (conn.endAtOnce()) leave();
+    else conn.end().then(leave);
+  };
+  const leave = () => {
+    using _slot = slot; // freed last: the record is written while the connection still counts
+    over(conn, conn.life.reason ?? "completed");
+  };
   const blameAndClose = (thrown: unknown) => {
     // Half of an answer could be taken for a whole one.
     conn.dropGathered();
     if (!conn.abandoned) blame(thrown, conn, reporter);
-    close(conn, slot, over);
+    close();
   };
   try {
     const serving: unknown = handler(conn);
-    if (isPromiseLike(serving)) serving.then(() => close(conn, slot, over), blameAndClose);
-    else close(conn, slot, over);
+    if (isPromiseLike(serving)) serving.then(close, blameAndClose);
+    else close();
   } catch (thrown) {
     blameAndClose(thrown);
   }
-}
-
-/** Never rejects: `end` does not, and `over` catches what hooks throw. */
-async function close(
-  conn: SocketConnection,
-  slot: Slot,
-  over: (conn: SocketConnection, reason: EndReason) => void,
-): Promise<void> {
-  using _slot = slot; // freed last: the record is written while the connection still counts
-  await conn.end();
-  over(conn, conn.life.reason ?? "completed");
 }
 
 /** Says what a handler's error means for its connection, and tells `onError` if it is news. */

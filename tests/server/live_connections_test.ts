@@ -1,8 +1,14 @@
 /** Who is still here, and when is nobody? @module */
 
 import { assertEquals } from "@std/assert";
+import { FakeTime } from "@std/testing/time";
+import { CoarseClock, TICK } from "../../lib/connection/coarse_clock.ts";
 import type { SocketConnection } from "../../lib/connection/connection.ts";
 import { LiveConnections } from "../../lib/server/live_connections.ts";
+
+function newLive(): LiveConnections {
+  return new LiveConnections(new CoarseClock(false));
+}
 
 /** Only told apart, never used. */
 const someone = () => ({}) as SocketConnection;
@@ -16,28 +22,30 @@ async function hasSettled(promise: Promise<unknown>): Promise<boolean> {
 }
 
 Deno.test("all holds who has entered and not left", () => {
-  const live = new LiveConnections();
+  const live = newLive();
   const [one, two] = [someone(), someone()];
   live.enter(one);
   live.enter(two);
   assertEquals([...live.all], [one, two]);
   live.leave(one);
   assertEquals([...live.all], [two]);
+  live.leave(two);
+  assertEquals([...live.all], []);
 });
 
 Deno.test("leave() says whether the connection was still here", () => {
-  const live = new LiveConnections();
+  const live = newLive();
   const one = someone();
   live.enter(one);
   assertEquals([live.leave(one), live.leave(one), live.leave(someone())], [true, false, false]);
 });
 
 Deno.test("nobody() resolves right away when nobody is here", async () => {
-  assertEquals(await hasSettled(new LiveConnections().nobody()), true);
+  assertEquals(await hasSettled(newLive().nobody()), true);
 });
 
 Deno.test("nobody() resolves when the last one leaves, and not before", async () => {
-  const live = new LiveConnections();
+  const live = newLive();
   const [one, two] = [someone(), someone()];
   live.enter(one);
   live.enter(two);
@@ -49,7 +57,7 @@ Deno.test("nobody() resolves when the last one leaves, and not before", async ()
 });
 
 Deno.test("nobody() waits for those as well who enter as the last one leaves", async () => {
-  const live = new LiveConnections();
+  const live = newLive();
   const [one, two] = [someone(), someone()];
   live.enter(one);
   const nobody = live.nobody();
@@ -61,10 +69,29 @@ Deno.test("nobody() waits for those as well who enter as the last one leaves", a
 });
 
 Deno.test("nobody() resolves for everybody who waits", async () => {
-  const live = new LiveConnections();
+  const live = newLive();
   const one = someone();
   live.enter(one);
   const waiting = [live.nobody(), live.nobody()];
   live.leave(one);
   assertEquals(await Promise.all(waiting.map(hasSettled)), [true, true]);
+});
+
+Deno.test("the clock ticks for everybody while somebody is here, and for nobody else", () => {
+  using time = new FakeTime();
+  const live = newLive();
+  const ticks: string[] = [];
+  const ticking = (name: string) =>
+    ({
+      life: { tick: (now: number) => ticks.push(`${name} ${now}`) },
+    }) as unknown as SocketConnection;
+  const [one, two] = [ticking("one"), ticking("two")];
+  live.enter(one);
+  live.enter(two);
+  time.tick(TICK);
+  live.leave(one);
+  time.tick(TICK);
+  live.leave(two);
+  time.tick(10 * TICK);
+  assertEquals(ticks, ["one 100", "two 100", "two 200"]);
 });
