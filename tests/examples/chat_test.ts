@@ -1,38 +1,47 @@
 /** Does everybody in the room hear what is said, at their own pace? @module */
 
 import { assert, assertEquals } from "@std/assert";
+import { FakeTime } from "@std/testing/time";
 import { chat } from "../../examples/chat.ts";
-import { type Connection, connection, type Framed, framed, lines, serve } from "../../mod.ts";
-import { netTest } from "../support/needs.ts";
-import { bytes, dial, LOOPBACK, text, turns, until } from "../support/peers.ts";
-import { ScriptedListener } from "../support/scripted_listener.ts";
-import { ScriptedSocket } from "../support/scripted_socket.ts";
+import { type Client, connect, type ConnectOptions, everySplit } from "../../lib/testing/mod.ts";
+import { type Framed, framed, type Handler, lines } from "../../mod.ts";
+import { bytes, until } from "../support/peers.ts";
 
 /** Somebody who chats. */
-class Person implements Disposable {
-  readonly #client: Connection;
+class Person implements AsyncDisposable {
+  readonly client: Client;
   readonly #messages: Framed<string>;
 
-  constructor(client: Deno.Conn) {
-    this.#client = connection(client);
-    this.#messages = framed(this.#client, lines());
+  constructor(client: Client) {
+    this.client = client;
+    this.#messages = framed(client, lines());
   }
 
-  static async arrive(addr: Deno.NetAddr): Promise<Person> {
-    const person = new Person(await dial(addr));
+  static async arrive(room: Handler, options?: ConnectOptions): Promise<Person> {
+    const person = new Person(connect(room, options));
     assertEquals(await person.hear(), "* What is your name?");
     return person;
   }
 
   /** Comes in with a name that will do; what was said about the others. */
-  static async enter(addr: Deno.NetAddr, name: string): Promise<[Person, string | null]> {
-    const person = await Person.arrive(addr);
+  static async enter(
+    room: Handler,
+    name: string,
+    options?: ConnectOptions,
+  ): Promise<[Person, string | null]> {
+    const person = await Person.arrive(room, options);
     await person.say(name);
     return [person, await person.hear()];
   }
 
+  /** What waits to be sent to this person. */
+  get unsentBytes(): number {
+    return [...this.client.server.connections].reduce((sum, conn) => sum + conn.unsentBytes, 0);
+  }
+
   async say(line: string): Promise<void> {
     await this.#messages.send(line);
+    await this.#messages.flush();
   }
 
   /** The next line; `null` when the connection was closed. */
@@ -45,21 +54,27 @@ class Person implements Disposable {
     return await this.hear();
   }
 
-  [Symbol.dispose](): void {
-    this.#client[Symbol.dispose]();
+  /** Goes without a word; why that was the end. */
+  async leave(how: "close" | "reset" = "close"): Promise<string> {
+    this.client[how]();
+    return (await this.client.ended).reason;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.client[Symbol.asyncDispose]();
   }
 }
 
-netTest("chat() tells who comes, what they say, and who leaves", async () => {
-  await using server = serve(LOOPBACK, chat());
-  const [ada, alone] = await Person.enter(server.addr, "Ada");
-  using _ada = ada;
+Deno.test("chat() tells who comes, what they say, and who leaves", async () => {
+  const room = chat();
+  const [ada, alone] = await Person.enter(room, "Ada");
+  await using _ada = ada;
   assertEquals(alone, "* Nobody else is here");
-  const [bob, one] = await Person.enter(server.addr, "Bob");
+  const [bob, one] = await Person.enter(room, "Bob");
   assertEquals(one, "* Here are Ada");
   assertEquals(await ada.hear(), "* Bob has come");
-  const [eve, two] = await Person.enter(server.addr, "Eve");
-  using _eve = eve;
+  const [eve, two] = await Person.enter(room, "Eve");
+  await using _eve = eve;
   assertEquals(two, "* Here are Ada, Bob");
   assertEquals(await ada.hear(), "* Eve has come");
   assertEquals(await bob.hear(), "* Eve has come");
@@ -72,18 +87,18 @@ netTest("chat() tells who comes, what they say, and who leaves", async () => {
 
   assertEquals(await bob.ask("/quit"), "* Bye");
   assertEquals(await bob.hear(), null);
-  bob[Symbol.dispose]();
+  assertEquals(await bob.leave(), "completed");
   assertEquals(await eve.hear(), "Ada: Hello, Bob");
   assertEquals(await eve.hear(), "* Bob has left");
-  eve[Symbol.dispose]();
+  assertEquals(await eve.leave(), "completed");
   assertEquals(await ada.hear(), "* Bob has left");
   assertEquals(await ada.hear(), "* Eve has left");
 });
 
-netTest("chat() asks until the name will do, and gives it back to who comes later", async () => {
-  await using server = serve(LOOPBACK, chat());
-  const [ada] = await Person.enter(server.addr, "Ada");
-  using other = await Person.arrive(server.addr);
+Deno.test("chat() asks until the name will do, and gives it back to who comes later", async () => {
+  const room = chat();
+  const [ada] = await Person.enter(room, "Ada");
+  await using other = await Person.arrive(room);
   const asks = ". What is your name?";
   for (const name of ["", "   ", "\u00a0", "--", "\u0301"]) {
     assertEquals(await other.ask(name), `* A name needs a letter, a digit or a symbol${asks}`);
@@ -94,19 +109,19 @@ netTest("chat() asks until the name will do, and gives it back to who comes late
   assertEquals(await ada.hear(), "* ada has come");
   assertEquals(await ada.ask("/quit"), "* Bye");
   assertEquals(await other.hear(), "* Ada has left");
-  ada[Symbol.dispose]();
-  const [again] = await Person.enter(server.addr, "Ada");
-  again[Symbol.dispose]();
+  await ada.leave();
+  const [again] = await Person.enter(room, "Ada");
+  await again.leave();
 });
 
-netTest(
+Deno.test(
   "chat() shows control characters instead of obeying them, in names and messages",
   async () => {
-    await using server = serve(LOOPBACK, chat());
-    const [ada] = await Person.enter(server.addr, "Ada");
-    using _ada = ada;
-    const [bob] = await Person.enter(server.addr, "B\x1b[31mob\x00");
-    using _bob = bob;
+    const room = chat();
+    const [ada] = await Person.enter(room, "Ada");
+    await using _ada = ada;
+    const [bob] = await Person.enter(room, "B\x1b[31mob\x00");
+    await using _bob = bob;
     assertEquals(await ada.hear(), "* B\\u{1b}[31mob\\u{0} has come");
     await bob.say("\x07\x1b]0;title\x9b2J \u202egnorw\u2028👩‍👩‍👧 \ud83d\ude00 café\ttab");
     assertEquals(
@@ -116,12 +131,12 @@ netTest(
   },
 );
 
-netTest("chat() cuts what is too long, and what grows by being shown arrives", async () => {
-  await using server = serve(LOOPBACK, chat());
-  const [ada] = await Person.enter(server.addr, "Ada");
-  using _ada = ada;
-  const [bob] = await Person.enter(server.addr, "Bob");
-  using _bob = bob;
+Deno.test("chat() cuts what is too long, and what grows by being shown arrives", async () => {
+  const room = chat();
+  const [ada] = await Person.enter(room, "Ada");
+  await using _ada = ada;
+  const [bob] = await Person.enter(room, "Bob");
+  await using _bob = bob;
   assertEquals(await ada.hear(), "* Bob has come");
   await bob.say("x".repeat(60_000));
   assertEquals(await ada.hear(), `Bob: ${"x".repeat(1024)}`);
@@ -132,83 +147,126 @@ netTest("chat() cuts what is too long, and what grows by being shown arrives", a
   assertEquals(await ada.hear(), "Bob: still here");
 });
 
-netTest("chat() forgets who goes without a word, named or not", async () => {
-  await using server = serve(LOOPBACK, chat());
-  const [ada] = await Person.enter(server.addr, "Ada");
-  using _ada = ada;
-  const [bob] = await Person.enter(server.addr, "Bob");
+Deno.test("chat() forgets who goes without a word, named or not", async () => {
+  const room = chat();
+  const [ada] = await Person.enter(room, "Ada");
+  await using _ada = ada;
+  const [bob] = await Person.enter(room, "Bob");
   assertEquals(await ada.hear(), "* Bob has come");
-  bob[Symbol.dispose]();
+  assertEquals(await bob.leave(), "completed");
   assertEquals(await ada.hear(), "* Bob has left");
-  (await Person.arrive(server.addr))[Symbol.dispose]();
-  using mute = await Person.arrive(server.addr);
+  await (await Person.arrive(room)).leave();
+  await using mute = await Person.arrive(room);
   assertEquals(await mute.ask("/quit"), null);
-  const [again, here] = await Person.enter(server.addr, "Bob");
+  const [again, here] = await Person.enter(room, "Bob");
   assertEquals(here, "* Here are Ada");
-  again[Symbol.dispose]();
+  await again.leave();
 });
 
 Deno.test("chat() gives a name to one of two who ask for it in the same moment", async () => {
-  const listener = new ScriptedListener();
-  await using server = serve({ listeners: [listener] }, chat());
-  const sockets = [new ScriptedSocket(), new ScriptedSocket()];
-  for (const socket of sockets) listener.give(socket);
-  await until(() => sockets.every((socket) => text(socket.taken).endsWith("name?\r\n")));
-  for (const socket of sockets) socket.arrive(bytes`${"Ada\n"}`);
-  const told = () => sockets.map((socket) => text(socket.taken).split("\r\n")[1]);
-  await until(() => told().every((line) => line !== ""));
-  assertEquals(told(), [
+  const room = chat();
+  await using one = await Person.arrive(room);
+  await using two = await Person.arrive(room);
+  assertEquals(await Promise.all([one.ask("Ada"), two.ask("Ada")]), [
     "* Nobody else is here",
     "* The name Ada is taken. What is your name?",
   ]);
-  assertEquals(server.connections.size, 2);
-  for (const socket of sockets) socket.finish();
 });
 
 Deno.test("chat() lets nobody wait for who does not read, and tells him later what he missed", async () => {
-  const listener = new ScriptedListener();
-  await using server = serve({ listeners: [listener] }, chat());
-  const [slow, quick, speaker] = await Promise.all(
-    ["Slow", "Quick", "Speaker"].map((name) => enterScripted(listener, name)),
-  );
-  assert(slow !== undefined && quick !== undefined && speaker !== undefined);
-  // From here on the slow one takes nothing.
-  await turns(5);
-  slow.takes = () => undefined;
-  const before = { slow: slow.takenBytes, quick: quick.takenBytes };
-
+  const room = chat();
+  const [slow] = await Person.enter(room, "Slow");
+  await using _slow = slow;
+  const [quick] = await Person.enter(room, "Quick");
+  await using _quick = quick;
+  const [speaker] = await Person.enter(room, "Speaker");
+  await using _speaker = speaker;
+  for (const person of [slow, slow, quick]) await person.hear(); // who has come
+  // From here on the slow one reads nothing.
   const count = 2000;
   const line = "x".repeat(1000);
   const size = "Speaker: ".length + line.length + 2;
   for (let said = 0; said < count; said += 10) {
-    speaker.arrive(bytes`${`${line}\n`.repeat(10)}`);
-    await until(() => quick.takenBytes >= before.quick + (said + 10) * size);
-    for (const conn of server.connections) {
-      // What made it slow, and what was gathered and said before that was known.
-      assert(conn.unsentBytes < 262_144 + 65_536 + 2 * size, `${conn.unsentBytes} wait`);
-    }
+    for (let i = 0; i < 10; i++) speaker.say(line);
+    for (let i = 0; i < 10; i++) assertEquals(await quick.hear(), `Speaker: ${line}`);
+    // What made it slow, and what was gathered and said before that was known.
+    const { unsentBytes } = slow;
+    assert(unsentBytes < 262_144 + 65_536 + 2 * size, `${unsentBytes} wait`);
   }
-  assertEquals(quick.takenBytes, before.quick + count * size);
-  assertEquals(server.connections.size, 3);
 
   // He reads again: what waited, and then how much he has missed.
-  slow.takes = (p) => p.length;
-  slow.writes[0]!.take();
-  await until(() => [...server.connections].every(({ unsentBytes }) => unsentBytes === 0));
-  const waited = slow.takenBytes - before.slow;
-  assertEquals(waited % size, 0);
-  speaker.arrive(bytes`${"one more\n"}`);
-  const missed = count - waited / size;
-  const told = `* You missed ${missed} lines\r\nSpeaker: one more\r\n`;
-  await until(() => text(slow.taken).endsWith(told));
-  for (const socket of [slow, quick, speaker]) socket.finish();
+  const listening = (async () => {
+    for (let heard = 0;; heard++) {
+      const told = await slow.hear();
+      if (told !== `Speaker: ${line}`) return { heard, told };
+    }
+  })();
+  await until(() => slow.unsentBytes === 0);
+  await speaker.say("one more");
+  const { heard, told } = await listening;
+  assert(heard > 262_144 / size && heard < count, `${heard} were heard`);
+  assertEquals(told, `* You missed ${count - heard} lines`);
+  assertEquals(await slow.hear(), "Speaker: one more");
 });
 
-/** Comes in over a socket that the test moves. */
-async function enterScripted(listener: ScriptedListener, name: string): Promise<ScriptedSocket> {
-  const socket = new ScriptedSocket();
-  listener.give(socket);
-  socket.arrive(bytes`${`${name}\n`}`);
-  await until(() => /\* (?:Nobody else is here|Here are .*)\r\n/.test(text(socket.taken)));
-  return socket;
-}
+Deno.test("chat() hears the same, however it arrives", async () => {
+  const room = chat();
+  const [ada] = await Person.enter(room, "Ada");
+  await using _ada = ada;
+  await everySplit(bytes`Bob\r\nhé!\n/quit\n`, async (pieces) => {
+    await using bob = new Person(connect(room));
+    for (const piece of pieces) await bob.client.write(piece);
+    for (const told of ["* Bob has come", "Bob: hé!", "* Bob has left"]) {
+      assertEquals(await ada.hear(), told);
+    }
+    assertEquals(await bob.hear(), "* What is your name?");
+    assertEquals(await bob.hear(), "* Here are Ada");
+    assertEquals(await bob.hear(), "* Bye");
+    assertEquals(await bob.leave(), "completed");
+  });
+});
+
+Deno.test("chat() frees the name of whoever is reset, at whatever byte that was", async () => {
+  const said = bytes`Bob\nhello\n`;
+  for (const direction of ["toHandler", "toClient"] as const) {
+    for (let resetAfter = 0; resetAfter <= said.length; resetAfter++) {
+      const room = chat();
+      await using bob = new Person(connect(room, { [direction]: { resetAfter } }));
+      await bob.client.write(said).catch(() => {});
+      assertEquals((await bob.client.ended).reason, "peer_reset");
+      const [again, alone] = await Person.enter(room, "Bob");
+      assertEquals(alone, "* Nobody else is here");
+      await again.leave();
+    }
+  }
+});
+
+Deno.test("chat() says who has left when a connection ends of itself", async () => {
+  using time = new FakeTime();
+  const room = chat();
+  const [ada] = await Person.enter(room, "Ada");
+  await using _ada = ada;
+
+  const goes = async (options: ConnectOptions, why: string, go: (bob: Person) => unknown) => {
+    const [bob] = await Person.enter(room, "Bob", options);
+    await using _bob = bob;
+    assertEquals(await ada.hear(), "* Bob has come");
+    await go(bob);
+    assertEquals((await bob.client.ended).reason, why);
+    assertEquals(await ada.hear(), "* Bob has left");
+  };
+  await goes({}, "peer_reset", (bob) => bob.client.reset());
+  await goes({ idleTimeout: 10_000 }, "idle_timeout", () => time.tickAsync(10_300));
+  await goes({}, "frame_timeout", async ({ client }) => {
+    await client.write(bytes`half a li`);
+    await time.tickAsync(30_300);
+  });
+  await goes({}, "handler_error", async ({ client }) => {
+    await client.write(bytes`half a li`);
+    client.close();
+  });
+  await goes({ toClient: { stallAfter: 50, capacity: 50 } }, "write_timeout", async () => {
+    await ada.say("x".repeat(1000));
+    await time.tickAsync(30_300);
+  });
+});

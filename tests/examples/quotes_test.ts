@@ -2,9 +2,9 @@
 
 import { assertEquals } from "@std/assert";
 import { quotes } from "../../examples/quotes.ts";
-import { connection, framed, lengthPrefixed, serve } from "../../mod.ts";
-import { netTest } from "../support/needs.ts";
-import { bytes, dial, LOOPBACK, text, until } from "../support/peers.ts";
+import { connect } from "../../lib/testing/mod.ts";
+import { framed, lengthPrefixed } from "../../mod.ts";
+import { bytes, text } from "../support/peers.ts";
 
 const WRONG = 'Ask for "count", "quote" with a "number", or "find" with a "word"';
 const NO_OBJECT = "Send an object in JSON";
@@ -31,9 +31,8 @@ const ANSWERS: [question: string, answer: unknown][] = [
   ["[".repeat(4096), { id: null, error: NO_OBJECT }],
 ];
 
-netTest("quotes() answers questions in order, also when they come together", async () => {
-  await using server = serve(LOOPBACK, quotes);
-  await using client = connection(await dial(server.addr));
+Deno.test("quotes() answers questions in order, also when they come together", async () => {
+  await using client = connect(quotes);
   const messages = framed(client, lengthPrefixed());
   for (const [question] of ANSWERS) messages.send(bytes`${question}`);
   for (const [question, answer] of ANSWERS) {
@@ -42,23 +41,16 @@ netTest("quotes() answers questions in order, also when they come together", asy
   }
 });
 
-netTest("quotes() takes what is no text for no question", async () => {
-  await using server = serve(LOOPBACK, quotes);
-  await using client = connection(await dial(server.addr));
+Deno.test("quotes() takes what is no text for no question", async () => {
+  await using client = connect(quotes);
   const messages = framed(client, lengthPrefixed());
   await messages.send(Uint8Array.of(0x22, 0xff, 0x22));
   assertEquals(JSON.parse(text((await messages.read())!)), { id: null, error: NO_OBJECT });
 });
 
-netTest("quotes() ends who announces too much", async () => {
-  const reasons: string[] = [];
-  await using server = serve(
-    { ...LOOPBACK, onEnd: ({ reason }) => void reasons.push(reason) },
-    quotes,
-  );
-  await using client = connection(await dial(server.addr));
+Deno.test("quotes() ends who announces too much", async () => {
+  await using client = connect(quotes);
   await client.write(Uint8Array.of(0, 0, 0x10, 1));
   assertEquals(await client.read(new Uint8Array(1)), null);
-  await until(() => reasons.length === 1);
-  assertEquals(reasons, ["protocol_error"]);
+  assertEquals((await client.ended).reason, "protocol_error");
 });

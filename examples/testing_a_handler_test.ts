@@ -1,0 +1,64 @@
+/**
+ * How a handler is tested: without a network, without permissions, and without waiting.
+ *
+ * deno test examples/testing_a_handler_test.ts
+ *
+ * @module
+ */
+
+import { assertEquals } from "@std/assert";
+import { FakeTime } from "@std/testing/time";
+import { connect, everySplit } from "@usher/server/testing";
+import { shout } from "./shout.ts";
+
+const bytes = (text: string) => new TextEncoder().encode(text);
+
+Deno.test("shout() answers each line in capitals", async () => {
+  await using client = connect(shout);
+  await client.write(bytes("hello\nworld\n"));
+  assertEquals(await client.readLine(), "HELLO");
+  assertEquals(await client.readLine(), "WORLD");
+  client.close();
+  assertEquals((await client.ended).reason, "completed");
+});
+
+Deno.test("shout() hears the same, however its bytes arrive", async () => {
+  await everySplit(bytes("ä\r\nb\n"), async (pieces) => {
+    await using client = connect(shout);
+    for (const piece of pieces) await client.write(piece);
+    assertEquals([await client.readLine(), await client.readLine()], ["Ä", "B"]);
+  });
+});
+
+Deno.test("shout() ends who breaks the rules", async () => {
+  await using client = connect(shout);
+  await client.write(new Uint8Array([0xff, 10])); // no UTF-8
+  assertEquals(await client.readLine(), null);
+  assertEquals((await client.ended).reason, "protocol_error");
+});
+
+Deno.test("shout() ends when its client is gone, after whatever byte", async () => {
+  for (let resetAfter = 1; resetAfter <= 7; resetAfter++) {
+    await using client = connect(shout, { toClient: { resetAfter } });
+    await client.write(bytes("hello\n"));
+    const { reason, bytesWritten } = await client.ended;
+    assertEquals([reason, bytesWritten], ["peer_reset", resetAfter]);
+  }
+});
+
+Deno.test("shout() waits for a line that has begun, but not for ever", async () => {
+  using time = new FakeTime(); // before connect(), whose timeouts it is to move
+  await using client = connect(shout);
+  await client.write(bytes("hel"));
+  await time.tickAsync(31_000);
+  assertEquals((await client.ended).reason, "frame_timeout");
+});
+
+Deno.test("shout() does not wait for ever for who does not read", async () => {
+  using time = new FakeTime();
+  await using client = connect(shout, { toClient: { capacity: 3 } });
+  await client.write(bytes("hello\n"));
+  await time.tickAsync(31_000);
+  const { reason, bytesWritten } = await client.ended;
+  assertEquals([reason, bytesWritten], ["write_timeout", 3]);
+});

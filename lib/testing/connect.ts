@@ -1,0 +1,218 @@
+/** What is a handler's client without a network? @module */
+
+import { bad, checkObject } from "../connection/check_options.ts";
+import type { Connection } from "../connection/connection.ts";
+import { connection } from "../connection/wrap.ts";
+import type { EndRecord, ServeSettings } from "../server/options.ts";
+import { serve, type Server } from "../server/serve.ts";
+import type { Handler } from "../server/serve_connection.ts";
+import { completeFaults, type Faults } from "./faults.ts";
+import type { MemorySocket } from "./memory_socket.ts";
+import { CLIENT, pair, SERVER } from "./pair.ts";
+import { scriptedListener } from "./scripted_listener.ts";
+
+/**
+ * What `connect()` takes: the limits and hooks of `serve()`, and what happens between the client and
+ * the handler.
+ *
+ * @typeParam A The kind of address.
+ *
+ * @example A client from somewhere, over a bad line
+ * ```ts
+ * import { connect, type ConnectOptions } from "@usher/server/testing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const options: ConnectOptions = {
+ *   remoteAddr: { transport: "tcp", hostname: "198.51.100.7", port: 50_000 },
+ *   toClient: { bytesPerRead: 1 },
+ *   idleTimeout: 10_000,
+ * };
+ * await using client = connect(async (conn) => {
+ *   await conn.write(new TextEncoder().encode(conn.remoteAddr.hostname));
+ * }, options);
+ * assertEquals(await new Response(client.readable).text(), "198.51.100.7");
+ * ```
+ */
+export interface ConnectOptions<A extends Deno.Addr = Deno.NetAddr> extends ServeSettings {
+  /** Where the handler sees its client; an address of TCP unless given. */
+  remoteAddr?: A;
+  /** Where the server pretends to listen. */
+  localAddr?: A;
+  /** What happens to what the client writes. */
+  toHandler?: Faults;
+  /** What happens to what the handler writes. */
+  toClient?: Faults;
+}
+
+/**
+ * The client's end of a connection to a handler: a connection without limits of its own.
+ *
+ * @typeParam A The kind of address.
+ *
+ * @example A client that goes in the middle of a line
+ * ```ts
+ * import { type Client, connect } from "@usher/server/testing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * await using client: Client = connect((conn) => conn.readLine());
+ * await client.write(new TextEncoder().encode("half a li"));
+ * client.reset();
+ * const { reason, bytesRead } = await client.ended;
+ * assertEquals([reason, bytesRead], ["peer_reset", 9]);
+ * ```
+ */
+export interface Client<A extends Deno.Addr = Deno.NetAddr> extends Connection<A> {
+  /**
+   * What `onEnd` is told, once the handler has settled, its connection is closed and its server has
+   * stopped. A handler that reads to the end of the stream waits for the client to close first.
+   */
+  readonly ended: Promise<EndRecord>;
+  /** The server of this one connection: its `shutdown()` shows how the handler takes that. */
+  readonly server: Server<A>;
+  /** Resets the connection: what waits at either end rejects with `ConnectionReset`; and closes. */
+  reset(): void;
+  /**
+   * Closes the client, and stops the server at once. A handler that still waits for something else
+   * than its connection gets one second, which with `FakeTime` the test has to move itself; await
+   * `ended` first where it should end by itself.
+   */
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/**
+ * Runs a handler for one client, without a network and without permissions.
+ *
+ * A server of its own runs it, so it gets what it gets from `serve()`: limits, timeouts, one end
+ * record. Bytes pass at once, without a timer, and once the handler has settled nobody waits for its
+ * client to close, too. The timeouts run on a clock that `FakeTime` of `@std/testing` moves, if it is
+ * there before the client is: then nobody has to wait for them.
+ *
+ * Nothing here keeps the process alive. A test that waits for what never comes fails at once with
+ * Deno's "Promise resolution is still pending", and so does one that waits for a timeout in real time.
+ *
+ * For several clients of one handler call it several times with the same handler; for limits that
+ * they share pass the ends of some {@linkcode pair}s to `serve()` in a {@linkcode scriptedListener}.
+ *
+ * @param handler What to test.
+ * @param options As for `serve()`, less the address; and what happens to the bytes on their way.
+ * @returns The client.
+ * @throws {TypeError} If an option is unknown or of the wrong type.
+ * @throws {RangeError} If a number is out of range.
+ *
+ * @example What does it answer?
+ * ```ts
+ * import type { Connection } from "@usher/server";
+ * import { connect } from "@usher/server/testing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * async function greet(conn: Connection) {
+ *   await conn.write(new TextEncoder().encode(`Hello ${await conn.readLine()}\n`));
+ * }
+ *
+ * await using client = connect(greet);
+ * await client.write(new TextEncoder().encode("Ada\n"));
+ * assertEquals(await client.readLine(), "Hello Ada");
+ * assertEquals(await client.readLine(), null);
+ * assertEquals((await client.ended).reason, "completed");
+ * ```
+ *
+ * @example How long does it wait?
+ * ```ts
+ * import { connect } from "@usher/server/testing";
+ * import { FakeTime } from "@std/testing/time";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using time = new FakeTime();
+ * await using client = connect((conn) => conn.readLine(), { idleTimeout: 60_000 });
+ * await time.tickAsync(61_000);
+ * assertEquals((await client.ended).reason, "idle_timeout");
+ * ```
+ */
+export function connect(handler: Handler<Deno.NetAddr>, options?: ConnectOptions): Client;
+/**
+ * The same with addresses of any kind, for the handler of a server on a Unix socket for instance.
+ *
+ * @param handler What to test.
+ * @param options With both addresses.
+ * @returns The client.
+ *
+ * @example A handler for Unix sockets
+ * ```ts
+ * import type { Connection } from "@usher/server";
+ * import { connect } from "@usher/server/testing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * async function tellPath(conn: Connection<Deno.UnixAddr>) {
+ *   await conn.write(new TextEncoder().encode(conn.localAddr.path));
+ * }
+ *
+ * await using client = connect(tellPath, {
+ *   localAddr: { transport: "unix", path: "/run/app.sock" },
+ *   remoteAddr: { transport: "unix", path: "" },
+ * });
+ * assertEquals(await new Response(client.readable).text(), "/run/app.sock");
+ * ```
+ */
+export function connect<A extends Deno.Addr>(
+  handler: Handler<A>,
+  options: ConnectOptions<A> & { remoteAddr: A; localAddr: A },
+): Client<A>;
+export function connect<A extends Deno.Addr>(
+  handler: Handler<A>,
+  options: ConnectOptions<A> = {},
+): Client<A> {
+  const verb = "connect";
+  checkObject(verb, options);
+  if ("listeners" in options) {
+    throw new TypeError(`Cannot ${verb} with 'listeners': use serve() for several connections`);
+  }
+  const { remoteAddr = CLIENT, localAddr = SERVER, toHandler, toClient, onEnd, ...settings } =
+    options;
+  if (onEnd !== undefined && typeof onEnd !== "function") {
+    throw new TypeError(bad(verb, "onEnd", onEnd, "a function"));
+  }
+  const [near, socket] = pair({
+    addrs: [remoteAddr as A, localAddr as A],
+    toFirst: completeFaults(verb, "toClient", toClient),
+    toSecond: completeFaults(verb, "toHandler", toHandler),
+  });
+  // In place of the half second in which a server waits for the FIN of a client that is still there.
+  const serveOne = async (conn: Connection) => {
+    try {
+      return await (handler as Handler)(conn);
+    } finally {
+      (socket as MemorySocket<A>).hearNoMore();
+    }
+  };
+  let record: EndRecord | undefined;
+  const server = serve({
+    ...settings,
+    listeners: [scriptedListener([socket], localAddr)],
+    onEnd: (told) => {
+      record = told;
+      server.shutdown({ timeout: 0 });
+      return onEnd?.(told);
+    },
+  }, typeof handler === "function" ? serveOne : handler) as Server<A>;
+  const ended = server.finished.then(() => record!);
+  ended.catch(() => {}); // as with `finished`: nobody has to await it
+  const client = connection(near, {
+    idleTimeout: Infinity,
+    writeTimeout: Infinity,
+    maxUnsent: Infinity,
+  });
+  return Object.assign(client, {
+    server,
+    ended,
+    reset: () => {
+      near.reset();
+      client.close();
+    },
+    [Symbol.asyncDispose]: async () => {
+      client.close();
+      // A handler that ends because its client does has done so after a turn.
+      await new Promise((resolve) => setImmediate(resolve));
+      await server.shutdown({ timeout: 0 });
+    },
+  });
+}

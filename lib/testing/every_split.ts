@@ -1,0 +1,180 @@
+/** In which pieces can the same bytes arrive? @module */
+
+import { bad, checkKeys, checkNumber, checkObject } from "../connection/check_options.ts";
+import { extendMessage } from "../server/extend_message.ts";
+import { isPromiseLike } from "../server/reporter.ts";
+
+/** Runs that are still made; more are a mistake rather than a test, which would not end. */
+const MOST_RUNS = 1_000_000;
+
+/**
+ * How thoroughly to cut.
+ *
+ * @example Every way there is
+ * ```ts
+ * import { everySplit, type SplitOptions } from "@usher/server/testing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const all: SplitOptions = { pieces: Infinity };
+ * let runs = 0;
+ * everySplit(new Uint8Array(8), () => void runs++, all);
+ * assertEquals(runs, 2 ** 7);
+ * ```
+ */
+export interface SplitOptions {
+  /**
+   * The most pieces to cut into in every way: with 2 that is a run for each byte, with 3 half the
+   * square of their number, with `Infinity` it doubles with each byte.
+   *
+   * @default {3}
+   */
+  pieces?: number;
+}
+
+/** What holds when nothing is said. */
+export const SPLIT_DEFAULTS: Required<SplitOptions> = Object.freeze({ pieces: 3 });
+
+/**
+ * Runs something with the same bytes cut in every way into at most three pieces, and once more a byte
+ * at a time: what reads a stream must not depend on how it was cut. The fewest pieces come first.
+ *
+ * The message of an error that `run` throws says which cut it was.
+ *
+ * @param bytes What arrives.
+ * @param run Called with the pieces, each in memory of its own; for no bytes there are none.
+ * @param options How thoroughly to cut.
+ * @returns A promise if `run` gives one: then each is awaited before the next begins.
+ * @throws {TypeError} If an option is unknown or of the wrong type.
+ * @throws {RangeError} If `pieces` is out of range, or there are more than a million ways.
+ *
+ * @example A codec takes its frames from any pieces
+ * ```ts
+ * import { connection, framed, lines } from "@usher/server";
+ * import { everySplit, pair } from "@usher/server/testing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const bytes = new TextEncoder().encode("one\r\n\r\ntwo\n");
+ * await everySplit(bytes, async (pieces) => {
+ *   const [sender, receiver] = pair();
+ *   for (const piece of pieces) await sender.write(piece);
+ *   await sender.closeWrite();
+ *   await using conn = connection(receiver);
+ *   assertEquals(await Array.fromAsync(framed(conn, lines())), ["one", "", "two"]);
+ *   sender.close();
+ * });
+ * ```
+ */
+export function everySplit(
+  bytes: Uint8Array,
+  run: (pieces: Uint8Array<ArrayBuffer>[]) => Promise<unknown>,
+  options?: SplitOptions,
+): Promise<void>;
+/**
+ * The same for what needs no waiting.
+ *
+ * @param bytes What arrives.
+ * @param run Called with the pieces.
+ * @param options How thoroughly to cut.
+ *
+ * @example A decoder of text
+ * ```ts
+ * import { everySplit } from "@usher/server/testing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * everySplit(new TextEncoder().encode("žluťoučký"), (pieces) => {
+ *   const decoder = new TextDecoder();
+ *   const text = pieces.map((piece) => decoder.decode(piece, { stream: true })).join("");
+ *   assertEquals(text, "žluťoučký");
+ * });
+ * ```
+ */
+export function everySplit(
+  bytes: Uint8Array,
+  run: (pieces: Uint8Array<ArrayBuffer>[]) => void,
+  options?: SplitOptions,
+): void;
+export function everySplit(
+  bytes: Uint8Array,
+  run: Run,
+  options: SplitOptions = {},
+): Promise<void> | void {
+  const verb = "split";
+  checkObject(verb, options);
+  checkKeys(verb, options, Object.keys(SPLIT_DEFAULTS));
+  const { pieces = SPLIT_DEFAULTS.pieces } = options;
+  checkNumber(verb, "pieces", pieces, 1, Infinity, true);
+  if (!(bytes instanceof Uint8Array)) {
+    throw new TypeError(bad(verb, "bytes", bytes, "a Uint8Array"));
+  }
+  const { length } = bytes;
+  if (countOf(length, pieces) > MOST_RUNS) {
+    throw new RangeError(
+      `Cannot split ${length} bytes into up to ${pieces} pieces in every way, which is more than ` +
+        `${MOST_RUNS} runs: use fewer bytes, or 'pieces' of less`,
+    );
+  }
+  const ways = waysToCut(length, pieces);
+  for (let way; !(way = ways.next()).done;) {
+    const running = runOne(cut(bytes, way.value), run);
+    // With the first promise it goes on with promises, and ends with one.
+    if (running !== undefined) return goOn(running, ways, bytes, run);
+  }
+}
+
+type Run = (pieces: Uint8Array<ArrayBuffer>[]) => unknown;
+
+async function goOn(
+  first: Promise<unknown>,
+  ways: Iterator<readonly number[]>,
+  bytes: Uint8Array,
+  run: Run,
+): Promise<void> {
+  await first;
+  for (let way; !(way = ways.next()).done;) await runOne(cut(bytes, way.value), run);
+}
+
+function runOne(pieces: Uint8Array<ArrayBuffer>[], run: Run): Promise<unknown> | undefined {
+  const failed = (error: unknown): never => {
+    extendMessage(error, `With the bytes cut into ${pieces.map((p) => p.length).join(" + ")}: `);
+    throw error;
+  };
+  try {
+    const running = run(pieces);
+    return isPromiseLike(running) ? Promise.resolve(running).catch(failed) : undefined;
+  } catch (error) {
+    return failed(error);
+  }
+}
+
+function cut(bytes: Uint8Array, places: readonly number[]): Uint8Array<ArrayBuffer>[] {
+  if (bytes.length === 0) return [];
+  return [...places, bytes.length].map((end, i) =>
+    new Uint8Array(bytes.subarray(places[i - 1] ?? 0, end))
+  );
+}
+
+/** Lists of places where to cut, those with the fewest first. */
+function* waysToCut(length: number, pieces: number): Generator<readonly number[]> {
+  for (let cuts = 0; cuts < Math.min(pieces, Math.max(length, 1)); cuts++) {
+    yield* combinations(cuts, 1, length);
+  }
+  if (length > pieces) yield Array.from({ length: length - 1 }, (_, i) => i + 1);
+}
+
+/** All lists of `count` growing numbers from `from` up to but not including `to`. */
+function* combinations(count: number, from: number, to: number): Generator<readonly number[]> {
+  if (count === 0) return yield [];
+  for (let first = from; first <= to - count; first++) {
+    for (const rest of combinations(count - 1, first + 1, to)) yield [first, ...rest];
+  }
+}
+
+/** How many ways there are, as far as that matters. */
+function countOf(length: number, pieces: number): number {
+  let count = 1;
+  for (let cuts = 1, ways = 1; cuts < Math.min(pieces, length) && count <= MOST_RUNS; cuts++) {
+    ways *= (length - cuts) / cuts;
+    count += ways;
+  }
+  return count;
+}

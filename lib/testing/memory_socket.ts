@@ -1,0 +1,100 @@
+/** What does a socket do that leads to another one in the same program? @module */
+
+import type { Pipe } from "./pipe.ts";
+import { systemError } from "./system_error.ts";
+
+/** Bytes per chunk of `readable`, as Deno has them. */
+const STREAM_CHUNK = 65536;
+
+/** One end, over the pipes that lead to it and from it. */
+export class MemorySocket<A extends Deno.Addr> implements Deno.Conn<A> {
+  readonly localAddr: A;
+  readonly remoteAddr: A;
+  readonly reset: () => void;
+  readonly #incoming: Pipe;
+  readonly #outgoing: Pipe;
+  #closed = false;
+  #fin: Promise<unknown> | undefined;
+  #readable: ReadableStream<Uint8Array<ArrayBuffer>> | undefined;
+  #writable: WritableStream<Uint8Array<ArrayBufferLike>> | undefined;
+
+  constructor(localAddr: A, remoteAddr: A, incoming: Pipe, outgoing: Pipe, reset: () => void) {
+    this.localAddr = localAddr;
+    this.remoteAddr = remoteAddr;
+    this.#incoming = incoming;
+    this.#outgoing = outgoing;
+    this.reset = reset;
+  }
+
+  async read(p: Uint8Array): Promise<number | null> {
+    checkBytes("read into", p);
+    if (p.length === 0) return 0; // also when it is closed, as Deno does
+    if (this.#closed) throw systemError("EBADF");
+    return await this.#incoming.read(p);
+  }
+
+  async write(p: Uint8Array): Promise<number> {
+    checkBytes("write", p);
+    if (this.#closed) throw systemError("EBADF");
+    if (this.#fin !== undefined) throw systemError("EPIPE");
+    return p.length === 0 ? 0 : await this.#outgoing.write(p);
+  }
+
+  async closeWrite(): Promise<void> {
+    if (this.#closed) throw systemError("EBADF");
+    await (this.#fin ??= this.#outgoing.write(null));
+  }
+
+  /** Its stream is over as soon as what has come is read, whatever the peer still says. */
+  hearNoMore(): void {
+    this.#incoming.endForReader();
+  }
+
+  close(): void {
+    if (this.#closed) throw systemError("EBADF");
+    this.#closed = true;
+    this.#outgoing.closeWriter();
+    this.#incoming.closeReader();
+  }
+
+  /** Nothing here keeps a process alive. */
+  ref(): void {}
+
+  unref(): void {}
+
+  [Symbol.dispose](): void {
+    if (!this.#closed) this.close();
+  }
+
+  get readable(): ReadableStream<Uint8Array<ArrayBuffer>> {
+    return this.#readable ??= new ReadableStream({
+      type: "bytes",
+      autoAllocateChunkSize: STREAM_CHUNK,
+      pull: async (controller) => {
+        const request = controller.byobRequest!;
+        const n = await this.read(request.view as Uint8Array<ArrayBuffer>);
+        if (n === null) {
+          controller.close();
+          this[Symbol.dispose](); // the end of Deno's streams is the end of the connection
+        }
+        request.respond(n ?? 0);
+      },
+      cancel: () => this[Symbol.dispose](),
+    });
+  }
+
+  get writable(): WritableStream<Uint8Array<ArrayBufferLike>> {
+    return this.#writable ??= new WritableStream({
+      write: async (chunk) => {
+        for (let sent = 0; sent < chunk.length;) sent += await this.write(chunk.subarray(sent));
+      },
+      close: () => this[Symbol.dispose](),
+      abort: () => this[Symbol.dispose](),
+    });
+  }
+}
+
+function checkBytes(verb: string, p: unknown): void {
+  if (p instanceof Uint8Array) return;
+  throw new TypeError(`Cannot ${verb} what is no Uint8Array: use one`);
+}

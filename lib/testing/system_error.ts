@@ -1,0 +1,70 @@
+/** What does Deno say when the system refuses? @module */
+
+/** How Deno says it: the class of the error, its message and whether its `code` is the name. */
+type Words = readonly [
+  ErrorClass: new (message: string) => Error,
+  message: string,
+  hasCode: boolean,
+];
+
+/** The numbers in the messages are Linux's; programs look at the class and the `code`. */
+const WORDS = {
+  EMFILE: [Error, "Too many open files (os error 24)", true],
+  // Deno 2.9 knows no code for it.
+  ENFILE: [Error, "Too many open files in system (os error 23)", false],
+  ENOBUFS: [Error, "No buffer space available (os error 105)", true],
+  ENOMEM: [Error, "Cannot allocate memory (os error 12)", true],
+  ENOTCONN: [Deno.errors.NotConnected, "Transport endpoint is not connected (os error 107)", true],
+  ECONNABORTED: [
+    Deno.errors.ConnectionAborted,
+    "Software caused connection abort (os error 103)",
+    true,
+  ],
+  ECONNRESET: [Deno.errors.ConnectionReset, "Connection reset by peer (os error 104)", true],
+  EPIPE: [Deno.errors.BrokenPipe, "Broken pipe (os error 32)", true],
+  EINTR: [Deno.errors.Interrupted, "operation canceled", true],
+  EBADF: [Deno.errors.BadResource, "Bad resource ID", false],
+} satisfies Record<string, Words>;
+
+/**
+ * Why accepting fails, by the name that the system has for it.
+ *
+ * - `ENOTCONN`, `ECONNABORTED`, `ECONNRESET`: that client has gone before it was accepted
+ * - `EMFILE`, `ENFILE`: no descriptor is free, in the process or in the whole system
+ * - `ENOBUFS`, `ENOMEM`: no memory is left
+ *
+ * @example A client that is gone ends nothing
+ * ```ts
+ * import { serve } from "@usher/server";
+ * import { type AcceptFailure, pair, scriptedListener } from "@usher/server/testing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const gone: AcceptFailure = "ENOTCONN";
+ * const [client, socket] = pair();
+ * const listener = scriptedListener([gone, socket]);
+ * await using server = serve({ listeners: [listener] }, async (conn) => {
+ *   await conn.write(new TextEncoder().encode("hello"));
+ * });
+ *
+ * assertEquals(await new Response(client.readable).text(), "hello");
+ * assertEquals(server.stats().acceptFailures, { lost: 1, starved: 0 });
+ * ```
+ */
+export type AcceptFailure =
+  | "EMFILE"
+  | "ENFILE"
+  | "ENOBUFS"
+  | "ENOMEM"
+  | "ENOTCONN"
+  | "ECONNABORTED"
+  | "ECONNRESET";
+
+/** Makes the error that Deno would throw. */
+export function systemError(name: keyof typeof WORDS): Error {
+  if (!Object.hasOwn(WORDS, name)) {
+    throw new TypeError(`Cannot fail with '${name}': use one of ${Object.keys(WORDS).join(", ")}`);
+  }
+  const [ErrorClass, message, hasCode]: Words = WORDS[name];
+  const error = new ErrorClass(message);
+  return hasCode ? Object.assign(error, { code: name }) : error;
+}

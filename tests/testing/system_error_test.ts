@@ -1,0 +1,39 @@
+/** Are the errors those that Deno throws? @module */
+
+import { assertEquals, assertThrows } from "@std/assert";
+import { type AcceptFailure, systemError } from "../../lib/testing/system_error.ts";
+import { look } from "../support/caught.ts";
+
+/** What deno 2.9 says; that sockets say it, too, is tested beside `pair()`. */
+const KINDS: Record<AcceptFailure, [kind: string, code: string | undefined]> = {
+  EMFILE: ["Error", "EMFILE"],
+  ENFILE: ["Error", undefined],
+  ENOBUFS: ["Error", "ENOBUFS"],
+  ENOMEM: ["Error", "ENOMEM"],
+  ENOTCONN: ["NotConnected", "ENOTCONN"],
+  ECONNABORTED: ["ConnectionAborted", "ECONNABORTED"],
+  ECONNRESET: ["ConnectionReset", "ECONNRESET"],
+};
+
+for (const [name, [kind, code]] of Object.entries(KINDS)) {
+  Deno.test(`systemError() makes ${name} of the class and with the code that Deno gives it`, () => {
+    const caught = look(systemError(name as AcceptFailure));
+    assertEquals([caught.kind, caught.code], [kind, code]);
+  });
+}
+
+Deno.test("systemError() makes a new error each time, since each may be told more of", () => {
+  const error = systemError("EMFILE");
+  error.message = "told";
+  assertEquals(systemError("EMFILE").message, "Too many open files (os error 24)");
+});
+
+Deno.test("systemError() refuses a name that it does not know, those of objects included", () => {
+  for (const name of ["EFOO", "toString"]) {
+    assertThrows(
+      () => systemError(name as AcceptFailure),
+      TypeError,
+      `Cannot fail with '${name}': use one of EMFILE`,
+    );
+  }
+});
