@@ -1,5 +1,5 @@
 /**
- * TCP and Unix-socket servers that nothing from outside can end.
+ * TCP, TLS and Unix-socket servers that nothing from outside can end.
  *
  * {@linkcode serve} listens, accepts and passes each connection to a handler, with limits, timeouts
  * and a graceful stop; {@linkcode listen} gives the hardened listener alone.
@@ -13,27 +13,44 @@ export type { ReadOptions } from "./lib/connection/cancellation.ts";
 export type { Connection } from "./lib/connection/connection.ts";
 export { copy } from "./lib/connection/copy.ts";
 export type { EndReason } from "./lib/connection/end_reason.ts";
+export type { TlsInfo } from "./lib/connection/enter_tls.ts";
 export { type Framed, framed, type FramedOptions } from "./lib/connection/framed.ts";
 export { relay, type Relayed } from "./lib/connection/relay.ts";
+export type { StartTlsOptions } from "./lib/connection/start_tls.ts";
+export type { Certificate, TlsListenOptions, TlsSettings } from "./lib/connection/tls_options.ts";
+export type { TlsFacts } from "./lib/connection/tls_socket.ts";
 export { connection, type ConnectionOptions } from "./lib/connection/wrap.ts";
-export { FrameTooLargeError, ProtocolError } from "./lib/errors.ts";
+export { FrameTooLargeError, ProtocolError, ProxyHeaderError, RefusedError } from "./lib/errors.ts";
 export type { ShutdownReport } from "./lib/server/drain.ts";
 export { listen } from "./lib/server/listen.ts";
 export type {
-  EndRecord,
   ListenOptions,
+  ProxyProtocolOptions,
+  ServeAddress,
+  ServeAddressOptions,
+  TcpListenOptions,
+  UnixListenOptions,
+} from "./lib/server/listen_options.ts";
+export type {
+  EndRecord,
   ServeListenersOptions,
   ServeOptions,
   ServeSettings,
   ServeTcpOptions,
   ServeUnixOptions,
-  TcpListenOptions,
-  UnixListenOptions,
 } from "./lib/server/options.ts";
 export { serve, type Server, type ShutdownOptions } from "./lib/server/serve.ts";
 export type { Handler } from "./lib/server/serve_connection.ts";
-export type { ServerStats } from "./lib/server/statistics.ts";
+export type { RefusalCause, ServerStats } from "./lib/server/statistics.ts";
+export { type AddressRanges, addressRanges } from "./lib/wire/address_range.ts";
 export type { Batch, Codec, Decoded, Decoder, Need, Oversize } from "./lib/wire/codec.ts";
 export { delimited, type DelimitedOptions } from "./lib/wire/delimited.ts";
+export {
+  encodeProxyHeader,
+  type EncodeProxyHeaderOptions,
+} from "./lib/wire/encode_proxy_header.ts";
 export { lengthPrefixed, type LengthPrefixedOptions } from "./lib/wire/length_prefixed.ts";
 export { lines, type LinesOptions } from "./lib/wire/lines.ts";
+export { peerKey } from "./lib/wire/peer_key.ts";
+export { type ProxyAddress, type ProxyHeader, proxyHeader } from "./lib/wire/proxy_header.ts";
+export type { ProxySsl, ProxyTlv, ProxyTlvs } from "./lib/wire/proxy_tlvs.ts";

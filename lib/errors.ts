@@ -64,3 +64,82 @@ export class FrameTooLargeError extends ProtocolError {
     this.size = size;
   }
 }
+
+/**
+ * What came is no PROXY header, or a broken one.
+ *
+ * It is thrown as soon as the bytes make it certain, and nothing is taken.
+ *
+ * @example An HTTP client at a port that expects a PROXY header
+ * ```ts
+ * import { proxyHeader, ProxyHeaderError } from "@usher/server";
+ * import { assertEquals, assertThrows } from "@std/assert";
+ *
+ * const request = new TextEncoder().encode("POST / HTTP/1.1\r\n");
+ * const error = assertThrows(() => proxyHeader().decode(request, 0, false), ProxyHeaderError);
+ * assertEquals(error.at, 1); // "P" might have been the beginning of "PROXY".
+ * ```
+ */
+export class ProxyHeaderError extends ProtocolError {
+  /** The name of the class, as it appears in logs. */
+  override name = "ProxyHeaderError";
+  /** Which byte is wrong, counted from 0, or where the part begins that is. */
+  readonly at: number;
+
+  /**
+   * An error that names what is wrong, and where.
+   *
+   * @param message What was attempted, what is wrong, and at which byte.
+   * @param at Which byte is wrong, counted from 0, or where the part begins that is.
+   */
+  constructor(message: string, at: number) {
+    super(message);
+    this.at = at;
+  }
+}
+
+/**
+ * Connections were refused: what `onError` is told, every ten seconds at most, for all of them
+ * together.
+ *
+ * @example Tell the two kinds of news apart
+ * ```ts
+ * import { RefusedError } from "@usher/server";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const log: string[] = [];
+ * const onError = (error: unknown) => {
+ *   log.push(error instanceof RefusedError ? `busy: ${error.message}` : `broken: ${error}`);
+ * };
+ *
+ * onError(new RefusedError({ peerLimit: 380, full: 32 }, 10));
+ * assertEquals(log, ["busy: 412 refused in 10 s: 380 per-peer limit, 32 full"]);
+ * ```
+ */
+export class RefusedError extends Error {
+  /** The name of the class, as it appears in logs. */
+  override name = "RefusedError";
+  /** How many, by the causes of `stats().refused`. */
+  readonly counts: Readonly<Record<string, number>>;
+
+  /**
+   * An error that counts.
+   *
+   * @param counts How many, by the causes of `stats().refused`.
+   * @param seconds In how many seconds.
+   */
+  constructor(counts: Readonly<Record<string, number>>, seconds: number) {
+    const causes = Object.entries(counts).toSorted(([, one], [, other]) => other - one);
+    const sum = causes.reduce((sum, [, count]) => sum + count, 0);
+    const parts = causes.map(([cause, count]) => `${count} ${WORDS[cause] ?? cause}`);
+    super(`${sum} refused in ${seconds} s: ${parts.join(", ")}`);
+    this.counts = counts;
+  }
+}
+
+/** What the causes are called in a sentence. */
+const WORDS: Record<string, string> = {
+  peerLimit: "per-peer limit",
+  address: "address not allowed",
+  handshaking: "displaced in the handshake",
+};

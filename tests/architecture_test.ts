@@ -3,21 +3,35 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { DEFAULT_FRAME_TIMEOUT } from "../lib/connection/default_limits.ts";
 import { DEFAULTS } from "../lib/server/options.ts";
+import { SPLIT_DEFAULTS } from "../lib/testing/every_split.ts";
+import { NO_FAULTS } from "../lib/testing/faults.ts";
 import { CODEC_DEFAULTS } from "../lib/wire/defaults.ts";
+import { ENCODE_DEFAULTS } from "../lib/wire/encode_proxy_header.ts";
 import { granted, root, treeTest } from "./support/needs.ts";
 
 /** What is not ours: made by running the tasks, or by git. */
 const NOT_OURS = [".git", "node_modules", "coverage", "tests/bench/build"];
 
 /** The rooms of the house. Imports go to the same room or to one further up in this list. */
-const ROOMS = ["lib/errors.ts", "lib/wire/", "lib/connection/", "lib/server/", "mod.ts"];
+const ROOMS = ["lib/errors.ts", "lib/wire/", "lib/connection/", "lib/server/"];
+
+/** What stands on all rooms and on nothing else beside it, each with its entry point. */
+const ENTRIES: Record<string, string> = {
+  "mod.ts": "mod.ts",
+  "lib/testing/": "lib/testing/mod.ts",
+};
 
 /** Files of `lib/` without a test file of their own, and where their work is tested instead. */
 const TESTED_ELSEWHERE: Record<string, string> = {
   "lib/errors.ts": "tests/server/serve_connection_test.ts",
+  "lib/wire/wrong_header.ts": "tests/wire/proxy_header_test.ts",
+  "lib/wire/proxy_layout.ts": "tests/wire/proxy_header_test.ts",
+  "lib/wire/check_proxy_header.ts": "tests/wire/encode_proxy_header_test.ts",
+  "lib/wire/encode_proxy_tlvs.ts": "tests/wire/encode_proxy_header_test.ts",
   "lib/connection/default_limits.ts": "tests/architecture_test.ts",
   "lib/connection/end_reason.ts": "tests/readme_test.ts",
   "lib/connection/rejected.ts": "tests/connection/connection_test.ts",
+  "lib/testing/memory_socket.ts": "tests/testing/pair_test.ts",
 };
 
 /** Test files that stand beside the mirror of `lib/`, and what they are about. */
@@ -82,14 +96,19 @@ function isUnder(path: string, list: Record<string, string>): boolean {
 
 const library = () => filesUnder("lib/", /\.ts$/);
 
-treeTest("imports point one way: wire, connection, server, mod.ts; errors.ts is for all", () => {
-  const roomOf = (path: string) => ROOMS.findIndex((room) => path.startsWith(room));
+treeTest("imports point one way: wire, connection, server, entries; errors.ts is for all", () => {
   for (const path of [...library(), "mod.ts"]) {
-    assert(roomOf(path) >= 0, `${path} is in no room`);
+    const isIn = (room: string) => path.startsWith(room);
+    const entry = Object.keys(ENTRIES).filter(isIn);
+    const mayUse = entry.length > 0
+      ? [...ROOMS, ...entry]
+      : ROOMS.slice(0, ROOMS.findIndex(isIn) + 1);
+    assert(mayUse.length > 0, `${path} is in no room`);
     for (const imported of importsOf(path)) {
       if (imported.startsWith("node:")) continue;
       assert(imported.startsWith("lib/"), `${path} imports ${imported}, which is not in lib/`);
-      assert(roomOf(imported) <= roomOf(path), `${path} imports ${imported}, a room above it`);
+      const isBelow = mayUse.some((room) => imported.startsWith(room));
+      assert(isBelow, `${path} imports ${imported}, a room above it`);
     }
   }
 });
@@ -108,14 +127,14 @@ treeTest("no file imports itself in the end, type imports included", () => {
   for (const path of library()) visit(path, []);
 });
 
-treeTest("every file of lib/ is part of what mod.ts exports", () => {
+treeTest("every file of lib/ is part of what an entry point exports", () => {
   const reached = new Set<string>();
   const visit = (path: string): void => {
     if (reached.has(path)) return;
     reached.add(path);
     for (const imported of importsOf(path)) if (imported.startsWith("lib/")) visit(imported);
   };
-  visit("mod.ts");
+  for (const entry of Object.values(ENTRIES)) visit(entry);
   assertEquals(library().filter((path) => !reached.has(path)), []);
 });
 
@@ -134,6 +153,8 @@ treeTest("lib/ throws no plain Error", () => {
 
 treeTest("each file of lib/ begins with one sentence that says what it is about", () => {
   for (const path of library()) {
+    // What an entry point says first is the page of its documentation.
+    if (Object.values(ENTRIES).includes(path)) continue;
     const [, sentence = ""] = /^\/\*\*\s+([^]*?)\s+(?:\*\s+)*@module\s+\*\/\n/.exec(source(path)) ??
       [];
     assertMatch(
@@ -154,6 +175,9 @@ const HOMES: Record<string, Record<string, unknown>> = {
   "lib/wire/lines.ts": CODEC_DEFAULTS.lines,
   "lib/wire/delimited.ts": CODEC_DEFAULTS.delimited,
   "lib/wire/length_prefixed.ts": CODEC_DEFAULTS.lengthPrefixed,
+  "lib/wire/encode_proxy_header.ts": ENCODE_DEFAULTS,
+  "lib/testing/faults.ts": NO_FAULTS,
+  "lib/testing/every_split.ts": SPLIT_DEFAULTS,
 };
 
 treeTest("each @default is what holds when nothing is said, and each default is documented", () => {
@@ -175,12 +199,16 @@ treeTest("each @default is what holds when nothing is said, and each default is 
   }
 });
 
-treeTest("mod.ts gives the public names, and nothing else", () => {
-  const rest = code("mod.ts").replaceAll(
-    /^export (type )?\{[^{}]*\} from "\.\/lib\/[\w/]+\.ts";$/gm,
-    "",
+treeTest("an entry point gives the public names, and nothing else", () => {
+  const exports = /^export (type )?\{[^{}]*\} from "\.\/[\w/]+\.ts";$/gm;
+  for (const entry of Object.values(ENTRIES)) {
+    assertEquals(code(entry).replaceAll(exports, "").trim(), "", entry);
+  }
+  const configuration = JSON.parse(source("deno.json")) as { exports: Record<string, string> };
+  assertEquals(
+    Object.values(configuration.exports),
+    Object.values(ENTRIES).map((entry) => `./${entry}`),
   );
-  assertEquals(rest.trim(), "");
 });
 
 Deno.test({
@@ -188,7 +216,7 @@ Deno.test({
   ignore: !granted,
   async fn() {
     const { stdout } = await new Deno.Command(Deno.execPath(), {
-      args: ["doc", "--json", new URL("mod.ts", root).href],
+      args: ["doc", "--json", ...Object.values(ENTRIES).map((entry) => new URL(entry, root).href)],
     }).output();
     const { nodes } = JSON.parse(new TextDecoder().decode(stdout)) as Documentation;
     const without = Object.values(nodes).flatMap(({ symbols }) => symbols).filter((symbol) =>
@@ -215,7 +243,7 @@ treeTest("tests/ mirrors lib/", () => {
   );
   assertEquals(untested.map(([path]) => path), [], "no test file");
   const mirrors = new Set(mirror.values());
-  const inRooms = tests.filter((test) => /^tests\/(wire|connection|server)\//.test(test));
+  const inRooms = tests.filter((test) => /^tests\/(wire|connection|server|testing)\//.test(test));
   const strangers = inRooms.filter((test) => !mirrors.has(test) && BESIDE[test] === undefined);
   assertEquals(strangers, [], "about no file of lib/");
   const lists = [...Object.values(TESTED_ELSEWHERE), ...Object.keys(BESIDE)];

@@ -38,8 +38,8 @@ const EXAMPLES = {
   "shout.ts": { handler: shout, question: "one\n", answer: "ONE\r\n" },
 };
 
-/** What is there for the examples. */
-const NO_EXAMPLES = ["kv", "start.ts"];
+/** What is there for the examples, and the one that is a test itself. */
+const NO_EXAMPLES = ["kv", "start.ts", "testing_a_handler_test.ts"];
 
 /** How an example is started, as its first comment says. */
 interface CommandLine {

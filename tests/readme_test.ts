@@ -107,7 +107,7 @@ treeTest("README: the tour passes every file of lib/", () => {
   const visited = [...section("A tour of `lib/`").matchAll(/^- \[\S+\]\((lib\/\S+)\)/gm)].map((
     [, path = ""],
   ) => path);
-  const files = ["lib/errors.ts", ...["wire", "connection", "server"].flatMap(filesIn)];
+  const files = ["lib/errors.ts", ...["wire", "connection", "server", "testing"].flatMap(filesIn)];
   assertEquals(visited.toSorted(), files.toSorted());
 });
 

@@ -68,7 +68,6 @@ export type NextChunk = IteratorResult<Uint8Array<ArrayBuffer>, undefined>;
  */
 export class ByteReader {
   readonly #life: Lifeline;
-  readonly #socket: Deno.Conn;
   readonly #slab = new Slab();
   /** What the pending read of a chunk fills. */
   #room: Uint8Array<ArrayBuffer> | undefined;
@@ -82,7 +81,6 @@ export class ByteReader {
 
   constructor(life: Lifeline) {
     this.#life = life;
-    this.#socket = life.socket;
   }
 
   /** What has arrived and is not taken. */
@@ -115,7 +113,7 @@ export class ByteReader {
     if (life.reading || life.closed) return this.#refuse();
     life.reading = true;
     if (!life.writing) life.movedAt = life.clock.now;
-    const handed = this.#socket.read(p).then(this.#onRead ??= (n) => this.#count(n), life.onFailed);
+    const handed = life.socket.read(p).then(this.#onRead ??= (n) => this.#count(n), life.onFailed);
     life.handedRead = handed;
     return handed;
   }
@@ -129,7 +127,7 @@ export class ByteReader {
     if (!life.writing) life.movedAt = life.clock.now;
     const room = this.#slab.chunkRoom();
     this.#room = room;
-    const handed = this.#socket.read(room).then(this.#chunk, life.onFailed);
+    const handed = life.socket.read(room).then(this.#chunk, life.onFailed);
     life.handedRead = handed;
     return handed;
   }
@@ -189,6 +187,11 @@ export class ByteReader {
     return waiter.promise;
   }
 
+  /** A raw read is pending that nobody waits for: it outlived the read that asked for it. */
+  get filling(): boolean {
+    return this.#filling;
+  }
+
   /** No byte waits here, and none is being waited for. */
   get dry(): boolean {
     return !this.#filling && this.#slab.length === 0 && !this.#life.peerFinished;
@@ -205,7 +208,7 @@ export class ByteReader {
     if (!life.writing) life.movedAt = life.clock.now;
     this.#filling = true;
     this.#room = this.#slab.room();
-    const handed = this.#socket.read(this.#room).then(arrived, life.onFailed);
+    const handed = life.socket.read(this.#room).then(arrived, life.onFailed);
     life.handedRead = handed;
     return handed;
   }
@@ -315,7 +318,7 @@ export class ByteReader {
   #fill(): void {
     this.#filling = true;
     this.#room = this.#slab.room();
-    this.#socket.read(this.#room).then((n) => {
+    this.#life.socket.read(this.#room).then((n) => {
       this.filled(n);
       this.#waiter?.resolve(n !== null);
       this.#waiter = undefined;

@@ -19,9 +19,9 @@ export interface Gathering {
 /** Writes in a row that may take nothing before the socket counts as broken; kernels have none. */
 const MOST_EMPTY_WRITES = 100;
 
-/** A write that waits for its turn, or (without bytes) the FIN behind earlier writes. */
+/** A write that waits for its turn, or the FIN behind earlier writes, or a step between writes. */
 interface Waiting {
-  readonly bytes: Uint8Array | null;
+  readonly bytes: Uint8Array | null | (() => Promise<void>);
   readonly resolve: (n: number) => void;
   readonly reject: (error: unknown) => void;
 }
@@ -32,7 +32,6 @@ interface Waiting {
  */
 export class ByteWriter {
   readonly #life: Lifeline;
-  readonly #socket: Deno.Conn;
   readonly #writeTimeout: number;
   readonly #maxUnsent: number;
   #current: Uint8Array = NOTHING;
@@ -47,7 +46,6 @@ export class ByteWriter {
 
   constructor(life: Lifeline, writeTimeout: number, maxUnsent: number) {
     this.#life = life;
-    this.#socket = life.socket;
     this.#writeTimeout = writeTimeout;
     this.#maxUnsent = maxUnsent;
     life.onClose = this;
@@ -94,7 +92,7 @@ export class ByteWriter {
     life.writing = true;
     if (!life.reading) life.movedAt = life.clock.now;
     this.#begin(p);
-    const handed = this.#socket.write(p).then(this.#written, life.onFailed);
+    const handed = life.socket.write(p).then(this.#written, life.onFailed);
     life.handedWrite = handed;
     return handed;
   }
@@ -111,6 +109,23 @@ export class ByteWriter {
       this.#writeQueue();
     }
     return this.#fin;
+  }
+
+  /** Takes a step behind every earlier write and before every later one. */
+  async between<T>(step: () => Promise<T>): Promise<T> {
+    const refused = this.refused();
+    if (refused !== undefined) return await refused;
+    this.gatherer?.flush();
+    let result: T;
+    const taken = this.#wait(async () => {
+      result = await step();
+    });
+    if (!this.#life.writing) {
+      this.#life.writing = true;
+      this.#writeQueue();
+    }
+    await taken;
+    return result!;
   }
 
   /** Resolves when every write made so far has ended, whatever became of it. */
@@ -161,7 +176,7 @@ export class ByteWriter {
   async #writeOut(): Promise<void> {
     const p = this.#current;
     for (let empty = 0; this.#sent < p.length;) {
-      const n = await this.#socket.write(this.#sent === 0 ? p : p.subarray(this.#sent));
+      const n = await this.#life.socket.write(this.#sent === 0 ? p : p.subarray(this.#sent));
       empty = n === 0 ? empty + 1 : 0;
       // Without a limit, a socket that takes nothing at once would keep the whole process busy.
       if (empty > MOST_EMPTY_WRITES) {
@@ -199,7 +214,7 @@ export class ByteWriter {
     return this.#wait(p);
   }
 
-  #wait(bytes: Uint8Array | null): Promise<number> {
+  #wait(bytes: Waiting["bytes"]): Promise<number> {
     const { promise, resolve, reject } = Promise.withResolvers<number>();
     promise.catch(() => {});
     this.#queue.push({ bytes, resolve, reject });
@@ -215,9 +230,12 @@ export class ByteWriter {
       // What is being sent stays first in line, where `closed()` finds it.
       for (let first; !life.closed && (first = this.#queue[0]) !== undefined; this.#queue.shift()) {
         const { bytes, resolve } = first;
-        this.#begin(bytes ?? NOTHING);
-        if (bytes === null) await this.#socket.closeWrite();
-        else {
+        this.#begin(bytes instanceof Uint8Array ? bytes : NOTHING);
+        if (bytes === null) await life.socket.closeWrite();
+        else if (typeof bytes === "function") {
+          life.writeDeadline = 0; // it has a deadline of its own
+          await bytes();
+        } else {
           this.#queuedBytes -= bytes.length;
           await this.#writeOut();
         }

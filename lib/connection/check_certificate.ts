@@ -79,7 +79,8 @@ export function explainNativeFault(verb: string, error: unknown): unknown {
   const [, name] = NATIVE_FAULTS.find(([pattern]) => pattern.test(error.message)) ?? [];
   if (name === undefined) return error;
   const message = name === "both"
-    ? `Cannot ${verb} with a 'key' that is not the key of 'cert': use the one that was made for it`
+    ? `Cannot ${verb} with a 'key' that is not the key of 'cert': use the one that was made for ` +
+      "the first certificate there, which is the server's own"
     : unreadable(verb, name, name === "key" ? "a private key" : "a certificate", error);
   return new TypeError(message, { cause: error });
 }
@@ -87,8 +88,8 @@ export function explainNativeFault(verb: string, error: unknown): unknown {
 /** How Deno 2.9 words them, and which option is at fault. */
 const NATIVE_FAULTS: readonly [RegExp, "cert" | "key" | "both"][] = [
   [/KeyMismatch/, "both"],
-  [/No keys found|decode key|private key|unexpected error parsing/i, "key"],
-  [/certificate/i, "cert"],
+  [/No keys found|decode key|parse private key/, "key"],
+  [/No certificates found|decode certificate|invalid peer certificate/, "cert"],
 ];
 
 function loadCrypto(): typeof import("node:crypto") {

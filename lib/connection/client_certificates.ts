@@ -10,22 +10,34 @@ export interface ClientVerdict {
   readonly authorizationError?: string;
 }
 
-/** Certificates that are remembered; each is one that an authority of ours signed. */
+/** Certificates that are remembered for the same authorities, each of which they signed. */
 const MAX_PROVEN = 65_536;
+
+/**
+ * Which certificates were seen to be good, by the authorities they were verified with, and by their
+ * fingerprint. For the whole process, as the tickets are with which clients resume.
+ */
+const provenBy = new Map<string, Set<string>>();
 
 /**
  * Deno's TLS lets every certificate through, and leaves it to `tls.createServer` to look at what was
  * wrong with it. That looks at a new session alone: a resumed one passes as it is, and tickets are
  * good for every server of the process, so that a certificate which was refused, or none at all,
- * comes in with the ticket of another server. Hence this memory of what was seen to be good here.
+ * comes in with the ticket of another server. Hence a memory of what was seen to be good.
  */
 export class ClientCertificates {
   readonly #required: boolean;
-  /** When the certificates run out that were verified here, by their fingerprint. */
-  readonly #proven = new Map<string, number>();
+  readonly #proven: Set<string>;
 
-  constructor(required: boolean) {
+  /**
+   * @param required Whether a client is refused whose certificate does not count.
+   * @param clientCa The authorities, as PEM.
+   */
+  constructor(required: boolean, clientCa: readonly string[]) {
     this.#required = required;
+    const authorities = clientCa.join("\n");
+    this.#proven = provenBy.get(authorities) ?? new Set();
+    provenBy.set(authorities, this.#proven);
   }
 
   /**
@@ -43,17 +55,20 @@ export class ClientCertificates {
   #faultOf(socket: TLSSocket): string | undefined {
     const { fingerprint256, valid_to } = socket.getPeerCertificate() ?? {};
     if (fingerprint256 === undefined) return "it showed none";
-    const end = Date.parse(valid_to!);
-    if (!(Date.now() < end)) return "CERT_HAS_EXPIRED";
+    // Of a session that is resumed again and again, nobody else would notice.
+    if (!(Date.now() < Date.parse(valid_to!))) return "CERT_HAS_EXPIRED";
     if (socket.isSessionReused()) {
       return this.#proven.has(fingerprint256) ? undefined : "its session was resumed, not verified";
     }
     const fault = verificationFault(socket);
-    this.#proven.delete(fingerprint256);
-    if (fault !== undefined) return fault;
-    this.#proven.set(fingerprint256, end);
+    if (fault === undefined) this.#remember(fingerprint256);
+    return fault;
+  }
+
+  #remember(fingerprint: string): void {
+    this.#proven.delete(fingerprint);
+    this.#proven.add(fingerprint);
     if (this.#proven.size > MAX_PROVEN) this.#proven.delete(this.#proven.keys().next().value!);
-    return undefined;
   }
 }
 

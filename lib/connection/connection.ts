@@ -3,12 +3,17 @@
 import type { Codec } from "../wire/codec.ts";
 import { delimited } from "../wire/delimited.ts";
 import { lines } from "../wire/lines.ts";
+import type { ProxyHeader } from "../wire/proxy_header.ts";
 import { ByteReader, type RecordOptions } from "./byte_reader.ts";
 import { ByteWriter } from "./byte_writer.ts";
 import type { ReadOptions } from "./cancellation.ts";
 import type { CoarseClock } from "./coarse_clock.ts";
+import type { TlsInfo } from "./enter_tls.ts";
+import type { ConnectionLimits } from "./default_limits.ts";
 import { Gatherer } from "./gatherer.ts";
 import { Lifeline } from "./lifeline.ts";
+import { rejected } from "./rejected.ts";
+import { startTls, type StartTlsOptions } from "./start_tls.ts";
 
 /** Milliseconds that a peer gets to answer our FIN with its own before the socket is closed. */
 const LINGER = 500;
@@ -58,13 +63,22 @@ export interface Connection<A extends Deno.Addr = Deno.Addr>
   extends Deno.Conn<A>, AsyncIterable<Uint8Array<ArrayBuffer>>, AsyncDisposable {
   /** A number of its own among the connections of its server, counted from 1. */
   readonly id: number;
-  /** The other end as the kernel sees it. */
+  /** The other end as the kernel sees it: the balancer, if there is one in front. */
   readonly peerAddr: A;
+  /**
+   * The client: what the PROXY header says if there was one that does, otherwise `peerAddr`. A header
+   * can also name a Unix socket, whatever the server listens on.
+   */
+  readonly remoteAddr: A;
+  /** What the PROXY header said, on an address where one is expected. */
+  readonly proxy: ProxyHeader | undefined;
+  /** What TLS has settled, once the connection is inside it. */
+  readonly tls: TlsInfo | undefined;
   /** When it was accepted, in ms since 1970. */
   readonly openedAt: number;
-  /** Bytes received so far. */
+  /** Bytes received so far, without a PROXY header and what TLS adds. */
   readonly bytesRead: number;
-  /** Bytes handed to the kernel so far. */
+  /** Bytes handed to the kernel so far, without what TLS adds. */
   readonly bytesWritten: number;
   /** Bytes given to `write()` that the kernel has not taken yet: lets a broadcast skip the slow. */
   readonly unsentBytes: number;
@@ -131,6 +145,18 @@ export interface Connection<A extends Deno.Addr = Deno.Addr>
    * @throws {DOMException} "TimeoutError" after `writeTimeout`; the connection is then closed.
    */
   write(p: Uint8Array): Promise<number>;
+  /**
+   * Goes over to TLS as the server, behind every earlier write: what the peer sent before counts as
+   * the beginning of its handshake, so that nothing said in clear can pass for something said inside.
+   * Writes made meanwhile leave inside TLS. Certificates are read once for each object of `options`.
+   *
+   * @throws {TypeError} If an option is unknown or wrong, or the connection is inside TLS already.
+   * @throws {RangeError} If an option is out of range.
+   * @throws {Deno.errors.Busy} If a read is pending.
+   * @throws {Deno.errors.InvalidData} If the peer speaks no TLS, or the two cannot agree. This and
+   * every other failure of the handshake closes the connection.
+   */
+  startTls(options: StartTlsOptions): Promise<void>;
   /** Tells the peer, behind every earlier write, that nothing more will come; reading goes on. */
   closeWrite(): Promise<void>;
   /**
@@ -159,16 +185,6 @@ export interface Connection<A extends Deno.Addr = Deno.Addr>
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** How long a connection may stand still and how much may wait. */
-export interface ConnectionLimits {
-  /** Ms without a byte while an operation is pending. */
-  readonly idleTimeout: number;
-  /** Ms for a write to advance. */
-  readonly writeTimeout: number;
-  /** Bytes that may wait behind the write in progress. */
-  readonly maxUnsent: number;
-}
-
 /** The connection over a socket. What only the server may do with it is said method by method. */
 export class SocketConnection<A extends Deno.Addr = Deno.Addr> implements Connection<A> {
   readonly id: number;
@@ -185,6 +201,8 @@ export class SocketConnection<A extends Deno.Addr = Deno.Addr> implements Connec
   /** Shared with `framed()`, as is what gathers its frames. */
   readonly reader: ByteReader;
   readonly #writer: ByteWriter;
+  /** Who is there; settled by the server before the handler runs, or by `startTls()`. */
+  identity: { readonly proxy?: ProxyHeader; readonly tls?: TlsInfo } = UNKNOWN;
   #gatherer: Gatherer | undefined;
   #ending: Promise<void> | undefined;
   #draining = false;
@@ -213,7 +231,15 @@ export class SocketConnection<A extends Deno.Addr = Deno.Addr> implements Connec
   }
 
   get remoteAddr(): A {
-    return this.peerAddr;
+    return this.proxy?.source as A | undefined ?? this.peerAddr;
+  }
+
+  get proxy(): ProxyHeader | undefined {
+    return this.identity.proxy;
+  }
+
+  get tls(): TlsInfo | undefined {
+    return this.identity.tls;
   }
 
   get bytesRead(): number {
@@ -292,6 +318,17 @@ export class SocketConnection<A extends Deno.Addr = Deno.Addr> implements Connec
     return this.#writer.write(p);
   }
 
+  startTls(options: StartTlsOptions): Promise<void> {
+    if (this.tls !== undefined || "handshake" in this.life.socket) {
+      return rejected(new TypeError("Cannot start TLS inside TLS"));
+    }
+    const started = startTls(this.life, this.reader, this.#writer, options).then((tls) => {
+      this.identity = { ...this.identity, tls };
+    });
+    started.catch(() => {});
+    return started;
+  }
+
   closeWrite(): Promise<void> {
     const sent = this.#writer.finish().then(() => {});
     sent.catch(() => {}); // A promise of its own, which nobody has to await either.
@@ -314,7 +351,8 @@ export class SocketConnection<A extends Deno.Addr = Deno.Addr> implements Connec
     const life = this.life;
     if (life.closed) return true;
     if (this.#ending !== undefined || !life.peerFinished || life.writing) return false;
-    if (this.unsentBytes > 0) return false;
+    // TLS has a word of its own for the end, which the peer waits for.
+    if (this.unsentBytes > 0 || this.tls?.route === "flexible") return false;
     life.settle("completed");
     life.close();
     return true;
@@ -426,6 +464,8 @@ function until(delimiter: string | Uint8Array): Codec<Uint8Array> {
   }
   return codec;
 }
+
+const UNKNOWN = Object.freeze({});
 
 let discarded: Uint8Array | undefined;
 

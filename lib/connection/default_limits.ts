@@ -1,6 +1,14 @@
 /** How long may a connection stand still, and how much may wait, when nothing is said? @module */
 
-import type { ConnectionLimits } from "./connection.ts";
+/** How long a connection may stand still and how much may wait. */
+export interface ConnectionLimits {
+  /** Ms without a byte while an operation is pending. */
+  readonly idleTimeout: number;
+  /** Ms for a write to advance. */
+  readonly writeTimeout: number;
+  /** Bytes that may wait behind the write in progress. */
+  readonly maxUnsent: number;
+}
 
 /** Limits of every connection, served or wrapped. */
 export const DEFAULT_LIMITS: ConnectionLimits = Object.freeze({
@@ -8,6 +16,9 @@ export const DEFAULT_LIMITS: ConnectionLimits = Object.freeze({
   writeTimeout: 30_000,
   maxUnsent: 1_048_576,
 });
+
+/** Ms for the handshake of TLS, and for all else that comes before a handler. */
+export const DEFAULT_HANDSHAKE_TIMEOUT = 10_000;
 
 /** Ms within which a frame that has begun must be complete. */
 export const DEFAULT_FRAME_TIMEOUT = 30_000;

@@ -4,7 +4,8 @@
  * The one word that says why a connection is over: the first thing that ended it.
  *
  * - `completed`: the handler settled and what it had written was handed to the peer's kernel
- * - `peer_closed_early`: the peer was gone while something was still to be sent to it
+ * - `peer_closed_early`: the peer was gone while something was still to be sent to it, or in the
+ *   middle of what it was sending
  * - `peer_reset`: the peer reset the connection
  * - `network_error`: the network failed in another way
  * - `handler_error`: the handler threw an error of its own
@@ -13,7 +14,15 @@
  * - `frame_timeout`: a frame had begun and was not complete within `frameTimeout`
  * - `write_timeout`: the peer did not take enough of a write within `writeTimeout`
  * - `write_overflow`: more than `maxUnsent` was waiting to be sent
+ * - `handshake_timeout`: PROXY header and TLS handshake took longer than `handshakeTimeout`
+ * - `handshake_failed`: client and server did not agree on TLS, or the client left before
+ * - `proxy_header_invalid`: what came first was no PROXY header, or a broken one
+ * - `health_check`: on an address with PROXY headers or behind one, somebody connected and left
+ *   without saying anything
  * - `refused_full`: no slot was free and `whenFull` said to refuse
+ * - `refused_peer_limit`: its peer had `maxConnectionsPerPeer` already
+ * - `refused_address`: `allow` or `deny` forbid it, or no such peer may send a PROXY header
+ * - `refused_handshaking`: it was the oldest of `maxHandshaking` handshakes, and another one came
  * - `forced`: the server closed it while stopping
  * - `abandoned`: closed while stopping, and its handler did not settle even then
  *
@@ -48,7 +57,14 @@ export type EndReason =
   | "frame_timeout"
   | "write_timeout"
   | "write_overflow"
+  | "handshake_timeout"
+  | "handshake_failed"
+  | "proxy_header_invalid"
+  | "health_check"
   | "refused_full"
+  | "refused_peer_limit"
+  | "refused_address"
+  | "refused_handshaking"
   | "forced"
   | "abandoned";
 
@@ -64,7 +80,14 @@ const EVERY: Record<EndReason, true> = {
   frame_timeout: true,
   write_timeout: true,
   write_overflow: true,
+  handshake_timeout: true,
+  handshake_failed: true,
+  proxy_header_invalid: true,
+  health_check: true,
   refused_full: true,
+  refused_peer_limit: true,
+  refused_address: true,
+  refused_handshaking: true,
   forced: true,
   abandoned: true,
 };

@@ -14,7 +14,8 @@ const produced = new WeakSet<object>();
  * the path of every read and write, where a call would show.
  */
 export class Lifeline implements Ticking {
-  readonly socket: Deno.Conn;
+  /** What bytes go through: the raw socket, or TLS around it from when that begins. */
+  socket: Deno.Conn;
   readonly clock: CoarseClock;
   readonly idleTimeout: number;
 
@@ -102,6 +103,16 @@ export class Lifeline implements Ticking {
     if (error instanceof Error) produced.add(error);
     this.settle(reason, error);
     this.close();
+  }
+
+  /** The peer was not identified in time. */
+  endHandshake(): void {
+    this.end("handshake_timeout", timedOut("it was not identified within 'handshakeTimeout'"));
+  }
+
+  /** Gives the end that has come a better name, for who knows more than the error said. */
+  rename(reason: EndReason): void {
+    this.#reason = reason;
   }
 
   /** Closes the socket at once and leaves the reason open; safe to call twice. */

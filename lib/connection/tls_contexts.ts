@@ -25,30 +25,25 @@ export interface HandshakeOptions extends TLSSocketOptions {
   checkClient?: (socket: TLSSocket) => ClientVerdict;
 }
 
-/** What is wrong with a client's choice of name, as alerts of TLS number it (RFC 8446, 6.2). */
+/** The alert of TLS that no certificate is for the name (RFC 8446, 6.2). */
 const UNRECOGNIZED_NAME = 112;
-const INTERNAL_ERROR = 80;
 
 /** Contexts that are kept for what the function in `serverNames` gives; each is some 5 KB. */
 const MAX_CONTEXTS = 1000;
 
 const VERB = "reload TLS";
 
-/** The alerts that clients are to be sent for errors of `SNICallback`. */
-const alerts = new WeakMap<object, number>();
+/** Errors that say to the client more than that the handshake failed. */
+const unrecognized = new WeakSet<object>();
 
-/**
- * The alert that belongs to an error with which choosing a certificate ended the handshake. node:tls
- * in Deno sends none: the client would see a connection that ends.
- */
+/** The alert to send for an error of `SNICallback`, where there is a fitting one: Deno sends none. */
 export function alertOf(error: unknown): number | undefined {
-  return isObject(error) ? alerts.get(error) : undefined;
+  return isObject(error) && unrecognized.has(error) ? UNRECOGNIZED_NAME : undefined;
 }
 
 /** The certificates of an address, ready for handshakes; they can be exchanged at any time. */
 export class TlsContexts {
   #complete: CompleteTls;
-  #clients: ClientCertificates | undefined;
   #options: HandshakeOptions;
 
   /**
@@ -59,8 +54,7 @@ export class TlsContexts {
    */
   constructor(complete: CompleteTls) {
     this.#complete = complete;
-    this.#clients = clientsOf(complete);
-    this.#options = optionsOf(complete, this.#clients);
+    this.#options = optionsOf(complete);
   }
 
   /** For the next handshake. */
@@ -69,19 +63,20 @@ export class TlsContexts {
   }
 
   /**
-   * From now on handshakes use these; those under way, and connections, go on with what they have.
-   * What is not given stays as it is, so that a new certificate does not let every client in.
-   * When this throws, everything stays.
+   * Makes others ready; calling what this gives puts them in force, which cannot fail. Handshakes
+   * under way, and connections, go on with what they have. What is not given stays as it is, so that
+   * a new certificate does not let every client in.
    *
    * @throws {TypeError} As the constructor does, and if nothing is given.
    * @throws {RangeError} As the constructor does.
    */
-  reload(options: TlsListenOptions): void {
+  prepare(options: TlsListenOptions): () => void {
     const complete = completeTlsAlone(VERB, this.#with(options), "reloadTls()");
-    const clients = sameClients(this.#complete, complete) ? this.#clients : clientsOf(complete);
-    this.#options = optionsOf(complete, clients);
-    this.#clients = clients;
-    this.#complete = complete;
+    const made = optionsOf(complete);
+    return () => {
+      this.#complete = complete;
+      this.#options = made;
+    };
   }
 
   /** What is in force, with some of it replaced. */
@@ -114,22 +109,8 @@ function asOptions(complete: CompleteTls): TlsListenOptions {
   };
 }
 
-function clientsOf({ clientCertificate }: CompleteTls): ClientCertificates | undefined {
-  if (clientCertificate === undefined) return undefined;
-  return new ClientCertificates(clientCertificate === "required");
-}
-
-/** Whether what was found good of clients' certificates is so still. */
-function sameClients(one: CompleteTls, other: CompleteTls): boolean {
-  return one.clientCertificate === other.clientCertificate &&
-    one.clientCa.join() === other.clientCa.join();
-}
-
-function optionsOf(
-  complete: CompleteTls,
-  clients: ClientCertificates | undefined,
-): HandshakeOptions {
-  const { verb, fallback, serverNames, alpnProtocols, clientCa } = complete;
+function optionsOf(complete: CompleteTls): HandshakeOptions {
+  const { verb, fallback, serverNames, alpnProtocols, clientCa, clientCertificate } = complete;
   for (const text of clientCa) readCertificates(verb, "tls.clientCa", text);
   const contexts = new Contexts(clientCa);
   const byDefault = fallback && contexts.of(verb, "", fallback);
@@ -141,9 +122,16 @@ function optionsOf(
     ...(serverNames !== undefined && {
       SNICallback: sniCallback(chooserOf(verb, serverNames, contexts), byDefault),
     }),
-    requestCert: clients !== undefined,
-    rejectUnauthorized: complete.clientCertificate === "required",
-    ...(clients !== undefined && { checkClient: (socket) => clients.check(socket) }),
+    ...(clientCertificate !== undefined && askClient(clientCertificate === "required", clientCa)),
+  };
+}
+
+function askClient(required: boolean, clientCa: readonly string[]): HandshakeOptions {
+  const certificates = new ClientCertificates(required, clientCa);
+  return {
+    requestCert: true,
+    rejectUnauthorized: required,
+    checkClient: (socket) => certificates.check(socket),
   };
 }
 
@@ -182,13 +170,13 @@ function asking(ask: AskForCertificate, contexts: Contexts): Chooser {
         cause: error,
       });
     };
-    let given: unknown;
+    let given: unknown, isPromise: boolean;
     try {
       given = ask(name);
+      isPromise = isObject(given) && typeof given.then === "function";
     } catch (error) {
       return failed(error);
     }
-    const isPromise = isObject(given) && typeof given.then === "function";
     return isPromise ? Promise.resolve(given).then(use, failed) : use(given);
   };
 }
@@ -202,29 +190,25 @@ function sniCallback(
     const name = plainServerName(given);
     const take = (context: SecureContext | null) => {
       const chosen = context ?? byDefault;
-      if (chosen === undefined) throw unrecognized(name);
+      if (chosen === undefined) throw nobodyIs(name);
       answer(null, chosen);
-    };
-    const refuse = (error: unknown) => {
-      if (isObject(error) && !alerts.has(error)) alerts.set(error, INTERNAL_ERROR);
-      answer(error as Error);
     };
     try {
       const chosen = name === "" ? null : choose(name);
       if (!(chosen instanceof Promise)) return take(chosen);
-      chosen.then(take).catch(refuse);
+      chosen.then(take).catch(answer);
     } catch (error) {
-      refuse(error);
+      answer(error as Error);
     }
   };
 }
 
-function unrecognized(name: string): Error {
+function nobodyIs(name: string): Error {
   const asked = name === "" ? "a client that names none" : JSON.stringify(name);
   const error = new Deno.errors.InvalidData(
     `Cannot find a certificate for ${asked}: 'tls.serverNames' has none, and there is no 'cert'`,
   );
-  alerts.set(error, UNRECOGNIZED_NAME);
+  unrecognized.add(error);
   return error;
 }
 

@@ -2,8 +2,8 @@
 
 import { checkKeys, checkNumber, checkObject } from "./check_options.ts";
 import { CoarseClock } from "./coarse_clock.ts";
-import { type Connection, type ConnectionLimits, SocketConnection } from "./connection.ts";
-import { DEFAULT_LIMITS } from "./default_limits.ts";
+import { type Connection, SocketConnection } from "./connection.ts";
+import { type ConnectionLimits, DEFAULT_LIMITS } from "./default_limits.ts";
 
 /**
  * Limits of a connection that no server holds.

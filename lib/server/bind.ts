@@ -1,12 +1,15 @@
 /** How does an address become a listener, and what is said when it cannot? @module */
 
+import { explainNativeFault } from "../connection/check_certificate.ts";
 import { formatAddress } from "../connection/format_address.ts";
+import { TlsContexts } from "../connection/tls_contexts.ts";
 import { extendMessage } from "./extend_message.ts";
-import type { CompleteTcp, UnixListenOptions } from "./options.ts";
+import type { Expected } from "./identify.ts";
+import type { CompleteAddress, CompleteTcp } from "./listen_options.ts";
 import { listenUnix } from "./unix_listener.ts";
 
-/** A listener, and what is done to each of its sockets before anybody sees it. */
-export interface Bound {
+/** A listener, and what is done with each of its sockets before a handler sees it. */
+export interface Bound extends Expected {
   readonly listener: Deno.Listener;
   readonly noDelay: boolean;
   readonly keepAlive: boolean;
@@ -16,21 +19,43 @@ export interface Bound {
  * Binds and listens. What the system refuses is thrown as the same error, its message extended by
  * the address and the way out.
  */
-export function bind(options: CompleteTcp | UnixListenOptions): Bound {
+export function bind(options: CompleteAddress): Bound {
+  // First, as a certificate that cannot be used is said by itself, and nothing is open then.
+  const contexts = contextsOf(options);
+  const { isTrusted } = options;
+  const expected: Expected = {
+    ...(isTrusted !== undefined && { isTrusted }),
+    ...(contexts !== undefined && { tls: contexts }),
+  };
   try {
     if ("path" in options) {
-      return { listener: listenUnix(options), noDelay: false, keepAlive: false };
+      return { listener: listenUnix(options), noDelay: false, keepAlive: false, ...expected };
     }
-    const { port, hostname, tcpBacklog, noDelay, keepAlive } = options;
-    return { listener: Deno.listen({ port, hostname, tcpBacklog }), noDelay, keepAlive };
+    const { noDelay, keepAlive } = options;
+    return { listener: listenTcp(options), noDelay, keepAlive, ...expected };
   } catch (error) {
+    const isNative = "tls" in options && options.tls.route === "native";
+    const fault = isNative ? explainNativeFault(options.tls.verb, error) : error;
+    if (fault !== error) throw fault; // about the certificate, and not about the address
     const way = error instanceof Error ? wayOut(error, options) : "";
     extendMessage(error, `Cannot listen on ${written(options)}: `, way === "" ? "" : `; ${way}`);
     throw error;
   }
 }
 
-function written(options: CompleteTcp | UnixListenOptions): string {
+function contextsOf(options: CompleteAddress): Expected["tls"] {
+  if ("path" in options || options.tls === undefined) return undefined;
+  return options.tls.route === "native" ? "native" : new TlsContexts(options.tls);
+}
+
+function listenTcp({ port, hostname, tcpBacklog, tls }: CompleteTcp): Deno.Listener {
+  if (tls?.route !== "native") return Deno.listen({ port, hostname, tcpBacklog });
+  const { cert, key } = tls.fallback!;
+  const alpnProtocols = [...tls.alpnProtocols];
+  return Deno.listenTls({ port, hostname, tcpBacklog, cert, key, alpnProtocols });
+}
+
+function written(options: CompleteAddress): string {
   return formatAddress(
     "path" in options ? { transport: "unix", path: options.path } : {
       transport: "tcp",
@@ -40,7 +65,7 @@ function written(options: CompleteTcp | UnixListenOptions): string {
   );
 }
 
-function wayOut(error: Error, options: CompleteTcp | UnixListenOptions): string {
+function wayOut(error: Error, options: CompleteAddress): string {
   if (error instanceof Deno.errors.NotCapable) {
     return "path" in options
       ? "a Unix socket needs --allow-net, and --allow-read and --allow-write for its directory"

@@ -8,7 +8,7 @@ import {
   type ListenOptions,
   type TcpListenOptions,
   type UnixListenOptions,
-} from "./options.ts";
+} from "./listen_options.ts";
 
 /**
  * Listens on a TCP address: a `Deno.listen` whose `accept()` and `for await` outlive every client.

@@ -1,106 +1,24 @@
 /** What may be asked for, and what is the default? @module */
 
 import { bad, checkKeys, checkNumber, checkObject, isObject } from "../connection/check_options.ts";
-import type { Connection, ConnectionLimits } from "../connection/connection.ts";
-import { DEFAULT_LIMITS } from "../connection/default_limits.ts";
+import type { Connection } from "../connection/connection.ts";
+import {
+  type ConnectionLimits,
+  DEFAULT_HANDSHAKE_TIMEOUT,
+  DEFAULT_LIMITS,
+} from "../connection/default_limits.ts";
 import type { EndReason } from "../connection/end_reason.ts";
-
-/**
- * Where to listen with TCP, and how its sockets are set.
- *
- * @example Any free port of this machine alone
- * ```ts
- * import { listen, type TcpListenOptions } from "@usher/server";
- * import { assertEquals } from "@std/assert";
- *
- * const options: TcpListenOptions = { port: 0, hostname: "127.0.0.1", tcpBacklog: 128 };
- * using listener = listen(options);
- * assertEquals(listener.addr.hostname, "127.0.0.1");
- * ```
- */
-export interface TcpListenOptions {
-  /** The port, 0 to 65535; 0 takes any free one, which `addr` then tells. */
-  port: number;
-  /**
-   * The IP address or host name to listen on. `"0.0.0.0"` is every IPv4 address; `"::"` is every
-   * address, on Linux IPv4 included. Of a host name's addresses only the first is used.
-   *
-   * @default {"0.0.0.0"}
-   */
-  hostname?: string;
-  /**
-   * The queue length of `listen(2)`: how many clients the kernel holds connected while nobody
-   * accepts them. The kernel caps it (Linux: `net.core.somaxconn`).
-   *
-   * @default {511}
-   */
-  tcpBacklog?: number;
-  /**
-   * Send small writes at once (`TCP_NODELAY`) instead of holding them back for up to 40 ms.
-   *
-   * @default {true}
-   */
-  noDelay?: boolean;
-  /**
-   * Let the kernel probe silent peers (`SO_KEEPALIVE`), so that one that vanished is noticed.
-   *
-   * @default {true}
-   */
-  keepAlive?: boolean;
-}
-
-/**
- * Where to listen with a Unix socket.
- *
- * @example A socket for its owner and group
- * ```ts
- * import { listen, type UnixListenOptions } from "@usher/server";
- * import { assertEquals } from "@std/assert";
- *
- * const directory = await Deno.makeTempDir();
- * const options: UnixListenOptions = { path: `${directory}/app.sock`, mode: 0o660 };
- * {
- *   using listener = listen(options);
- *   assertEquals(listener.addr.path, options.path);
- * }
- * await Deno.remove(directory);
- * ```
- */
-export interface UnixListenOptions {
-  /**
-   * The file to create, at most 101 bytes long. While it is listened on there is also `path.lock`,
-   * which tells a live server from a file that a dead one left: such a file is replaced, anything
-   * else at this path is `AddrInUse`. Both files go when the listener closes. A leading NUL names a
-   * socket in Linux's abstract namespace, which has neither file nor lock.
-   *
-   * Needs `--allow-read` and `--allow-write` for the directory, and `--allow-net`.
-   */
-  path: string;
-  /**
-   * The permission bits of the file, such as `0o660`; it never has more than these, not even for a
-   * moment. What the process's umask leaves if not given.
-   */
-  mode?: number;
-}
-
-/**
- * Where to listen.
- *
- * @example An address from a setting
- * ```ts
- * import { type ListenOptions, serve } from "@usher/server";
- * import { assertEquals } from "@std/assert";
- *
- * function place(setting: string): ListenOptions {
- *   return setting.startsWith("/") ? { path: setting } : { port: Number(setting) };
- * }
- *
- * assertEquals(place("/run/app.sock"), { path: "/run/app.sock" });
- * await using server = serve({ listeners: [place("0")] }, async () => {});
- * assertEquals(server.addrs.length, 1);
- * ```
- */
-export type ListenOptions = TcpListenOptions | UnixListenOptions;
+import type { TlsListenOptions } from "../connection/tls_options.ts";
+import { type AddressTest, completeAddressRules } from "./address_rules.ts";
+import {
+  ADDRESS_KEYS,
+  type CompleteAddress,
+  completeAddress,
+  type ServeAddress,
+  type ServeAddressOptions,
+  type TcpListenOptions,
+  type UnixListenOptions,
+} from "./listen_options.ts";
 
 /**
  * What `onEnd` is told about a connection that is over.
@@ -168,12 +86,43 @@ export interface ServeSettings {
    */
   maxConnections?: number;
   /**
+   * How many connections of one peer may be open at once: of an IPv4 address, and in IPv6 of a /64.
+   * More are refused (`refused_peer_limit`). Behind a proxy the client counts, not the proxy; peers
+   * of a Unix socket never count.
+   *
+   * @default {Infinity}
+   */
+  maxConnectionsPerPeer?: number;
+  /**
+   * How many connections may be in their PROXY header or TLS handshake at once; each holds a slot,
+   * too. One more, and the oldest of them is closed (`refused_handshaking`): peers that say nothing
+   * displace each other, and nobody else. Plain connections never count. A quarter of
+   * `maxConnections` unless given.
+   */
+  maxHandshaking?: number;
+  /**
+   * Who may come in: addresses and CIDR ranges, and `"unix"` for the peers of a Unix socket. All
+   * others are refused (`refused_address`). Behind a proxy it is the client's address that counts.
+   * Everybody unless given.
+   */
+  allow?: readonly string[];
+  /** Who may not come in, even if `allow` says so. Nobody unless given. */
+  deny?: readonly string[];
+  /**
    * What becomes of clients while every slot is taken: `"wait"` leaves them in the kernel's queue,
-   * `"refuse"` accepts and closes them, and bytes are said to them before that.
+   * `"refuse"` accepts and closes them, and bytes are said to them before that (which is not
+   * possible with TLS).
    *
    * @default {"wait"}
    */
   whenFull?: "wait" | "refuse" | Uint8Array;
+  /**
+   * Ms for everything before the handler: the PROXY header and the TLS handshake together. Who takes
+   * longer is closed (`handshake_timeout`).
+   *
+   * @default {10_000}
+   */
+  handshakeTimeout?: number;
   /**
    * Ms without a byte in either direction while a read or write is pending, after which the
    * connection is closed. The time in which the handler does other work does not count.
@@ -207,8 +156,9 @@ export interface ServeSettings {
   onListen?: (addr: Deno.Addr) => unknown;
   /**
    * Told of errors of handlers and hooks, and of what keeps the server from accepting. What a peer
-   * can cause at will is not among them: see `stats()` and `onEnd`. By default one line on stderr,
-   * at most ten a second.
+   * can cause at will is not among them: see `stats()` and `onEnd`. Refusals alone are told, all
+   * together and every ten seconds at most, as a {@linkcode RefusedError}. By default one line on
+   * stderr, at most ten a second.
    */
   onError?: (error: unknown, conn?: Connection) => unknown;
   /** Told of each accepted connection exactly once, when it is over. */
@@ -232,7 +182,8 @@ export interface ServeSettings {
  * assertEquals(await new Response(client.readable).text(), "127.0.0.1");
  * ```
  */
-export interface ServeTcpOptions extends TcpListenOptions, ServeSettings {}
+export interface ServeTcpOptions
+  extends TcpListenOptions, TlsListenOptions, ServeAddressOptions, ServeSettings {}
 
 /**
  * Options of a server on one Unix socket.
@@ -250,7 +201,7 @@ export interface ServeTcpOptions extends TcpListenOptions, ServeSettings {}
  * await Deno.remove(directory);
  * ```
  */
-export interface ServeUnixOptions extends UnixListenOptions, ServeSettings {}
+export interface ServeUnixOptions extends UnixListenOptions, ServeAddressOptions, ServeSettings {}
 
 /**
  * Options of a server on several addresses, under one set of limits.
@@ -271,10 +222,10 @@ export interface ServeUnixOptions extends UnixListenOptions, ServeSettings {}
  */
 export interface ServeListenersOptions extends ServeSettings {
   /**
-   * Where to listen: options as for `listen()`, or anything of `Deno.Listener`'s shape, which then
-   * belongs to the server.
+   * Where to listen: options of addresses, or anything of `Deno.Listener`'s shape, which then belongs
+   * to the server.
    */
-  listeners: readonly (ListenOptions | Deno.Listener)[];
+  listeners: readonly (ServeAddress | Deno.Listener)[];
 }
 
 /**
@@ -295,25 +246,26 @@ export interface ServeListenersOptions extends ServeSettings {
  */
 export type ServeOptions = ServeTcpOptions | ServeUnixOptions | ServeListenersOptions;
 
-/** The one home of every default. */
+/** The one home of every default that is not about an address. */
 export const DEFAULTS = Object.freeze({
-  hostname: "0.0.0.0",
-  tcpBacklog: 511,
-  noDelay: true,
-  keepAlive: true,
   maxConnections: 10_000,
+  maxConnectionsPerPeer: Infinity,
   whenFull: "wait",
+  handshakeTimeout: DEFAULT_HANDSHAKE_TIMEOUT,
   ...DEFAULT_LIMITS,
   shutdownTimeout: 15_000,
 });
 
-/** Options to listen with TCP, none left out. */
-export type CompleteTcp = Required<TcpListenOptions>;
-
 /** Options of `serve()` with every default filled in. */
 export interface CompleteServeOptions extends ConnectionLimits {
-  readonly listeners: readonly (CompleteTcp | UnixListenOptions | Deno.Listener)[];
+  readonly listeners: readonly (CompleteAddress | Deno.Listener)[];
   readonly maxConnections: number;
+  readonly maxConnectionsPerPeer: number;
+  /** A quarter of `maxConnections`, whatever that is at the time, if not given. */
+  readonly maxHandshaking: number | undefined;
+  /** Who may come in; everybody without it. */
+  readonly isWelcome: AddressTest | undefined;
+  readonly handshakeTimeout: number;
   readonly whenFull: "wait" | "refuse" | Uint8Array;
   readonly shutdownTimeout: number;
   readonly signal: AbortSignal | undefined;
@@ -322,11 +274,14 @@ export interface CompleteServeOptions extends ConnectionLimits {
   readonly onEnd: ((record: EndRecord) => unknown) | undefined;
 }
 
-const TCP_KEYS = ["port", "hostname", "tcpBacklog", "noDelay", "keepAlive"];
-const UNIX_KEYS = ["path", "mode"];
 const SETTINGS_KEYS = [
   "maxConnections",
+  "maxConnectionsPerPeer",
+  "maxHandshaking",
+  "allow",
+  "deny",
   "whenFull",
+  "handshakeTimeout",
   "idleTimeout",
   "writeTimeout",
   "maxUnsent",
@@ -336,18 +291,6 @@ const SETTINGS_KEYS = [
   "onError",
   "onEnd",
 ];
-
-/** The longest port, queue length and file mode that the kernel's own types hold. */
-const MAX_PORT = 65535;
-const MAX_BACKLOG = 2 ** 31 - 1;
-const MAX_MODE = 0o777;
-
-/**
- * Bytes of the longest path. Linux takes 107, macOS 103; the socket is made at `path.new/s` first
- * (see unix_listener.ts), which has to fit as well.
- */
-const MAX_PATH_BYTES = Deno.build.os === "linux" ? 101 : 97;
-const MAX_ABSTRACT_BYTES = 107;
 
 /** Checks and completes the options of `serve()`. */
 export function completeServeOptions(options: ServeOptions): CompleteServeOptions {
@@ -364,6 +307,13 @@ export function completeServeOptions(options: ServeOptions): CompleteServeOption
       bad(verb, "whenFull", whenFull, '"wait", "refuse" or the bytes to say, as a Uint8Array'),
     );
   }
+  const isTls = listeners.some((entry) => "tls" in entry);
+  if (isTls && whenFull instanceof Uint8Array) {
+    throw new TypeError(
+      `Cannot ${verb} with bytes as 'whenFull' and TLS: no handshake is made to say them; use ` +
+        '"wait" or "refuse"',
+    );
+  }
   if (signal !== undefined && !(signal instanceof AbortSignal)) {
     throw new TypeError(bad(verb, "signal", signal, "an AbortSignal"));
   }
@@ -372,26 +322,34 @@ export function completeServeOptions(options: ServeOptions): CompleteServeOption
       throw new TypeError(bad(verb, name, hook, "a function"));
     }
   }
-  const duration = (name: keyof typeof DEFAULTS) => number(verb, given, name, 1, true);
+  const number = (name: keyof typeof DEFAULTS, least: number) =>
+    checkNumber(
+      verb,
+      name,
+      given[name] === undefined ? DEFAULTS[name] : given[name],
+      least,
+      Infinity,
+      true,
+    );
   return Object.freeze({
     listeners,
-    maxConnections: number(verb, given, "maxConnections", 1, true),
+    maxConnections: number("maxConnections", 1),
+    maxConnectionsPerPeer: number("maxConnectionsPerPeer", 1),
+    maxHandshaking: given.maxHandshaking === undefined
+      ? undefined
+      : checkLimit("maxHandshaking", given.maxHandshaking),
+    isWelcome: completeAddressRules(verb, given),
     whenFull,
-    idleTimeout: duration("idleTimeout"),
-    writeTimeout: duration("writeTimeout"),
-    maxUnsent: number(verb, given, "maxUnsent", 0, true),
-    shutdownTimeout: number(verb, given, "shutdownTimeout", 0, true),
+    handshakeTimeout: number("handshakeTimeout", 1),
+    idleTimeout: number("idleTimeout", 1),
+    writeTimeout: number("writeTimeout", 1),
+    maxUnsent: number("maxUnsent", 0),
+    shutdownTimeout: number("shutdownTimeout", 0),
     signal,
     onListen,
     onError,
     onEnd,
   });
-}
-
-/** Checks and completes the options of `listen()`. */
-export function completeListenOptions(options: ListenOptions): CompleteTcp | UnixListenOptions {
-  checkObject("listen", options);
-  return completeAddress("listen", options as unknown as Record<string, unknown>, []);
 }
 
 /** Checks a limit, given at the start or to a running server. */
@@ -405,7 +363,7 @@ export function checkTimeout(verb: string, name: string, value: unknown): number
 }
 
 function completeListeners(verb: string, given: Record<string, unknown>) {
-  for (const key of [...TCP_KEYS, ...UNIX_KEYS]) {
+  for (const key of ADDRESS_KEYS) {
     if (given[key] === undefined) continue;
     throw new TypeError(
       `Cannot ${verb} with '${key}' beside 'listeners': put it into an entry of 'listeners'`,
@@ -433,103 +391,6 @@ function completeListeners(verb: string, given: Record<string, unknown>) {
     }
     return completeAddress(`${verb} listeners[${i}]`, entry, []);
   });
-}
-
-function completeAddress(
-  verb: string,
-  given: Record<string, unknown>,
-  furtherKeys: string[],
-): CompleteTcp | UnixListenOptions {
-  const hasPort = given.port !== undefined, hasPath = given.path !== undefined;
-  if (hasPort && hasPath) {
-    throw new TypeError(`Cannot ${verb} with both 'port' and 'path': use one of them`);
-  }
-  if (hasPath) {
-    checkAddressKeys(verb, given, [...UNIX_KEYS, ...furtherKeys], TCP_KEYS);
-    return completeUnix(verb, given);
-  }
-  if (!hasPort) {
-    const several = furtherKeys.length === 0 ? [] : ["listeners"];
-    // Every key: it is the address that may be misspelled.
-    checkKeys(verb, given, [...TCP_KEYS, ...UNIX_KEYS, ...several, ...furtherKeys]);
-    const choice = several.length === 0
-      ? "'port' (0 takes any free one) or 'path'"
-      : "'port' (0 takes any free one), 'path' or 'listeners'";
-    throw new TypeError(`Cannot ${verb} without an address: give ${choice}`);
-  }
-  checkAddressKeys(verb, given, [...TCP_KEYS, ...furtherKeys], UNIX_KEYS);
-  return completeTcp(verb, given);
-}
-
-function completeTcp(verb: string, given: Record<string, unknown>): CompleteTcp {
-  const { hostname = DEFAULTS.hostname, noDelay = DEFAULTS.noDelay } = given;
-  const { keepAlive = DEFAULTS.keepAlive } = given;
-  if (typeof hostname !== "string" || hostname === "") {
-    throw new TypeError(
-      bad(verb, "hostname", hostname, 'an IP address or a host name, such as "127.0.0.1" or "::"'),
-    );
-  }
-  for (const [name, value] of Object.entries({ noDelay, keepAlive })) {
-    if (typeof value !== "boolean") throw new TypeError(bad(verb, name, value, "true or false"));
-  }
-  return {
-    port: checkNumber(verb, "port", given.port, 0, MAX_PORT, false),
-    hostname,
-    tcpBacklog: number(verb, given, "tcpBacklog", 0, false, MAX_BACKLOG),
-    noDelay: noDelay as boolean,
-    keepAlive: keepAlive as boolean,
-  };
-}
-
-function completeUnix(verb: string, given: Record<string, unknown>): UnixListenOptions {
-  const { path, mode } = given;
-  if (typeof path !== "string" || path === "" || path.includes("\0", 1)) {
-    throw new TypeError(bad(verb, "path", path, "a file name without NUL, such as /run/app.sock"));
-  }
-  const abstract = path.startsWith("\0");
-  const most = abstract ? MAX_ABSTRACT_BYTES : MAX_PATH_BYTES;
-  const bytes = new TextEncoder().encode(path).length;
-  if (bytes > most) {
-    throw new RangeError(`Cannot ${verb} with a 'path' of ${bytes} bytes: use at most ${most}`);
-  }
-  if (mode === undefined) return { path };
-  if (abstract) {
-    throw new TypeError(`Cannot ${verb} with 'mode' on an abstract socket: it has no file`);
-  }
-  return { path, mode: checkNumber(verb, "mode", mode, 0, MAX_MODE, false) };
-}
-
-function number(
-  verb: string,
-  given: Record<string, unknown>,
-  name: keyof typeof DEFAULTS,
-  least: number,
-  orInfinity: boolean,
-  most = Infinity,
-): number {
-  const value = given[name] === undefined ? DEFAULTS[name] : given[name];
-  return checkNumber(verb, name, value, least, most, orInfinity);
-}
-
-/** `others` are keys that exist, but not together with what was given. */
-function checkAddressKeys(
-  verb: string,
-  given: Record<string, unknown>,
-  known: string[],
-  others: string[],
-): void {
-  for (const key of others) {
-    if (given[key] === undefined) continue;
-    throw new TypeError(`Cannot ${verb} with '${key}' here: it goes with ${placeOf(key)}`);
-  }
-  checkKeys(verb, given, known);
-}
-
-function placeOf(key: string): string {
-  if (key === "tcpBacklog") {
-    return "'port', in the same object (a Unix socket's queue is fixed at 1024 by Deno)";
-  }
-  return TCP_KEYS.includes(key) ? "'port', in the same object" : "'path', in the same object";
 }
 
 function isListener(value: unknown): value is Deno.Listener {

@@ -4,6 +4,7 @@ import type { CoarseClock, Ticking } from "../connection/coarse_clock.ts";
 import type { Connection } from "../connection/connection.ts";
 import { formatAddress } from "../connection/format_address.ts";
 import { oneLine } from "../connection/one_line.ts";
+import { RefusedError } from "../errors.ts";
 import { extendMessage } from "./extend_message.ts";
 
 /** Lines on stderr per second; what is more is counted and said in one line. */
@@ -123,6 +124,8 @@ export function isPromiseLike(value: unknown): value is PromiseLike<unknown> {
 function describe(error: unknown, conn?: Connection): string {
   const who = conn === undefined ? "" : `connection ${conn.id} from ${from(conn)}: `;
   try {
+    // Nothing in the source is to blame for it.
+    if (error instanceof RefusedError) return error.message;
     if (!(error instanceof Error)) return `${who}${String(error)} was thrown`;
     const place = /^\s+at (.*)$/m.exec(error.stack ?? "")?.[1] ?? "ext:";
     return `${who}${error.name}: ${error.message}${place.includes("ext:") ? "" : ` (at ${place})`}`;

@@ -5,29 +5,35 @@ import { CoarseClock } from "../connection/coarse_clock.ts";
 import { type Connection, SocketConnection } from "../connection/connection.ts";
 import type { EndReason } from "../connection/end_reason.ts";
 import { formatAddress } from "../connection/format_address.ts";
+import type { TlsListenOptions } from "../connection/tls_options.ts";
 import { Acceptor } from "./accept.ts";
 import { Admission, type Slot } from "./admit.ts";
 import { bind, type Bound } from "./bind.ts";
 import { disarmDescriptorPanics } from "./descriptor_panics.ts";
 import { Drain, type ShutdownReport } from "./drain.ts";
 import { extendMessage } from "./extend_message.ts";
+import { Handshaking } from "./handshaking.ts";
 import { HardenedListener } from "./hardened_listener.ts";
+import { type House, identify } from "./identify.ts";
+import { LISTEN_DEFAULTS } from "./listen_options.ts";
 import { LiveConnections } from "./live_connections.ts";
 import {
   checkLimit,
   checkTimeout,
   type CompleteServeOptions,
   completeServeOptions,
-  DEFAULTS,
   type ServeListenersOptions,
   type ServeOptions,
   type ServeTcpOptions,
   type ServeUnixOptions,
 } from "./options.ts";
+import { PeerLimit } from "./peer_limit.ts";
+import { Refusals } from "./refusals.ts";
 import { Reporter } from "./reporter.ts";
 import { type Handler, serveConnection } from "./serve_connection.ts";
 import { setSocketOptions } from "./socket_options.ts";
-import { type ServerStats, Statistics } from "./statistics.ts";
+import { reloadTls } from "./reload_tls.ts";
+import { refusalCause, type ServerStats, Statistics } from "./statistics.ts";
 
 /** Refused connections that are still being told why; more than these are closed without a word. */
 const MAX_LINGERING_REFUSED = 64;
@@ -116,9 +122,26 @@ export interface Server<A extends Deno.Addr = Deno.Addr> extends Deno.HttpServer
    * @throws {RangeError} If `timeout` is not a whole number from 0 up, or Infinity; as a rejection.
    */
   shutdown(options?: ShutdownOptions): Promise<void>;
+  /**
+   * Exchanges certificates: the next handshake uses the new ones, connections go on. What is not
+   * given stays as it is. When this throws, nothing has changed.
+   *
+   * @param options What is new.
+   * @param addr The address that it is for, one of `addrs`; without it, every one with TLS.
+   * @throws {TypeError} If an option is unknown or wrong, a certificate cannot be used, or there is no
+   * TLS at that address.
+   * @throws {RangeError} If an option is out of range.
+   * @throws {Deno.errors.NotSupported} If Deno's own TLS listens there, which knows one certificate
+   * for ever: the route `"flexible"` can exchange it.
+   */
+  reloadTls(options: TlsListenOptions, addr?: Deno.Addr): void;
   /** Keeps the process alive, which a server does by itself. */
   ref(): void;
-  /** Lets the process end while the server runs and nothing else is left to do. */
+  /**
+   * Lets the process end while the server runs and nothing else is left to do.
+   *
+   * @throws {Deno.errors.NotSupported} With TLS of the route `"native"`, where Deno ignores it.
+   */
   unref(): void;
   /** `shutdown()`. */
   [Symbol.asyncDispose](): Promise<void>;
@@ -258,7 +281,9 @@ class RunningServer<A extends Deno.Addr> implements Server<A> {
   readonly #clock = new CoarseClock(true);
   readonly #live = new LiveConnections(this.#clock);
   readonly #statistics = new Statistics();
+  readonly #house: House;
   readonly #reporter: Reporter;
+  readonly #refusals: Refusals;
   readonly #loops: Promise<void>;
   readonly #awake = new Set<ReturnType<typeof setTimeout>>();
   readonly #onAbort = () => this.#stop(0);
@@ -274,7 +299,15 @@ class RunningServer<A extends Deno.Addr> implements Server<A> {
     this.#options = options;
     this.#handler = handler;
     this.#admission = new Admission(options.maxConnections);
+    this.#house = {
+      isWelcome: options.isWelcome,
+      peerLimit: new PeerLimit(options.maxConnectionsPerPeer),
+      handshaking: new Handshaking(this.#clock, options.handshakeTimeout, () =>
+        options.maxHandshaking ?? Math.max(1, Math.floor(this.maxConnections / 4))),
+      report: (error, conn) => this.#reporter.report(error, conn),
+    };
     this.#reporter = new Reporter(options.onError, this.#clock);
+    this.#refusals = new Refusals(this.#clock, this.#reporter);
     this.#entrances = this.#open();
     this.addrs = this.#entrances.map(({ addr }) => addr as A);
     this.#loops = Promise.all(this.#entrances.map((entrance) => this.#accept(entrance)))
@@ -336,7 +369,8 @@ class RunningServer<A extends Deno.Addr> implements Server<A> {
   }
 
   stats(): ServerStats {
-    return this.#statistics.snapshot(this.#live.all, this.#admission.fullFor);
+    const handshaking = this.#house.handshaking.size;
+    return this.#statistics.snapshot(this.#live.all, handshaking, this.#admission.fullFor);
   }
 
   shutdown(options: ShutdownOptions = {}): Promise<void> {
@@ -352,6 +386,10 @@ class RunningServer<A extends Deno.Addr> implements Server<A> {
     return this.finished;
   }
 
+  reloadTls(options: TlsListenOptions, addr?: Deno.Addr): void {
+    reloadTls(this.#entrances, options, addr);
+  }
+
   ref(): void {
     this.#unref = false;
     for (const { acceptor } of this.#entrances) acceptor.ref();
@@ -359,6 +397,12 @@ class RunningServer<A extends Deno.Addr> implements Server<A> {
   }
 
   unref(): void {
+    if (this.#entrances.some(({ bound }) => bound.tls === "native")) {
+      throw new Deno.errors.NotSupported(
+        'Cannot unref a server with TLS of the route "native", where Deno ignores it: use ' +
+          'tls: { route: "flexible" }',
+      );
+    }
     this.#unref = true;
     for (const { acceptor } of this.#entrances) acceptor.unref();
     for (const timer of this.#awake) Deno.unrefTimer(timer as unknown as number);
@@ -403,7 +447,7 @@ class RunningServer<A extends Deno.Addr> implements Server<A> {
         const socket = await acceptor.next();
         if (socket === null) break;
         setSocketOptions(socket, bound);
-        const waiting = this.#admit(this.#arrive(socket, addr));
+        const waiting = this.#admit(this.#arrive(socket, addr), bound);
         if (waiting !== undefined) await waiting;
       }
       if (!acceptor.closed) this.#closedBySomebodyElse(addr);
@@ -450,19 +494,19 @@ class RunningServer<A extends Deno.Addr> implements Server<A> {
   }
 
   /** Starts to serve a connection; only one without a slot is worth the frame of an async function. */
-  #admit(conn: SocketConnection): Promise<void> | undefined {
+  #admit(conn: SocketConnection, bound: Bound): Promise<void> | undefined {
     // Forced as it came: a handler could do nothing with it, and nobody is left to end its wait.
     if (conn.life.closed) this.#over(conn, "forced");
     else {
       const slot = this.#admission.take();
-      if (slot === null) return this.#admitLater(conn);
-      this.#serve(conn, slot);
+      if (slot === null) return this.#admitLater(conn, bound);
+      this.#serve(conn, bound, slot);
     }
     return undefined;
   }
 
   /** Waits only while the connection is a surplus, first in line for a slot. */
-  async #admitLater(conn: SocketConnection): Promise<void> {
+  async #admitLater(conn: SocketConnection, bound: Bound): Promise<void> {
     let slot: Slot | null = null;
     if (this.#admission.paused || this.#options.whenFull === "wait") {
       using _awake = this.#stayAwake();
@@ -472,13 +516,14 @@ class RunningServer<A extends Deno.Addr> implements Server<A> {
         return this.#over(conn, "forced");
       }
     }
-    if (slot !== null) this.#serve(conn, slot);
+    if (slot !== null) this.#serve(conn, bound, slot);
     // Not awaited: a peer that is told why gets a moment to hear it, the others need not wait.
     else this.#refuse(conn);
   }
 
-  #serve(conn: SocketConnection, slot: Slot): void {
-    serveConnection(conn, this.#handler, slot, this.#reporter, this.#over);
+  #serve(conn: SocketConnection, bound: Bound, slot: Slot): void {
+    const identifying = identify(conn, bound, this.#house);
+    serveConnection(conn, identifying, this.#handler, slot, this.#reporter, this.#over);
   }
 
   /** The slot of a surplus; where clients are refused, it only waits for the end of a pause. */
@@ -506,6 +551,9 @@ class RunningServer<A extends Deno.Addr> implements Server<A> {
   readonly #over = (conn: SocketConnection, reason: EndReason): void => {
     if (!this.#live.leave(conn)) return;
     this.#statistics.end(reason, conn);
+    this.#house.peerLimit.leave(conn);
+    const cause = refusalCause(reason);
+    if (cause !== undefined) this.#refusals.add(cause);
     const { onEnd } = this.#options;
     if (onEnd === undefined) return;
     const { id, peerAddr, remoteAddr, bytesRead, bytesWritten, openedAt, duration } = conn;
@@ -539,6 +587,7 @@ class RunningServer<A extends Deno.Addr> implements Server<A> {
     const { forced, abandoned } = this.#statistics.ended;
     this.#report = this.#drain!.finish(forced, abandoned);
     this.#options.signal?.removeEventListener("abort", this.#onAbort);
+    this.#refusals.tell();
     this.#reporter.end();
     this.#clock.stop();
     this.#state = "stopped";
@@ -577,6 +626,6 @@ class RunningServer<A extends Deno.Addr> implements Server<A> {
 /** Where sockets come from, for each way to say it. */
 function boundOf(listener: CompleteServeOptions["listeners"][number]): Bound {
   if (listener instanceof HardenedListener) return listener.bound;
-  const { noDelay, keepAlive } = DEFAULTS;
+  const { noDelay, keepAlive } = LISTEN_DEFAULTS;
   return "accept" in listener ? { listener, noDelay, keepAlive } : bind(listener);
 }

@@ -35,7 +35,7 @@ import { isPromiseLike, type Reporter } from "./reporter.ts";
 export type Handler<A extends Deno.Addr = Deno.Addr> = (conn: Connection<A>) => Promise<unknown>;
 
 /**
- * Runs the handler, closes politely and sees to it that `over` is called and the slot given back,
+ * Runs the handler once it is clear who is there, closes politely and sees to it that `over` is called and the slot given back,
  * whatever the handler, the peer or the server does. A handler that does not settle even after its
  * connection was closed is abandoned by the server, which then does both in its place; what the
  * handler does later has no effect.
@@ -44,6 +44,7 @@ export type Handler<A extends Deno.Addr = Deno.Addr> = (conn: Connection<A>) => 
  */
 export function serveConnection(
   conn: SocketConnection,
+  identifying: Promise<void> | undefined,
   handler: Handler,
   slot: Slot,
   reporter: Reporter,
@@ -64,6 +65,17 @@ export function serveConnection(
     if (!conn.abandoned) blame(thrown, conn, reporter);
     close();
   };
+  if (identifying === undefined) run(conn, handler, close, blameAndClose);
+  else identifying.then(() => run(conn, handler, close, blameAndClose));
+}
+
+function run(
+  conn: SocketConnection,
+  handler: Handler,
+  close: () => void,
+  blameAndClose: (thrown: unknown) => void,
+): void {
+  if (conn.life.closed) return close(); // it was not let in, or has gone already
   try {
     const serving: unknown = handler(conn);
     if (isPromiseLike(serving)) serving.then(close, blameAndClose);
@@ -80,6 +92,9 @@ function blame(thrown: unknown, conn: SocketConnection, reporter: Reporter): voi
   if (origin === "handler") reporter.report(thrown, conn);
   // The connection's own first failure, if there was one, has settled the reason before this.
   if (origin === "connection" && conn.life.closed) return;
+  // Whoever reads a record, or a frame, is told in this way that the peer has left in its middle.
+  const isCutShort = thrown instanceof Deno.errors.UnexpectedEof && conn.life.peerFinished;
+  if (isCutShort) return conn.life.settle("peer_closed_early", thrown);
   conn.life.settle("handler_error", thrown);
 }
 

@@ -27,11 +27,10 @@ export interface ServerStats {
   readonly accepted: number;
   /** Connections that are not over, those that wait for a slot included. */
   readonly active: number;
+  /** Of those, the ones in their PROXY header or TLS handshake. */
+  readonly handshaking: number;
   /** Connections refused, by cause. */
-  readonly refused: {
-    /** Every slot was taken. */
-    readonly full: number;
-  };
+  readonly refused: Readonly<Record<RefusalCause, number>>;
   /** Connections that are over, by reason; each reason is always there. */
   readonly ended: Readonly<Record<EndReason, number>>;
   /** Failures of accepting. */
@@ -47,6 +46,39 @@ export interface ServerStats {
   readonly bytesWritten: number;
   /** Ms for which accepting stood still because every slot was taken. */
   readonly fullFor: number;
+}
+
+/**
+ * Why a connection was refused: every slot was taken, its peer had `maxConnectionsPerPeer`, the rules
+ * about addresses forbid it, or it was the oldest of `maxHandshaking`.
+ *
+ * @example In words
+ * ```ts
+ * import type { RefusalCause } from "@usher/server";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const words: Record<RefusalCause, string> = {
+ *   full: "come back later",
+ *   peerLimit: "you are here too often",
+ *   address: "you are not on the list",
+ *   handshaking: "somebody else was faster",
+ * };
+ * assertEquals(words.full, "come back later");
+ * ```
+ */
+export type RefusalCause = "full" | "peerLimit" | "address" | "handshaking";
+
+/** The cause in each end reason that is a refusal. */
+const CAUSES = {
+  refused_full: "full",
+  refused_peer_limit: "peerLimit",
+  refused_address: "address",
+  refused_handshaking: "handshaking",
+} as const satisfies Partial<Record<EndReason, RefusalCause>>;
+
+/** The cause, if a reason is a refusal. */
+export function refusalCause(reason: EndReason): RefusalCause | undefined {
+  return (CAUSES as Partial<Record<EndReason, RefusalCause>>)[reason];
 }
 
 /** The counters behind `stats()`. */
@@ -67,7 +99,11 @@ export class Statistics {
     this.bytesWritten += conn.bytesWritten;
   }
 
-  snapshot(live: ReadonlySet<SocketConnection>, fullFor: number): ServerStats {
+  snapshot(
+    live: ReadonlySet<SocketConnection>,
+    handshaking: number,
+    fullFor: number,
+  ): ServerStats {
     let { bytesRead, bytesWritten } = this;
     for (const conn of live) {
       bytesRead += conn.bytesRead;
@@ -76,7 +112,13 @@ export class Statistics {
     return {
       accepted: this.accepted,
       active: live.size,
-      refused: { full: this.ended.refused_full },
+      handshaking,
+      refused: {
+        full: this.ended.refused_full,
+        peerLimit: this.ended.refused_peer_limit,
+        address: this.ended.refused_address,
+        handshaking: this.ended.refused_handshaking,
+      },
       ended: { ...this.ended },
       acceptFailures: { lost: this.lost, starved: this.starved },
       bytesRead,

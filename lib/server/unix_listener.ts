@@ -1,6 +1,6 @@
 /** Whose is this Unix path, and how does it change hands? @module */
 
-import type { UnixListenOptions } from "./options.ts";
+import type { UnixListenOptions } from "./listen_options.ts";
 
 /** Opens of the lock file before giving up: each further one means that an owner left meanwhile. */
 const LOCK_ATTEMPTS = 100;

@@ -1,6 +1,7 @@
 /** What has to be made before it can run? Everything goes to build/, which git ignores. @module */
 
 import { fileURLToPath } from "node:url";
+import { ca, server } from "../support/certificates.ts";
 import { has } from "./children.ts";
 
 const BENCH = new URL(".", import.meta.url);
@@ -9,12 +10,25 @@ const FOLDER = new URL("build/", BENCH);
 /** The version of the npm package that the bench installs, for figures that can be compared. */
 const BUN = "1.4.5";
 
-/** Compiles one C file; the path of the program. */
-export async function compileC(source: string): Promise<string> {
+/** Where `installBun` puts it. */
+export const BUN_PROGRAM: string = fileURLToPath(new URL("bun/node_modules/.bin/bun", FOLDER));
+
+/** Compiles one C file; the path of the program. `more` stands behind the source: libraries. */
+export async function compileC(source: string, ...more: string[]): Promise<string> {
   if (!await has("cc")) throw new Error("cc is not there");
   const output = await outputFor(source);
-  await run("cc", ["-O2", "-Wall", "-Wextra", "-o", output, source]);
+  await run("cc", ["-O2", "-Wall", "-Wextra", "-o", output, source, ...more]);
   return output;
+}
+
+/** Puts the certificate of every server with TLS where programs in any language find it. */
+export async function writeCertificate(): Promise<void> {
+  const folder = new URL("tls/", FOLDER);
+  await Deno.mkdir(folder, { recursive: true });
+  const files = { "ca.pem": ca.cert, "cert.pem": server.cert, "key.pem": server.key };
+  for (const [name, text] of Object.entries(files)) {
+    await Deno.writeTextFile(new URL(name, folder), text);
+  }
 }
 
 /** Compiles one Go file; the path of the program. */
@@ -31,15 +45,14 @@ export async function compileGo(source: string): Promise<string> {
 /** Installs Bun from npm unless it is there; the path of the program. */
 export async function installBun(): Promise<string> {
   const folder = new URL("bun/", FOLDER);
-  const program = fileURLToPath(new URL("node_modules/.bin/bun", folder));
-  if (await versionOf(program) === BUN) return program;
+  if (await versionOf(BUN_PROGRAM) === BUN) return BUN_PROGRAM;
   if (!await has("npm")) throw new Error("npm is not there to install it");
   await Deno.mkdir(folder, { recursive: true });
   const wanted = { private: true, dependencies: { bun: BUN } };
   await Deno.writeTextFile(new URL("package.json", folder), JSON.stringify(wanted));
   await run("npm", ["install", "--no-audit", "--no-fund", "--no-update-notifier"], folder);
-  if (await versionOf(program) !== BUN) throw new Error("what npm installed does not run");
-  return program;
+  if (await versionOf(BUN_PROGRAM) !== BUN) throw new Error("what npm installed does not run");
+  return BUN_PROGRAM;
 }
 
 async function outputFor(source: string): Promise<string> {

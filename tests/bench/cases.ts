@@ -1,10 +1,30 @@
 /** What is measured? One entry is one case. @module */
 
-import { exchanges, fairness, type Figure, idling, streams } from "./figures.ts";
+import {
+  exchanges,
+  fairness,
+  type Figure,
+  type FigureName,
+  idling,
+  once,
+  streams,
+} from "./figures.ts";
+import type { StartPlan } from "./first_answer.ts";
 import type { LoadPlan } from "./load_process.ts";
+import type { RedisPlan } from "./redis_benchmark.ts";
+import type { StopPlan } from "./stopping.ts";
 
 /** What a server does with what it reads; servers/plain.ts says it for each. */
-export type Mode = "echo" | "two_writes" | "send" | "discard" | "forward" | "lines";
+export type Mode =
+  | "echo"
+  | "two_writes"
+  | "send"
+  | "discard"
+  | "forward"
+  | "lines"
+  | "tls_echo"
+  | "stop"
+  | "kv";
 
 export interface Case {
   readonly name: string;
@@ -12,10 +32,23 @@ export interface Case {
   readonly mode: Mode;
   /** The size that the modes `send` and `discard` work with. */
   readonly bytes?: number;
-  readonly load: LoadPlan;
+  readonly load: LoadPlan | RedisPlan | StartPlan | StopPlan;
   /** The server that every other one is compared with; it runs twice in each round. */
   readonly baseline: string;
   readonly figures: readonly Figure[];
+  /** The figure that stands for the case in its picture. */
+  readonly pictured: FigureName;
+  /** Only in the long run, or when it is asked for by name. */
+  readonly long?: true;
+  /** Runs in each round; 1 where missing. */
+  readonly repeats?: number;
+  /** Set for the servers. It is Deno that reads these variables, so no other server takes part. */
+  readonly denoEnv?: Readonly<Record<string, string>>;
+}
+
+/** Whether a mode is spoken inside TLS. */
+export function isTls(mode: Mode): boolean {
+  return mode === "tls_echo";
 }
 
 /** Bytes of one bulk message: milliseconds of streaming for one turn-around of microseconds. */
@@ -24,10 +57,27 @@ const BULK = 4 * 1024 * 1024;
 /** Streams at once: while one turns around, the others keep the server busy. */
 const STREAMS = 4;
 
+/** Starts in each round. One is over in a moment, and single ones stray. */
+const STARTS = 3;
+
+/** What usher's README advises above 128 connections that are busy at once in one thread. */
+const EVENTS_128 = { DENO_TOKIO_MAX_IO_EVENTS_PER_TICK: "128" };
+
+/** Tests of redis-benchmark. */
+export const KV_TESTS: readonly string[] = ["ping_inline", "ping_mbulk", "set", "get"];
+
 export const CASES: readonly Case[] = [
   echo("echo1", 1),
   echo("echo64", 64),
+  {
+    ...echo("echo4k", 64),
+    title: "4 KiB echo, 64 connections",
+    load: { kind: "exchange", connections: 64, request: 4096, reply: 4096 },
+    long: true,
+  },
   echo("echo512", 512),
+  withEvents(echo("echo512_events128", 512)),
+  withEvents(echo("echo1500_events128", 1500)),
   {
     name: "connect",
     title: "connect, 64-byte echo, close; 16 at a time",
@@ -35,6 +85,7 @@ export const CASES: readonly Case[] = [
     load: { kind: "connect", connections: 16, request: 64, reply: 64 },
     baseline: "plain",
     figures: exchanges("conn"),
+    pictured: "rate",
   },
   {
     name: "bulk_out",
@@ -44,6 +95,7 @@ export const CASES: readonly Case[] = [
     load: { kind: "exchange", connections: STREAMS, request: 64, reply: BULK },
     baseline: "plain",
     figures: streams(BULK),
+    pictured: "rate",
   },
   {
     name: "bulk_in",
@@ -53,6 +105,7 @@ export const CASES: readonly Case[] = [
     load: { kind: "exchange", connections: STREAMS, request: BULK, reply: 1 },
     baseline: "plain",
     figures: streams(BULK),
+    pictured: "rate",
   },
   {
     name: "bulk_echo",
@@ -61,6 +114,7 @@ export const CASES: readonly Case[] = [
     load: { kind: "exchange", connections: STREAMS, request: BULK, reply: BULK },
     baseline: "plain",
     figures: streams(BULK),
+    pictured: "rate",
   },
   {
     name: "two_writes",
@@ -69,6 +123,7 @@ export const CASES: readonly Case[] = [
     load: { kind: "exchange", connections: 1, request: 64, reply: 64 },
     baseline: "plain",
     figures: exchanges(),
+    pictured: "rate",
   },
   {
     name: "memory",
@@ -77,6 +132,7 @@ export const CASES: readonly Case[] = [
     load: { kind: "hold", connections: 10_000, request: 64, reply: 64, burst: 65536 },
     baseline: "plain",
     figures: idling(),
+    pictured: "idle",
   },
   {
     name: "forward",
@@ -85,9 +141,53 @@ export const CASES: readonly Case[] = [
     load: { kind: "exchange", connections: STREAMS, request: BULK, reply: BULK },
     baseline: "plain_pipe",
     figures: streams(BULK),
+    pictured: "rate",
   },
   lines("lines1", 1),
   lines("lines16", 16),
+  {
+    ...echo("tls_echo", 64),
+    title: "64-byte echo inside TLS, 64 connections",
+    mode: "tls_echo",
+    baseline: "plain_tls",
+    long: true,
+  },
+  {
+    name: "tls_connect",
+    title: "connect, full TLS handshake, 64-byte echo, close; 16 at a time",
+    mode: "tls_echo",
+    load: { kind: "connect", connections: 16, request: 64, reply: 64 },
+    baseline: "plain_tls",
+    figures: exchanges("conn"),
+    pictured: "cpu",
+    long: true,
+  },
+  {
+    name: "tls_bulk",
+    title: `the server echoes a stream inside TLS, ${STREAMS} connections`,
+    mode: "tls_echo",
+    load: { kind: "exchange", connections: STREAMS, request: BULK, reply: BULK },
+    baseline: "plain_tls",
+    figures: streams(BULK),
+    pictured: "rate",
+    long: true,
+  },
+  {
+    name: "tls_memory",
+    title: "1,000 idle connections inside TLS, after 64 bytes and after 64 KiB on each",
+    mode: "tls_echo",
+    load: { kind: "hold", connections: 1000, request: 64, reply: 64, burst: 65536 },
+    baseline: "plain_tls",
+    figures: idling(),
+    pictured: "idle",
+    long: true,
+  },
+  start("start", "echo", "plain"),
+  start("tls_start", "tls_echo", "plain_tls"),
+  stop("stop0", 0),
+  stop("stop1000", 1000),
+  ...KV_TESTS.map((test) => kv(test, 1)),
+  ...KV_TESTS.map((test) => kv(test, 16)),
 ];
 
 function echo(name: string, connections: number): Case {
@@ -98,7 +198,14 @@ function echo(name: string, connections: number): Case {
     load: { kind: "exchange", connections, request: 64, reply: 64 },
     baseline: "plain",
     figures: [...exchanges(), ...connections > 1 ? fairness() : []],
+    pictured: "cpu",
   };
+}
+
+function withEvents(benchCase: Case): Case {
+  const [setting = ""] = Object.entries(EVENTS_128).map((pair) => pair.join("="));
+  const title = `${benchCase.title}, with ${setting}`;
+  return { ...benchCase, title, pictured: "p999", denoEnv: EVENTS_128, long: true };
 }
 
 function lines(name: string, depth: number): Case {
@@ -110,5 +217,47 @@ function lines(name: string, depth: number): Case {
     load: { kind: "exchange", connections: 64, request: 16, reply: 16, depth },
     baseline: "plain_lines",
     figures: exchanges("line"),
+    pictured: "rate",
+  };
+}
+
+function start(name: string, mode: Mode, baseline: string): Case {
+  const inside = isTls(mode) ? ", inside TLS" : "";
+  return {
+    name,
+    title: `from the start of the process to the first answer${inside}`,
+    mode,
+    load: { kind: "start", connections: 1 },
+    baseline,
+    figures: once("to answer"),
+    pictured: "ms",
+    long: true,
+    repeats: STARTS,
+  };
+}
+
+function stop(name: string, connections: number): Case {
+  return {
+    name,
+    title: `shutdown() with ${connections.toLocaleString("en")} idle connections that have spoken`,
+    mode: "stop",
+    load: { kind: "stop", connections },
+    baseline: "usher_stop",
+    figures: once("to stop"),
+    pictured: "ms",
+    long: true,
+  };
+}
+
+function kv(test: string, depth: number): Case {
+  return {
+    name: `kv_${test}${depth}`,
+    title: `examples/kv.ts beside Redis: redis-benchmark -t ${test} -P ${depth}, 50 clients`,
+    mode: "kv",
+    load: { kind: "redis", connections: 50, test, depth },
+    baseline: "redis",
+    figures: exchanges("cmd").filter(({ name }) => name !== "p999"),
+    pictured: "rate",
+    long: true,
   };
 }

@@ -25,12 +25,16 @@ export class Child implements AsyncDisposable {
   }
 
   /** `core`: the only one it may run on, where the system can say so. */
-  constructor(command: readonly string[], core: number | undefined) {
+  constructor(
+    command: readonly string[],
+    core: number | undefined,
+    env: Readonly<Record<string, string>> = {},
+  ) {
     const [program = "", ...args] = [...guards(core), ...command];
     this.#child = new Deno.Command(program, {
       args,
       cwd: new URL(".", import.meta.url),
-      env: { NO_COLOR: "1" },
+      env: { NO_COLOR: "1", ...env },
       stdin: "piped",
       stdout: "piped",
       stderr: "piped",

@@ -11,8 +11,10 @@ export type FigureName =
   | "p999"
   | "least"
   | "most"
+  | "even"
   | "idle"
-  | "idle_after_burst";
+  | "idle_after_burst"
+  | "ms";
 
 export interface Figure {
   readonly name: FigureName;
@@ -20,6 +22,11 @@ export interface Figure {
   readonly title: string;
   /** `undefined`: this machine cannot tell. */
   of(measurement: Measurement): number | undefined;
+}
+
+/** Whether more of a figure is better. */
+export function isBetterHigh(name: FigureName): boolean {
+  return name === "rate" || name === "least" || name === "even";
 }
 
 /** What one run of the load against one server left behind. */
@@ -46,6 +53,7 @@ export function fairness(): Figure[] {
   return [
     { name: "least", title: "least/conn", of: ({ report }) => report.least },
     { name: "most", title: "most/conn", of: ({ report }) => report.most },
+    { name: "even", title: "least/most", of: ({ report }) => evenness(report) },
   ];
 }
 
@@ -58,12 +66,22 @@ export function streams(bytes: number): Figure[] {
   ];
 }
 
+/** For what happens once. */
+export function once(title: string): Figure[] {
+  return [{ name: "ms", title: `ms ${title}`, of: ({ report }) => report.seconds * 1000 }];
+}
+
 /** For connections that are there and say nothing. */
 export function idling(): Figure[] {
   return [
     { name: "idle", title: "KB/conn idle", of: (m) => memory(m, "small") },
     { name: "idle_after_burst", title: "KB/conn after burst", of: (m) => memory(m, "burst") },
   ];
+}
+
+/** 1 when every connection was served alike. */
+function evenness({ least, most }: LoadReport): number | undefined {
+  return least === undefined || most === undefined ? undefined : perUnit(least, most);
 }
 
 function cpu({ snapshots }: Measurement): number | undefined {

@@ -11,6 +11,9 @@
  *           latency is that from connect() to the reply
  * hold      opens connections, exchanges once on each, then once again with burst bytes
  *
+ * With `--tls 1` all of it happens inside TLS, where load_tls.h could be built; the latency of connect
+ * is then that from connect() to the first reply, handshake included.
+ *
  * Between phases nothing is in flight: it prints {"at":"warm"} (hold: "warm", "small", "burst") and
  * waits for a line on stdin, so that whoever reads the server's CPU time or memory reads it at rest
  * and no request is half counted. The last line is the report. load.ts speaks the same.
@@ -18,6 +21,7 @@
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdint.h>
@@ -30,6 +34,8 @@
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "load_tls.h"
 
 #ifndef IP_BIND_ADDRESS_NO_PORT
 #define IP_BIND_ADDRESS_NO_PORT 24
@@ -53,6 +59,7 @@
 
 struct connection {
   int fd;
+  SSL *tls; /* NULL without TLS */
   int waits_to_send;
   int ending; /* FIN sent, theirs awaited */
   size_t sent, received;
@@ -61,7 +68,7 @@ struct connection {
 };
 
 static struct {
-  int port, connections, depth;
+  int port, connections, depth, tls;
   size_t request, reply, burst;
   double warm, seconds;
 } asked = {.connections = 1, .depth = 1, .request = 64, .reply = 64, .burst = 65536};
@@ -119,12 +126,18 @@ static double percentile(double share) {
   return 0;
 }
 
+static void close_socket(struct connection *c) {
+  if (c->tls != NULL) tls_forget(c->tls);
+  if (c->fd >= 0) close(c->fd);
+  c->tls = NULL;
+  c->fd = -1;
+}
+
 static void connection_failed(struct connection *c, const char *what, int number) {
   if (errors++ == 0)
     snprintf(first_error, sizeof first_error, "%s%s%s", what, number ? ": " : "",
              number ? strerror(number) : "");
-  if (c->fd >= 0) close(c->fd);
-  c->fd = -1;
+  close_socket(c);
 }
 
 /* The source address turns with every connection, and the port is chosen at connect(), so that ports
@@ -150,6 +163,11 @@ static int open_socket(struct connection *c) {
     connection_failed(c, "connect", errno);
     return 0;
   }
+  /* OpenSSL reads and writes without flags, so it is the socket that must not wait. */
+  if (asked.tls && (fcntl(c->fd, F_SETFL, O_NONBLOCK) < 0 || (c->tls = tls_open(c->fd)) == NULL)) {
+    connection_failed(c, "TLS", errno);
+    return 0;
+  }
   c->waits_to_send = c->ending = 0;
   return 1;
 }
@@ -157,7 +175,10 @@ static int open_socket(struct connection *c) {
 /* Sends what is left of the request; false when the connection is lost. */
 static int send_rest(struct connection *c) {
   while (c->sent < request) {
-    ssize_t n = send(c->fd, pattern + c->sent, request - c->sent, MSG_DONTWAIT | MSG_NOSIGNAL);
+    const unsigned char *from = pattern + c->sent;
+    size_t size = request - c->sent;
+    ssize_t n = c->tls != NULL ? tls_send(c->tls, from, size)
+                               : send(c->fd, from, size, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (n < 0 && errno != EAGAIN) {
       connection_failed(c, "send", errno);
       return 0;
@@ -165,7 +186,7 @@ static int send_rest(struct connection *c) {
     if (n < 0) break;
     c->sent += (size_t)n;
   }
-  int waits = c->sent < request;
+  int waits = c->sent < request && (c->tls == NULL || tls_waits_to_send(c->tls));
   if (waits != c->waits_to_send) {
     struct epoll_event interest = {.events = EPOLLIN | (waits ? EPOLLOUT : 0), .data.ptr = c};
     epoll_ctl(queue, EPOLL_CTL_MOD, c->fd, &interest);
@@ -184,35 +205,46 @@ static int begin(struct connection *c, uint64_t now) {
 
 enum progress { WAITS, COMPLETE, LOST };
 
-/* Takes what has arrived. */
+/* The whole reply is there. */
+static enum progress answered(struct connection *c) {
+  record(nanoseconds() - c->began);
+  if (!short_lived) return COMPLETE;
+  if (c->tls != NULL) tls_end(c->tls);
+  c->ending = 1;
+  shutdown(c->fd, SHUT_WR);
+  return WAITS;
+}
+
+/* Takes what has arrived, or all that has arrived where TLS would keep the rest out of epoll's sight. */
 static enum progress receive(struct connection *c) {
   /* Bytes that nobody compares need not be copied: on TCP MSG_TRUNC drops them in the kernel. */
   int flags = MSG_DONTWAIT | (checking ? 0 : MSG_TRUNC);
-  ssize_t n = recv(c->fd, arrived, arrived_size, flags);
-  if (n < 0 && errno == EAGAIN) return WAITS;
-  if (n < 0) {
-    connection_failed(c, "recv", errno);
-    return LOST;
-  }
-  if (n == 0 && c->ending) {
-    close(c->fd);
-    c->fd = -1;
-    return COMPLETE;
-  }
-  if (n == 0 || c->ending || c->received + (size_t)n > reply) {
-    connection_failed(c, n == 0 ? "the server closed" : "more bytes than asked for", 0);
-    return LOST;
-  }
-  if (checking && memcmp(arrived, pattern + c->received, (size_t)n) != 0) {
-    connection_failed(c, "the echo differs from what was sent", 0);
-    return LOST;
-  }
-  c->received += (size_t)n;
-  if (c->received < reply || c->sent < request) return WAITS;
-  record(nanoseconds() - c->began);
-  if (!short_lived) return COMPLETE;
-  c->ending = 1;
-  shutdown(c->fd, SHUT_WR);
+  do {
+    /* Behind our own end, nobody decrypts what TLS itself still says. */
+    int decrypting = c->tls != NULL && !c->ending;
+    ssize_t n = decrypting ? tls_receive(c->tls, arrived, arrived_size)
+                           : recv(c->fd, arrived, arrived_size, flags);
+    if (n < 0 && errno == EAGAIN) return WAITS;
+    if (n < 0) {
+      connection_failed(c, "recv", errno);
+      return LOST;
+    }
+    if (n == 0 && c->ending) {
+      close_socket(c);
+      return COMPLETE;
+    }
+    if (c->ending && c->tls != NULL) continue;
+    if (n == 0 || c->ending || c->received + (size_t)n > reply) {
+      connection_failed(c, n == 0 ? "the server closed" : "more bytes than asked for", 0);
+      return LOST;
+    }
+    if (checking && memcmp(arrived, pattern + c->received, (size_t)n) != 0) {
+      connection_failed(c, "the echo differs from what was sent", 0);
+      return LOST;
+    }
+    c->received += (size_t)n;
+    if (c->received == reply && c->sent == request) return answered(c);
+  } while (c->tls != NULL);
   return WAITS;
 }
 
@@ -235,7 +267,9 @@ static void run(struct connection *all, int count, double seconds) {
     }
     for (int i = 0; i < n; i++) {
       struct connection *c = events[i].data.ptr;
-      if (events[i].events & EPOLLOUT && !send_rest(c)) {
+      /* A handshake goes on when bytes arrive; the request follows it. */
+      int shaking_hands = c->tls != NULL && c->sent < request;
+      if ((events[i].events & EPOLLOUT || shaking_hands) && !send_rest(c)) {
         active--;
         continue;
       }
@@ -261,10 +295,7 @@ static void open_all(struct connection *all, int count) {
 }
 
 static void close_all(struct connection *all, int count) {
-  for (int i = 0; i < count; i++) {
-    if (all[i].fd >= 0) close(all[i].fd);
-    all[i].fd = -1;
-  }
+  for (int i = 0; i < count; i++) close_socket(&all[i]);
 }
 
 static void rest(void) { usleep((useconds_t)(REST * 1e6)); }
@@ -367,6 +398,7 @@ static void parse(int count, char **words) {
     else if (strcmp(name, "--request") == 0) asked.request = (size_t)atol(value);
     else if (strcmp(name, "--reply") == 0) asked.reply = (size_t)atol(value);
     else if (strcmp(name, "--burst") == 0) asked.burst = (size_t)atol(value);
+    else if (strcmp(name, "--tls") == 0) asked.tls = atoi(value);
     else if (strcmp(name, "--warm") == 0) asked.warm = atof(value);
     else if (strcmp(name, "--seconds") == 0) asked.seconds = atof(value);
     else {
@@ -386,6 +418,10 @@ int main(int count, char **words) {
   parse(count, words);
   if (asked.connections < 1 || asked.depth < 1 || asked.request < 1 || asked.reply < 1) {
     fprintf(stderr, "load: counts and sizes start at 1\n");
+    return 2;
+  }
+  if (asked.tls && !tls_prepare()) {
+    fprintf(stderr, "load: built without OpenSSL\n");
     return 2;
   }
   alarm((unsigned)(asked.warm + asked.seconds) + SPARE);

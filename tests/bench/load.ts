@@ -20,6 +20,7 @@ const { positionals: [kind, port], values } = parseArgs({
     reply: { type: "string", default: "64" },
     depth: { type: "string", default: "1" },
     burst: { type: "string", default: "65536" },
+    tls: { type: "string", default: "0" },
     warm: { type: "string", default: "0" },
     seconds: { type: "string", default: "0" },
   },
@@ -28,6 +29,10 @@ const count = Number(values.connections);
 const depth = Number(values.depth);
 const warm = Number(values.warm);
 const seconds = Number(values.seconds);
+/** Full handshakes, as in load.c: each connection has a configuration, and so a cache, of its own. */
+const authority = values.tls === "0"
+  ? undefined
+  : await Deno.readTextFile(new URL("build/tls/ca.pem", import.meta.url));
 
 interface Peer {
   conn: Deno.Conn | undefined;
@@ -136,10 +141,13 @@ async function exchangeOnce(peer: Peer): Promise<void> {
   conn.close();
 }
 
-async function open(peer: Peer): Promise<Deno.TcpConn> {
+async function open(peer: Peer): Promise<Deno.Conn> {
   const conn = await Deno.connect({ hostname: "127.0.0.1", port: Number(port) });
   conn.setNoDelay(true);
-  return peer.conn = conn;
+  // connectTls() has no setNoDelay(), and would make the first request wait for an acknowledgement.
+  return peer.conn = authority === undefined
+    ? conn
+    : await Deno.startTls(conn, { hostname: "localhost", caCerts: [authority] });
 }
 
 async function exchange({ conn, buffer }: Peer, began = performance.now()): Promise<void> {

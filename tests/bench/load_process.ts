@@ -3,8 +3,8 @@
 import { compileC } from "./build.ts";
 import { Child } from "./children.ts";
 
+/** What the load does; each kind is explained at the head of load.c. */
 export interface LoadPlan {
-  /** What each means is said at the head of load.c. */
   readonly kind: "exchange" | "connect" | "hold";
   readonly connections: number;
   readonly request: number;
@@ -15,25 +15,25 @@ export interface LoadPlan {
   readonly burst?: number;
 }
 
-/** The load's last line; latencies in µs. */
+/** What every kind of load says in the end; latencies in µs. */
 export interface LoadReport {
   readonly requests: number;
   readonly seconds: number;
-  readonly p50: number;
-  readonly p99: number;
-  readonly p999: number;
-  readonly least: number;
-  readonly most: number;
-  readonly errors: number;
-  readonly error: string;
-  /** The share of one core that the load itself used. */
+  /** The share of one core that the load itself used, where that is known. */
   readonly busy: number;
+  readonly p50?: number;
+  readonly p99?: number;
+  readonly p999?: number;
+  readonly least?: number;
+  readonly most?: number;
 }
 
 /** A load generator that is ready to be started. */
 export interface Generator {
   readonly command: readonly string[];
   readonly description: string;
+  /** Why it cannot speak TLS; `undefined` when it can. */
+  readonly withoutTls: string | undefined;
 }
 
 /** Milliseconds beyond the time asked for, until the load counts as stuck. */
@@ -44,7 +44,7 @@ export async function prepareLoad(wanted: "c" | "deno" | undefined): Promise<Gen
   let reason = "as asked";
   if (wanted !== "deno") {
     try {
-      return { command: [await compileC("load.c")], description: "load.c" };
+      return await generatorInC();
     } catch (error) {
       if (wanted === "c" || !(error instanceof Error)) throw error;
       reason = error.message;
@@ -53,28 +53,44 @@ export async function prepareLoad(wanted: "c" | "deno" | undefined): Promise<Gen
   return {
     command: [Deno.execPath(), "run", "--no-config", "-A", "load.ts"],
     description: `load.ts (${reason}): it is the bottleneck, so rates and latencies are its own`,
+    withoutTls: undefined,
   };
 }
 
-/**
- * Puts one load on a server; rejects when a single exchange failed. At every phase nothing is in
- * flight, and `atRest` is awaited before the load goes on.
- */
+async function generatorInC(): Promise<Generator> {
+  try {
+    const command = [await compileC("load.c", "-DWITH_TLS", "-lssl", "-lcrypto")];
+    return { command, description: "load.c", withoutTls: undefined };
+  } catch {
+    const command = [await compileC("load.c")];
+    const withoutTls = "load.c needs OpenSSL and its headers for it (Debian has libssl-dev)";
+    return { command, description: "load.c without TLS", withoutTls };
+  }
+}
+
+/** How one run of a load is done, of whatever kind. */
+export interface LoadSettings {
+  readonly warm: number;
+  readonly seconds: number;
+  readonly core: number | undefined;
+  /** Awaited at every phase, while nothing is in flight; then the load goes on. */
+  atRest(phase: string): Promise<void>;
+}
+
+/** Puts one load on a server; rejects when a single exchange failed. */
 export async function applyLoad(
   { command }: Generator,
-  port: number,
-  plan: LoadPlan,
-  { warm, seconds, core }: { warm: number; seconds: number; core: number | undefined },
-  atRest: (phase: string) => Promise<void>,
+  { port, tls }: { port: number; tls: boolean },
+  { kind, ...sizes }: LoadPlan,
+  { warm, seconds, core, atRest }: LoadSettings,
 ): Promise<LoadReport> {
-  const { kind, ...sizes } = plan;
-  const options = Object.entries({ ...sizes, warm, seconds })
+  const options = Object.entries({ ...sizes, warm, seconds, tls: tls ? 1 : 0 })
     .flatMap(([name, value]) => [`--${name}`, String(value)]);
   await using load = new Child([...command, kind, String(port), ...options], core);
   while (true) {
-    const word: { at: string } = JSON.parse(await load.line((warm + seconds) * 1000 + SPARE));
+    const word: Word = JSON.parse(await load.line((warm + seconds) * 1000 + SPARE));
     await atRest(word.at);
-    if (isReport(word)) {
+    if (isLast(word)) {
       if (word.errors === 0) return word;
       throw new Error(`${word.errors} errors, the first: ${word.error}`);
     }
@@ -82,6 +98,15 @@ export async function applyLoad(
   }
 }
 
-function isReport(word: { at: string }): word is { at: string } & LoadReport {
+interface Word {
+  readonly at: string;
+}
+
+interface LastWord extends Word, LoadReport {
+  readonly errors: number;
+  readonly error: string;
+}
+
+function isLast(word: Word): word is LastWord {
   return word.at === "end";
 }

@@ -5,6 +5,8 @@ export interface Machine {
   readonly system: string;
   readonly processor: string;
   readonly cores: readonly number[];
+  /** In bytes. */
+  readonly memory: number;
 }
 
 export function machine(): Machine {
@@ -13,6 +15,7 @@ export function machine(): Machine {
     system: `${Deno.build.os} ${Deno.osRelease()} ${Deno.build.arch}`,
     processor: /^model name\s*: (.*)$/m.exec(read("/proc/cpuinfo"))?.[1] ?? "unknown processor",
     cores: allowedCores(/^Cpus_allowed_list:\s*(.*)$/m.exec(read("/proc/self/status"))?.[1] ?? ""),
+    memory: Deno.systemMemoryInfo().total,
   };
 }
 

@@ -1,6 +1,7 @@
 /** How are results printed? @module */
 
 import type { Case } from "./cases.ts";
+import type { Goal } from "./goals.ts";
 import type { Failure, Judgement, Results } from "./results.ts";
 
 /** The share of a core above which the load, not the server, may be what a rate shows. */
@@ -8,7 +9,18 @@ const BUSY = 0.95;
 
 /** One line for each server, with its ratios to the case's baseline. */
 export function table(benchCase: Case, results: Results): string {
-  const { name, title, figures, baseline } = benchCase;
+  const { rows, remark } = caseRows(benchCase, results);
+  const lines = [`${benchCase.name}: ${benchCase.title}`, ...align(rows)];
+  if (remark !== undefined) lines.push(`  ${remark}`);
+  return lines.join("\n");
+}
+
+/** The heads, the servers, and the noise; and what is to be said below them. */
+export function caseRows(
+  benchCase: Case,
+  results: Results,
+): { rows: string[][]; remark: string | undefined } {
+  const { name, figures, baseline } = benchCase;
   const servers = [...results.serversOf(name)];
   const slow = servers.filter((server) => results.busy(name, server) > BUSY);
   const rows = [
@@ -32,22 +44,44 @@ export function table(benchCase: Case, results: Results): string {
     }),
     ["noise", ...figures.flatMap(({ name }) => ["", formatNoise(results.noise(benchCase, name))])],
   ];
-  const lines = [`${name}: ${title}`, ...align(rows)];
-  if (slow.length > 0) lines.push("  * the load used its core up: the server could do more");
-  return lines.join("\n");
+  const remark = slow.length > 0
+    ? "* the load used its core up: the server could do more"
+    : undefined;
+  return { rows, remark };
 }
 
 /** One line for each goal. */
 export function goalTable(judgements: readonly Judgement[]): string {
-  const rows = judgements.map(({ goal, ratio, noise, verdict }) => [
-    verdict,
-    `${goal.case} ${goal.figure}`,
-    `${goal.server} : ${goal.against}`,
-    formatRatio(ratio),
-    goal.atMost === undefined ? `≥ ${goal.atLeast}` : `≤ ${goal.atMost}`,
-    formatNoise(noise),
-  ]);
-  return align([["goals", "", "", "ratio", "goal", "noise"], ...rows], 3).join("\n");
+  return align(goalRows(judgements), 3).join("\n");
+}
+
+export function goalRows(judgements: readonly Judgement[]): string[][] {
+  return [
+    ["goals", "", "", "value", "goal", "noise"],
+    ...judgements.map(({ goal, value, noise, verdict }) => [
+      verdict,
+      `${goal.case} ${goal.figure}`,
+      sides(goal),
+      isRatio(goal) ? formatRatio(value) : format(value),
+      bound(goal),
+      goal.atMostMore === undefined ? formatNoise(noise) : `±${format(noise)}`,
+    ]),
+  ];
+}
+
+function isRatio({ against, atMostMore }: Goal): boolean {
+  return against !== undefined && atMostMore === undefined;
+}
+
+function sides({ server, against, atMostMore }: Goal): string {
+  if (against === undefined) return server;
+  return atMostMore === undefined ? `${server} : ${against}` : `${server} - ${against}`;
+}
+
+function bound(goal: Goal): string {
+  const written = isRatio(goal) ? formatRatio : format;
+  const most = goal.atMostMore ?? goal.atMost;
+  return most === undefined ? `≥ ${written(goal.atLeast)}` : `≤ ${written(most)}`;
 }
 
 /** One line for each server and reason, with the cases. */

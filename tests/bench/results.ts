@@ -4,7 +4,7 @@ import type { Case } from "./cases.ts";
 import type { FigureName } from "./figures.ts";
 import { type Goal, judge, type Verdict } from "./goals.ts";
 import type { Outcome } from "./run.ts";
-import { median, noise, ratio, type Series } from "./statistics.ts";
+import { difference, median, noise, noiseOfDifference, ratio, type Series } from "./statistics.ts";
 
 export interface Sample extends Outcome {
   readonly case: string;
@@ -22,7 +22,8 @@ export interface Failure {
 /** What became of one goal. */
 export interface Judgement {
   readonly goal: Goal;
-  readonly ratio: number | undefined;
+  /** A ratio, a difference or the figure itself, as the goal has it. */
+  readonly value: number | undefined;
   readonly noise: number | undefined;
   readonly verdict: Verdict;
 }
@@ -60,15 +61,32 @@ export class Results {
     return median(samples.map((sample) => sample.busy)) ?? 0;
   }
 
+  /** The lowest and the highest value of any round. */
+  range(benchCase: string, server: string, figure: FigureName): [number, number] | undefined {
+    const values = [...this.#series(benchCase, server, figure).values()];
+    return values.length === 0 ? undefined : [Math.min(...values), Math.max(...values)];
+  }
+
   /** The goals of these cases. */
   judge(goals: readonly Goal[], cases: readonly Case[]): Judgement[] {
     return goals.flatMap((goal) => {
       const benchCase = cases.find(({ name }) => name === goal.case);
       if (benchCase === undefined) return [];
-      const ratio = this.ratio(goal.case, goal.server, goal.against, goal.figure);
-      const noise = this.noise(benchCase, goal.figure);
-      return [{ goal, ratio, noise, verdict: judge(goal, ratio, noise) }];
+      const { value, noise } = this.#valueFor(goal, benchCase);
+      return [{ goal, value, noise, verdict: judge(goal, value, noise) }];
     });
+  }
+
+  #valueFor({ server, against, figure, atMostMore }: Goal, benchCase: Case) {
+    const series = (name: string) => this.#series(benchCase.name, name, figure);
+    const noise = this.noise(benchCase, figure);
+    if (against === undefined) return { value: median(series(server).values()), noise };
+    if (atMostMore === undefined) return { value: ratio(series(server), series(against)), noise };
+    const { baseline } = benchCase;
+    return {
+      value: difference(series(server), series(against)),
+      noise: noiseOfDifference(series(again(baseline)), series(baseline)),
+    };
   }
 
   #samplesOf(benchCase: string): Sample[] {

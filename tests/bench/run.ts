@@ -1,10 +1,13 @@
 /** What happens in one measurement? @module */
 
-import type { Case } from "./cases.ts";
+import { type Case, isTls } from "./cases.ts";
 import type { FigureName, Measurement } from "./figures.ts";
-import { applyLoad, type Generator } from "./load_process.ts";
+import { awaitFirstAnswer } from "./first_answer.ts";
+import { applyLoad, type Generator, type LoadReport, type LoadSettings } from "./load_process.ts";
 import { type Snapshot, snapshot } from "./measure.ts";
-import { type PreparedServer, startServer } from "./servers.ts";
+import { applyRedisBenchmark } from "./redis_benchmark.ts";
+import { type PreparedServer, type Running, startServer } from "./servers.ts";
+import { stopServer } from "./stopping.ts";
 
 export interface RunSettings {
   readonly generator: Generator;
@@ -24,24 +27,39 @@ export interface Outcome {
 export async function runOnce(
   server: PreparedServer,
   benchCase: Case,
-  { generator, warm, seconds, serverCore, loadCore }: RunSettings,
+  settings: RunSettings,
 ): Promise<Outcome> {
-  const { child, port } = await startServer(server, benchCase, serverCore);
+  const running = await startServer(server, benchCase, settings.serverCore);
+  const { child } = running;
   await using _server = child;
   const snapshots = new Map<string, Snapshot>();
-  const report = await applyLoad(
-    generator,
-    port,
-    benchCase.load,
-    { warm, seconds, core: loadCore },
-    async (phase) => {
-      snapshots.set(phase, await snapshot(child.pid));
-    },
-  ).catch((error: Error) => {
+  const report = await load(running, benchCase, settings, async (phase) => {
+    snapshots.set(phase, await snapshot(child.pid));
+  }).catch((error: Error) => {
     throw new Error(error.message + (child.complaint && `; the server said: ${child.complaint}`));
   });
   const { connections } = benchCase.load;
   return { figures: figuresOf(benchCase, { report, snapshots, connections }), busy: report.busy };
+}
+
+async function load(
+  running: Running,
+  { load: plan, mode }: Case,
+  { generator, warm, seconds, loadCore }: RunSettings,
+  atRest: LoadSettings["atRest"],
+): Promise<LoadReport> {
+  const settings = { warm, seconds, core: loadCore, atRest };
+  const tls = isTls(mode);
+  switch (plan.kind) {
+    case "start":
+      return await awaitFirstAnswer(running, tls, settings);
+    case "stop":
+      return await stopServer(running, plan, settings);
+    case "redis":
+      return await applyRedisBenchmark(running.port, plan, settings);
+    default:
+      return await applyLoad(generator, { port: running.port, tls }, plan, settings);
+  }
 }
 
 function figuresOf(benchCase: Case, measurement: Measurement): Outcome["figures"] {

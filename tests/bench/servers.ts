@@ -10,8 +10,14 @@ export interface Server {
   readonly modes: readonly Mode[];
   /** In the short run, too. */
   readonly always: boolean;
+  /** Whether Deno runs it. */
+  readonly deno?: true;
   /** usher's module, for the servers that take one. */
   readonly module?: string;
+  /** Its arguments where they are not MODE BYTES [MODULE]; `port` is free, and may be ignored. */
+  arguments?(port: number): readonly string[];
+  /** What it says when it listens where that is not `ready PORT`; without a port: on the one given. */
+  readonly ready?: RegExp;
   /** Makes what is to be made; the command. Rejects with the reason when this machine cannot. */
   prepare(): Promise<readonly string[]>;
 }
@@ -19,6 +25,14 @@ export interface Server {
 /** A server that this machine can run. */
 export interface PreparedServer extends Server {
   readonly command: readonly string[];
+}
+
+/** A server that listens. */
+export interface Running {
+  readonly child: Child;
+  readonly port: number;
+  /** When its process was started, by `performance.now()`. */
+  readonly began: number;
 }
 
 /** Milliseconds until a server that has not said `ready` counts as stuck. */
@@ -32,68 +46,128 @@ const USHER = new URL("../../mod.ts", import.meta.url);
 export function servers(against: string | undefined): Server[] {
   return [
     onDeno("plain", "plain.ts", ALL, true),
+    onDeno("plain_tls", "plain_tls.ts", ["tls_echo"], true),
     ...usher("", USHER),
     ...against === undefined ? [] : usher("@before", pathToFileURL(`${against}/mod.ts`)),
     onDeno("plain_timeout", "plain_timeout.ts", ["echo"], true),
     onDeno("node_net_deno", "node_net.mjs", ALL, false),
-    peer("node_net", async () => [await present("node"), "servers/node_net.mjs"]),
-    peer("bun", async () => [await installBun(), "servers/bun.mjs"]),
-    peer("go", async () => [await compileGo("servers/echo.go")]),
-    peer("epoll", async () => [await compileC("servers/epoll.c")]),
+    peer("node_net", ALL, async () => [await present("node"), "servers/node_net.mjs"]),
+    onDeno("node_tls_deno", "node_tls.mjs", ["tls_echo"], false),
+    peer("node_tls", ["tls_echo"], async () => [await present("node"), "servers/node_tls.mjs"]),
+    peer("bun", [...ALL, "tls_echo"], async () => [await installBun(), "servers/bun.mjs"]),
+    peer("go", [...ALL, "tls_echo"], async () => [await compileGo("servers/echo.go")]),
+    peer("epoll", ALL, async () => [await compileC("servers/epoll.c")]),
     onDeno("plain_pipe", "plain_pipe.ts", ["forward"], true),
     onDeno("plain_lines", "plain_lines.ts", ["lines"], true),
+    redis(),
   ];
+}
+
+/** Whether a server can do what a case asks for. */
+export function takesPart({ modes, deno }: Server, { mode, denoEnv }: Case): boolean {
+  return modes.includes(mode) && (deno === true || denoEnv === undefined);
 }
 
 /** Starts a server for one case and awaits its port. */
 export async function startServer(
-  { command, module }: PreparedServer,
-  { mode, bytes }: Case,
+  server: PreparedServer,
+  { mode, bytes, denoEnv }: Case,
   core: number | undefined,
-): Promise<{ child: Child; port: number }> {
-  const child = new Child(
-    [...command, mode, String(bytes ?? 0), ...module === undefined ? [] : [module]],
-    core,
-  );
+): Promise<Running> {
+  const { command, module, ready = /^ready (\d+)$/ } = server;
+  const given = server.arguments === undefined ? 0 : freePort();
+  const words = server.arguments?.(given) ??
+    [mode, String(bytes ?? 0), ...module === undefined ? [] : [module]];
+  const began = performance.now();
+  const child = new Child([...command, ...words], core, denoEnv);
   try {
-    const line = await child.line(START);
-    const port = Number(/^ready (\d+)$/.exec(line)?.[1]);
-    if (!(port > 0)) throw new Error(`Said '${line}' instead of 'ready PORT'`);
-    return { child, port };
+    for (;;) {
+      const match = ready.exec(await child.line(START));
+      if (match !== null) return { child, port: Number(match[1] ?? given), began };
+    }
   } catch (error) {
     await child[Symbol.asyncDispose]();
     throw error;
   }
 }
 
+/** For who would take port 0 as "none". */
+function freePort(): number {
+  using listener = Deno.listen({ port: 0, hostname: "127.0.0.1" });
+  return listener.addr.port;
+}
+
 function usher(suffix: string, module: URL): Server[] {
-  const entry = (name: string, modes: readonly Mode[], needs = "serve"): Server => ({
+  const entry = (name: string, modes: readonly Mode[], needs: string, run: string[]): Server => ({
     name: name + suffix,
     modes,
     always: true,
+    deno: true,
     module: module.href,
     prepare: async () => {
       if (!await exists(module)) throw new Error(`there is no ${module.pathname}`);
       // Another checkout may be from before it.
       const source = await Deno.readTextFile(module);
       if (!source.includes(needs)) throw new Error(`${module.pathname} has no ${needs}()`);
-      return denoRun(`${name}.ts`);
+      return run;
     },
   });
   return [
-    entry("usher_iterate", ALL),
-    entry("usher_read", ALL),
-    entry("usher_forward", ["forward"]),
-    entry("usher_lines", ["lines"], "framed"),
+    entry("usher_iterate", ALL, "serve", denoRun("usher_iterate.ts")),
+    entry("usher_read", ALL, "serve", denoRun("usher_read.ts")),
+    entry("usher_native", ["tls_echo"], "serve", [...denoRun("usher_tls.ts"), "native"]),
+    entry("usher_flexible", ["tls_echo"], "serve", [...denoRun("usher_tls.ts"), "flexible"]),
+    entry("usher_forward", ["forward"], "serve", denoRun("usher_forward.ts")),
+    entry("usher_lines", ["lines"], "framed", denoRun("usher_lines.ts")),
+    entry("usher_stop", ["stop"], "serve", denoRun("usher_stop.ts")),
+    kv(suffix, new URL("examples/kv.ts", module)),
   ];
 }
 
-function onDeno(name: string, file: string, modes: readonly Mode[], always: boolean): Server {
-  return { name, modes, always, prepare: () => Promise.resolve(denoRun(file)) };
+/** As its users start it: with the configuration, which says where usher is. */
+function kv(suffix: string, program: URL): Server {
+  return {
+    name: "usher_kv" + suffix,
+    modes: ["kv"],
+    always: true,
+    deno: true,
+    arguments: () => ["--port", "0"],
+    ready: /^Listening on tcp:.*:(\d+)$/,
+    prepare: async () => {
+      if (!await exists(program)) throw new Error(`there is no ${program.pathname}`);
+      return [Deno.execPath(), "run", "--allow-net", "--no-remote", program.href];
+    },
+  };
 }
 
-function peer(name: string, prepare: () => Promise<readonly string[]>): Server {
-  return { name, modes: ALL, always: false, prepare };
+/** A real one, which keeps nothing on disk either. */
+function redis(): Server {
+  return {
+    name: "redis",
+    modes: ["kv"],
+    always: true,
+    arguments: (port) => [
+      ...["--bind", "127.0.0.1", "--port", String(port)],
+      ...["--save", "", "--appendonly", "no", "--daemonize", "no"],
+    ],
+    ready: /Ready to accept connections/,
+    prepare: async () => {
+      await present("redis-benchmark");
+      return [await present("redis-server")];
+    },
+  };
+}
+
+function onDeno(name: string, file: string, modes: readonly Mode[], always: boolean): Server {
+  return { name, modes, always, deno: true, prepare: () => Promise.resolve(denoRun(file)) };
+}
+
+function peer(
+  name: string,
+  modes: readonly Mode[],
+  prepare: () => Promise<readonly string[]>,
+): Server {
+  return { name, modes, always: false, prepare };
 }
 
 /**

@@ -1,10 +1,9 @@
-/** Do the figures say what they should? The pure parts: statistics, goals, the list of cores. @module */
+/** Do several rounds say together what they should? And the list of cores. @module */
 
 import { assertAlmostEquals, assertEquals } from "@std/assert";
-import { type Goal, GOALS, judge } from "./goals.ts";
-import { CASES } from "./cases.ts";
+import fc from "fast-check";
 import { allowedCores } from "./machine.ts";
-import { median, noise, ratio, type Series } from "./statistics.ts";
+import { difference, median, noise, noiseOfDifference, ratio, type Series } from "./statistics.ts";
 
 /** One value for each round, from round 0. */
 function series(...values: number[]): Series {
@@ -53,46 +52,28 @@ Deno.test("noise() shrinks with more rounds of the same spread", () => {
   assertAlmostEquals(many, few / Math.sqrt(3), 0.001);
 });
 
-const CHEAPER: Goal = {
-  case: "echo64",
-  figure: "cpu",
-  server: "one",
-  against: "other",
-  atMost: 0.75,
-};
-const FASTER: Goal = {
-  case: "connect",
-  figure: "rate",
-  server: "one",
-  against: "other",
-  atLeast: 2,
-};
-
-Deno.test("judge() counts the bound itself as met", () => {
-  assertEquals(judge(CHEAPER, 0.75, 0), "met");
-  assertEquals(judge(FASTER, 2, 0), "met");
+Deno.test("difference() compares within each round", () => {
+  assertEquals(difference(series(12, 105, 30), series(10, 100, 40)), 2);
+  assertEquals(difference(series(1), new Map([[7, 1]])), undefined);
 });
 
-Deno.test("judge() counts a miss by no more than the noise as met within noise", () => {
-  assertEquals(judge(CHEAPER, 0.76, 0.02), "met within noise");
-  assertEquals(judge(FASTER, 1.97, 0.02), "met within noise");
+Deno.test("noiseOfDifference() is in the unit of the figure, and nothing to compare is no noise", () => {
+  assertEquals(noiseOfDifference(series(23), series(20)), 3);
+  assertAlmostEquals(
+    noiseOfDifference(series(18, 20, 22), series(20, 20, 20)) ?? NaN,
+    1.858 * 2 / Math.sqrt(3),
+    0.001,
+  );
+  assertEquals(noiseOfDifference(series(), series(20)), undefined);
 });
 
-Deno.test("judge() says missed beyond the noise, and without any", () => {
-  assertEquals(judge(CHEAPER, 0.78, 0.02), "missed");
-  assertEquals(judge(FASTER, 1.9, 0.02), "missed");
-  assertEquals(judge(FASTER, 1.99, undefined), "missed");
-});
-
-Deno.test("judge() says not measured when a side is missing", () => {
-  assertEquals(judge(FASTER, undefined, 0.02), "not measured");
-});
-
-Deno.test("every goal names a case that has its figure", () => {
-  for (const goal of GOALS) {
-    const figures = CASES.find(({ name }) => name === goal.case)?.figures ?? [];
-    assertEquals(figures.some(({ name }) => name === goal.figure), true, JSON.stringify(goal));
-  }
+Deno.test("ratio() and difference() of a server and itself are 1 and 0, with no noise", () => {
+  const times = fc.array(fc.double({ min: 0.001, max: 1e9, noNaN: true }), { minLength: 1 });
+  fc.assert(fc.property(times, (values) => {
+    const same = series(...values);
+    assertEquals([ratio(same, same), difference(same, same)], [1, 0]);
+    assertEquals([noise(same, same), noiseOfDifference(same, same)], [0, 0]);
+  }));
 });
 
 Deno.test("allowedCores() reads the kernel's list", () => {

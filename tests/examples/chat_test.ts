@@ -261,7 +261,7 @@ Deno.test("chat() says who has left when a connection ends of itself", async () 
     await client.write(bytes`half a li`);
     await time.tickAsync(30_300);
   });
-  await goes({}, "handler_error", async ({ client }) => {
+  await goes({}, "peer_closed_early", async ({ client }) => {
     await client.write(bytes`half a li`);
     client.close();
   });

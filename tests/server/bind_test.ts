@@ -2,7 +2,7 @@
 
 import { assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
 import { bind } from "../../lib/server/bind.ts";
-import { completeListenOptions } from "../../lib/server/options.ts";
+import { completeListenOptions } from "../../lib/server/listen_options.ts";
 import { Directory } from "../support/directory.ts";
 import { netTest } from "../support/needs.ts";
 import { LOOPBACK } from "../support/peers.ts";

@@ -1,6 +1,8 @@
-/** How fast is Bun's own TCP server? See plain.ts for the arguments. */
+/** How fast is Bun's own TCP server? See plain.ts for the arguments; `tls_echo`, too. */
 
-const modes = { echo, two_writes: twoWrites, send, discard };
+import { readFileSync } from "node:fs";
+
+const modes = { echo, tls_echo: echo, two_writes: twoWrites, send, discard };
 const serve = modes[process.argv[2] ?? "echo"] ?? echo;
 const bytes = Number(process.argv[3] ?? 4194304);
 const block = new Uint8Array(65536);
@@ -8,6 +10,12 @@ const block = new Uint8Array(65536);
 const server = Bun.listen({
   hostname: "127.0.0.1",
   port: 0,
+  ...process.argv[2] === "tls_echo" && {
+    tls: {
+      cert: readFileSync("build/tls/cert.pem"),
+      key: readFileSync("build/tls/key.pem"),
+    },
+  },
   socket: {
     open: (socket) => socket.data = { unsent: [], left: 0, taken: 0 },
     data: serve,

@@ -1,7 +1,9 @@
-// How fast is Go? A goroutine per connection, one buffer each; see plain.ts for the arguments.
+// How fast is Go? A goroutine per connection, one buffer each; see plain.ts for the arguments;
+// tls_echo, too.
 package main
 
 import (
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -17,7 +19,7 @@ func main() {
 	serve := echo
 	if len(os.Args) > 1 {
 		modes := map[string]func(net.Conn){
-			"echo": echo, "two_writes": twoWrites, "send": send, "discard": discard,
+			"echo": echo, "tls_echo": echo, "two_writes": twoWrites, "send": send, "discard": discard,
 		}
 		if chosen, ok := modes[os.Args[1]]; ok {
 			serve = chosen
@@ -28,10 +30,17 @@ func main() {
 	}
 	listener, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+		fail(err)
 	}
 	fmt.Printf("ready %d\n", listener.Addr().(*net.TCPAddr).Port)
+	if len(os.Args) > 1 && os.Args[1] == "tls_echo" {
+		pair, err := tls.LoadX509KeyPair("build/tls/cert.pem", "build/tls/key.pem")
+		if err != nil {
+			fail(err)
+		}
+		config := &tls.Config{Certificates: []tls.Certificate{pair}}
+		listener = tls.NewListener(listener, config)
+	}
 	for {
 		conn, err := listener.Accept()
 		if err != nil {
@@ -42,6 +51,11 @@ func main() {
 			serve(conn)
 		}()
 	}
+}
+
+func fail(err error) {
+	fmt.Fprintln(os.Stderr, err)
+	os.Exit(1)
 }
 
 func echo(conn net.Conn) {

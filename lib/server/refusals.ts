@@ -1,0 +1,46 @@
+/** How many were refused, and why? @module */
+
+import type { CoarseClock, Ticking } from "../connection/coarse_clock.ts";
+import { RefusedError } from "../errors.ts";
+import type { Reporter } from "./reporter.ts";
+import type { RefusalCause } from "./statistics.ts";
+
+/** Ms that are reported in one line: an attack would fill the log with lines of its own. */
+const WINDOW = 10_000;
+
+/** Reports refusals together, some seconds after the first of them. */
+export class Refusals implements Ticking {
+  readonly #clock: CoarseClock;
+  readonly #reporter: Reporter;
+  readonly #counts: Partial<Record<RefusalCause, number>> = {};
+  /** On the clock: when the first of them was refused. */
+  #since: number | undefined;
+
+  constructor(clock: CoarseClock, reporter: Reporter) {
+    this.#clock = clock;
+    this.#reporter = reporter;
+  }
+
+  add(cause: RefusalCause): void {
+    if (this.#since === undefined) {
+      this.#since = this.#clock.now;
+      this.#clock.watch(this);
+    }
+    this.#counts[cause] = (this.#counts[cause] ?? 0) + 1;
+  }
+
+  tick(now: number): void {
+    if (now >= this.#since! + WINDOW) this.tell();
+  }
+
+  /** Reports what was not reported yet, if there is something. */
+  tell(): void {
+    if (this.#since === undefined) return;
+    const seconds = Math.max(1, Math.round((this.#clock.now - this.#since) / 1000));
+    const counts = { ...this.#counts };
+    for (const cause of Object.keys(counts)) delete this.#counts[cause as RefusalCause];
+    this.#since = undefined;
+    this.#clock.unwatch(this);
+    this.#reporter.report(new RefusedError(counts, seconds));
+  }
+}

@@ -1,0 +1,32 @@
+/** By what are the connections of one peer counted? @module */
+
+import { readIp, unmapped, writeIp } from "./ip_address.ts";
+
+/**
+ * Tells peers apart for limits on each: by the IPv4 address, and in IPv6 by the /64, as who has one
+ * address there usually has 2⁶⁴ of them.
+ *
+ * An IPv4 address that is mapped into IPv6 is the same peer as without. What is no address is a peer
+ * of its own.
+ *
+ * @param hostname The address, as `conn.remoteAddr.hostname` has it.
+ * @returns A key for a `Map`.
+ *
+ * @example One household, one key
+ * ```ts
+ * import { peerKey } from "@usher/server";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(peerKey("2001:db8:0:7::1"), peerKey("2001:db8:0:7:ff::2"));
+ * assertEquals(peerKey("::ffff:192.0.2.1"), peerKey("192.0.2.1"));
+ * ```
+ */
+export function peerKey(hostname: string): string {
+  // IPv4 is written in one way only.
+  if (!hostname.includes(":")) return hostname;
+  const zone = hostname.indexOf("%");
+  const address = readIp(zone < 0 ? hostname : hostname.slice(0, zone));
+  if (address === null) return hostname;
+  const bytes = unmapped(address);
+  return bytes.length === 4 ? writeIp(bytes) : `${writeIp(bytes.fill(0, 8))}/64`;
+}

@@ -1,0 +1,84 @@
+/** What stands where in a PROXY header of version 2? @module */
+
+// Numbers in parentheses are sections of HAProxy's `doc/proxy-protocol.txt`.
+
+/** How version 2 begins (2.2). */
+export const SIGNATURE: Uint8Array = Uint8Array.of(
+  ...[0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d, 0x0a, 0x51, 0x55, 0x49, 0x54, 0x0a],
+);
+
+/** Bytes of version 2 before the addresses: the signature, command, family, length. */
+export const FIXED = 16;
+
+/**
+ * Bytes of addresses and TLVs. 65,535 could be announced, and a peer must not make us hold them;
+ * nginx takes no more either, and a client's certificate fits.
+ */
+export const LONGEST_BLOCK = 4096;
+
+/** Bytes of a Unix address (2.2). */
+export const UNIX_PATH = 108;
+
+/** What addresses are, by the 14th byte of version 2: family and transport (2.2). */
+export const KINDS: ReadonlyMap<number, Kind> = new Map<number, Kind>([
+  [0x11, { transport: "tcp", size: 4 }],
+  [0x12, { transport: "udp", size: 4 }],
+  [0x21, { transport: "tcp", size: 16 }],
+  [0x22, { transport: "udp", size: 16 }],
+  [0x31, { transport: "unix", size: UNIX_PATH }],
+  [0x32, { transport: "unixpacket", size: UNIX_PATH }],
+]);
+
+/** A transport, and the bytes of one address. */
+export interface Kind {
+  readonly transport: "tcp" | "udp" | "unix" | "unixpacket";
+  readonly size: 4 | 16 | typeof UNIX_PATH;
+}
+
+/** Bytes of both addresses with their ports. */
+export function sizeOfAddresses({ size }: Kind): number {
+  return 2 * size + (size === UNIX_PATH ? 0 : 4);
+}
+
+/** The types of TLVs that are understood (2.2, and the vendors' own pages for the last three). */
+export const TLV = Object.freeze({
+  ALPN: 0x01,
+  AUTHORITY: 0x02,
+  CRC32C: 0x03,
+  NOOP: 0x04,
+  UNIQUE_ID: 0x05,
+  SSL: 0x20,
+  NETNS: 0x30,
+  GCP: 0xe0,
+  AWS: 0xea,
+  AZURE: 0xee,
+});
+
+/** The texts inside of `TLV.SSL` (2.2.6), by their types. */
+export const SSL_TEXTS = Object.freeze({
+  version: 0x21,
+  commonName: 0x22,
+  cipher: 0x23,
+  signatureAlgorithm: 0x24,
+  keyAlgorithm: 0x25,
+  group: 0x26,
+  signatureScheme: 0x27,
+});
+
+/** The one thing inside of `TLV.SSL` that is no text: the client's certificate. */
+export const SSL_CLIENT_CERT = 0x28;
+
+/** The bits in the first byte of `TLV.SSL` (2.2.6). */
+export const SSL_BITS = Object.freeze({ ssl: 1, certConnection: 2, certSession: 4 });
+
+/** Bytes of a unique id (2.2.5). */
+export const LONGEST_UNIQUE_ID = 128;
+
+/** In the values of AWS and Azure the first byte says what follows; this is all they document. */
+export const VENDOR_SUBTYPE = 1;
+
+/** Bytes before the value of each TLV: type and length. */
+export const TLV_HEAD = 3;
+
+/** Bytes of `TLV.SSL` before the TLVs inside of it: the bits, and what verifying came to (2.2.6). */
+export const SSL_HEAD = 5;

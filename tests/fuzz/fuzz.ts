@@ -1,0 +1,92 @@
+/**
+ * Does any stream break a decoder? Arguments and output; HELP below says how it is used.
+ *
+ * @module
+ */
+
+import { parseArgs } from "node:util";
+import { type Figures, run } from "./run.ts";
+
+const HELP = `deno task fuzz [options]
+
+  --seconds N   how long; default: 5
+  --count N     how many streams, in place of a time
+  --seed N      repeats a run; default: another one each time
+  --help        this
+
+Tries PROXY headers, right ones and wrong ones, and streams for the other codecs. The first one that
+breaks a rule ends it, with the seed, the stream and the exit code 1.`;
+
+interface Options {
+  readonly seconds: number;
+  readonly count: number;
+  readonly seed: number;
+}
+
+Deno.exit(main());
+
+function main(): number {
+  const options = parse(Deno.args);
+  if (typeof options === "string") {
+    print(options);
+    return options === HELP ? 0 : 2;
+  }
+  const { seconds, count, seed } = options;
+  print(`Seed ${seed}`);
+  const begin = performance.now();
+  const goesOn = (done: number) =>
+    count > 0 ? done < count : performance.now() - begin < seconds * 1000;
+  let figures;
+  try {
+    figures = run(seed, goesOn);
+  } catch (error) {
+    print(error instanceof Error ? error.stack ?? error.message : String(error));
+    return 1;
+  }
+  print(table(figures));
+  const total = [...figures.values()].reduce((sum, { count }) => sum + count, 0);
+  print(`${total} streams in ${((performance.now() - begin) / 1000).toFixed(1)} s: no rule broken`);
+  return 0;
+}
+
+/** The mean time of each kind. */
+function table(figures: Map<string, Figures>): string {
+  const rows = [...figures].filter(([, { count }]) => count > 0).map(([kind, { count, time }]) =>
+    [kind, `${count}`, `${(time * 1000 / count).toFixed(1)} µs`] as const
+  );
+  return [["kind", "streams", "mean time"] as const, ...rows].map(([kind, count, time]) =>
+    kind.padEnd(32) + count.padStart(9) + time.padStart(12)
+  ).join("\n");
+}
+
+/** The options, or what to say to who got them wrong. */
+function parse(args: string[]): Options | string {
+  let values;
+  try {
+    ({ values } = parseArgs({
+      args,
+      options: {
+        seconds: { type: "string", default: "5" },
+        count: { type: "string", default: "0" },
+        seed: { type: "string" },
+        help: { type: "boolean", default: false },
+      },
+    }));
+  } catch (error) {
+    return `${error instanceof Error ? error.message : error}\n\n${HELP}`;
+  }
+  if (values.help) return HELP;
+  const seed = values.seed ?? `${Math.floor(Math.random() * 2 ** 32)}`;
+  const [seconds, count] = [Number(values.seconds), Number(values.count)];
+  if (!(seconds > 0)) return `Cannot fuzz with --seconds ${values.seconds}: use a number above 0`;
+  if (!Number.isInteger(count) || count < 0) {
+    return `Cannot fuzz with --count ${values.count}: use a whole number above 0`;
+  }
+  if (!/^\d+$/.test(seed)) return `Cannot fuzz with --seed ${seed}: use a whole number`;
+  return { seconds, count, seed: Number(seed) };
+}
+
+function print(text: string): void {
+  const bytes = new TextEncoder().encode(`${text}\n`);
+  for (let sent = 0; sent < bytes.length;) sent += Deno.stdout.writeSync(bytes.subarray(sent));
+}

@@ -1,0 +1,124 @@
+/** What do both ends see of a TLS handshake? @module */
+
+import { connect, type ConnectionOptions } from "node:tls";
+import type { HandshakeOptions } from "../../lib/connection/tls_contexts.ts";
+import { type TlsFacts, TlsSocket } from "../../lib/connection/tls_socket.ts";
+import { ca, type Pair } from "./certificates.ts";
+import { bytes } from "./peers.ts";
+
+/** What the server says to who is let in; a client of HTTP is content with it as well. */
+export const WELCOME = "HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n";
+
+/** What the server knows in the end. */
+export interface ServerSide {
+  /** Why it is no connection. */
+  readonly error?: Error;
+  readonly facts?: TlsFacts;
+  /** Whether the client resumed a session; told where its certificate is asked for. */
+  readonly reused?: boolean;
+}
+
+/** What the client knows in the end. */
+export interface ClientSide {
+  /** Why it is no connection; a refusal may come after what looked like a complete handshake. */
+  readonly error?: Error;
+  /** The server's certificate, by the name that it is for and its serial number. */
+  readonly shown?: string;
+  readonly alpn?: string | false | null;
+  /** What the server said. */
+  readonly heard: string;
+}
+
+/** Where a server listens that shakes hands; the certificates may be others each time. */
+export class Handshakes implements Disposable {
+  readonly #listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+
+  /** Once, with a client that never comes again. */
+  async shake(
+    options: HandshakeOptions,
+    client: ConnectionOptions = {},
+  ): Promise<{ server: ServerSide; client: ClientSide }> {
+    const [server, seen] = await Promise.all([
+      this.#accept(options),
+      attempt(this.#listener.addr.port, client),
+    ]);
+    return { server, client: seen };
+  }
+
+  /** Once, with a client that keeps sessions and resumes them; whether it was let in. */
+  async resume(
+    options: HandshakeOptions,
+    client: Deno.HttpClient,
+  ): Promise<{ server: ServerSide; letIn: boolean }> {
+    const request = fetch(`https://127.0.0.1:${this.#listener.addr.port}`, { client })
+      .then(({ status }) => status === 204, () => false);
+    const [server, letIn] = await Promise.all([this.#accept(options), request]);
+    return { server, letIn };
+  }
+
+  async #accept(options: HandshakeOptions): Promise<ServerSide> {
+    const { checkClient } = options;
+    let reused: boolean | undefined;
+    using socket = new TlsSocket(await this.#listener.accept(), new Uint8Array(0), {
+      ...options,
+      ...(checkClient && {
+        checkClient: (seen) => {
+          reused = seen.isSessionReused();
+          return checkClient(seen);
+        },
+      }),
+    });
+    try {
+      const facts = await socket.handshake();
+      await socket.write(bytes`${WELCOME}`);
+      await socket.closeWrite();
+      // The client has all of it when it closes.
+      const p = new Uint8Array(1024);
+      while (await socket.read(p).catch(() => null) !== null);
+      return { facts, ...(reused !== undefined && { reused }) };
+    } catch (error) {
+      return { error: error as Error };
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#listener.close();
+  }
+}
+
+/** Shakes hands once, at an address of its own. */
+export async function shakeHands(
+  options: HandshakeOptions,
+  client: ConnectionOptions = {},
+): Promise<{ server: ServerSide; client: ClientSide }> {
+  using place = new Handshakes();
+  return await place.shake(options, client);
+}
+
+/** The options of a client that shows a certificate. */
+export function showing({ cert, key }: Pair): ConnectionOptions {
+  return { cert, key };
+}
+
+function attempt(port: number, client: ConnectionOptions): Promise<ClientSide> {
+  const { promise, resolve } = Promise.withResolvers<ClientSide>();
+  let seen: ClientSide = { heard: "" };
+  const socket = connect({
+    port,
+    host: "127.0.0.1",
+    ca: ca.cert,
+    // Which name is in the certificate is what the tests are about.
+    checkServerIdentity: () => undefined,
+    ...client,
+  });
+  socket.on("secureConnect", () => {
+    const { subject, serialNumber } = socket.getPeerCertificate();
+    seen = { ...seen, shown: `${subject.CN} ${serialNumber}`, alpn: socket.alpnProtocol };
+  });
+  socket.on("data", (chunk: Uint8Array) => {
+    seen = { ...seen, heard: seen.heard + new TextDecoder().decode(chunk) };
+  });
+  socket.on("error", (error: Error) => seen = { ...seen, error });
+  socket.on("close", () => resolve(seen));
+  return promise;
+}

@@ -1,0 +1,83 @@
+/** What do clients do in tests that speak TLS, or stop speaking it? @module */
+
+import { connect as connectPlain, type Socket } from "node:net";
+import { connect, type ConnectionOptions, type TLSSocket } from "node:tls";
+import { ca } from "./certificates.ts";
+import { catchFrom } from "./caught.ts";
+import { LOOPBACK, socketPair } from "./peers.ts";
+
+/** A client of Deno that trusts our authority and is through its handshake. */
+export async function dialTls(
+  { port }: Deno.NetAddr,
+  options: Partial<Deno.ConnectTlsOptions> = {},
+): Promise<Deno.TlsConn> {
+  const client = await Deno.connectTls({
+    hostname: "localhost",
+    caCerts: [ca.cert],
+    ...options,
+    port,
+  });
+  await client.handshake();
+  return client;
+}
+
+/** A plain connection of Deno goes over to TLS as a client that trusts our authority. */
+export async function goOverToTls(plain: Deno.TcpConn | Deno.UnixConn): Promise<Deno.TlsConn> {
+  const client = await Deno.startTls(plain as Deno.TcpConn, {
+    hostname: "localhost",
+    caCerts: [ca.cert],
+  });
+  await client.handshake();
+  return client;
+}
+
+/** A client of node:tls with the plain socket below it, which can reset and write what is no TLS. */
+export class CrudeClient implements AsyncDisposable {
+  readonly plain: Socket;
+  readonly tls: TLSSocket;
+  /** Resolves when the handshake is complete, or with what went wrong. */
+  readonly secured: Promise<Error | null>;
+  /** What it is shown, once that is so: the serial number of the certificate. */
+  get shown(): string {
+    return this.tls.getPeerCertificate().serialNumber;
+  }
+
+  constructor({ port }: Deno.NetAddr, options: ConnectionOptions = {}) {
+    this.plain = connectPlain({ port, host: LOOPBACK.hostname });
+    this.plain.on("error", () => {});
+    const { promise, resolve } = Promise.withResolvers<Error | null>();
+    this.secured = promise;
+    this.tls = connect(
+      { socket: this.plain, ca: ca.cert, servername: "localhost", ...options },
+      () => resolve(null),
+    );
+    this.tls.on("error", resolve);
+  }
+
+  /** Says something inside TLS and then closes below it, so that TLS never hears of the end. */
+  say(p: Uint8Array): Promise<void> {
+    return new Promise((resolve) => this.tls.write(p, () => resolve()));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    if (this.plain.closed) resolve();
+    else this.plain.once("close", () => resolve());
+    this.tls.destroy();
+    this.plain.destroy();
+    await promise;
+  }
+}
+
+/** What a client of Deno says first. */
+export async function clientHello(): Promise<Uint8Array<ArrayBuffer>> {
+  const [raw, plain] = await socketPair();
+  const client = await Deno.startTls(plain, { hostname: "localhost", caCerts: [ca.cert] });
+  const shaking = catchFrom(() => client.handshake());
+  const p = new Uint8Array(4096);
+  const n = await raw.read(p);
+  raw.close();
+  await shaking;
+  client.close();
+  return p.slice(0, n!);
+}
