@@ -61,19 +61,25 @@ export type NextChunk = IteratorResult<Uint8Array<ArrayBuffer>, undefined>;
 /**
  * Reads from a socket, in two ways.
  *
- * A plain `read(p)` or `next()` is one `then` on the socket's own promise: every further microtask or
- * promise on that path costs 1 to 5 % of an echo. Everything that may give up, or needs more than
+ * A plain `read(p)` is one `then` on the socket's own promise: every further microtask on that path
+ * costs 1 to 5 % of an echo. A step of a loop is a promise more and no microtask, which costs nothing
+ * that can be measured; that one can be settled while the socket's own goes on. Everything that may give up, or needs more than
  * one read, fills the slab: the raw read then belongs to nobody, goes on when its caller gives up,
  * and what it brings waits here for whoever reads next.
  */
 export class ByteReader {
   readonly #life: Lifeline;
   readonly #slab = new Slab();
-  /** What the pending read of a chunk fills. */
+  /** What the pending read of a chunk, or into the slab, fills. */
   #room: Uint8Array<ArrayBuffer> | undefined;
   /** A raw read fills the slab, whether somebody waits for it or not. */
   #filling = false;
+  /** What a loop waits for: a chunk, or what {@linkcode #arrived} makes of a read. */
+  #step: PromiseWithResolvers<unknown> | undefined;
+  #arrived: ((n: number | null) => unknown) | undefined;
+  /** Who waits for a read into the slab, and whether that is a loop. */
   #waiter: PromiseWithResolvers<boolean> | undefined;
+  #waiterLoops = false;
   /** Who has decoded ahead of what was given out, and must step back before anybody else reads. */
   lookahead: Lookahead | undefined;
   /** Made when first needed: most connections are read by iteration or by `read`, not by both. */
@@ -127,9 +133,29 @@ export class ByteReader {
     if (!life.writing) life.movedAt = life.clock.now;
     const room = this.#slab.chunkRoom();
     this.#room = room;
-    const handed = life.socket.read(room).then(this.#chunk, life.onFailed);
-    life.handedRead = handed;
-    return handed;
+    const step = Promise.withResolvers<NextChunk>();
+    this.#step = step as PromiseWithResolvers<unknown>;
+    life.handedRead = step.promise;
+    life.socket.read(room).then(this.#onRoom, this.#onLost);
+    return step.promise;
+  }
+
+  /**
+   * Ends a loop that waits, as if the stream were over; what the peer sends later waits for whoever
+   * reads next. A loop with something before it goes on.
+   */
+  endLoop(): void {
+    if (this.#slab.length > 0) return;
+    if (this.#step !== undefined) {
+      const step = this.#step;
+      this.#step = this.#arrived = undefined;
+      this.#filling = true;
+      this.#life.reading = false;
+      step.resolve(DONE);
+    } else if (this.#waiterLoops) {
+      this.#waiter?.resolve(false);
+      this.#waiter = undefined;
+    }
   }
 
   /** Reads `n` bytes, no more and no less; `null` at the end of the stream. */
@@ -170,14 +196,18 @@ export class ByteReader {
     return handed;
   }
 
-  /** Only for who has claimed the reader: resolves when more has arrived, `false` at the end. */
-  more(cancellation?: Cancellation): Promise<boolean> {
+  /**
+   * Only for who has claimed the reader: resolves when more has arrived, `false` at the end; for a
+   * loop also when it is to end without one.
+   */
+  more(cancellation?: Cancellation, isLoop = false): Promise<boolean> {
     const life = this.#life;
     if (life.closed) return Promise.reject(life.refusal());
     if (life.peerFinished) return Promise.resolve(false);
     if (!this.#filling) this.#fill();
     const waiter = Promise.withResolvers<boolean>();
     this.#waiter = waiter;
+    this.#waiterLoops = isLoop;
     if (cancellation !== undefined) {
       cancellation.onCancel = (error) => {
         this.#waiter = undefined;
@@ -198,8 +228,8 @@ export class ByteReader {
   }
 
   /**
-   * One read into the slab when it is dry, without a promise more than the socket's and one `then`:
-   * `arrived` is to call {@linkcode filled} first, and {@linkcode release} when it has what it wants.
+   * One read into the slab when it is dry, for a loop: `arrived` is to call {@linkcode filled} first,
+   * and {@linkcode release} when it has what it wants. It does not throw.
    */
   fill<T>(arrived: (n: number | null) => T | Promise<T>): Promise<T> {
     const life = this.#life;
@@ -208,9 +238,12 @@ export class ByteReader {
     if (!life.writing) life.movedAt = life.clock.now;
     this.#filling = true;
     this.#room = this.#slab.room();
-    const handed = life.socket.read(this.#room).then(arrived, life.onFailed);
-    life.handedRead = handed;
-    return handed;
+    this.#arrived = arrived;
+    const step = Promise.withResolvers<T>();
+    this.#step = step as PromiseWithResolvers<unknown>;
+    life.handedRead = step.promise;
+    life.socket.read(this.#room).then(this.#onRoom, this.#onLost);
+    return step.promise;
   }
 
   /** Takes what a read into the slab has brought. */
@@ -253,7 +286,7 @@ export class ByteReader {
   }
 
   async #nextBuffered(): Promise<NextChunk> {
-    if (this.#slab.length === 0 && !await this.more()) return DONE;
+    if (this.#slab.length === 0 && !await this.more(undefined, true)) return DONE;
     return { done: false, value: this.#slab.take(this.#slab.length) };
   }
 
@@ -318,19 +351,39 @@ export class ByteReader {
   #fill(): void {
     this.#filling = true;
     this.#room = this.#slab.room();
-    this.#life.socket.read(this.#room).then((n) => {
+    this.#life.socket.read(this.#room).then(this.#onRoom, this.#onLost);
+  }
+
+  /** A raw read has brought something. */
+  readonly #onRoom = (n: number | null): void => {
+    const step = this.#step;
+    if (step === undefined) {
       this.filled(n);
       this.#waiter?.resolve(n !== null);
       this.#waiter = undefined;
-    }, (error) => this.#notFilled(error));
-  }
+      return;
+    }
+    this.#step = undefined;
+    const arrived = this.#arrived;
+    if (arrived === undefined) this.#giveChunk(step, n);
+    else {
+      this.#arrived = undefined;
+      step.resolve(arrived(n));
+    }
+  };
 
-  #notFilled(error: unknown): void {
+  /** A raw read has failed. */
+  readonly #onLost = (error: unknown): void => {
     this.#filling = false;
     const told = this.#life.failed(error);
-    this.#waiter?.reject(told);
-    this.#waiter = undefined;
-  }
+    if (this.#step === undefined) this.#waiter?.reject(told);
+    else {
+      this.#life.reading = false;
+      this.#life.handedRead?.catch(() => {});
+      this.#step.reject(told);
+    }
+    this.#step = this.#arrived = this.#waiter = undefined;
+  };
 
   #count(n: number | null): number | null {
     const life = this.#life;
@@ -344,24 +397,24 @@ export class ByteReader {
     return n;
   }
 
-  readonly #chunk = (n: number | null): NextChunk => {
+  #giveChunk(step: PromiseWithResolvers<unknown>, n: number | null): void {
     const room = this.#room!;
     this.#room = undefined;
     if (this.#count(n) === null) {
       this.#slab.free();
-      return DONE;
+      return step.resolve(DONE);
     }
     try {
-      return { done: false, value: this.#slab.chunk(room, n!) };
+      step.resolve({ done: false, value: this.#slab.chunk(room, n!) });
     } catch (error) {
       // The handler has transferred the memory away while it was being read into: there is a gap in
       // the stream now, and that is the handler's fault.
       this.#life.settle("handler_error", error);
       this.#life.close();
       this.#life.handedRead?.catch(() => {});
-      throw error;
+      step.reject(error);
     }
-  };
+  }
 
   #refuse(): Promise<never> {
     return rejected(

@@ -7,7 +7,7 @@ import type { ProxyHeader } from "../wire/proxy_header.ts";
 import { ByteReader, type RecordOptions } from "./byte_reader.ts";
 import { ByteWriter } from "./byte_writer.ts";
 import type { ReadOptions } from "./cancellation.ts";
-import type { CoarseClock } from "./coarse_clock.ts";
+import { type CoarseClock, TICK } from "./coarse_clock.ts";
 import type { TlsInfo } from "./enter_tls.ts";
 import type { ConnectionLimits } from "./default_limits.ts";
 import { Gatherer } from "./gatherer.ts";
@@ -25,6 +25,15 @@ const LINGER = 500;
  * 512 KiB got 125 KiB of 1 MiB. A peer that never stops costs us some ms.
  */
 const LINGER_BYTES = 8_388_608;
+
+/**
+ * Milliseconds without a byte after which a loop ends when the server is stopping: what was on its
+ * way has arrived by then.
+ */
+const DRAIN_QUIET = 100;
+
+/** The same for a connection on which nothing has come yet: it was opened to say something. */
+const FIRST_BYTE_PATIENCE = 5000;
 
 /** Bytes thrown away in one read. */
 const SCRATCH = 65536;
@@ -205,7 +214,8 @@ export class SocketConnection<A extends Deno.Addr = Deno.Addr> implements Connec
   identity: { readonly proxy?: ProxyHeader; readonly tls?: TlsInfo } = UNKNOWN;
   #gatherer: Gatherer | undefined;
   #ending: Promise<void> | undefined;
-  #draining = false;
+  /** On the clock: since when the server is stopping; `undefined` while it is not. */
+  #drainedAt: number | undefined;
   #drainer: AbortController | undefined;
   #readable: ReadableStream<Uint8Array<ArrayBuffer>> | undefined;
   #writable: WritableStream<Uint8Array<ArrayBufferLike>> | undefined;
@@ -265,20 +275,31 @@ export class SocketConnection<A extends Deno.Addr = Deno.Addr> implements Connec
   }
 
   get draining(): boolean {
-    return this.#draining;
+    return this.#drainedAt !== undefined;
   }
 
   get drainSignal(): AbortSignal {
     this.#drainer ??= new AbortController();
-    if (this.#draining) this.#drainer.abort(drainReason());
+    if (this.draining) this.#drainer.abort(drainReason());
     return this.#drainer.signal;
   }
 
   /** Tells the handler that the server is stopping; called by the server alone. */
   drain(): void {
-    if (this.#draining) return;
-    this.#draining = true;
+    if (this.draining) return;
+    this.#drainedAt = this.life.clock.now;
     this.#drainer?.abort(drainReason());
+  }
+
+  /** Called by the server at each tick of its clock. */
+  tick(now: number): void {
+    this.life.tick(now);
+    if (this.#drainedAt === undefined) return;
+    const { bytesRead, movedAt } = this.life;
+    const quiet = bytesRead === 0
+      ? this.#drainedAt + FIRST_BYTE_PATIENCE
+      : Math.max(this.#drainedAt, movedAt) + DRAIN_QUIET;
+    if (now >= quiet + TICK) this.reader.endLoop();
   }
 
   /** Forgets frames that were sent and have not left: called by the server alone. */

@@ -275,12 +275,12 @@ class FramedConnection<T> implements Framed<T>, Lookahead {
   }
 
   readonly #nextFrame = async (): Promise<Result<T>> => {
-    const frame = await this.#decode();
+    const frame = await this.#decode(undefined, true);
     return frame === END ? DONE : { done: false, value: frame };
   };
 
   readonly #nextBatch = async (): Promise<IteratorResult<T[], undefined>> => {
-    const frame = await this.#decode();
+    const frame = await this.#decode(undefined, true);
     if (frame === END) return DONE;
     const batch = this.#batch;
     if (batch === undefined) return { done: false, value: [frame, ...this.#complete()] };
@@ -326,7 +326,7 @@ class FramedConnection<T> implements Framed<T>, Lookahead {
   }
 
   /** Decodes the next frame out of what has arrived, and waits for more while there is none. */
-  async #decode(options?: ReadOptions): Promise<T | typeof END> {
+  async #decode(options?: ReadOptions, isLoop = false): Promise<T | typeof END> {
     const life = this.#life;
     const reader = this.#reader;
     using cancellation = Cancellation.from(life.clock, options);
@@ -339,7 +339,8 @@ class FramedConnection<T> implements Framed<T>, Lookahead {
       const since = life.clock.now;
       if (this.#begun) life.frameDeadline = life.clock.deadline(this.#frameTimeout - this.#waited);
       try {
-        await reader.more(cancellation);
+        const came = await reader.more(cancellation, isLoop && !this.#begun);
+        if (!came && !life.peerFinished) return END; // the server is stopping
       } finally {
         if (life.frameDeadline !== 0) this.#waited += life.clock.now - since;
         life.frameDeadline = 0;

@@ -33,7 +33,7 @@ export class LiveConnections implements Ticking {
   }
 
   tick(now: number): void {
-    for (const { life } of this.all) life.tick(now);
+    for (const conn of this.all) conn.tick(now);
   }
 
   /** Resolves when nobody is here; right away if so. */

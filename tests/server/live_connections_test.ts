@@ -82,9 +82,7 @@ Deno.test("the clock ticks for everybody while somebody is here, and for nobody 
   const live = newLive();
   const ticks: string[] = [];
   const ticking = (name: string) =>
-    ({
-      life: { tick: (now: number) => ticks.push(`${name} ${now}`) },
-    }) as unknown as SocketConnection;
+    ({ tick: (now: number) => ticks.push(`${name} ${now}`) }) as unknown as SocketConnection;
   const [one, two] = [ticking("one"), ticking("two")];
   live.enter(one);
   live.enter(two);
