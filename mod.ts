@@ -39,8 +39,9 @@ export type {
   ServeTcpOptions,
   ServeUnixOptions,
 } from "./lib/server/options.ts";
-export { serve, type Server, type ShutdownOptions } from "./lib/server/serve.ts";
+export { serve } from "./lib/server/serve.ts";
 export type { Handler } from "./lib/server/serve_connection.ts";
+export type { Server, ShutdownOptions } from "./lib/server/server.ts";
 export type { RefusalCause, ServerStats } from "./lib/server/statistics.ts";
 export { type AddressRanges, addressRanges } from "./lib/wire/address_range.ts";
 export type { Batch, Codec, Decoded, Decoder, Need, Oversize } from "./lib/wire/codec.ts";

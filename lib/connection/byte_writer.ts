@@ -255,8 +255,8 @@ export class ByteWriter {
   closed(): void {
     this.#life.writing = false;
     this.#queuedBytes = 0;
-    const error = this.#life.error ?? new Deno.errors.Interrupted(
-      "The connection was closed before everything was sent",
+    const error = this.#life.failed(
+      new Deno.errors.Interrupted("The connection was closed before everything was sent"),
     );
     for (const { reject } of this.#queue.splice(0)) reject(error);
   }

@@ -207,6 +207,8 @@ export class SocketConnection<A extends Deno.Addr = Deno.Addr> implements Connec
   slot: Disposable | undefined;
   /** Its handler did not settle in time, and is not listened to any more. */
   abandoned = false;
+  /** It is in its PROXY header or TLS handshake, as the server says. */
+  handshaking = false;
   /** Shared with `framed()`, as is what gathers its frames. */
   readonly reader: ByteReader;
   readonly #writer: ByteWriter;
@@ -340,7 +342,8 @@ export class SocketConnection<A extends Deno.Addr = Deno.Addr> implements Connec
   }
 
   startTls(options: StartTlsOptions): Promise<void> {
-    if (this.tls !== undefined || "handshake" in this.life.socket) {
+    const { closed, socket } = this.life;
+    if (!closed && (this.tls !== undefined || "handshake" in socket)) {
       return rejected(new TypeError("Cannot start TLS inside TLS"));
     }
     const started = startTls(this.life, this.reader, this.#writer, options).then((tls) => {

@@ -55,7 +55,8 @@ async function settle(life: Lifeline, handshake: () => Promise<TlsInfo>): Promis
   try {
     return await handshake();
   } catch (error) {
-    life.end("handshake_failed", error);
-    throw life.error ?? error;
+    // A handler that closes meanwhile has ended it for no fault of the handshake.
+    if (!life.closed) life.end("handshake_failed", error);
+    throw life.failed(error);
   }
 }

@@ -53,9 +53,9 @@ export function startTls(
   return reader.claim(async () => {
     const { contexts, timeout } = complete(options);
     return await writer.between(async () => {
+      using _deadline = deadline(life, timeout);
       // A read that gave up is still going on, and what it brings is the beginning of the handshake.
       while (reader.filling && await reader.more());
-      using _deadline = deadline(life, timeout);
       return await enterTls(life, reader, contexts);
     });
   });
@@ -75,7 +75,13 @@ function complete(options: StartTlsOptions): { contexts: TlsContexts; timeout: n
 
 function deadline(life: Lifeline, timeout: number): Disposable {
   const due = life.clock.deadline(timeout);
-  const ticking = { tick: (now: number) => now >= due && life.endHandshake() };
+  const ticking = {
+    tick(now: number) {
+      // This deadline is the only one: who looks for bytes that move sees none of a handshake.
+      life.movedAt = now;
+      if (now >= due) life.endHandshake();
+    },
+  };
   life.clock.watch(ticking);
   return { [Symbol.dispose]: () => life.clock.unwatch(ticking) };
 }

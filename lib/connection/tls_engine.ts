@@ -5,8 +5,8 @@ import type { HandshakeOptions } from "./tls_contexts.ts";
 
 /**
  * What Deno's `TLSSocket` has inside. The public way to use a `TLSSocket` over something that is no
- * socket leads through three streams of Node: an echo of 64 bytes then costs almost three times the
- * CPU, and the alert that says why a handshake failed never leaves.
+ * socket leads through three streams of Node: an echo of 64 bytes then costs 2.3 times as much CPU,
+ * and the alert that says why a handshake failed never leaves.
  */
 interface Handle {
   /** Takes ciphertext, and calls back before it returns. */

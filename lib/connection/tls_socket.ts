@@ -42,9 +42,9 @@ const MOST_AT_ONCE = 49_152;
 const HANDSHAKE_FAILURE = 40;
 
 /**
- * A connection inside TLS, over any `Deno.Conn`. It reads from the socket only while somebody reads
- * from it, and holds no more than one such read brings: a peer that sends and sends fills the
- * kernel's buffers, and not this process.
+ * A connection inside TLS, over any `Deno.Conn`; one read at a time. It reads from the socket only
+ * while somebody reads from it, and holds no more than one such read brings: a peer that sends and
+ * sends fills the kernel's buffers, and not this process.
  */
 export class TlsSocket implements Deno.Conn, TlsListener {
   readonly #raw: Deno.Conn;
@@ -57,7 +57,6 @@ export class TlsSocket implements Deno.Conn, TlsListener {
   #choosing: Promise<void> | undefined;
   #stopChoosing: (() => void) | undefined;
   #secured = false;
-  #verdict: ClientVerdict | undefined;
   /** The handshake is complete and the client may come in. */
   #open = false;
   /** Something of ours has left: from then on alerts are encrypted. */
@@ -195,17 +194,21 @@ export class TlsSocket implements Deno.Conn, TlsListener {
 
   async #shakeHands(): Promise<TlsFacts> {
     try {
-      while (!this.#secured || this.#ahead.length > 0) {
+      let verdict: ClientVerdict | undefined;
+      while (!this.#secured) {
         this.#engine.feed(await this.#nextPiece());
         await this.#choosing;
         if (this.#closed) throw interrupted();
-        if (this.#readFailure !== undefined) throw await this.#alerted(this.#readFailure);
+        if (this.#readFailure !== undefined) {
+          await this.#alert(this.#readFailure);
+          throw this.#readFailure;
+        }
         // Who is not let in does not get the last word that a client of TLS 1.2 waits for.
-        if (this.#secured) this.#verdict ??= this.#options.checkClient?.(this.#engine.socket);
+        if (this.#secured) verdict = this.#options.checkClient?.(this.#engine.socket);
         await this.#answer();
       }
       this.#open = true;
-      return { ...this.#facts(), ...this.#verdict };
+      return { ...this.#facts(), ...verdict };
     } catch (error) {
       this.#readFailure ??= error;
       this.#writeFailure ??= error;
@@ -232,16 +235,17 @@ export class TlsSocket implements Deno.Conn, TlsListener {
     await this.#inTurn(() => this.#send(ciphertext, 0));
   }
 
-  /** Tells the peer why, as far as TLS has a word for it; gives the error. */
-  async #alerted(error: unknown): Promise<unknown> {
-    let alert = this.#engine.take();
-    // Choosing by name comes before the engine proper, and nobody in there says anything.
-    if (alert.length === 0 && !this.#answered) {
-      alert = plainAlert(alertOf(error) ?? HANDSHAKE_FAILURE);
-    }
+  /** Tells the peer why, as far as TLS has a word for it. */
+  async #alert(error: unknown): Promise<void> {
+    const alert = (): Uint8Array<ArrayBuffer> => {
+      const said = this.#engine.take();
+      // Choosing by name comes before the engine proper, and nobody in there says anything.
+      return said.length > 0 || this.#answered
+        ? said
+        : plainAlert(alertOf(error) ?? HANDSHAKE_FAILURE);
+    };
     // Who does not take it finds out by the end of the connection.
-    if (alert.length > 0) await this.#inTurn(() => this.#send(alert, 0)).catch(() => {});
-    return error;
+    await this.#inTurn(() => this.#send(alert(), 0)).catch(() => {});
   }
 
   #facts(): TlsFacts {
@@ -287,6 +291,7 @@ export class TlsSocket implements Deno.Conn, TlsListener {
   decrypted(cleartext: ArrayBuffer | undefined): void {
     if (cleartext === undefined) this.#ended = true;
     else if (this.#cleartext.length === 0) this.#cleartext = new Uint8Array(cleartext);
+    // Deno tells once for each time that it is fed; told more often, nothing may be lost.
     else this.#cleartext = joined(this.#cleartext, new Uint8Array(cleartext));
   }
 
@@ -316,7 +321,11 @@ export class TlsSocket implements Deno.Conn, TlsListener {
   async #goOn(p: Uint8Array): Promise<number | null> {
     try {
       while (this.#cleartext.length === 0) {
-        if (this.#readFailure !== undefined) throw await this.#alerted(this.#readFailure);
+        if (this.#readFailure !== undefined) {
+          // Not awaited: a peer that takes nothing would keep the reader from hearing of it.
+          this.#alert(this.#readFailure);
+          throw this.#readFailure;
+        }
         if (this.#ended) return null;
         this.#reply();
         this.#digest(await this.#raw.read(this.#room));

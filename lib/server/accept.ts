@@ -15,6 +15,9 @@ const GIVE_UP_AFTER = 30_000;
  */
 const AT_ONCE = 100;
 
+/** Microtasks in which an accept settles that need not wait. */
+const AT_HAND = 6;
+
 /** `closed`: the listener is. `lost`: that client is gone. `starved`: anything else. */
 type AcceptFailure = "closed" | "lost" | "starved";
 
@@ -31,6 +34,7 @@ export class Acceptor {
   readonly #listener: Deno.Listener;
   readonly #watcher: AcceptWatcher;
   #closed = false;
+  #closing = false;
   #over = false;
   #backoff = FIRST_BACKOFF;
   /** Ms waited so far, and how many of them before the first of the unknown failures in a row. */
@@ -75,10 +79,21 @@ export class Acceptor {
   /** Never throws at once, whatever listeners of other makes do. */
   #accept(): Promise<Deno.Conn> {
     try {
-      return this.#listener.accept();
+      const accepting = this.#listener.accept();
+      if (this.#closing) this.#closeIfPending(accepting);
+      return accepting;
     } catch (error) {
       return Promise.reject(error);
     }
+  }
+
+  /** Somebody who was in the queue is there within some microtasks. */
+  async #closeIfPending(accepting: Promise<unknown>): Promise<void> {
+    let pending = true;
+    const settled = () => pending = false;
+    accepting.then(settled, settled);
+    for (let i = 0; i < AT_HAND && pending; i++) await null;
+    if (pending) this.close();
   }
 
   readonly #took = (socket: Deno.Conn): Deno.Conn => {
@@ -109,6 +124,11 @@ export class Acceptor {
       }
     }
   };
+
+  /** Closes the listener as soon as an accept finds nobody in the kernel's queue. */
+  closeWhenIdle(): void {
+    this.#closing = true;
+  }
 
   /** Closes the listener and ends a wait at once; safe to call twice. */
   close(): void {

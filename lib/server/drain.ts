@@ -30,47 +30,75 @@ export interface ShutdownReport {
   readonly forced: number;
   /** Closed when the time was up, and their handlers had not settled a second later. */
   readonly abandoned: number;
+  /** Taken out of the kernel's queue, connected and not yet accepted, when the listener closed. */
+  readonly swept: number;
   /** How long stopping took, in ms. */
   readonly ms: number;
 }
 
-/** Ends the present work: asks, waits, forces, and gives up on handlers that do not return. */
+/** How the server comes to accept nobody any more. */
+export interface Accepting {
+  /** Takes in who has connected, and closes the listeners; resolves with how many those are. */
+  stop(): Promise<number>;
+  /** Closes the listeners at once; `stop()` then takes in nobody. */
+  cut(): void;
+  /** Serves those who were taken in. */
+  letIn(): void;
+  /** Ends the waiting of those who have no slot yet. */
+  sendAway(): void;
+}
+
+/**
+ * Ends the present work, step by step: goes on as before for a while; takes in who is at the door and
+ * closes it; asks; waits; forces, and gives up on handlers that do not return.
+ */
 export class Drain {
   readonly #live: LiveConnections;
-  readonly #sendAway: () => void;
+  readonly #accepting: Accepting;
   readonly #abandon: (conn: SocketConnection) => void;
   readonly #timers = new Set<ReturnType<typeof setTimeout>>();
   readonly #since = performance.now();
+  /** Once the door is being closed. */
+  #closed: Promise<void> | undefined;
+  #told = false;
   #forced = false;
   #over = false;
   #left = 0;
+  #swept = 0;
 
-  /**
-   * @param sendAway Ends the waiting of those who have no slot yet.
-   * @param abandon Gives up on a handler that does not settle.
-   */
+  /** @param abandon Gives up on a handler that does not settle. */
   constructor(
     live: LiveConnections,
-    sendAway: () => void,
+    accepting: Accepting,
     abandon: (conn: SocketConnection) => void,
   ) {
     this.#live = live;
-    this.#sendAway = sendAway;
+    this.#accepting = accepting;
     this.#abandon = abandon;
     for (const conn of live.all) this.join(conn);
   }
 
-  /** Tells a connection, and counts it. One that comes after the force is closed at once, too. */
+  /** Counts a connection, and tells it. One that comes after the force is closed at once, too. */
   join(conn: SocketConnection): void {
     this.#left++;
-    conn.drain();
+    if (this.#told) conn.drain();
     if (this.#forced) force(conn);
   }
 
-  /** Forces in `timeout` ms at the latest. Of several calls the one that is due first counts. */
-  forceWithin(timeout: number): void {
-    if (timeout <= 0) return this.#force();
-    if (timeout !== Infinity) this.#in(timeout, () => this.#force());
+  /**
+   * Begins in `lameDuck` ms and forces `timeout` ms later, at the latest. Of several calls the one
+   * that is due first counts.
+   */
+  within(lameDuck: number, timeout: number): void {
+    if (lameDuck + timeout <= 0) return this.#force();
+    if (lameDuck + timeout !== Infinity) this.#in(lameDuck + timeout, () => this.#force());
+    if (lameDuck <= 0) this.#begin();
+    else if (lameDuck !== Infinity) this.#in(lameDuck, () => this.#begin());
+  }
+
+  /** Resolves when the door is closed, and whoever came in by then is being served. */
+  get closed(): Promise<void> {
+    return this.#begin();
   }
 
   /** Nobody is left: the count of how they ended. */
@@ -78,15 +106,33 @@ export class Drain {
     this.#over = true;
     for (const timer of this.#timers) clearTimeout(timer);
     this.#timers.clear();
+    const completed = this.#left - forced - abandoned;
     const ms = performance.now() - this.#since;
-    return { completed: this.#left - forced - abandoned, forced, abandoned, ms };
+    return { completed, forced, abandoned, swept: this.#swept, ms };
+  }
+
+  #begin(): Promise<void> {
+    return this.#closed ??= this.#accepting.stop().then((swept) => {
+      this.#swept = swept;
+      this.#tell();
+      this.#accepting.letIn();
+    });
+  }
+
+  #tell(): void {
+    if (this.#told) return;
+    this.#told = true;
+    for (const conn of this.#live.all) conn.drain();
   }
 
   #force(): void {
     if (this.#forced) return;
     this.#forced = true;
+    this.#accepting.cut();
+    this.#begin();
+    this.#tell();
     for (const conn of this.#live.all) force(conn);
-    this.#sendAway();
+    this.#accepting.sendAway();
     this.#in(LAST_CHANCE, () => {
       for (const conn of this.#live.all) this.#abandon(conn);
     });

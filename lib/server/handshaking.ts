@@ -28,6 +28,7 @@ export class Handshaking implements Ticking {
   }
 
   enter(conn: SocketConnection): void {
+    conn.handshaking = true;
     this.#deadlines.set(conn, this.#clock.deadline(this.#timeout));
     this.#clock.watch(this);
     for (const oldest of this.#deadlines.keys()) {
@@ -38,6 +39,7 @@ export class Handshaking implements Ticking {
   }
 
   leave(conn: SocketConnection): void {
+    conn.handshaking = false;
     this.#deadlines.delete(conn);
     if (this.#deadlines.size === 0) this.#clock.unwatch(this);
   }

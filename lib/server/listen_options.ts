@@ -244,12 +244,6 @@ export function completeAddress(
   given: Record<string, unknown>,
   settings: readonly string[],
 ): CompleteAddress {
-  if (given.path !== undefined) {
-    for (const key of TLS_KEYS) {
-      if (given[key] === undefined) continue;
-      throw new TypeError(`Cannot ${verb} with '${key}' here: it goes with ${placeOf(key)}`);
-    }
-  }
   return completeEither(verb, given, [...SERVED_KEYS, ...settings]);
 }
 
@@ -263,7 +257,8 @@ function completeEither(
     throw new TypeError(`Cannot ${verb} with both 'port' and 'path': use one of them`);
   }
   if (hasPath) {
-    checkAddressKeys(verb, given, [...UNIX_KEYS, ...furtherKeys], TCP_KEYS);
+    const known = [...UNIX_KEYS, ...furtherKeys.filter((key) => !TLS_KEYS.includes(key))];
+    checkAddressKeys(verb, given, known, [...TCP_KEYS, ...TLS_KEYS]);
     return completeUnix(verb, given);
   }
   if (!hasPort) {

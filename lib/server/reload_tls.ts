@@ -16,8 +16,11 @@ export function reloadTls(
   );
   const contexts = wanted.flatMap(({ bound }) => bound.tls ?? []);
   if (contexts.length === 0) {
-    const where = addr === undefined ? "a server" : `the address ${formatAddress(addr)}`;
-    throw new TypeError(`Cannot reload TLS of ${where} that has none`);
+    throw new TypeError(
+      addr === undefined
+        ? "Cannot reload TLS of a server that has none: give 'cert' and 'key' to serve() first"
+        : `Cannot reload TLS of ${formatAddress(addr)}: use one of 'addrs' that has TLS`,
+    );
   }
   if (contexts.includes("native")) {
     throw new Deno.errors.NotSupported(

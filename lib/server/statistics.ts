@@ -46,6 +46,15 @@ export interface ServerStats {
   readonly bytesWritten: number;
   /** Ms for which accepting stood still because every slot was taken. */
   readonly fullFor: number;
+  /** How long the connections lasted that are over. */
+  readonly durations: {
+    /** Ms in all. */
+    readonly sum: number;
+    /** Upper ends in ms, the shortest first. */
+    readonly bounds: readonly number[];
+    /** How many lasted up to each of `bounds` and longer than the one before; the last, longer. */
+    readonly counts: readonly number[];
+  };
 }
 
 /**
@@ -81,6 +90,14 @@ export function refusalCause(reason: EndReason): RefusalCause | undefined {
   return (CAUSES as Partial<Record<EndReason, RefusalCause>>)[reason];
 }
 
+/**
+ * Where the classes of durations end, in ms: what OpenTelemetry recommends for the connections of
+ * Kestrel, the one server of this kind that it has conventions for.
+ */
+const DURATION_BOUNDS: readonly number[] = Object.freeze(
+  [10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 10e3, 30e3, 60e3, 120e3, 300e3],
+);
+
 /** The counters behind `stats()`. */
 export class Statistics {
   accepted = 0;
@@ -91,10 +108,17 @@ export class Statistics {
   readonly ended: Record<EndReason, number> = Object.fromEntries(
     END_REASONS.map((reason) => [reason, 0]),
   ) as Record<EndReason, number>;
+  #lasted = 0;
+  readonly #durations: number[] = DURATION_BOUNDS.map(() => 0).concat(0);
 
   /** Counts a connection that is over. */
   end(reason: EndReason, conn: SocketConnection): void {
     this.ended[reason]++;
+    const { duration } = conn;
+    this.#lasted += duration;
+    let i = 0;
+    while (duration > (DURATION_BOUNDS[i] ?? Infinity)) i++;
+    this.#durations[i]!++;
     this.bytesRead += conn.bytesRead;
     this.bytesWritten += conn.bytesWritten;
   }
@@ -124,6 +148,11 @@ export class Statistics {
       bytesRead,
       bytesWritten,
       fullFor,
+      durations: {
+        sum: this.#lasted,
+        bounds: DURATION_BOUNDS,
+        counts: [...this.#durations],
+      },
     };
   }
 }

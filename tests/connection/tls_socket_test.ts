@@ -339,6 +339,25 @@ netTest("what is no TLS in the middle of it is an error, and the peer is told", 
   });
 });
 
+netTest("what is no TLS is told at once to who reads, though the peer takes no alert", async () => {
+  class Stuck extends Through {
+    stuck = false;
+    override read(p: Uint8Array): Promise<number | null> {
+      if (!this.stuck) return super.read(p);
+      p.set(bytes`GET / HTTP/1.1\r\n\r\n`);
+      return Promise.resolve(18);
+    }
+    override write(p: Uint8Array): Promise<number> {
+      return this.stuck ? new Promise(() => {}) : super.write(p);
+    }
+  }
+  let raw!: Stuck;
+  await using pair = await tlsPair(handshakeOptions(), (inner) => raw = new Stuck(inner));
+  raw.stuck = true;
+  pair.socket.write(bytes`hello`);
+  await assertRejects(() => pair.socket.read(new Uint8Array(8)), Deno.errors.InvalidData);
+});
+
 netTest("a write of what is no bytes is a TypeError, and nothing has happened", async () => {
   await using pair = await tlsPair();
   const { socket, client } = pair;
@@ -421,6 +440,84 @@ netTest("write() in bytes of many calls goes out in the order of the calls", asy
     assertReadsPattern(client, 20_000),
   ]);
   await assertRejects(() => socket.write(bytes`late`), Deno.errors.BrokenPipe);
+});
+
+netTest(
+  "write() of a record goes out whole before the next, however little is taken at once",
+  async () => {
+    await using pair = await tlsPair(handshakeOptions(), (raw) => new Crumbs(raw, () => 7));
+    const { socket, client } = pair;
+    const parts = Array.from({ length: 20 }, (_, i) => pattern(i * 100, 100));
+    await Promise.all([
+      ...parts.map((part) => socket.write(part)),
+      socket.closeWrite(),
+      assertReadsPattern(client, 2000),
+    ]);
+  },
+);
+
+netTest("a write that failed is the last: the peer may have a part of it", async () => {
+  class Failing extends Through {
+    readonly error = new Deno.errors.NetworkUnreachable("for once");
+    failures = 0;
+    override write(p: Uint8Array): Promise<number> {
+      return this.failures-- > 0 ? Promise.reject(this.error) : super.write(p);
+    }
+  }
+  let raw!: Failing;
+  await using pair = await tlsPair(handshakeOptions(), (inner) => raw = new Failing(inner));
+  raw.failures = 1;
+  const { socket } = pair;
+  for (const use of [() => socket.write(bytes`a`), () => socket.write(bytes`b`)]) {
+    assertEquals(await use().catch((error) => error), raw.error);
+  }
+  await assertRejects(() => socket.closeWrite(), Deno.errors.NetworkUnreachable);
+});
+
+netTest("closeWrite() is a FIN as well, once", async () => {
+  class Finished extends Through {
+    fins = 0;
+    override closeWrite(): Promise<void> {
+      this.fins++;
+      return super.closeWrite();
+    }
+  }
+  let raw!: Finished;
+  await using pair = await tlsPair(handshakeOptions(), (inner) => raw = new Finished(inner));
+  await pair.socket.closeWrite();
+  await pair.socket.closeWrite();
+  assertEquals(raw.fins, 1);
+});
+
+netTest("read() waits in little memory, and takes more at a time of a stream", async () => {
+  class Rooms extends Through {
+    readonly sizes: number[] = [];
+    override read(p: Uint8Array): Promise<number | null> {
+      this.sizes.push(p.length);
+      return super.read(p);
+    }
+  }
+  let raw!: Rooms;
+  await using pair = await tlsPair(handshakeOptions(), (inner) => raw = new Rooms(inner));
+  const { socket, client } = pair;
+  const most = Math.max(...raw.sizes);
+  const sent = pattern(0, 1_000_000);
+  await Promise.all([writeAll(client, sent), readExactly(socket, sent.length)]);
+  assertEquals([most, Math.max(...raw.sizes)], [2048, 65_536]);
+  for (let i = 0; i < 3; i++) {
+    await client.write(bytes`a`);
+    await readExactly(socket, 1);
+  }
+  assertEquals(raw.sizes.at(-1), 2048);
+});
+
+netTest("what is decrypted in several parts is read in one, in order", async () => {
+  await using pair = await tlsPair();
+  const { socket } = pair;
+  socket.decrypted(bytes`he`.buffer);
+  socket.decrypted(bytes`llo`.buffer);
+  const p = new Uint8Array(8);
+  assertEquals([await socket.read(p), text(p.subarray(0, 5))], [5, "hello"]);
 });
 
 netTest("a peer that sends and sends while nobody reads fills the kernel and not us", async () => {
@@ -687,16 +784,27 @@ netTest("a name without a certificate is refused with the alert for it", async (
   });
 });
 
-netTest("a ClientHello of many kilobytes is taken, with names to choose from as well", async () => {
-  const ALPNProtocols = Array.from({ length: 100 }, (_, i) => `${i}`.padStart(100, "p"));
-  for (const tls of [undefined, { serverNames: { localhost: server } }]) {
-    const options = handshakeOptions({ alpnProtocols: [ALPNProtocols[0]!], ...(tls && { tls }) });
-    await withNodeClient(options, { ALPNProtocols }, async (socket, client) => {
-      const [{ alpnProtocol }] = await Promise.all([socket.handshake(), client.secured]);
-      assertEquals(alpnProtocol, ALPNProtocols[0]);
-    });
-  }
-});
+netTest(
+  "a ClientHello of many kilobytes is taken, read before or not, by name or not",
+  async () => {
+    const ALPNProtocols = Array.from({ length: 100 }, (_, i) => `${i}`.padStart(100, "p"));
+    for (const tls of [undefined, { serverNames: { localhost: server } }]) {
+      for (const ahead of [NOTHING, new Uint8Array(10_000)]) {
+        const options = handshakeOptions({
+          alpnProtocols: [ALPNProtocols[0]!],
+          ...(tls && { tls }),
+        });
+        using listener = Deno.listen(LOOPBACK);
+        await using client = new NodeClient(listener.addr.port, { ALPNProtocols });
+        const raw = await listener.accept();
+        ahead.set(await readExactly(raw, ahead.length));
+        using socket = new TlsSocket(raw, ahead, options);
+        const [{ alpnProtocol }] = await Promise.all([socket.handshake(), client.secured]);
+        assertEquals(alpnProtocol, ALPNProtocols[0]);
+      }
+    }
+  },
+);
 
 netTest("no failure of a peer is left unhandled when nobody looks", async () => {
   const hello = await clientHello();

@@ -1,8 +1,9 @@
 /** Does an address become a listener? What is said when it cannot stands in messages_test.ts. @module */
 
-import { assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
+import { assertEquals, assertMatch, assertStrictEquals, assertThrows } from "@std/assert";
 import { bind } from "../../lib/server/bind.ts";
-import { completeListenOptions } from "../../lib/server/listen_options.ts";
+import { completeAddress, completeListenOptions } from "../../lib/server/listen_options.ts";
+import { mismatched, server as certificate } from "../support/certificates.ts";
 import { Directory } from "../support/directory.ts";
 import { netTest } from "../support/needs.ts";
 import { LOOPBACK } from "../support/peers.ts";
@@ -25,6 +26,24 @@ netTest("bind() listens on a Unix path, whose sockets have nothing to be set", (
   assertEquals([listener.addr, noDelay, keepAlive], [{ transport: "unix", path }, false, false]);
 }, { os: ["linux", "darwin"] });
 
+netTest("bind() says who is expected at an address, and of no other address", () => {
+  const trust = ["10.0.0.0/8"];
+  for (
+    const [given, tls, trusts] of [
+      [{}, "undefined", false],
+      [certificate, "string", false],
+      [{ ...certificate, tls: { route: "flexible" } }, "object", false],
+      [{ proxyProtocol: { trust } }, "undefined", true],
+      [{ ...certificate, proxyProtocol: { trust } }, "object", true],
+    ] as const
+  ) {
+    const bound = bind(completeAddress("serve", { ...LOOPBACK, ...given }, []));
+    using listener = bound.listener;
+    assertEquals([typeof bound.tls, bound.isTrusted !== undefined], [tls, trusts]);
+    assertEquals(listener.addr.transport, "tcp");
+  }
+});
+
 /** Has `Deno.listen` throw this, as the system would. */
 function failing(error: unknown): Disposable {
   const { listen } = Deno;
@@ -37,6 +56,14 @@ function failing(error: unknown): Disposable {
 }
 
 const OPTIONS = completeListenOptions({ port: 7000, hostname: "::1" });
+
+Deno.test("bind() opens nothing for a certificate that cannot be used", () => {
+  using _system = failing(new Error("it was asked to listen"));
+  const tls = { route: "flexible" };
+  const options = completeAddress("serve", { port: 0, ...mismatched, tls }, []);
+  const { message } = assertThrows(() => bind(options), TypeError);
+  assertMatch(message, /^Cannot serve with a 'key' that is not /);
+});
 
 Deno.test("bind() throws the error that the system gave, and no other", () => {
   const error = Object.assign(new Deno.errors.AddrInUse("in use"), { code: "EADDRINUSE" });

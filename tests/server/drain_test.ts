@@ -76,6 +76,7 @@ netTest("shutdown() tells each connection that the server is draining", async ()
   const before = one.drainSignal;
   assertEquals([one.draining, before.aborted], [false, false]);
   const stopped = server.shutdown();
+  await until(() => one.draining);
   assertEquals([one.draining, before.aborted, two.drainSignal.aborted], [true, true, true]);
   assert(!one.signal.aborted);
   held.letAllGo();
@@ -273,6 +274,7 @@ netTest("report counts by how each connection ended, those that came late includ
   await until(() => inside.size === 3 && listener.waiting);
   assertEquals(server.report, undefined);
   server.shutdown();
+  await until(() => listener.closed);
   listener.give(late);
   assertEquals(await readAll(pairs[0][1]), bytes``);
   await until(() => inside.size === 4 && server.connections.size === 3);
@@ -313,7 +315,7 @@ netTest("shutdown() gives a surplus its slot when one becomes free", async () =>
   first.close();
   held.letGo();
   await until(() => held.served === 2);
-  assert(held.inside[0]!.draining);
+  await until(() => held.inside[0]!.draining);
   second.close();
   held.letGo();
   await stopped;

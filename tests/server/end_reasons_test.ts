@@ -10,10 +10,15 @@ import {
   framed,
   lines,
   ProtocolError,
+  ProxyHeaderError,
   serve,
+  type ServeAddressOptions,
   type Server,
   type ServeSettings,
+  type TlsListenOptions,
 } from "../../mod.ts";
+import { BEHIND } from "../support/balancer.ts";
+import { server as certificate } from "../support/certificates.ts";
 import { netTest } from "../support/needs.ts";
 import {
   bytes,
@@ -41,8 +46,10 @@ interface Scene {
 /** One end reason: how it is provoked, and what its record says. */
 interface Row {
   settings?: ServeSettings;
-  /** Serves the connection, or all of them where it takes several. */
-  handler: (conn: Connection) => Promise<unknown>;
+  /** What is expected at the address besides connections. */
+  address?: TlsListenOptions & ServeAddressOptions;
+  /** Serves the connection, or all of them where it takes several; nobody is to be served without. */
+  handler?: (conn: Connection) => Promise<unknown>;
   /** Does what leads to the end; whatever it opened is closed by `using` or by itself. */
   provoke: (scene: Scene) => Promise<void>;
   /** The connection that the record is about; 1 if not given. */
@@ -51,6 +58,8 @@ interface Row {
   record: { error?: (error: unknown) => boolean; bytesRead?: number; bytesWritten?: number };
 }
 
+const quiet: ServeSettings = { onError: () => {} };
+const notServed = () => Promise.reject(new TypeError("Nobody was to be served"));
 const never = () => new Promise<never>(() => {});
 const readOne = (conn: Connection) => conn.read(new Uint8Array(1));
 const isTimeout = (error: unknown) =>
@@ -168,8 +177,45 @@ const ROWS: Record<EndReason, Row> = {
     provoke: (scene) => visit(scene, () => until(() => scene.ended.length > 0)),
     record: { error: (error) => error instanceof Deno.errors.WouldBlock },
   },
+  handshake_timeout: {
+    address: BEHIND,
+    provoke: (scene) =>
+      visit(scene, async (client) => {
+        await client.write(bytes`PROXY `); // and never who
+        await until(() => scene.server.stats().bytesRead === 6);
+        scene.time.tick(10_000);
+        assertEquals(scene.ended.length, 0);
+        scene.time.tick(200);
+        assertEquals(await client.read(new Uint8Array(1)), null);
+      }),
+    record: { error: isTimeout, bytesRead: 6 },
+  },
+  handshake_failed: {
+    address: { ...certificate, tls: { route: "flexible" } },
+    provoke: (scene) =>
+      visit(scene, async (client) => {
+        await client.write(bytes`GET / HTTP/1.1\r\n\r\n`);
+        await until(() => scene.ended.length > 0);
+      }),
+    // Nothing of what was said could be read by a handler.
+    record: { error: (error) => error instanceof Error, bytesRead: 0, bytesWritten: 0 },
+  },
+  proxy_header_invalid: {
+    address: BEHIND,
+    provoke: (scene) =>
+      visit(scene, async (client) => {
+        await client.write(bytes`GET / HTTP/1.1\r\n\r\n`);
+        await until(() => scene.ended.length > 0);
+      }),
+    record: { error: (error) => error instanceof ProxyHeaderError, bytesWritten: 0 },
+  },
+  health_check: {
+    address: BEHIND,
+    provoke: (scene) => visit(scene),
+    record: { bytesRead: 0, bytesWritten: 0 },
+  },
   refused_full: {
-    settings: { maxConnections: 1, whenFull: bytes`full` },
+    settings: { ...quiet, maxConnections: 1, whenFull: bytes`full` },
     handler: readOne,
     provoke: (scene) =>
       visit(scene, async () => {
@@ -179,6 +225,36 @@ const ROWS: Record<EndReason, Row> = {
       }),
     id: 2,
     record: { bytesRead: 0, bytesWritten: 4 },
+  },
+  refused_peer_limit: {
+    settings: { ...quiet, maxConnectionsPerPeer: 1 },
+    handler: readOne,
+    provoke: (scene) =>
+      visit(scene, async () => {
+        const second = await dial(scene.server.addr);
+        assertEquals(await readAll(second), bytes``);
+        await until(() => scene.ended.length > 0);
+      }),
+    id: 2,
+    record: { bytesRead: 0, bytesWritten: 0 },
+  },
+  refused_address: {
+    settings: { ...quiet, deny: ["127.0.0.0/8"] },
+    provoke: (scene) =>
+      visit(scene, async (client) => {
+        assertEquals(await client.read(new Uint8Array(1)), null);
+      }),
+    record: { bytesRead: 0, bytesWritten: 0 },
+  },
+  refused_handshaking: {
+    settings: { ...quiet, maxHandshaking: 1 },
+    address: BEHIND,
+    provoke: (scene) =>
+      visit(scene, async (client) => {
+        using _second = await dial(scene.server.addr);
+        assertEquals(await client.read(new Uint8Array(1)), null);
+      }),
+    record: { bytesRead: 0, bytesWritten: 0 },
   },
   forced: {
     handler: readOne,
@@ -202,13 +278,13 @@ const ROWS: Record<EndReason, Row> = {
 
 for (const reason of END_REASONS) {
   netTest(`onEnd gets exactly one record that says ${reason}`, async () => {
-    const { settings, handler, provoke, id = 1, record } = ROWS[reason];
+    const { settings, address, handler = notServed, provoke, id = 1, record } = ROWS[reason];
     using time = new FakeTime();
     const ended: EndRecord[] = [];
     const foreign = new ScriptedListener();
     const server = serve({
       ...settings,
-      listeners: [LOOPBACK, foreign],
+      listeners: [{ ...LOOPBACK, ...address }, foreign],
       onEnd: (record) => ended.push(record),
     }, handler) as Server<Deno.NetAddr>;
 
@@ -227,6 +303,7 @@ for (const reason of END_REASONS) {
     const { accepted, active, ended: counts } = server.stats();
     assertEquals(counts[reason], 1);
     assertEquals([active, accepted], [0, ended.length]);
+    assertEquals(Object.values(counts).reduce((sum, count) => sum + count), accepted);
   });
 }
 

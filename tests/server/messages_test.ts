@@ -3,6 +3,7 @@
 import { assertEquals, AssertionError, assertMatch } from "@std/assert";
 import { listen, serve, type ServeTcpOptions, type TcpListenOptions } from "../../mod.ts";
 import { type Caught, look } from "../support/caught.ts";
+import { server as certificate } from "../support/certificates.ts";
 import { Directory } from "../support/directory.ts";
 import { granted, type Needs, netTest } from "../support/needs.ts";
 import { LOOPBACK } from "../support/peers.ts";
@@ -107,12 +108,23 @@ function inTheWay(name: string, make: (path: string) => Disposable | void): Row[
   };
 }
 
+const { cert: CERT, key: KEY } = certificate;
+const FLEXIBLE = { cert: CERT, key: KEY, tls: { route: "flexible" } } as const;
+const USE_AN_ADDRESS = 'use an address or a range, such as "10.0.0.0/8" or "2001:db8::/32"';
+
 const MOST = Deno.build.os === "linux" ? 101 : 97;
 const ABSTRACT = `usher-test-${crypto.randomUUID()}`;
 
 const TCP_KEYS = "port, hostname, tcpBacklog, noDelay, keepAlive";
-const SETTINGS_KEYS = "maxConnections, whenFull, idleTimeout, writeTimeout, maxUnsent, " +
-  "shutdownTimeout, signal, onListen, onError, onEnd";
+const TLS_KEYS = "cert, key, alpnProtocols, tls";
+const SETTINGS_KEYS =
+  "maxConnections, maxConnectionsPerPeer, maxHandshaking, allow, deny, whenFull, " +
+  "handshakeTimeout, idleTimeout, writeTimeout, maxUnsent, shutdownTimeout, signal, onListen, " +
+  "onError, onEnd";
+/** What there is for an address that is served, by the kind of address. */
+const SERVED_TCP_KEYS = `${TCP_KEYS}, ${TLS_KEYS}, proxyProtocol`;
+const SERVED_UNIX_KEYS = "path, mode, proxyProtocol";
+const SERVED_KEYS = `${TCP_KEYS}, path, mode, ${TLS_KEYS}, proxyProtocol`;
 const NEEDS_PERMISSIONS =
   "a Unix socket needs --allow-net, and --allow-read and --allow-write for its directory";
 
@@ -161,18 +173,21 @@ const TABLE: Row[] = [
   serves(
     { port: 0, maxConnection: 10 },
     "TypeError",
-    `Cannot serve with an unknown option 'maxConnection': known here are ${TCP_KEYS}, ${SETTINGS_KEYS}`,
+    "Cannot serve with an unknown option 'maxConnection': " +
+      `known here are ${SERVED_TCP_KEYS}, ${SETTINGS_KEYS}`,
   ),
   serves(
     { path: "s", maxConnection: 10 },
     "TypeError",
-    `Cannot serve with an unknown option 'maxConnection': known here are path, mode, ${SETTINGS_KEYS}`,
+    "Cannot serve with an unknown option 'maxConnection': " +
+      `known here are ${SERVED_UNIX_KEYS}, ${SETTINGS_KEYS}`,
   ),
   serves(
     { listener: [{ port: 0 }] },
     "TypeError",
     "Cannot serve with an unknown option 'listener': " +
-      `known here are ${TCP_KEYS}, path, mode, listeners, ${SETTINGS_KEYS}`,
+      `known here are ${TCP_KEYS}, path, mode, listeners, ${TLS_KEYS}, proxyProtocol, ` +
+      SETTINGS_KEYS,
   ),
   serves(
     { listeners: [{ port: 0 }], maxConnection: 10 },
@@ -347,6 +362,146 @@ const TABLE: Row[] = [
     "Cannot listen with 'mode' on an abstract socket: it has no file",
   ),
 
+  // TLS; the rest of it stands in tls_options_test.ts.
+  serves(
+    { port: 0, cert: CERT },
+    "TypeError",
+    "Cannot serve without 'key': give it beside 'cert'",
+  ),
+  serves(
+    { listeners: [LOOPBACK, { ...LOOPBACK, key: KEY }] },
+    "TypeError",
+    "Cannot serve listeners[1] without 'cert': give it beside 'key'",
+  ),
+  ...["noDelay", "keepAlive"].map((name) =>
+    serves(
+      { port: 0, cert: CERT, key: KEY, [name]: true },
+      "TypeError",
+      `Cannot serve with '${name}' on the native route of TLS: use tls: { route: "flexible" }`,
+    )
+  ),
+  serves(
+    { port: 0, cert: CERT, key: KEY, whenFull: new Uint8Array(3) },
+    "TypeError",
+    "Cannot serve with bytes as 'whenFull' and TLS: no handshake is made to say them; " +
+      'use "wait" or "refuse"',
+  ),
+  serves(
+    { listeners: [LOOPBACK, { port: 0, cert: CERT, key: KEY }], whenFull: new Uint8Array(3) },
+    "TypeError",
+    "Cannot serve with bytes as 'whenFull' and TLS: no handshake is made to say them; " +
+      'use "wait" or "refuse"',
+  ),
+  ...Object.entries({ cert: CERT, key: KEY, alpnProtocols: ["mqtt"], tls: {} }).flatMap(
+    ([name, value]) => [
+      serves(
+        { path: "s", [name]: value },
+        "TypeError",
+        `Cannot serve with '${name}' here: it goes with 'port', in the same object`,
+      ),
+      listens(
+        { port: 0, [name]: value },
+        "TypeError",
+        `Cannot listen with '${name}': use serve(), as listen() gives sockets as they come`,
+      ),
+    ],
+  ),
+
+  // The PROXY protocol.
+  ...each(
+    [[true, "true"], [null, "null"], ["10.0.0.1", '"10.0.0.1"']],
+    (proxyProtocol, shown) =>
+      serves(
+        { port: 0, proxyProtocol },
+        "TypeError",
+        `Cannot serve with 'proxyProtocol' of ${shown}: ` +
+          'use { trust: [...] } with the addresses of the balancers, such as "10.0.0.0/8"',
+      ),
+  ),
+  serves(
+    { path: "s", proxyProtocol: { trusted: ["unix"] } },
+    "TypeError",
+    "Cannot serve 'proxyProtocol' with an unknown option 'trusted': known here are trust",
+  ),
+  serves(
+    { listeners: [{ port: 0, proxyProtocol: {} }] },
+    "TypeError",
+    "Cannot serve listeners[0] with 'proxyProtocol.trust' of undefined: " +
+      'use an array of addresses and ranges, such as ["10.0.0.0/8", "::1", "unix"]',
+  ),
+  serves(
+    { port: 0, proxyProtocol: { trust: ["unix", "balancer"] } },
+    "RangeError",
+    `Cannot serve with 'proxyProtocol.trust[1]' of "balancer": ${USE_AN_ADDRESS}`,
+  ),
+  serves(
+    {
+      port: 0,
+      cert: CERT,
+      key: KEY,
+      tls: { route: "native" },
+      proxyProtocol: { trust: ["unix"] },
+    },
+    "TypeError",
+    `Cannot serve with 'tls.route' of "native" and 'proxyProtocol': ` +
+      'use "flexible", which can do that',
+  ),
+  ...[{ port: 0 }, { path: "s" }].map((place) =>
+    listens(
+      { ...place, proxyProtocol: { trust: ["unix"] } },
+      "TypeError",
+      "Cannot listen with 'proxyProtocol': use serve(), as listen() gives sockets as they come",
+    )
+  ),
+
+  // Who may come in.
+  ...["allow", "deny"].flatMap((name) => [
+    ...each(
+      [["10.0.0.0/8", '"10.0.0.0/8"'], [null, "null"], [true, "true"], [{}, "an object"]],
+      (list, shown) =>
+        serves(
+          { port: 0, [name]: list },
+          "TypeError",
+          `Cannot serve with '${name}' of ${shown}: ` +
+            'use an array of addresses and ranges, such as ["10.0.0.0/8", "::1", "unix"]',
+        ),
+    ),
+    serves(
+      { port: 0, [name]: ["10.0.0.0/8", 5] },
+      "TypeError",
+      `Cannot serve with '${name}[1]' of 5: ${USE_AN_ADDRESS}`,
+    ),
+    ...["localhost", "", "10.0.0", "10.0.0.0/", "10.0.0.0/x", "Unix"].map((text) =>
+      serves(
+        { port: 0, [name]: ["unix", text] },
+        "RangeError",
+        `Cannot serve with '${name}[1]' of "${text}": ${USE_AN_ADDRESS}`,
+      )
+    ),
+    serves(
+      { port: 0, [name]: ["10.0.0.1/8"] },
+      "RangeError",
+      `Cannot serve with '${name}[0]' of "10.0.0.1/8": use "10.0.0.0/8", or the address alone`,
+    ),
+    serves(
+      { port: 0, [name]: ["10.0.0.1/33"] },
+      "RangeError",
+      `Cannot serve with '${name}[0]' of "10.0.0.1/33": use a prefix of at most 32 bits`,
+    ),
+    serves(
+      { port: 0, [name]: ["fe80::1%eth0"] },
+      "RangeError",
+      `Cannot serve with '${name}[0]' of "fe80::1%eth0": ` +
+        "use the address without its zone, which does not count",
+    ),
+  ]),
+  serves(
+    { port: 0, allow: [] },
+    "TypeError",
+    "Cannot serve with 'allow' of an empty array: " +
+      'use an array of addresses and ranges, such as ["10.0.0.0/8", "::1", "unix"]',
+  ),
+
   // Several addresses.
   ...each(
     [[[], "an empty array"], [null, "null"], [{ port: 0 }, "an object"], ["::", '"::"']],
@@ -366,6 +521,11 @@ const TABLE: Row[] = [
     keepAlive: true,
     path: "s",
     mode: 0o600,
+    cert: CERT,
+    key: KEY,
+    alpnProtocols: ["mqtt"],
+    tls: {},
+    proxyProtocol: { trust: ["unix"] },
   }).map(([name, value]) =>
     serves(
       { listeners: [{ port: 0 }], [name]: value },
@@ -396,7 +556,7 @@ const TABLE: Row[] = [
     { listeners: [{ port: 0, maxConnections: 10 }] },
     "TypeError",
     "Cannot serve listeners[0] with an unknown option 'maxConnections': " +
-      `known here are ${TCP_KEYS}`,
+      `known here are ${SERVED_TCP_KEYS}`,
   ),
   serves(
     { listeners: [{ port: 0, path: "s" }] },
@@ -406,8 +566,7 @@ const TABLE: Row[] = [
   serves(
     { listeners: [{ accept: () => {} }] },
     "TypeError",
-    "Cannot serve listeners[0] with an unknown option 'accept': " +
-      `known here are ${TCP_KEYS}, path, mode`,
+    `Cannot serve listeners[0] with an unknown option 'accept': known here are ${SERVED_KEYS}`,
   ),
   {
     what: "serve() with one listener given twice",
@@ -422,6 +581,9 @@ const TABLE: Row[] = [
   // Limits.
   ...Object.entries({
     maxConnections: 1,
+    maxConnectionsPerPeer: 1,
+    maxHandshaking: 1,
+    handshakeTimeout: 1,
     idleTimeout: 1,
     writeTimeout: 1,
     maxUnsent: 0,
@@ -507,6 +669,61 @@ const TABLE: Row[] = [
     needs: {},
   })),
 
+  {
+    what: "server.reloadTls() where there is no TLS",
+    call: async () => {
+      await using server = serve(LOOPBACK, handler);
+      server.reloadTls({ cert: CERT, key: KEY });
+    },
+    kind: "TypeError",
+    message: "Cannot reload TLS of a server that has none: give 'cert' and 'key' to serve() first",
+    needs: {},
+  },
+  {
+    what: "server.reloadTls() with an address that is none of the server's",
+    call: async () => {
+      await using server = serve({ ...LOOPBACK, ...FLEXIBLE }, handler);
+      server.reloadTls({ cert: CERT, key: KEY }, { ...server.addr, port: 7 });
+    },
+    kind: "TypeError",
+    message: "Cannot reload TLS of tcp://127.0.0.1:7: use one of 'addrs' that has TLS",
+    needs: {},
+  },
+  {
+    what: "server.reloadTls() with an address that has no TLS",
+    call: async () => {
+      await using server = serve({
+        listeners: [{ ...LOOPBACK, port: 0, ...FLEXIBLE }, { path: "\0" + ABSTRACT }],
+      }, handler);
+      server.reloadTls({ cert: CERT, key: KEY }, server.addrs[1]);
+    },
+    kind: "TypeError",
+    message: "Cannot reload TLS of unix:@<abstract>: use one of 'addrs' that has TLS",
+    needs: { os: ["linux"] },
+  },
+  {
+    what: "server.reloadTls() on the native route",
+    call: async () => {
+      await using server = serve({ ...LOOPBACK, cert: CERT, key: KEY }, handler);
+      server.reloadTls({ cert: CERT, key: KEY });
+    },
+    kind: "NotSupported",
+    message: 'Cannot reload TLS of the route "native", where Deno has one certificate for ever: ' +
+      'use tls: { route: "flexible" }',
+    needs: {},
+  },
+  {
+    what: "server.unref() on the native route",
+    call: async () => {
+      await using server = serve({ ...LOOPBACK, cert: CERT, key: KEY }, handler);
+      server.unref();
+    },
+    kind: "NotSupported",
+    message: 'Cannot unref a server with TLS of the route "native", where Deno ignores it: ' +
+      'use tls: { route: "flexible" }',
+    needs: {},
+  },
+
   // What the system says of a TCP address.
   binds(
     "listen() where something listens already",
@@ -515,6 +732,16 @@ const TABLE: Row[] = [
     "EADDRINUSE",
     "Cannot listen on tcp://127.0.0.1:<port>: Address already in use (os error 98); " +
       "another program listens there: stop it, or use another port (0 takes any free one)",
+  ),
+  ...(["native", "flexible"] as const).map((route) =>
+    binds(
+      `serve() with TLS of the route "${route}" where something listens already`,
+      ({ port }) => serve({ ...LOOPBACK, port, cert: CERT, key: KEY, tls: { route } }, handler),
+      "AddrInUse",
+      "EADDRINUSE",
+      "Cannot listen on tcp://127.0.0.1:<port>: Address already in use (os error 98); " +
+        "another program listens there: stop it, or use another port (0 takes any free one)",
+    )
   ),
   binds(
     "serve() on every address, where something listens on one of them",

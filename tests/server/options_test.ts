@@ -4,53 +4,25 @@ import { assert, assertEquals, assertStrictEquals, assertThrows } from "@std/ass
 import {
   checkLimit,
   checkTimeout,
-  completeListenOptions,
   completeServeOptions,
   DEFAULTS,
 } from "../../lib/server/options.ts";
+import { ADDRESS_KEYS } from "../../lib/server/listen_options.ts";
+import { server as certificate } from "../support/certificates.ts";
 import { ScriptedListener } from "../support/scripted_listener.ts";
 
-/** What a TCP address is completed with. */
+/** What a TCP address is completed with; see listen_options_test.ts. */
 const TCP = { hostname: "0.0.0.0", tcpBacklog: 511, noDelay: true, keepAlive: true };
-
-Deno.test("completeListenOptions() fills in what was not given", () => {
-  assertEquals(completeListenOptions({ port: 7000 }), { port: 7000, ...TCP });
-});
-
-Deno.test("completeListenOptions() keeps what was given", () => {
-  const options = {
-    port: 0,
-    hostname: "::1",
-    tcpBacklog: 0,
-    noDelay: false,
-    keepAlive: false,
-  };
-  assertEquals(completeListenOptions(options), options);
-});
-
-Deno.test("completeListenOptions() takes undefined for not given", () => {
-  const options = { port: 0, hostname: undefined, tcpBacklog: undefined, path: undefined };
-  assertEquals(completeListenOptions(options as unknown as { port: number }), { port: 0, ...TCP });
-});
-
-Deno.test("completeListenOptions() adds nothing to a Unix path", () => {
-  assertEquals(completeListenOptions({ path: "app.sock" }), { path: "app.sock" });
-  assertEquals(completeListenOptions({ path: "s", mode: 0 }), { path: "s", mode: 0 });
-  assertEquals(completeListenOptions({ path: "\0app" }), { path: "\0app" });
-});
-
-Deno.test("completeListenOptions() takes the ends of each range", () => {
-  for (const port of [0, 65535]) completeListenOptions({ port });
-  for (const tcpBacklog of [0, 2 ** 31 - 1]) completeListenOptions({ port: 0, tcpBacklog });
-  for (const mode of [0, 0o777]) completeListenOptions({ path: "s", mode });
-  completeListenOptions({ path: `\0${"s".repeat(106)}` });
-});
 
 Deno.test("completeServeOptions() fills in what was not given", () => {
   assertEquals(completeServeOptions({ port: 7000 }), {
     listeners: [{ port: 7000, ...TCP }],
     maxConnections: 10_000,
+    maxConnectionsPerPeer: Infinity,
+    maxHandshaking: undefined,
+    isWelcome: undefined,
     whenFull: "wait",
+    handshakeTimeout: 10_000,
     idleTimeout: 300_000,
     writeTimeout: 30_000,
     maxUnsent: 1_048_576,
@@ -65,6 +37,9 @@ Deno.test("completeServeOptions() fills in what was not given", () => {
 Deno.test("completeServeOptions() keeps what was given", () => {
   const settings = {
     maxConnections: 1,
+    maxConnectionsPerPeer: 1,
+    maxHandshaking: 1,
+    handshakeTimeout: 1,
     whenFull: new Uint8Array([98, 121, 101]),
     idleTimeout: 1,
     writeTimeout: 1,
@@ -76,12 +51,16 @@ Deno.test("completeServeOptions() keeps what was given", () => {
     onEnd: () => {},
   };
   const complete = completeServeOptions({ path: "app.sock", mode: 0o600, ...settings });
-  assertEquals({ ...complete }, { listeners: [{ path: "app.sock", mode: 0o600 }], ...settings });
+  assertEquals({ ...complete }, {
+    listeners: [{ path: "app.sock", mode: 0o600 }],
+    isWelcome: undefined,
+    ...settings,
+  });
 });
 
 Deno.test("completeServeOptions() takes Infinity for every limit and time", () => {
-  const names = ["maxConnections", "idleTimeout", "writeTimeout", "maxUnsent", "shutdownTimeout"];
-  for (const name of names) {
+  const names = Object.keys(DEFAULTS).filter((name) => name !== "whenFull");
+  for (const name of [...names, "maxHandshaking"]) {
     const complete = completeServeOptions({ port: 0, [name]: Infinity });
     assertEquals(Reflect.get(complete, name), Infinity);
   }
@@ -89,7 +68,11 @@ Deno.test("completeServeOptions() takes Infinity for every limit and time", () =
 
 Deno.test("completeServeOptions() takes undefined for not given", () => {
   const nothing = Object.fromEntries(Object.keys(DEFAULTS).map((name) => [name, undefined]));
-  const given = { ...nothing, port: 0, listeners: undefined, signal: undefined, onEnd: undefined };
+  const settings = ["maxHandshaking", "allow", "deny", "signal", "onListen", "onError", "onEnd"];
+  const others = Object.fromEntries(
+    [...settings, ...ADDRESS_KEYS, "listeners"].map((name) => [name, undefined]),
+  );
+  const given = { ...nothing, ...others, port: 0 };
   assertEquals(
     completeServeOptions(given as unknown as { port: number }),
     completeServeOptions({ port: 0 }),
@@ -99,13 +82,43 @@ Deno.test("completeServeOptions() takes undefined for not given", () => {
 Deno.test("completeServeOptions() completes each entry of listeners, and leaves listeners be", () => {
   const listener = new ScriptedListener();
   const { listeners } = completeServeOptions({
-    listeners: [{ port: 1 }, listener, { path: "s" }, { port: 2, hostname: "::" }],
+    listeners: [
+      { port: 1 },
+      listener,
+      { path: "s" },
+      { port: 2, hostname: "::" },
+      { port: 3, ...certificate, tls: { route: "flexible" } },
+      { path: "t", proxyProtocol: { trust: ["unix"] } },
+    ],
   });
-  assertEquals(listeners.length, 4);
+  assertEquals(listeners.length, 6);
   assertEquals(listeners[0], { port: 1, ...TCP });
   assertStrictEquals(listeners[1], listener);
   assertEquals(listeners[2], { path: "s" });
   assertEquals(listeners[3], { port: 2, ...TCP, hostname: "::" });
+  // What belongs to one address belongs to no other.
+  const has = (key: string) => listeners.map((entry) => key in entry);
+  assertEquals(has("tls"), [false, false, false, false, true, false]);
+  assertEquals(has("isTrusted"), [false, false, false, false, false, true]);
+});
+
+Deno.test("completeServeOptions() makes one rule of allow and deny", () => {
+  const rules = { allow: ["192.0.2.0/24"], deny: ["192.0.2.9"] };
+  const { isWelcome } = completeServeOptions({ port: 0, ...rules });
+  const hostnames = ["192.0.2.7", "192.0.2.9", "198.51.100.1"];
+  assertEquals(
+    hostnames.filter((hostname) => isWelcome!({ transport: "tcp", hostname, port: 1 })),
+    ["192.0.2.7"],
+  );
+});
+
+Deno.test("completeServeOptions() takes words as whenFull with TLS, and bytes without", () => {
+  for (const whenFull of ["wait", "refuse"] as const) {
+    assertEquals(completeServeOptions({ port: 0, ...certificate, whenFull }).whenFull, whenFull);
+  }
+  const proxyProtocol = { trust: ["unix"] };
+  const whenFull = new Uint8Array(3);
+  assertStrictEquals(completeServeOptions({ port: 0, proxyProtocol, whenFull }).whenFull, whenFull);
 });
 
 Deno.test("completeServeOptions() gives what nobody can change any more", () => {

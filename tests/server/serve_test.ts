@@ -366,7 +366,7 @@ netTest("a socket that arrives in the moment of closing is served", async () => 
   });
   await until(() => listener.waiting);
   const stopped = server.shutdown();
-  assert(listener.closed);
+  await until(() => listener.closed);
   listener.give(socket);
   assertEquals(text(await readAll(client)), "just in time");
   await stopped;

@@ -2,24 +2,40 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { END_REASONS } from "../../lib/connection/end_reason.ts";
-import { serve, type ServerStats } from "../../mod.ts";
+import { refusalCause } from "../../lib/server/statistics.ts";
+import { type EndReason, serve, type ServerStats } from "../../mod.ts";
+import { accountedFor, BEHIND, dialSaying, proxied } from "../support/balancer.ts";
 import { Holding } from "../support/holding.ts";
 import { netTest } from "../support/needs.ts";
-import { bytes, dial, LOOPBACK, readAll, readExactly, turns, until } from "../support/peers.ts";
+import {
+  bytes,
+  dial,
+  LOOPBACK,
+  readAll,
+  readExactly,
+  turn,
+  turns,
+  until,
+  writeAll,
+} from "../support/peers.ts";
 import { emfile, ScriptedListener } from "../support/scripted_listener.ts";
 
 netTest("stats() has every count from the start, at 0", async () => {
   await using server = serve(LOOPBACK, async () => {});
-  assertEquals(server.stats(), {
+  const { durations, ...counts } = server.stats();
+  assertEquals(counts, {
     accepted: 0,
     active: 0,
-    refused: { full: 0 },
+    handshaking: 0,
+    refused: { full: 0, peerLimit: 0, address: 0, handshaking: 0 },
     ended: Object.fromEntries(END_REASONS.map((reason) => [reason, 0])) as ServerStats["ended"],
     acceptFailures: { lost: 0, starved: 0 },
     bytesRead: 0,
     bytesWritten: 0,
     fullFor: 0,
   });
+  assertEquals(durations.sum, 0);
+  assertEquals(durations.counts, Array(durations.bounds.length + 1).fill(0));
 });
 
 netTest("stats() is a snapshot: it does not change later", async () => {
@@ -100,4 +116,86 @@ netTest("stats() can still be asked when the server has stopped", async () => {
   await server.shutdown();
   const { accepted, active, ended, bytesWritten } = server.stats();
   assertEquals([accepted, active, ended.completed, bytesWritten], [1, 0, 1, 3]);
+});
+
+netTest("stats() counts those in their handshake apart, and as active", async () => {
+  const held = new Holding();
+  await using server = serve({ ...LOOPBACK, ...BEHIND }, held.handler);
+  using client = await dialSaying(server.addr, proxied("192.0.2.7").subarray(0, 10));
+  await until(() => server.stats().bytesRead === 10);
+  assertEquals([server.stats().active, server.stats().handshaking], [1, 1]);
+  await writeAll(client, proxied("192.0.2.7").subarray(10));
+  await until(() => held.served === 1);
+  const { active, handshaking, bytesRead } = server.stats();
+  assertEquals([active, handshaking, bytesRead], [1, 0, 0]);
+  client.close();
+  held.letGo();
+});
+
+/** What may happen to a client of the server below, each with the reason and the cause. */
+const FATES: [EndReason, keyof ServerStats["refused"] | null, Uint8Array | null][] = [
+  ["completed", null, proxied("192.0.2.7")],
+  ["refused_address", "address", proxied("192.0.2.9")],
+  ["refused_peer_limit", "peerLimit", proxied("198.51.100.1")],
+  ["refused_handshaking", "handshaking", null],
+  ["proxy_header_invalid", null, bytes`GET /`],
+  ["completed", null, proxied("2001:db8::1", 2)],
+];
+
+netTest("stats() adds up at every step, whatever becomes of the clients", async () => {
+  const held = new Holding();
+  const ended: EndReason[] = [];
+  await using server = serve({
+    ...LOOPBACK,
+    ...BEHIND,
+    maxConnectionsPerPeer: 1,
+    maxHandshaking: 1,
+    deny: ["192.0.2.9"],
+    onEnd: ({ reason }) => {
+      ended.push(reason);
+      // Even here: who is over is not active any more.
+      assertAddsUp();
+    },
+    onError: () => {},
+  }, (conn) => conn.id === 1 ? held.handler(conn) : Promise.resolve());
+  const assertAddsUp = () => {
+    const stats = server.stats();
+    assertEquals(accountedFor(stats), stats.accepted);
+    assert(stats.handshaking <= stats.active);
+  };
+
+  using _first = await dialSaying(server.addr, proxied("198.51.100.1"));
+  await until(() => held.served === 1);
+  const expected = { full: 0, peerLimit: 0, address: 0, handshaking: 0 };
+  for (let round = 0; round < 3; round++) {
+    for (const [reason, cause, said] of FATES) {
+      const { length } = ended;
+      const client = await dialSaying(server.addr, said ?? bytes``);
+      const displacing = said === null ? [await dial(server.addr)] : [];
+      // Whoever is served has nothing more to say.
+      if (said !== null) await client.closeWrite().catch(() => {});
+      while (ended.length === length) {
+        assertAddsUp();
+        await turn();
+      }
+      assertEquals(ended.at(-1), reason);
+      if (cause !== null) expected[cause]++;
+      assertEquals(server.stats().refused, expected);
+      for (const socket of displacing) {
+        socket.close();
+        await until(() => ended.at(-1) === "health_check");
+      }
+      client.close();
+    }
+  }
+  assertEquals([server.stats().accepted, ended.length], [22, 21]);
+  held.letGo();
+});
+
+Deno.test("refusalCause() knows the cause of each refusal, and of nothing else", () => {
+  const causes = END_REASONS.flatMap((reason) => refusalCause(reason) ?? []);
+  assertEquals(causes, ["full", "peerLimit", "address", "handshaking"]);
+  for (const reason of END_REASONS) {
+    assertEquals(refusalCause(reason) !== undefined, reason.startsWith("refused_"));
+  }
 });

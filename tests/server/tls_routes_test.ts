@@ -11,6 +11,7 @@ import {
   relay,
   type Relayed,
   serve,
+  type Server,
   type ServeTcpOptions,
   type TlsInfo,
 } from "../../mod.ts";
@@ -61,6 +62,11 @@ async function echo(conn: Connection): Promise<void> {
 }
 
 const readOne = (conn: Connection) => conn.read(new Uint8Array(1));
+
+/** The handshakes are complete, not for the clients alone: what they say last is on its way then. */
+function everybodyIsIn(server: Server<Deno.NetAddr>, accepted: number): Promise<void> {
+  return until(() => server.stats().accepted === accepted && server.stats().handshaking === 0);
+}
 
 /** Says something, hears it again and leaves: the server is well. */
 async function assertEchoes(addr: Deno.NetAddr): Promise<void> {
@@ -285,7 +291,7 @@ behaviour("a read that was given up before its bytes came leaves them to the nex
     assertEquals(p, bytes`hello`);
   });
   using client = await dialTls(server.addr);
-  await until(() => server.stats().handshaking === 0 && server.connections.size === 1);
+  await everybodyIsIn(server, 1);
   await turns(5);
   time.tick(1200);
   await gaveUp.promise;
@@ -370,17 +376,36 @@ behaviour("clients that say nothing are ended by handshakeTimeout", async ({ pla
   time.tick(4900);
   assertEquals([server.stats().handshaking, ended.length], [2, 0]);
   time.tick(300);
-  for (const client of silent) {
-    await client.read(new Uint8Array(1)).catch(() => null);
-    client.close();
-  }
   await server.shutdown();
+  for (const client of silent) client.close();
   assertEquals(ended.map(({ reason, bytesRead }) => [reason, bytesRead]), [
     ["handshake_timeout", 0],
     ["handshake_timeout", 0],
   ]);
   for (const { error } of ended) assertEquals((error as DOMException).name, "TimeoutError");
   assertEquals(server.stats().ended.handshake_timeout, 2);
+});
+
+behaviour("who is ended in the handshake loses the connection", async (scene) => {
+  using time = new FakeTime();
+  const { route, place, ended } = scene;
+  await using server = serve(place, echo);
+  const silent = await dial(server.addr);
+  await until(() => server.stats().handshaking === 1);
+  time.tick(10_200);
+  await until(() => ended.length === 1);
+  let isOver = false;
+  const hearing = silent.read(new Uint8Array(1)).then(() => isOver = true, () => {});
+  if (route === "native") {
+    // Deno 2.9.6 goes on with the handshake of a `TlsConn` that was closed, and holds its descriptor
+    // until the client leaves. When this fails, that was mended: then both routes are as below.
+    await assertEchoes(server.addr);
+    await turns(50);
+    assertEquals(isOver, false);
+    silent.close();
+  }
+  await hearing;
+  silent[Symbol.dispose]();
 });
 
 behaviour("who speaks no TLS gets nowhere, and nobody else notices", async ({ place, ended }) => {
@@ -467,7 +492,7 @@ behaviour("who is idle inside TLS is ended", async ({ place, ended }) => {
   using time = new FakeTime();
   const server = serve({ ...place, idleTimeout: 5000 }, readOne);
   using _client = await dialTls(server.addr);
-  await until(() => server.stats().active === 1 && server.stats().handshaking === 0);
+  await everybodyIsIn(server, 1);
   await turns(5);
   time.tick(4900);
   await turns(5);
@@ -482,6 +507,7 @@ behaviour("who takes nothing inside TLS is ended", async ({ place, ended }) => {
   using time = new FakeTime();
   const server = serve(place, (conn) => conn.write(new Uint8Array(64 << 20)));
   using _client = await dialTls(server.addr);
+  await everybodyIsIn(server, 1);
   // The kernel's buffers take some megabytes first, each kilobyte of which is progress.
   while (ended.length === 0) {
     time.tick(10_000);
@@ -535,9 +561,11 @@ behaviour("each client has one record, however it went", async ({ place, ended }
   {
     await using cut = new CrudeClient(server.addr);
     await cut.secured;
+    await everybodyIsIn(server, 2);
     cut.plain.end();
     await using reset = new CrudeClient(server.addr);
     await reset.secured;
+    await everybodyIsIn(server, 3);
     reset.plain.resetAndDestroy();
     await until(() => ended.length === 3);
   }
@@ -549,7 +577,7 @@ behaviour("each client has one record, however it went", async ({ place, ended }
   time.tick(10_200);
   await until(() => ended.length === 5);
   using _inside = await dialTls(server.addr);
-  await until(() => server.stats().accepted === 6 && server.stats().handshaking === 0);
+  await everybodyIsIn(server, 6);
   await server.shutdown({ timeout: 0 });
   assertEquals(ended.map(({ reason }) => reason).toSorted(), [
     "completed",

@@ -17,18 +17,24 @@ export async function dialTls(
     ...options,
     port,
   });
-  await client.handshake();
-  return client;
+  return await shaken(client);
 }
 
 /** A plain connection of Deno goes over to TLS as a client that trusts our authority. */
 export async function goOverToTls(plain: Deno.TcpConn | Deno.UnixConn): Promise<Deno.TlsConn> {
-  const client = await Deno.startTls(plain as Deno.TcpConn, {
-    hostname: "localhost",
-    caCerts: [ca.cert],
-  });
-  await client.handshake();
-  return client;
+  return await shaken(
+    await Deno.startTls(plain as Deno.TcpConn, { hostname: "localhost", caCerts: [ca.cert] }),
+  );
+}
+
+async function shaken(client: Deno.TlsConn): Promise<Deno.TlsConn> {
+  try {
+    await client.handshake();
+    return client;
+  } catch (error) {
+    client.close();
+    throw error;
+  }
 }
 
 /** A client of node:tls with the plain socket below it, which can reset and write what is no TLS. */
@@ -54,9 +60,19 @@ export class CrudeClient implements AsyncDisposable {
     this.tls.on("error", resolve);
   }
 
-  /** Says something inside TLS and then closes below it, so that TLS never hears of the end. */
+  /** Says something inside TLS; resolves when it has left. */
   say(p: Uint8Array): Promise<void> {
     return new Promise((resolve) => this.tls.write(p, () => resolve()));
+  }
+
+  /** Hears everything up to the end that TLS says; fails if it was cut off. */
+  async hearAll(): Promise<Uint8Array> {
+    const chunks: Uint8Array<ArrayBuffer>[] = [];
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    this.tls.on("data", (chunk: Uint8Array<ArrayBuffer>) => chunks.push(chunk));
+    this.tls.once("end", resolve).once("error", reject);
+    await promise;
+    return new Uint8Array(await new Blob(chunks).arrayBuffer());
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

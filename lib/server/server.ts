@@ -1,0 +1,122 @@
+/** What can be done with a server that runs? @module */
+
+import type { Connection } from "../connection/connection.ts";
+import type { TlsListenOptions } from "../connection/tls_options.ts";
+import type { ShutdownReport } from "./drain.ts";
+import type { ServerStats } from "./statistics.ts";
+
+/**
+ * How to stop.
+ *
+ * @example Give handlers five seconds
+ * ```ts
+ * import { serve, type ShutdownOptions } from "@usher/server";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const patience: ShutdownOptions = { timeout: 5_000 };
+ * const server = serve({ port: 0, hostname: "127.0.0.1" }, async () => {});
+ * await server.shutdown(patience);
+ * assertEquals(server.state, "stopped");
+ * ```
+ */
+export interface ShutdownOptions {
+  /**
+   * Ms to go on accepting and serving as before, while `state` is `"draining"` already: balancers and
+   * Kubernetes need them to notice, and send new clients elsewhere. 0 unless given.
+   */
+  lameDuck?: number;
+  /**
+   * Ms after that to wait for handlers before their connections are closed; 0 closes them at once,
+   * `Infinity` waits for as long as they take. The option `shutdownTimeout` unless given.
+   */
+  timeout?: number;
+}
+
+/**
+ * A running server.
+ *
+ * It can be passed wherever a `Deno.HttpServer` is expected for its lifecycle.
+ *
+ * @typeParam A The kind of address it listens on.
+ *
+ * @example Look at a server from outside
+ * ```ts
+ * import { serve, type Server } from "@usher/server";
+ * import { assertEquals } from "@std/assert";
+ *
+ * function health(server: Server): string {
+ *   return `${server.state}, ${server.connections.size} of ${server.maxConnections}`;
+ * }
+ *
+ * await using server = serve({ port: 0, hostname: "127.0.0.1" }, async () => {});
+ * assertEquals(health(server), "running, 0 of 10000");
+ * await server.shutdown();
+ * assertEquals(health(server), "stopped, 0 of 10000");
+ * ```
+ */
+export interface Server<A extends Deno.Addr = Deno.Addr> extends Deno.HttpServer<A> {
+  /** The first address that it listens on, with the port that was chosen for port 0. */
+  readonly addr: A;
+  /** Every address that it listens on, in the order of `listeners`. */
+  readonly addrs: readonly A[];
+  /**
+   * Resolves when the server has stopped and holds nothing any more. Rejects if it gave up: every
+   * listener was closed by somebody else, or accepting failed for 30 s for an unknown cause.
+   */
+  readonly finished: Promise<void>;
+  /** Whether it serves, is stopping (as a lame duck it serves on), or has stopped. */
+  readonly state: "running" | "draining" | "stopped";
+  /** Whether a client that connects now would be accepted now. */
+  readonly accepting: boolean;
+  /**
+   * What accepting waits for: a free slot, descriptors or memory, `resume()`, or nothing.
+   */
+  readonly waitingFor: "slot" | "resources" | "resume" | null;
+  /** The connections that are open, those that wait for a slot included. */
+  readonly connections: ReadonlySet<Connection<A>>;
+  /** As the option; takes effect at once. Lowering it closes nothing. */
+  maxConnections: number;
+  /** What became of the connections while stopping, once the server has stopped. */
+  readonly report: ShutdownReport | undefined;
+
+  /** Stops accepting and keeps the address: clients wait in the kernel's queue. */
+  pause(): void;
+  /** Accepts again. */
+  resume(): void;
+  /** What was counted so far. */
+  stats(): ServerStats;
+  /**
+   * Stops: goes on for `lameDuck` ms; takes in whoever has connected by then, so that nobody is reset
+   * in the kernel's queue, and closes the listeners; tells handlers by `conn.draining`, upon which
+   * loops over chunks and frames end when their peer is quiet; waits for handlers, and closes what is
+   * left when the time is up. Safe to call again; a later call can only shorten the wait.
+   *
+   * @returns `finished`.
+   * @throws {TypeError} If an option is not a number or not known; as a rejection.
+   * @throws {RangeError} If an option is not a whole number from 0 up, or Infinity; as a rejection.
+   */
+  shutdown(options?: ShutdownOptions): Promise<void>;
+  /**
+   * Exchanges certificates: the next handshake uses the new ones, connections go on. What is not
+   * given stays as it is. When this throws, nothing has changed.
+   *
+   * @param options What is new.
+   * @param addr The address that it is for, one of `addrs`; without it, every one with TLS.
+   * @throws {TypeError} If an option is unknown or wrong, a certificate cannot be used, or there is no
+   * TLS at that address.
+   * @throws {RangeError} If an option is out of range.
+   * @throws {Deno.errors.NotSupported} If Deno's own TLS listens there, which knows one certificate
+   * for ever: the route `"flexible"` can exchange it.
+   */
+  reloadTls(options: TlsListenOptions, addr?: Deno.Addr): void;
+  /** Keeps the process alive, which a server does by itself. */
+  ref(): void;
+  /**
+   * Lets the process end while the server runs and nothing else is left to do.
+   *
+   * @throws {Deno.errors.NotSupported} With TLS of the route `"native"`, where Deno ignores it.
+   */
+  unref(): void;
+  /** `shutdown()`. */
+  [Symbol.asyncDispose](): Promise<void>;
+}

@@ -1,0 +1,133 @@
+/** What is measured, and what is it called? @module */
+
+import type { Server } from "../server/server.ts";
+import type { ServerStats } from "../server/statistics.ts";
+
+/** What a value is about, by attribute. None of them is ever the address of a client. */
+export type Attributes = Readonly<Record<string, string | number>>;
+
+/** One number, of several where there are attributes. */
+export type Measured = readonly [value: number, attributes?: Attributes];
+
+/**
+ * A metric by its name in OpenTelemetry; the one for Prometheus follows from it and the unit, by the
+ * rules that both have agreed on.
+ */
+export interface Metric {
+  readonly name: string;
+  /** A counter only grows. */
+  readonly kind: "counter" | "gauge";
+  /** As UCUM writes it: what is in braces is only a remark. */
+  readonly unit: string;
+  readonly help: string;
+  read(stats: ServerStats, server: Server): readonly Measured[];
+}
+
+/** The one distribution: seconds from accept to the end. */
+export const DURATION = {
+  name: "usher.connection.duration",
+  unit: "s",
+  help: "How long the connections lasted that are over",
+} as const;
+
+/** Everything else. */
+export const METRICS: readonly Metric[] = [
+  {
+    name: "usher.connections.accepted",
+    kind: "counter",
+    unit: "{connection}",
+    help: "Connections taken from the listeners",
+    read: ({ accepted }) => [[accepted]],
+  },
+  {
+    name: "usher.connections.active",
+    kind: "gauge",
+    unit: "{connection}",
+    help: "Connections that are not over",
+    read: ({ active }) => [[active]],
+  },
+  {
+    name: "usher.connections.handshaking",
+    kind: "gauge",
+    unit: "{connection}",
+    help: "Active connections in their PROXY header or TLS handshake",
+    read: ({ handshaking }) => [[handshaking]],
+  },
+  {
+    name: "usher.connections.limit",
+    kind: "gauge",
+    unit: "{connection}",
+    help: "How many connections may be active at once; not there without a limit",
+    read: (_, { maxConnections }) => maxConnections === Infinity ? [] : [[maxConnections]],
+  },
+  {
+    name: "usher.connections.refused",
+    kind: "counter",
+    unit: "{connection}",
+    help: "Connections refused, by cause",
+    read: ({ refused }) => byWord("usher.refusal.cause", refused),
+  },
+  {
+    name: "usher.connections.ended",
+    kind: "counter",
+    unit: "{connection}",
+    help: "Connections that are over, by reason, the refused ones included",
+    read: ({ ended }) => byWord("usher.end.reason", ended),
+  },
+  {
+    name: "usher.network.io",
+    kind: "counter",
+    unit: "By",
+    help: "Bytes received from and handed to the network",
+    read: ({ bytesRead, bytesWritten }) =>
+      byWord("network.io.direction", { receive: bytesRead, transmit: bytesWritten }),
+  },
+  {
+    name: "usher.accept.failures",
+    kind: "counter",
+    unit: "{failure}",
+    help: "Failures of accepting: the client was gone (lost), or resources were short (starved)",
+    read: ({ acceptFailures }) => byWord("usher.accept.failure.kind", acceptFailures),
+  },
+  {
+    name: "usher.accept.standstill",
+    kind: "counter",
+    unit: "s",
+    help: "Time for which accepting stood still because every slot was taken",
+    read: ({ fullFor }) => [[fullFor / 1000]],
+  },
+  {
+    name: "usher.server.accepting",
+    kind: "gauge",
+    unit: "{server}",
+    help: "Whether a client that connects now would be accepted now: 1 or 0",
+    read: (_, { accepting }) => [[Number(accepting)]],
+  },
+  {
+    name: "usher.server.waiting",
+    kind: "gauge",
+    unit: "{server}",
+    help: "What accepting waits for: 1 for that, 0 for all else",
+    read: (_, { waitingFor }) =>
+      oneOf("usher.server.waiting.cause", ["slot", "resources", "resume"], waitingFor),
+  },
+  {
+    name: "usher.server.state",
+    kind: "gauge",
+    unit: "{server}",
+    help: "Whether the server runs, drains or has stopped: 1 for that, 0 for all else",
+    read: (_, { state }) => oneOf("usher.server.state", ["running", "draining", "stopped"], state),
+  },
+];
+
+/** Numbers by a word of our own; those of several words are written as others write them. */
+function byWord(attribute: string, counts: Readonly<Record<string, number>>): Measured[] {
+  return Object.entries(counts).map(([word, count]) => [
+    count,
+    { [attribute]: word.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`) },
+  ]);
+}
+
+function oneOf(attribute: string, words: readonly string[], present: string | null): Measured[] {
+  return words.map((word) => [Number(word === present), { [attribute]: word }]);
+}

@@ -1,0 +1,245 @@
+/** What happens on the page? @module */
+
+/** The module of the page that starts the others. */
+export const SCRIPT = String.raw`
+import { Chart, SPAN } from "./charts.js";
+import { bytes, count, figure, time } from "./format.js";
+import { Table } from "./table.js";
+
+/** What kind of end each reason is, which decides its colour. */
+const KINDS = {
+  completed: "good", health_check: "good",
+  peer_closed_early: "peer", peer_reset: "peer", network_error: "peer",
+  handler_error: "ours", forced: "ours", abandoned: "ours",
+  protocol_error: "time", idle_timeout: "time", frame_timeout: "time", write_timeout: "time",
+  write_overflow: "time",
+  handshake_timeout: "door", handshake_failed: "door", proxy_header_invalid: "door",
+  refused_full: "refusal", refused_peer_limit: "refusal", refused_address: "refusal",
+  refused_handshaking: "refusal",
+};
+
+function byId(id) {
+  return document.getElementById(id);
+}
+
+/** Changes a text only where it is another one: nothing is announced or drawn twice. */
+function write(id, text) {
+  const element = byId(id);
+  if (element.textContent !== text) element.textContent = text;
+}
+
+function perSecond(value) {
+  return figure(value) + "/s";
+}
+
+function bytesPerSecond(value) {
+  return bytes(value) + "/s";
+}
+
+function sum(counts) {
+  let all = 0;
+  for (const name in counts) all += counts[name];
+  return all;
+}
+
+const charts = [
+  { title: "Active connections", series: [{ name: "Active", of: "active" }], format: count },
+  {
+    title: "Connections",
+    series: [{ name: "Accepted", of: "accepted" }, { name: "Ended", of: "ended" }],
+    format: perSecond,
+  },
+  {
+    title: "Bytes",
+    series: [{ name: "Received", of: "received" }, { name: "Sent", of: "sent" }],
+    format: bytesPerSecond,
+    binary: true,
+  },
+  { title: "Refusals", series: [{ name: "Refused", of: "refused" }], format: perSecond },
+].map((options) => new Chart(byId("charts"), options));
+
+const table = new Table((id, client) => {
+  ask("Close connection " + id + "?", client, "Close it", "connections/" + id + "/close");
+});
+
+/** What is drawn; not more than fits. */
+const samples = [];
+let before = null;
+let news = null;
+let feed = null;
+
+function listen() {
+  feed = new EventSource("events");
+  feed.onmessage = (event) => take(JSON.parse(event.data));
+  feed.onerror = () => {
+    if (news === null || news.state !== "stopped") showState("No answer", "trying again", "bad");
+  };
+}
+
+function take(latest) {
+  news = latest;
+  const stats = news.stats;
+  const totals = {
+    at: news.at,
+    accepted: stats.accepted,
+    ended: sum(stats.ended),
+    received: stats.bytesRead,
+    sent: stats.bytesWritten,
+    refused: sum(stats.refused),
+  };
+  // Another one at the same address, or time that went backwards: nothing to compare with.
+  const isNew = before === null || totals.accepted < before.accepted || totals.at <= before.at;
+  if (isNew) samples.length = 0;
+  else {
+    const seconds = (totals.at - before.at) / 1000;
+    const rate = (name) => Math.max(0, totals[name] - before[name]) / seconds;
+    samples.push({
+      at: totals.at,
+      active: stats.active,
+      accepted: rate("accepted"),
+      ended: rate("ended"),
+      received: rate("received"),
+      sent: rate("sent"),
+      refused: rate("refused"),
+    });
+  }
+  before = totals;
+  while (samples.length > 0 && samples[0].at < totals.at - SPAN) samples.shift();
+  if (!document.hidden) show();
+}
+
+function show() {
+  if (news === null) return;
+  const stats = news.stats;
+  const last = samples.length === 0 ? null : samples[samples.length - 1];
+  document.title = count(stats.active) + " active – usher";
+  write("addrs", news.addrs.join(", "));
+  showState.apply(null, wordsFor(news));
+  write("active", count(stats.active));
+  write("limit", news.limit === null ? "no limit" : "of " + count(news.limit));
+  const part = news.limit === null ? 0 : Math.min(1, stats.active / news.limit);
+  byId("fill").style.transform = "scaleX(" + part + ")";
+  byId("fill").parentNode.dataset.full = part >= 0.9;
+  write("accepted", count(stats.accepted));
+  write("accepted-rate", last === null ? "" : perSecond(last.accepted));
+  write("handshaking", count(stats.handshaking));
+  write("received", bytes(stats.bytesRead));
+  write("received-rate", last === null ? "" : bytesPerSecond(last.received));
+  write("sent", bytes(stats.bytesWritten));
+  write("sent-rate", last === null ? "" : bytesPerSecond(last.sent));
+  write("refused", count(sum(stats.refused)));
+  write("refused-rate", last === null ? "" : perSecond(last.refused));
+  for (const cause in stats.refused) write("refused-" + cause, count(stats.refused[cause]));
+  write("lost", count(stats.acceptFailures.lost));
+  write("starved", count(stats.acceptFailures.starved));
+  write("standstill", time(stats.fullFor));
+  write("at", new Date(news.at).toLocaleTimeString());
+  byId("drain").hidden = !news.actions || news.state !== "running";
+  table.actions = news.actions;
+  for (const chart of charts) chart.draw(samples, news.at);
+  showEnds(stats.ended);
+}
+
+function wordsFor(news) {
+  if (news.state === "stopped") return ["Stopped", "", "bad"];
+  if (news.state === "draining") return ["Draining", count(news.stats.active) + " left", "warn"];
+  if (news.accepting) return ["Running", "accepting", "good"];
+  const causes = {
+    slot: "waiting for a free slot",
+    resources: "waiting for descriptors or memory",
+    resume: "paused",
+  };
+  return ["Running", causes[news.waitingFor] || "not accepting", "warn"];
+}
+
+function showState(word, more, kind) {
+  write("state-word", word);
+  // What changes every second is not announced every second.
+  byId("state-more").setAttribute("aria-hidden", String(word === "Draining"));
+  write("state-more", more);
+  byId("state").dataset.state = kind;
+}
+
+/** The reasons that occurred, the commonest first. Their order is the picture's, too. */
+function showEnds(ended) {
+  const all = sum(ended);
+  const reasons = Object.keys(ended).filter((reason) => ended[reason] > 0)
+    .sort((a, b) => ended[b] - ended[a]);
+  byId("ended-none").hidden = all > 0;
+  byId("ended-bar").hidden = all === 0;
+  fit(byId("ended-bar"), reasons.length, () => document.createElement("span"));
+  fit(byId("ended"), reasons.length, addReason);
+  reasons.forEach((reason, i) => {
+    const part = ended[reason] / all;
+    const piece = byId("ended-bar").children[i];
+    piece.dataset.kind = KINDS[reason] || "peer";
+    piece.style.flexGrow = part;
+    const item = byId("ended").children[i];
+    item.children[0].dataset.kind = piece.dataset.kind;
+    item.children[1].textContent = reason.replaceAll("_", " ");
+    item.children[2].firstChild.dataset.kind = piece.dataset.kind;
+    item.children[2].firstChild.style.transform = "scaleX(" + ended[reason] / ended[reasons[0]] + ")";
+    const percent = part > 0.001 ? (100 * part).toFixed(1) : "< 0.1";
+    item.children[3].textContent = count(ended[reason]) + " · " + percent + " %";
+  });
+}
+
+function addReason() {
+  const item = document.createElement("li");
+  item.appendChild(document.createElement("i")).setAttribute("aria-hidden", "true");
+  item.appendChild(document.createElement("span"));
+  const track = item.appendChild(document.createElement("span"));
+  track.className = "track";
+  track.setAttribute("aria-hidden", "true");
+  track.appendChild(document.createElement("span"));
+  item.appendChild(document.createElement("span")).className = "count";
+  return item;
+}
+
+/** Gives an element as many children as asked for. */
+function fit(element, length, make) {
+  while (element.children.length < length) element.appendChild(make());
+  while (element.children.length > length) element.lastElementChild.remove();
+}
+
+/** Asks for the token, which this page forgets when it is left. */
+function ask(title, what, action, path) {
+  write("ask-title", title);
+  write("ask-what", what);
+  write("ask-yes", action);
+  write("ask-answer", "");
+  byId("ask-form").onsubmit = async (event) => {
+    event.preventDefault(); // it stays open until the answer is there
+    try {
+      const response = await fetch(path, {
+        method: "POST",
+        headers: { authorization: "Bearer " + byId("token").value },
+      });
+      const said = await response.text();
+      if (!response.ok) return write("ask-answer", said);
+      byId("ask").close();
+      table.look();
+    } catch (_) {
+      write("ask-answer", "There is no answer, or the token has characters that cannot be sent.");
+    }
+  };
+  byId("ask").showModal();
+}
+
+byId("ask-no").addEventListener("click", () => byId("ask").close());
+byId("drain").addEventListener("click", () => {
+  const what = "It accepts nobody any more, and stops when everybody has left or its time is up.";
+  ask("Drain the server?", what, "Drain it", "drain");
+});
+byId("pause").addEventListener("click", () => {
+  const pausing = byId("pause").getAttribute("aria-pressed") !== "true";
+  byId("pause").setAttribute("aria-pressed", String(pausing));
+  table.paused = pausing;
+  if (!pausing) return listen();
+  feed.close();
+});
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden) show();
+});
+listen();
+`;

@@ -1,0 +1,358 @@
+/** Do peers that say nothing displace each other, and nobody else? @module */
+
+import { assert, assertEquals } from "@std/assert";
+import { FakeTime } from "@std/testing/time";
+import fc from "fast-check";
+import { CoarseClock } from "../../lib/connection/coarse_clock.ts";
+import { SocketConnection } from "../../lib/connection/connection.ts";
+import { DEFAULT_LIMITS } from "../../lib/connection/default_limits.ts";
+import { Handshaking } from "../../lib/server/handshaking.ts";
+import { type Connection, type EndRecord, serve } from "../../mod.ts";
+import {
+  accountedFor,
+  BEHIND,
+  dialSaying,
+  dialTls,
+  dialTlsSaying,
+  proxied,
+} from "../support/balancer.ts";
+import { server as certificate } from "../support/certificates.ts";
+import { Holding } from "../support/holding.ts";
+import { netTest } from "../support/needs.ts";
+import {
+  bytes,
+  connectMany,
+  dial,
+  LOOPBACK,
+  readAll,
+  readExactly,
+  text,
+  turns,
+  until,
+  writeAll,
+} from "../support/peers.ts";
+import { ScriptedSocket } from "../support/scripted_socket.ts";
+
+/** A connection by its number, whose end can be looked at. */
+function connectionOf(id: number, clock: CoarseClock): SocketConnection {
+  const socket = new ScriptedSocket();
+  return new SocketConnection(id, socket, socket.localAddr, clock, DEFAULT_LIMITS);
+}
+
+Deno.test("enter() closes the oldest of too many, and no others", () => {
+  const clock = new CoarseClock(false);
+  const handshaking = new Handshaking(clock, 1000, () => 3);
+  const conns = [1, 2, 3, 4, 5].map((id) => connectionOf(id, clock));
+  for (const conn of conns) handshaking.enter(conn);
+  assertEquals(handshaking.size, 3);
+  assertEquals(conns.map(({ life }) => life.reason), [
+    "refused_handshaking",
+    "refused_handshaking",
+    undefined,
+    undefined,
+    undefined,
+  ]);
+  for (const conn of conns) handshaking.leave(conn);
+  assertEquals(handshaking.size, 0);
+});
+
+Deno.test("enter() counts nobody who has left", () => {
+  const clock = new CoarseClock(false);
+  const handshaking = new Handshaking(clock, 1000, () => 2);
+  const [one, two, three] = [1, 2, 3].map((id) => connectionOf(id, clock)) as [
+    SocketConnection,
+    SocketConnection,
+    SocketConnection,
+  ];
+  handshaking.enter(one);
+  handshaking.enter(two);
+  handshaking.leave(two);
+  handshaking.leave(two);
+  handshaking.enter(three);
+  assertEquals([one, two, three].map(({ life }) => life.closed), [false, false, false]);
+  handshaking.leave(one);
+  handshaking.leave(three);
+});
+
+Deno.test("enter() brings a lowered limit into force, however many are above it", () => {
+  const clock = new CoarseClock(false);
+  let limit = Infinity;
+  const handshaking = new Handshaking(clock, 1000, () => limit);
+  const conns = Array.from({ length: 10 }, (_, id) => connectionOf(id, clock));
+  for (const conn of conns.slice(0, 9)) handshaking.enter(conn);
+  assertEquals(handshaking.size, 9);
+  limit = 2;
+  handshaking.enter(conns[9]!);
+  assertEquals(conns.map(({ life }) => life.closed), [...Array(8).fill(true), false, false]);
+  for (const conn of conns) handshaking.leave(conn);
+});
+
+Deno.test("enter() keeps the newest, in whatever order they come and leave", () => {
+  const clock = new CoarseClock(false);
+  const steps = fc.array(fc.oneof(fc.constant("comes" as const), fc.nat(9)), { maxLength: 60 });
+  fc.assert(fc.property(fc.integer({ min: 1, max: 5 }), steps, (limit, steps) => {
+    const handshaking = new Handshaking(clock, 1000, () => limit);
+    let here: SocketConnection[] = [];
+    const displaced: SocketConnection[] = [];
+    for (const [i, step] of steps.entries()) {
+      if (step === "comes") {
+        const conn = connectionOf(i, clock);
+        handshaking.enter(conn);
+        here.push(conn);
+        displaced.push(...here.slice(0, -limit));
+        here = here.slice(-limit);
+      } else for (const conn of here.splice(step, 1)) handshaking.leave(conn);
+      assertEquals(handshaking.size, here.length);
+      assert(here.every(({ life }) => !life.closed) && displaced.every(({ life }) => life.closed));
+    }
+    for (const conn of here) handshaking.leave(conn);
+  }));
+});
+
+Deno.test("tick() ends each at its own time, and lets the clock rest when nobody is left", () => {
+  using time = new FakeTime();
+  const clock = new CoarseClock(false);
+  const handshaking = new Handshaking(clock, 1000, () => 10);
+  const [one, two, three] = [1, 2, 3].map((id) => connectionOf(id, clock)) as [
+    SocketConnection,
+    SocketConnection,
+    SocketConnection,
+  ];
+  handshaking.enter(one);
+  time.tick(500);
+  handshaking.enter(two);
+  handshaking.enter(three);
+  handshaking.leave(three);
+  time.tick(500);
+  assertEquals(one.life.reason, undefined);
+  time.tick(100);
+  assertEquals([one.life.reason, two.life.reason], ["handshake_timeout", undefined]);
+  time.tick(500);
+  assertEquals([two.life.reason, three.life.reason], ["handshake_timeout", undefined]);
+  assertEquals(handshaking.size, 0);
+  const { now } = clock;
+  time.tick(10_000);
+  assertEquals(clock.now, now);
+});
+
+Deno.test("tick() leaves everybody be whose time is Infinity", () => {
+  using time = new FakeTime();
+  const clock = new CoarseClock(false);
+  const handshaking = new Handshaking(clock, Infinity, () => 10);
+  const conn = connectionOf(1, clock);
+  handshaking.enter(conn);
+  time.tick(10_000_000);
+  assert(!conn.life.closed);
+  handshaking.leave(conn);
+});
+
+netTest("who is displaced gives its slot back, and is told apart in stats()", async () => {
+  const held = new Holding();
+  const ended: EndRecord[] = [];
+  await using server = serve({
+    ...LOOPBACK,
+    ...BEHIND,
+    maxConnections: 3,
+    maxHandshaking: 2,
+    onEnd: (record) => ended.push(record),
+    onError: () => {},
+  }, held.handler);
+  const mute = [await dial(server.addr), await dial(server.addr)];
+  await until(() => server.stats().handshaking === 2);
+  // More than there are slots.
+  for (let i = 1; i <= 5; i++) {
+    mute.push(await dial(server.addr));
+    await until(() => ended.length === i);
+    const stats = server.stats();
+    assertEquals([stats.handshaking, stats.active, stats.refused.handshaking], [2, 2, i]);
+    const { id, reason, bytesRead, error } = ended[i - 1]!;
+    assertEquals([id, reason, bytesRead, error], [i, "refused_handshaking", 0, undefined]);
+    assertEquals(accountedFor(stats), stats.accepted);
+    assertEquals(await readAll(mute.shift()!), bytes``);
+  }
+  for (const client of mute) client.close();
+});
+
+netTest("the oldest is displaced first, whatever it is waiting for", async () => {
+  const ended: EndRecord[] = [];
+  await using server = serve({
+    listeners: [
+      { ...LOOPBACK, ...BEHIND },
+      { ...LOOPBACK, ...certificate, tls: { route: "flexible" } },
+    ],
+    maxHandshaking: 2,
+    onEnd: (record) => ended.push(record),
+    onError: () => {},
+  }, async () => {});
+  const [plain, tls] = server.addrs as [Deno.NetAddr, Deno.NetAddr];
+  const arrivals = [tls, plain, tls, plain, plain];
+  const all: Deno.TcpConn[] = [];
+  for (const [i, addr] of arrivals.entries()) {
+    all.push(await dial(addr));
+    await until(() => server.stats().accepted === i + 1);
+  }
+  await until(() => ended.length === 3);
+  assertEquals(ended.map(({ id, reason }) => `${id} ${reason}`), [
+    "1 refused_handshaking",
+    "2 refused_handshaking",
+    "3 refused_handshaking",
+  ]);
+  for (const client of all) client.close();
+});
+
+/** `maxConnections`, and how many may be handshaking by that. */
+const QUARTERS: [number, number][] = [[1, 1], [3, 1], [4, 1], [7, 1], [8, 2], [20, 5]];
+
+for (const [maxConnections, expected] of QUARTERS) {
+  netTest(
+    `of ${maxConnections} connections ${expected} may be handshaking by default`,
+    async () => {
+      await using server = serve(
+        { ...LOOPBACK, ...BEHIND, maxConnections, onError },
+        async () => {},
+      );
+      using _clients = await connectMany(server.addr, expected);
+      await until(() => server.stats().handshaking === expected);
+      using _one = await dial(server.addr);
+      if (maxConnections > expected) await until(() => server.stats().refused.handshaking === 1);
+      await turns(10);
+      assertEquals(server.stats().handshaking, expected);
+    },
+  );
+}
+
+const onError = () => {};
+
+netTest("maxHandshaking follows maxConnections, unless it is given", async () => {
+  for (const [given, expected] of [[undefined, 4], [1, 1]] as const) {
+    await using server = serve({
+      ...LOOPBACK,
+      ...BEHIND,
+      maxConnections: 4,
+      onError,
+      ...(given !== undefined && { maxHandshaking: given }),
+    }, async () => {});
+    server.maxConnections = 16;
+    using _clients = await connectMany(server.addr, 6);
+    await until(() => server.stats().ended.refused_handshaking === 6 - expected);
+    assertEquals(server.stats().handshaking, expected);
+  }
+});
+
+netTest("plain connections never count as handshaking", async () => {
+  const held = new Holding();
+  await using server = serve({ ...LOOPBACK, maxHandshaking: 1 }, held.handler);
+  using _clients = await connectMany(server.addr, 10);
+  await until(() => held.served === 10);
+  assertEquals([server.stats().handshaking, server.stats().active], [0, 10]);
+  held.letAllGo();
+});
+
+for (const route of ["native", "flexible"] as const) {
+  netTest(`who is through does not count as handshaking any more (${route})`, async () => {
+    const held = new Holding();
+    await using server = serve(
+      { ...LOOPBACK, ...certificate, tls: { route }, maxHandshaking: 1 },
+      held.handler,
+    );
+    const clients: Deno.TlsConn[] = [];
+    for (let i = 1; i <= 3; i++) {
+      clients.push(await dialTls(server.addr));
+      await until(() => held.served === i);
+      assertEquals([server.stats().handshaking, server.stats().active], [0, i]);
+    }
+    for (const client of clients) client.close();
+    held.letAllGo();
+  });
+
+  netTest(`400 clients that never get through keep no real one out (${route})`, async () => {
+    using time = new FakeTime();
+    const ended: EndRecord[] = [];
+    await using server = serve({
+      listeners: [{ ...LOOPBACK, ...certificate, tls: { route } }, { ...LOOPBACK, ...BEHIND }],
+      maxConnections: 64,
+      maxHandshaking: 16,
+      onEnd: (record) => ended.push(record),
+      onError,
+    }, async (conn: Connection) => {
+      for await (const chunk of conn) await conn.write(chunk);
+    });
+    const [tls, plain] = server.addrs as [Deno.NetAddr, Deno.NetAddr];
+    const assertAddsUp = () => {
+      const stats = server.stats();
+      assertEquals(accountedFor(stats), stats.accepted);
+      assert(stats.handshaking <= 16 && stats.active <= 64);
+    };
+
+    const header = proxied("192.0.2.7");
+    const mute: Deno.TcpConn[] = [];
+    const dripping = new Map<Deno.TcpConn, number>();
+    /** One more that says nothing, and one that says a byte of its header; all others go on. */
+    const come = async () => {
+      for (const [client, said] of dripping) {
+        try {
+          await client.write(header.subarray(said, said + 1));
+          dripping.set(client, said + 1);
+        } catch {
+          client.close(); // it was displaced
+          dripping.delete(client);
+        }
+      }
+      const { accepted } = server.stats();
+      mute.push(await dial(tls));
+      dripping.set(await dialSaying(plain, header.subarray(0, 1)), 1);
+      await until(() => server.stats().accepted === accepted + 2);
+    };
+    for (let i = 0; i < 100; i++) await come();
+    assertAddsUp();
+
+    for (let i = 0; i < 100; i++) {
+      await come();
+      using client = i % 2 === 0 ? await dialTls(tls) : await dialSaying(plain, header);
+      await writeAll(client, bytes`hello ${i}`);
+      assertEquals(text(await readExactly(client, 7)), `hello ${i}`.slice(0, 7));
+      assertAddsUp();
+      // Nobody's time is up yet: it stands still.
+      assertEquals(server.stats().ended.handshake_timeout, 0);
+    }
+    await until(() => server.stats().ended.completed === 100);
+
+    time.tick(11_000);
+    await until(() => server.stats().active === 0);
+    assertAddsUp();
+    assertEquals(new Set(ended.map(({ id }) => id)).size, 500);
+    const { completed, refused_handshaking, handshake_timeout } = server.stats().ended;
+    assertEquals([ended.length, completed, refused_handshaking + handshake_timeout], [
+      500,
+      100,
+      400,
+    ]);
+    assert(handshake_timeout > 0 && handshake_timeout <= 16, `${handshake_timeout} timed out`);
+    for (const client of [...mute, ...dripping.keys()]) client.close();
+  });
+}
+
+netTest("TLS behind a header has one deadline for both", async () => {
+  using time = new FakeTime();
+  const ended: EndRecord[] = [];
+  await using server = serve({
+    ...LOOPBACK,
+    ...BEHIND,
+    ...certificate,
+    handshakeTimeout: 1000,
+    onEnd: (record) => ended.push(record),
+  }, async () => {});
+  using client = await dial(server.addr);
+  await until(() => server.stats().handshaking === 1);
+  time.tick(700);
+  await writeAll(client, proxied("192.0.2.7"));
+  await until(() => [...server.connections][0]!.proxy !== undefined);
+  time.tick(300);
+  assertEquals(ended, []);
+  time.tick(200);
+  await until(() => ended.length === 1);
+  assertEquals(ended[0]!.reason, "handshake_timeout");
+  // With a client that is in time.
+  const next = await dialTlsSaying(server.addr, proxied("192.0.2.7"));
+  assertEquals(await readAll(next), bytes``);
+});

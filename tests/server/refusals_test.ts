@@ -1,0 +1,157 @@
+/** Are refusals told all together, and all of them? @module */
+
+import { assertEquals, assertInstanceOf } from "@std/assert";
+import { stub } from "@std/testing/mock";
+import { FakeTime } from "@std/testing/time";
+import { CoarseClock } from "../../lib/connection/coarse_clock.ts";
+import { Refusals } from "../../lib/server/refusals.ts";
+import { Reporter } from "../../lib/server/reporter.ts";
+import { RefusedError, serve } from "../../mod.ts";
+import { BEHIND, dialSaying, proxied } from "../support/balancer.ts";
+import { Holding } from "../support/holding.ts";
+import { netTest } from "../support/needs.ts";
+import { bytes, dial, LOOPBACK, readAll, until } from "../support/peers.ts";
+
+/** Refusals whose reports are kept. */
+function listening(): { refusals: Refusals; clock: CoarseClock; told: RefusedError[] } {
+  const told: RefusedError[] = [];
+  const clock = new CoarseClock(false);
+  const reporter = new Reporter((error) => told.push(error as RefusedError), clock);
+  return { refusals: new Refusals(clock, reporter), clock, told };
+}
+
+Deno.test("add() tells nothing, and ten seconds later all at once", () => {
+  using time = new FakeTime();
+  const { refusals, told } = listening();
+  for (let i = 0; i < 200; i++) refusals.add("peerLimit");
+  time.tick(5000);
+  for (let i = 0; i < 32; i++) refusals.add("full");
+  for (let i = 0; i < 180; i++) refusals.add("peerLimit");
+  time.tick(4900);
+  assertEquals(told, []);
+  time.tick(100);
+  assertEquals(told.map(({ message }) => message), [
+    "412 refused in 10 s: 380 per-peer limit, 32 full",
+  ]);
+  assertInstanceOf(told[0], RefusedError);
+  assertEquals(told[0].counts, { peerLimit: 380, full: 32 });
+  time.tick(60_000);
+  assertEquals(told.length, 1);
+});
+
+Deno.test("add() begins to count anew after a report, with what was refused since", () => {
+  using time = new FakeTime();
+  const { refusals, told } = listening();
+  refusals.add("address");
+  time.tick(10_000);
+  refusals.add("handshaking");
+  time.tick(9900);
+  assertEquals(told.length, 1);
+  time.tick(100);
+  time.tick(100_000);
+  refusals.add("full");
+  time.tick(10_000);
+  assertEquals(told.map(({ message }) => message), [
+    "1 refused in 10 s: 1 address not allowed",
+    "1 refused in 10 s: 1 displaced in the handshake",
+    "1 refused in 10 s: 1 full",
+  ]);
+  assertEquals(told[1]!.counts, { handshaking: 1 });
+});
+
+Deno.test("tell() says at once what was not said, and nothing where nothing was", () => {
+  using time = new FakeTime();
+  const { refusals, clock, told } = listening();
+  refusals.tell();
+  for (let i = 0; i < 3; i++) refusals.add("address");
+  refusals.tell();
+  refusals.tell();
+  refusals.add("full");
+  time.tick(3600);
+  refusals.tell();
+  assertEquals(told.map(({ message }) => message), [
+    "3 refused in 1 s: 3 address not allowed",
+    "1 refused in 4 s: 1 full",
+  ]);
+  const { now } = clock;
+  time.tick(60_000);
+  assertEquals([told.length, clock.now], [2, now]); // and the clock may rest
+});
+
+Deno.test("a report names the causes in order, the most frequent first", () => {
+  const { refusals, told } = listening();
+  for (const cause of ["full", "handshaking", "address", "address", "handshaking"] as const) {
+    refusals.add(cause);
+  }
+  for (let i = 0; i < 5; i++) refusals.add("peerLimit");
+  refusals.tell();
+  assertEquals(
+    told[0]!.message,
+    "10 refused in 1 s: 5 per-peer limit, 2 displaced in the handshake, 2 address not allowed, " +
+      "1 full",
+  );
+});
+
+Deno.test("the default onError writes a report as one line that blames no source", () => {
+  using _time = new FakeTime();
+  using written = stub(console, "error");
+  const clock = new CoarseClock(false);
+  const refusals = new Refusals(clock, new Reporter(undefined, clock));
+  for (let i = 0; i < 12; i++) refusals.add("address");
+  refusals.tell();
+  assertEquals(written.calls.map(({ args }) => args), [
+    ["usher: 12 refused in 1 s: 12 address not allowed"],
+  ]);
+  clock.stop();
+});
+
+netTest("a server tells onError of refusals together, without a connection", async () => {
+  using time = new FakeTime();
+  const held = new Holding();
+  const told: unknown[][] = [];
+  const server = serve({
+    ...LOOPBACK,
+    ...BEHIND,
+    maxConnections: 2,
+    maxConnectionsPerPeer: 1,
+    whenFull: "refuse",
+    deny: ["192.0.2.9"],
+    onError: (...args) => told.push(args),
+  }, held.handler);
+  using _client = await dialSaying(server.addr, proxied("192.0.2.7"));
+  await until(() => held.served === 1);
+  for (const [i, hostname] of ["192.0.2.7", "192.0.2.9", "192.0.2.7"].entries()) {
+    await readAll(await dialSaying(server.addr, proxied(hostname))).catch(() => {});
+    await until(() => server.stats().active === 1 && server.stats().accepted === i + 2);
+  }
+  assertEquals(told, []);
+  time.tick(10_100);
+  const [[error, ...more]] = told as [unknown[]];
+  assertInstanceOf(error, RefusedError);
+  assertEquals(error.message, "3 refused in 10 s: 2 per-peer limit, 1 address not allowed");
+  assertEquals([more, told.length], [[], 1]);
+
+  // What comes after that is told by the stop, and not before.
+  using _second = await dialSaying(server.addr, proxied("192.0.2.8"));
+  await until(() => held.served === 2);
+  assertEquals(await readAll(await dial(server.addr)), bytes``);
+  await until(() => server.stats().refused.full === 1);
+  assertEquals(told.length, 1);
+  held.letAllGo();
+  await server.shutdown({ timeout: 0 });
+  assertEquals(told.map(([error]) => (error as Error).message).slice(1), [
+    "1 refused in 1 s: 1 full",
+  ]);
+  assertEquals(server.stats().refused, { full: 1, peerLimit: 2, address: 1, handshaking: 0 });
+});
+
+netTest("a server that refused nobody says nothing when it stops", async () => {
+  const told: unknown[] = [];
+  const server = serve(
+    { ...LOOPBACK, whenFull: "refuse", onError: (error) => told.push(error) },
+    async () => {},
+  );
+  await readAll(await dial(server.addr));
+  await server.shutdown();
+  assertEquals(told, []);
+});

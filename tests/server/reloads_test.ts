@@ -1,0 +1,186 @@
+/** Does nobody notice when certificates are exchanged while clients come and go? @module */
+
+import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
+import {
+  type Connection,
+  type EndRecord,
+  serve,
+  type Server,
+  type TlsListenOptions,
+} from "../../mod.ts";
+import { ca, renewed, server as certificate, wildcard } from "../support/certificates.ts";
+import { netTest } from "../support/needs.ts";
+import { assertPattern, pattern } from "../support/pattern.ts";
+import { bytes, dial, LOOPBACK, readExactly, turns, until } from "../support/peers.ts";
+import { CrudeClient, goOverToTls } from "../support/tls_peers.ts";
+
+/** Serial numbers, by which the certificates are told apart. */
+const OLD = "3";
+const NEW = "4";
+
+const FLEXIBLE = { ...LOOPBACK, ...certificate, tls: { route: "flexible" } } as const;
+
+async function echo(conn: Connection): Promise<void> {
+  for await (const chunk of conn) await conn.write(chunk);
+}
+
+/** What a client is shown by a server that lets it in; it leaves at once. */
+async function shownAt(addr: Deno.Addr): Promise<string> {
+  await using client = new CrudeClient(addr as Deno.NetAddr);
+  assertEquals(await client.secured, null);
+  const { shown } = client;
+  client.tls.end();
+  await client.hearAll();
+  return shown;
+}
+
+/** How often the certificate is exchanged, and how many clients come each time. */
+const RELOADS = 50;
+const CLIENTS = 10;
+
+/** Bytes that each client says and hears again: more than one record. */
+const SAID = 20_000;
+
+netTest(
+  "500 clients come while certificates are exchanged 50 times, and all are served",
+  async () => {
+    const ended: EndRecord[] = [];
+    const server = serve({ ...FLEXIBLE, onEnd: (record) => void ended.push(record) }, echo);
+    await using patient = new CrudeClient(server.addr);
+    assertEquals(await patient.secured, null);
+
+    const shown: string[] = [];
+    const visit = async (isRight: (shown: string) => boolean) => {
+      await using client = new CrudeClient(server.addr);
+      assertEquals(await client.secured, null);
+      assert(isRight(client.shown), `shown was ${client.shown}`);
+      shown.push(client.shown);
+      const hearing = client.hearAll();
+      await client.say(pattern(0, SAID));
+      client.tls.end();
+      const heard = await hearing;
+      assertEquals(heard.length, SAID);
+      assertPattern(heard, 0);
+    };
+
+    const visits: Promise<void>[] = [];
+    for (let reload = 1; reload <= RELOADS; reload++) {
+      const serial = reload % 2 === 0 ? OLD : NEW;
+      const begin = (isRight: (shown: string) => boolean) => {
+        for (let i = 0; i < CLIENTS / 2; i++) visits.push(visit(isRight));
+      };
+      begin((shown) => [OLD, NEW].includes(shown));
+      await turns(reload % 7); // each time they are at another point of their handshakes
+      server.reloadTls(serial === NEW ? renewed : certificate);
+      begin((shown) => shown === serial);
+      // Once they are accepted, what comes next is none of their business.
+      await until(() => server.stats().accepted === 1 + visits.length);
+      await Promise.all(visits.slice(0, -2 * CLIENTS)); // so many are on their way at once
+    }
+    await Promise.all(visits);
+    assertEquals(shown.length, RELOADS * CLIENTS);
+    assert(shown.filter((each) => each === NEW).length >= shown.length / 4);
+    assert(shown.filter((each) => each === OLD).length >= shown.length / 4);
+
+    // Who came before all of it goes on as if nothing had happened.
+    const hearing = patient.hearAll();
+    await patient.say(bytes`hello`);
+    patient.tls.end();
+    assertEquals(await hearing, bytes`hello`);
+
+    await server.shutdown();
+    assertEquals(ended.length, 1 + RELOADS * CLIENTS);
+    const wrong = ended.filter(({ reason, bytesRead }) =>
+      reason !== "completed" || ![5, SAID].includes(bytesRead)
+    );
+    assertEquals(wrong, []);
+  },
+);
+
+netTest("a handshake goes on with the certificate that it has begun with", async () => {
+  await using server = serve(FLEXIBLE, echo);
+  const plain = await dial(server.addr);
+  await until(() => server.stats().handshaking === 1);
+  server.reloadTls(wildcard); // which is for another name
+  const client = await goOverToTls(plain);
+  await client.write(bytes`hello`);
+  assertEquals(await readExactly(client, 5), bytes`hello`);
+  client.close();
+});
+
+/** What cannot be put in force. */
+const WRONG: Record<string, unknown> = {
+  "nothing": {},
+  "no object": undefined,
+  "half of a pair": { cert: renewed.cert },
+  "the key of another certificate": { cert: renewed.cert, key: certificate.key },
+  "what is no certificate": { cert: "cert.pem", key: renewed.key },
+  "an unknown option": { ...renewed, port: 0 },
+  "the other route": { ...renewed, tls: { route: "native" } },
+  "names without a certificate": { ...renewed, tls: { serverNames: { "a.test": {} } } },
+};
+
+for (const [what, options] of Object.entries(WRONG)) {
+  netTest(`reloadTls() with ${what} is refused, and everything stays`, async () => {
+    await using server = serve(FLEXIBLE, echo);
+    assertThrows(() => server.reloadTls(options as TlsListenOptions), TypeError, "Cannot");
+    assertEquals(await shownAt(server.addr), OLD);
+    server.reloadTls(renewed);
+    assertEquals(await shownAt(server.addr), NEW);
+  });
+}
+
+netTest("reloadTls() on the native route is refused, with the way out", async () => {
+  await using server = serve({ ...LOOPBACK, ...certificate }, echo);
+  const { message } = assertThrows(() => server.reloadTls(renewed), Deno.errors.NotSupported);
+  assertMatch(message, /route "native".*tls: \{ route: "flexible" \}/);
+  assertEquals(await shownAt(server.addr), OLD);
+});
+
+netTest("reloadTls() without any TLS is refused", async () => {
+  await using server = serve(LOOPBACK, echo);
+  assertThrows(() => server.reloadTls(renewed), TypeError, "Cannot reload TLS");
+});
+
+/** Two addresses inside TLS and one that is not. */
+function twoAndOne(): Server {
+  return serve({ listeners: [FLEXIBLE, LOOPBACK, FLEXIBLE] }, echo);
+}
+
+netTest("reloadTls() reaches every address inside TLS", async () => {
+  await using server = twoAndOne();
+  server.reloadTls(renewed);
+  assertEquals(await shownAt(server.addrs[0]!), NEW);
+  assertEquals(await shownAt(server.addrs[2]!), NEW);
+  using plain = await dial(server.addrs[1] as Deno.NetAddr);
+  await plain.write(bytes`hello`);
+  assertEquals(await readExactly(plain, 5), bytes`hello`);
+});
+
+netTest("reloadTls() with an address reaches that one alone", async () => {
+  await using server = twoAndOne();
+  const [first, second, third] = server.addrs;
+  server.reloadTls(renewed, third);
+  assertEquals([await shownAt(first!), await shownAt(third!)], [OLD, NEW]);
+  assertThrows(() => server.reloadTls(renewed, second), TypeError, "Cannot reload TLS");
+  const elsewhere = { transport: "tcp", hostname: "192.0.2.1", port: 443 } as const;
+  assertThrows(() => server.reloadTls(renewed, elsewhere), TypeError, "192.0.2.1:443");
+  assertEquals(await shownAt(first!), OLD);
+});
+
+netTest("reloadTls() changes every address or none", async () => {
+  const place = { ...LOOPBACK, ...certificate };
+  const asking = { route: "flexible", clientCa: ca.cert, clientCertificate: "requested" } as const;
+  const others = [
+    { ...place, tls: { route: "flexible" } as const }, // has no authority to check anybody with
+    { ...place, tls: { route: "native" } as const },
+  ];
+  for (const other of others) {
+    await using server = serve({ listeners: [{ ...place, tls: asking }, other] }, echo);
+    const tls = { clientCertificate: "required" } as const;
+    assertThrows(() => server.reloadTls({ ...renewed, tls }));
+    for (const addr of server.addrs) assertEquals(await shownAt(addr), OLD);
+    server.reloadTls(renewed, server.addr);
+    assertEquals(await shownAt(server.addr), NEW);
+  }
+});

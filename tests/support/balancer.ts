@@ -1,0 +1,55 @@
+/** What does a balancer say and do in tests? @module */
+
+import { encodeProxyHeader, type ProxyHeader, type ServerStats } from "../../mod.ts";
+import { ca } from "./certificates.ts";
+import { dial, writeAll } from "./peers.ts";
+
+/** Options of an address behind a balancer on this machine. */
+export const BEHIND = { proxyProtocol: { trust: ["127.0.0.1"] } } as const;
+
+/** What a balancer says of a client, as the server is to understand it. */
+export function headerOf(hostname: string, version: 1 | 2 = 1): ProxyHeader {
+  const isV6 = hostname.includes(":");
+  const source = { transport: "tcp", hostname, port: 4711 } as const;
+  const destination = { ...source, hostname: isV6 ? "2001:db8::1" : "192.0.2.1", port: 443 };
+  return { version, command: "PROXY", source, destination };
+}
+
+/** The same in bytes. */
+export function proxied(hostname: string, version: 1 | 2 = 1): Uint8Array<ArrayBuffer> {
+  return encodeProxyHeader(headerOf(hostname, version));
+}
+
+/** The balancer itself has connected. */
+export const LOCAL: Uint8Array<ArrayBuffer> = encodeProxyHeader({ version: 2, command: "LOCAL" });
+
+/** The balancer does not know who the client is, in either version. */
+export const UNKNOWN: readonly Uint8Array<ArrayBuffer>[] = ([1, 2] as const).map((version) =>
+  encodeProxyHeader({ version, command: "PROXY" })
+);
+
+/** Connects to a server and says this first. */
+export async function dialSaying(
+  addr: Deno.NetAddr,
+  ...parts: Uint8Array[]
+): Promise<Deno.TcpConn> {
+  const client = await dial(addr);
+  for (const part of parts) await writeAll(client, part);
+  return client;
+}
+
+/** Connects with TLS, and trusts the certificates of tests alone. */
+export function dialTls({ hostname, port }: Deno.NetAddr): Promise<Deno.TlsConn> {
+  return Deno.connectTls({ hostname, port, caCerts: [ca.cert] });
+}
+
+/** Says this first, and goes over to TLS then. */
+export async function dialTlsSaying(addr: Deno.NetAddr, p: Uint8Array): Promise<Deno.TlsConn> {
+  const client = await dialSaying(addr, p);
+  return await Deno.startTls(client, { hostname: addr.hostname, caCerts: [ca.cert] });
+}
+
+/** Everybody who was accepted: who is here still, and who is over. */
+export function accountedFor({ active, ended }: ServerStats): number {
+  return Object.values(ended).reduce((sum, count) => sum + count, active);
+}
