@@ -1,7 +1,7 @@
 /** Where do we listen? @module */
 
 import { bind } from "./bind.ts";
-import { disarmDescriptorPanics } from "./descriptor_panics.ts";
+import { disarmCompilerPanic, disarmSignalPanic } from "./descriptor_panics.ts";
 import { HardenedListener } from "./hardened_listener.ts";
 import {
   completeListenOptions,
@@ -88,6 +88,7 @@ export function listen(options: UnixListenOptions): Deno.UnixListener;
 export function listen(options: ListenOptions): Deno.Listener;
 export function listen(options: ListenOptions): Deno.Listener {
   const complete = completeListenOptions(options);
-  disarmDescriptorPanics();
+  disarmSignalPanic();
+  disarmCompilerPanic();
   return new HardenedListener(bind(complete));
 }

@@ -9,6 +9,7 @@ import type { TlsListenOptions } from "../connection/tls_options.ts";
 import { Acceptor } from "./accept.ts";
 import { Admission, type Slot } from "./admit.ts";
 import { bind, type Bound } from "./bind.ts";
+import { disarmCompilerPanic } from "./descriptor_panics.ts";
 import { Drain, type ShutdownReport } from "./drain.ts";
 import { endObserversOf } from "./end_observers.ts";
 import { extendMessage } from "./extend_message.ts";
@@ -30,6 +31,9 @@ import { Sweep } from "./sweep.ts";
 
 /** Refused connections that are still being told why; more than these are closed without a word. */
 const MAX_LINGERING_REFUSED = 64;
+
+/** Connections at once, or one that is over, with which a server prepares for a shortage. */
+const FEW = 4;
 
 /** One address of a server. */
 interface Entrance {
@@ -284,6 +288,7 @@ export class RunningServer<A extends Deno.Addr> implements Server<A> {
     const localAddr = "path" in addr ? addr : socket.localAddr;
     const conn = new SocketConnection(++this.#ids, socket, localAddr, this.#clock, this.#options);
     this.#live.enter(conn);
+    if (this.#live.all.size >= FEW) disarmCompilerPanic();
     this.#drain?.join(conn);
     return conn;
   }
@@ -345,6 +350,7 @@ export class RunningServer<A extends Deno.Addr> implements Server<A> {
 
   readonly #over = (conn: SocketConnection, reason: EndReason): void => {
     if (!this.#live.leave(conn)) return;
+    disarmCompilerPanic();
     this.#statistics.end(reason, conn);
     this.#house.peerLimit.leave(conn);
     const cause = refusalCause(reason);

@@ -1,6 +1,6 @@
 /** How does a server start? @module */
 
-import { disarmDescriptorPanics } from "./descriptor_panics.ts";
+import { disarmSignalPanic } from "./descriptor_panics.ts";
 import {
   completeServeOptions,
   type ServeListenersOptions,
@@ -125,6 +125,6 @@ export function serve<A extends Deno.Addr>(options: ServeOptions, handler: Handl
   if (typeof handler !== "function") {
     throw new TypeError("Cannot serve without a handler: give a function as the second argument");
   }
-  disarmDescriptorPanics();
+  disarmSignalPanic();
   return new RunningServer<A>(complete, handler as Handler);
 }

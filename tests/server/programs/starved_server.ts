@@ -10,7 +10,7 @@
  */
 
 import { Acceptor } from "../../../lib/server/accept.ts";
-import { disarmDescriptorPanics } from "../../../lib/server/descriptor_panics.ts";
+import { disarmCompilerPanic, disarmSignalPanic } from "../../../lib/server/descriptor_panics.ts";
 import { serve } from "../../../mod.ts";
 import { commands, say } from "../../support/commands.ts";
 import { turn } from "../../support/peers.ts";
@@ -53,7 +53,8 @@ const KINDS: Record<string, (log: (error: unknown) => void) => Kind> = {
     return { port: listener.addr.port, starved: () => starved, stop: () => acceptor.close() };
   },
   spinning: (log) => {
-    disarmDescriptorPanics();
+    disarmSignalPanic();
+    disarmCompilerPanic();
     const listener = Deno.listen(address);
     let starved = 0;
     (async () => {
