@@ -1,7 +1,11 @@
 /** Does the tree keep to its own rules? Reads files, runs nothing of them. @module */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { DEFAULT_FRAME_TIMEOUT } from "../lib/connection/default_limits.ts";
+import {
+  DEFAULT_FRAME_TIMEOUT,
+  DEFAULT_HANDSHAKE_TIMEOUT,
+} from "../lib/connection/default_limits.ts";
+import { LISTEN_DEFAULTS } from "../lib/server/listen_options.ts";
 import { DEFAULTS } from "../lib/server/options.ts";
 import { SPLIT_DEFAULTS } from "../lib/testing/every_split.ts";
 import { NO_FAULTS } from "../lib/testing/faults.ts";
@@ -31,6 +35,8 @@ const TESTED_ELSEWHERE: Record<string, string> = {
   "lib/connection/default_limits.ts": "tests/architecture_test.ts",
   "lib/connection/end_reason.ts": "tests/readme_test.ts",
   "lib/connection/rejected.ts": "tests/connection/connection_test.ts",
+  "lib/server/running_server.ts": "tests/server/serve_test.ts",
+  "lib/server/server.ts": "tests/server/serve_test.ts",
   "lib/testing/memory_socket.ts": "tests/testing/pair_test.ts",
 };
 
@@ -45,6 +51,8 @@ const BESIDE: Record<string, string> = {
   "tests/server/messages_test.ts": "what is said to who gets options or an address wrong",
   "tests/server/listeners_test.ts": "several addresses of one server",
   "tests/server/slots_test.ts": "slots in a whole server",
+  "tests/server/tls_routes_test.ts": "whether both routes of TLS behave alike",
+  "tests/server/reloads_test.ts": "certificates that are exchanged under load",
 };
 
 /** Tests and their support that measure or bound real time, and why they must. */
@@ -168,6 +176,8 @@ treeTest("each file of lib/ begins with one sentence that says what it is about"
 /** Where the defaults stand that a file documents. */
 const HOMES: Record<string, Record<string, unknown>> = {
   "lib/server/options.ts": DEFAULTS,
+  "lib/server/listen_options.ts": LISTEN_DEFAULTS,
+  "lib/connection/start_tls.ts": { handshakeTimeout: DEFAULT_HANDSHAKE_TIMEOUT },
   "lib/connection/wrap.ts": DEFAULTS,
   "lib/connection/framed.ts": { frameTimeout: DEFAULT_FRAME_TIMEOUT },
   "lib/connection/byte_reader.ts": { limit: CODEC_DEFAULTS.lines.limit },

@@ -5,7 +5,21 @@ import type { ClientVerdict } from "./client_certificates.ts";
 import { alertOf, type HandshakeOptions } from "./tls_contexts.ts";
 import { TlsEngine, type TlsListener } from "./tls_engine.ts";
 
-/** What a handshake settled. */
+/**
+ * What a handshake settled.
+ *
+ * @example Who the client is, by its certificate
+ * ```ts
+ * import type { TlsFacts } from "@usher/server";
+ * import { assertEquals } from "@std/assert";
+ *
+ * function nameOf({ authorized, peerCertificate }: Partial<TlsFacts>): string {
+ *   return authorized ? String(peerCertificate?.subject.CN) : "a stranger";
+ * }
+ *
+ * assertEquals(nameOf({ version: "TLSv1.3", authorized: false }), "a stranger");
+ * ```
+ */
 export interface TlsFacts {
   /** The name that the client asked for. */
   readonly serverName?: string;
