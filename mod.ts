@@ -42,6 +42,10 @@ export type {
 export { serve } from "./lib/server/serve.ts";
 export type { Handler } from "./lib/server/serve_connection.ts";
 export type { Server, ShutdownOptions } from "./lib/server/server.ts";
+export {
+  shutdownOnSignals,
+  type ShutdownOnSignalsOptions,
+} from "./lib/server/shutdown_on_signals.ts";
 export type { RefusalCause, ServerStats } from "./lib/server/statistics.ts";
 export { type AddressRanges, addressRanges } from "./lib/wire/address_range.ts";
 export type { Batch, Codec, Decoded, Decoder, Need, Oversize } from "./lib/wire/codec.ts";

@@ -1,6 +1,8 @@
 /** Does every example do what its first comment says? @module */
 
+import { pathToFileURL } from "node:url";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { behindProxy } from "../examples/behind_proxy.ts";
 import { chat } from "../examples/chat.ts";
 import { echo } from "../examples/echo.ts";
 import { forward } from "../examples/forward.ts";
@@ -8,15 +10,36 @@ import { answer } from "../examples/four_steps.ts";
 import { kv } from "../examples/kv.ts";
 import { quotes } from "../examples/quotes.ts";
 import { shout } from "../examples/shout.ts";
-import { serve } from "../mod.ts";
+import { mail } from "../examples/starttls.ts";
+import { tlsEcho } from "../examples/tls_echo.ts";
+import { type Handler, type ProxyHeader, serve } from "../mod.ts";
+import { Directory } from "./support/directory.ts";
 import { granted, netTest } from "./support/needs.ts";
 import { bytes, readAll, text } from "./support/peers.ts";
 import { Program } from "./support/program.ts";
 
 const directory = new URL("../examples/", import.meta.url);
 
+/** An example, and how it is known to live. */
+interface Example {
+  /** Its handler, or what makes it. */
+  readonly handler: Handler | ((...options: never[]) => Handler);
+  readonly question: string;
+  readonly answer: string | RegExp;
+  /** What it prints behind its address; `PORT` stands for the port. */
+  readonly hint?: string;
+  /** The certificate that it made in its directory, if it is asked inside TLS. */
+  readonly certificate?: string;
+}
+
 /** Every example: its handler, and something to ask it with what it answers. */
-const EXAMPLES = {
+const EXAMPLES: Record<string, Example> = {
+  "behind_proxy.ts": {
+    handler: behindProxy,
+    question: "PROXY TCP4 192.0.2.7 192.0.2.1 56324 7000\r\none",
+    answer:
+      /^You are tcp:\/\/192\.0\.2\.7:56324 in clear text, through tcp:\/\/127\.0\.0\.1:\d+\none$/,
+  },
   "chat.ts": {
     handler: chat,
     question: "Ada\n/quit\n",
@@ -36,10 +59,26 @@ const EXAMPLES = {
     answer: '\0\0\0\x13{"id":1,"answer":4}',
   },
   "shout.ts": { handler: shout, question: "one\n", answer: "ONE\r\n" },
+  "starttls.ts": {
+    handler: mail,
+    question: "NOOP\r\nQUIT\r\n",
+    answer: "220 usher.example ESMTP\r\n250 OK\r\n221 Bye\r\n",
+    hint: "openssl s_client -starttls smtp -crlf -connect 127.0.0.1:PORT -CAfile ./localhost.pem",
+  },
+  "tls_echo.ts": {
+    handler: tlsEcho,
+    question: "one",
+    answer: "one",
+    hint: "openssl s_client -connect 127.0.0.1:PORT -CAfile ./localhost.pem",
+    certificate: "localhost.pem",
+  },
 };
 
 /** What is there for the examples, and the one that is a test itself. */
-const NO_EXAMPLES = ["kv", "start.ts", "testing_a_handler_test.ts"];
+const NO_EXAMPLES = [
+  ...["certificate.ts", "haproxy.cfg", "kv", "self_signed.ts", "start.ts"],
+  "testing_a_handler_test.ts",
+];
 
 /** How an example is started, as its first comment says. */
 interface CommandLine {
@@ -63,8 +102,14 @@ async function commandLine(name: string): Promise<CommandLine> {
 
 /** Starts an example with its own command line, and with `args` behind it. */
 async function startExample(name: string, ...args: string[]): Promise<Program> {
+  return await startIn(undefined, name, ...args);
+}
+
+/** The same in a directory, where it may leave files. */
+async function startIn(cwd: URL | undefined, name: string, ...args: string[]): Promise<Program> {
   const { how, args: own } = await commandLine(name);
-  return new Program(new URL(name, directory), { how, args: [...own, ...args] });
+  const options = { how, args: [...own, ...args], ...(cwd !== undefined && { cwd }) };
+  return new Program(new URL(name, directory), options);
 }
 
 /** Takes the line that an example prints first. */
@@ -76,9 +121,15 @@ async function address(example: Program): Promise<{ hostname: string; port: numb
   return { hostname, port: Number(port) };
 }
 
-/** Sends a text and its end, and reads to the end of what comes back. */
-async function ask(addr: { hostname: string; port: number }, question: string): Promise<string> {
-  const client = await Deno.connect(addr);
+/** Sends a text and its end, and reads to the end of what comes back; in TLS if there is a `ca`. */
+async function ask(
+  addr: { hostname: string; port: number },
+  question: string,
+  ca?: string,
+): Promise<string> {
+  const client = ca === undefined
+    ? await Deno.connect(addr)
+    : await Deno.connectTls({ ...addr, caCerts: [ca] });
   await client.write(bytes`${question}`);
   await client.closeWrite();
   return text(await readAll(client));
@@ -107,25 +158,35 @@ Deno.test({
   },
 });
 
-for (const [name, { handler, question, answer }] of Object.entries(EXAMPLES)) {
+for (const [name, example] of Object.entries(EXAMPLES)) {
   netTest(`examples/${name} says how it is started`, async () => {
     const { line } = await commandLine(name);
     const source = await Deno.readTextFile(new URL(name, directory));
     assertStringIncludes(source, `const command = "${line}";`);
     assertStringIncludes(source, 'from "@usher/server";');
     assertStringIncludes(source, "\nif (import.meta.main) {\n");
-    assertEquals(typeof handler, "function");
+    assertEquals(typeof example.handler, "function");
   });
 
-  netTest(`examples/${name} prints one line and answers until it is stopped`, async () => {
+  netTest(`examples/${name} prints its address and answers until it is stopped`, async () => {
+    const { question, answer, hint, certificate } = example;
     await using backend = serve({ port: 0, hostname: "127.0.0.1" }, echo);
+    using place = new Directory();
     const own = name === "forward.ts" ? ["--to", `127.0.0.1:${backend.addr.port}`] : [];
-    await using example = await startExample(name, ...own, "--port", "0");
-    const { hostname, port } = await address(example);
-    assertEquals(hostname, "127.0.0.1");
-    assertEquals(await ask({ hostname, port }, question), answer);
-    assertEquals(await ask({ hostname, port }, question), answer);
-    assertEquals(await stop(example), []);
+    const cwd = pathToFileURL(`${place.path}/`);
+    await using running = await startIn(cwd, name, ...own, "--port", "0");
+    const addr = await address(running);
+    assertEquals(addr.hostname, "127.0.0.1");
+    if (hint !== undefined) {
+      assertEquals(await running.line(), hint.replace("PORT", String(addr.port)));
+    }
+    const ca = certificate && await Deno.readTextFile(place.at(certificate));
+    for (let time = 0; time < 2; time++) {
+      const answered = await ask(addr, question, ca);
+      if (typeof answer === "string") assertEquals(answered, answer);
+      else assertMatch(answered, answer);
+    }
+    assertEquals(await stop(running), []);
   });
 
   netTest(`examples/${name} says which permissions it needs when they are missing`, async () => {
@@ -196,6 +257,64 @@ for (
     const { code, complaints } = await refusal(example);
     assertEquals(code, 2);
     assertStringIncludes(complaints[0]!, `"${target}": use HOST:PORT`);
+  });
+}
+
+for (const version of [1, 2] as const) {
+  netTest(`examples/forward.ts --send-proxy v${version} says who the client is`, async () => {
+    const headers: (ProxyHeader | undefined)[] = [];
+    const options = { port: 0, hostname: "127.0.0.1", proxyProtocol: { trust: ["127.0.0.1"] } };
+    await using backend = serve(options, async (conn) => {
+      headers.push(conn.proxy);
+      await echo(conn);
+    });
+    const to = ["--to", `127.0.0.1:${backend.addr.port}`, "--send-proxy", `v${version}`];
+    await using example = await startExample("forward.ts", ...to);
+    const { hostname, port } = await address(example);
+    const client = await Deno.connect({ hostname, port });
+    const { localAddr: source, remoteAddr: destination } = client;
+    await client.write(bytes`one`);
+    await client.closeWrite();
+    assertEquals(text(await readAll(client)), "one");
+    assertEquals(headers, [{ version, command: "PROXY", source, destination } as ProxyHeader]);
+  });
+}
+
+const WRONG_OWN_FLAGS = [
+  {
+    name: "forward.ts",
+    flags: ["--to", "127.0.0.1:7000", "--send-proxy", "v3"],
+    wrong: 'Cannot forward with --send-proxy "v3": use v1 or v2',
+    usage: "[--send-proxy v1|v2]",
+  },
+  {
+    name: "behind_proxy.ts",
+    flags: ["--trust", "10.0.0.0/33"],
+    wrong: '"10.0.0.0/33"',
+    usage: "[--trust 127.0.0.1,::1]",
+  },
+  {
+    name: "tls_echo.ts",
+    flags: ["--route", "scenic"],
+    wrong: `'tls.route' of "scenic"`,
+    usage: "[--cert FILE] [--key FILE] [--dir DIRECTORY] [--route native|flexible]",
+  },
+  {
+    name: "starttls.ts",
+    flags: ["--cert", "cert.pem"],
+    wrong: "Cannot use --cert, --key and --dir so: give the first two, or the third",
+    usage: "[--cert FILE] [--key FILE] [--dir DIRECTORY]",
+  },
+];
+
+for (const { name, flags, wrong, usage } of WRONG_OWN_FLAGS) {
+  netTest(`examples/${name} refuses the flags ${flags.join(" ")}`, async () => {
+    using place = new Directory();
+    await using example = await startIn(pathToFileURL(`${place.path}/`), name, ...flags);
+    const { code, complaints: [message, help] } = await refusal(example);
+    assertEquals(code, 2);
+    assertStringIncludes(message ?? "", wrong);
+    assertStringIncludes(help ?? "", ` ${usage} `);
   });
 }
 

@@ -2,6 +2,7 @@
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { END_REASONS } from "../lib/connection/end_reason.ts";
+import { LISTEN_DEFAULTS } from "../lib/server/listen_options.ts";
 import { DEFAULTS } from "../lib/server/options.ts";
 import { netTest, root, treeTest } from "./support/needs.ts";
 
@@ -77,18 +78,23 @@ treeTest("README: each of the four calls has its test, by name", () => {
 
 treeTest("README: each option is there, with its default", () => {
   const table = rows(section("Options"));
-  const stated = Object.fromEntries(
-    table.map(([name = "", value = ""]) => [name.replaceAll("`", ""), value.replaceAll("`", "")]),
-  );
+  const stated = Object.fromEntries(table.flatMap(([names = "", value = ""]) =>
+    // Some that go together share a row.
+    names.replaceAll("`", "").split(", ").map((name) => [name, value.replaceAll("`", "")])
+  ));
   const defaults = Object.entries(stated).filter(([, value]) => value !== "");
   assertEquals(
     Object.fromEntries(
-      defaults.map(([name, value]) => [name, JSON.parse(value.replaceAll("_", ""))]),
+      defaults.map(([name, value]) => [
+        name,
+        value === "Infinity" ? Infinity : JSON.parse(value.replaceAll("_", "")),
+      ]),
     ),
-    DEFAULTS,
+    { ...LISTEN_DEFAULTS, ...DEFAULTS },
   );
-  const interfaces = read("lib/server/options.ts").matchAll(
-    /^export interface (?:\w*ListenOptions|ServeSettings|ServeListenersOptions) .*\{\n([^]*?)^\}/gm,
+  const homes = ["server/options", "server/listen_options", "connection/tls_options"];
+  const interfaces = homes.map((home) => read(`lib/${home}.ts`)).join("").matchAll(
+    /^export interface (?:\w*ListenOptions|Certificate|Serve(?:Address|Listeners)Options|ServeSettings) .*\{\n([^]*?)^\}/gm,
   );
   const options = [...interfaces].flatMap(([, body = ""]) =>
     [...body.matchAll(/^ {2}(\w+)\??:/gm)].map(([, name = ""]) => name)

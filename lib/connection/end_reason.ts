@@ -21,7 +21,8 @@
  *   without saying anything
  * - `refused_full`: no slot was free and `whenFull` said to refuse
  * - `refused_peer_limit`: its peer had `maxConnectionsPerPeer` already
- * - `refused_address`: `allow` or `deny` forbid it, or no such peer may send a PROXY header
+ * - `refused_address`: the rules in `allow` and `deny` keep its address out, or no such peer may send
+ *   a PROXY header
  * - `refused_handshaking`: it was the oldest of `maxHandshaking` handshakes, and another one came
  * - `forced`: the server closed it while stopping
  * - `abandoned`: closed while stopping, and its handler did not settle even then

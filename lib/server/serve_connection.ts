@@ -93,8 +93,9 @@ function blame(thrown: unknown, conn: SocketConnection, reporter: Reporter): voi
   // The connection's own first failure, if there was one, has settled the reason before this.
   if (origin === "connection" && conn.life.closed) return;
   // Whoever reads a record, or a frame, is told in this way that the peer has left in its middle.
-  const isCutShort = thrown instanceof Deno.errors.UnexpectedEof && conn.life.peerFinished;
-  if (isCutShort) return conn.life.settle("peer_closed_early", thrown);
+  if (origin === "cut short" && conn.life.peerFinished) {
+    return conn.life.settle("peer_closed_early", thrown);
+  }
   conn.life.settle("handler_error", thrown);
 }
 
@@ -102,10 +103,13 @@ function blame(thrown: unknown, conn: SocketConnection, reporter: Reporter): voi
  * Where an error that a handler threw comes from. `connection` may be another one than its own, in a
  * broadcast for instance: like a plain socket's `peer` that left, it ends the handler but is no news.
  */
-function originOf(thrown: unknown): "protocol" | "connection" | "peer" | "handler" {
+function originOf(
+  thrown: unknown,
+): "protocol" | "connection" | "cut short" | "peer" | "handler" {
   try {
     if (thrown instanceof ProtocolError) return "protocol";
     if (Lifeline.produced(thrown)) return "connection";
+    if (thrown instanceof Deno.errors.UnexpectedEof) return "cut short";
     return isPeerGone(thrown) ? "peer" : "handler";
   } catch {
     return "handler"; // A Proxy may throw at `instanceof` even; who throws one hears of it.
@@ -118,6 +122,5 @@ function isPeerGone(error: unknown): boolean {
     error instanceof Deno.errors.ConnectionAborted ||
     error instanceof Deno.errors.BrokenPipe ||
     error instanceof Deno.errors.NotConnected ||
-    error instanceof Deno.errors.UnexpectedEof ||
     error instanceof Deno.errors.Interrupted;
 }

@@ -20,7 +20,7 @@ import { steadyStats } from "./steady_stats.ts";
 const SCOPE = "@usher/server";
 
 /** Twice would be double: the same number under the same name and attributes is added up. */
-const instrumented = new WeakSet<Server>();
+const instrumented = new WeakMap<Server, Disposable>();
 
 /**
  * What OpenTelemetry is to be told besides the metrics.
@@ -78,17 +78,20 @@ export function instrument(server: Server, options: InstrumentOptions = {}): Dis
   if (instrumented.has(server)) {
     throw new TypeError("Cannot instrument a server twice: dispose what the first call returned");
   }
-  instrumented.add(server);
   const about = attributesOf(server.addr, "server");
   const ends = observeEnds(server, recorder(server, about, spans));
   const stop = observe(server, about);
-  return {
+  const instrumentation = {
     [Symbol.dispose]() {
-      if (!instrumented.delete(server)) return;
+      // A second time it would end what somebody has begun since.
+      if (instrumented.get(server) !== instrumentation) return;
+      instrumented.delete(server);
       ends[Symbol.dispose]();
       stop();
     },
   };
+  instrumented.set(server, instrumentation);
+  return instrumentation;
 }
 
 /** Has the counts read at each export; returns what ends that. */

@@ -76,7 +76,8 @@ export function pageOf(server: Server, query: Query): Page {
   for (const conn of connections) {
     if (state !== undefined && CELLS.state(conn) !== state) continue;
     if (filter !== "" && !contains(conn, filter)) continue;
-    found.push({ key: CELLS[sort](conn), conn });
+    // Time goes on between two pages, and while this goes on: the order of ages is that of ids.
+    found.push({ key: sort === "age" ? -conn.id : CELLS[sort](conn), conn });
   }
   // Accepting keeps the order of ids, and what is as large as another keeps its place.
   const sign = descending ? -1 : 1;

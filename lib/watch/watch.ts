@@ -91,20 +91,34 @@ export function watch(server: Server, options: WatchOptions): StatusPage {
   const feed = new LiveFeed(() => snapshot(server, complete.token !== undefined));
   const force = new AbortController();
   const { hostname, port } = complete;
+  const underWay = new Set<Promise<void>>();
+  let stopped: Promise<void> | undefined;
+  const handler = (request: Request, { completed }: Deno.ServeHandlerInfo<Deno.NetAddr>) => {
+    if (stopped !== undefined) return new Response("stopping\n", { status: 503 });
+    const over = completed.catch(() => {}).finally(() => underWay.delete(over));
+    underWay.add(over);
+    return answer(request, server, complete, feed);
+  };
   const http = listen(formatAddress({ transport: "tcp", hostname, port }), () =>
     Deno.serve(
       { hostname, port, signal: force.signal, onListen: () => {}, onError: failed },
-      (request) => answer(request, server, complete, feed),
+      handler,
     ));
   http.unref();
   // Nothing more will be new; and open streams are all that could keep a process alive here.
   server.finished.then(() => feed.end(), () => feed.end());
-  const shutdown = () => {
+  const shutdown = async () => {
     feed.end();
-    const timer = setTimeout(() => force.abort(), PATIENCE);
-    return http.shutdown().finally(() => clearTimeout(timer));
+    http.ref(); // what is awaited below has to come
+    const { promise: enough, resolve } = Promise.withResolvers<"enough">();
+    const timer = setTimeout(resolve, PATIENCE, "enough");
+    const first = await Promise.race([Promise.all(underWay), enough]);
+    clearTimeout(timer);
+    // Deno's own `shutdown()` waits for ever for who does not read, and nothing can cut it short then.
+    if (first !== "enough") return http.shutdown();
+    force.abort();
+    return http.finished;
   };
-  let stopped: Promise<void> | undefined;
   return {
     addr: http.addr,
     url: urlOf(http.addr),

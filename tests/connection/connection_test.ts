@@ -205,7 +205,7 @@ for (const early of [true, false]) {
     const conn = await inside.promise;
     assertNotEquals(signal?.aborted, true);
     const stopped = server.shutdown();
-    assert(conn.draining);
+    await until(() => conn.draining);
     signal ??= conn.drainSignal;
     assert(signal.aborted);
     assertStrictEquals(conn.drainSignal, signal);

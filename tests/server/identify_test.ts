@@ -42,7 +42,6 @@ import {
   readExactly,
   text,
   turn,
-  turns,
   until,
   writeAll,
 } from "../support/peers.ts";
@@ -595,7 +594,7 @@ netTest("a balancer that looks at a TLS port and leaves is a health check", asyn
 
   const resetting = await connectResettable(server.addr);
   resetting.write(LOCAL);
-  await turns(20);
+  await until(() => [...server.connections].at(-1)?.proxy?.command === "LOCAL");
   await resetting.reset();
   await until(() => seen.ended.length === 2);
   assertEquals(seen.reasons, ["health_check", "health_check"]);

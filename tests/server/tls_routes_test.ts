@@ -17,7 +17,7 @@ import {
 } from "../../mod.ts";
 import { catchFrom } from "../support/caught.ts";
 import { server as certificate } from "../support/certificates.ts";
-import { netTest } from "../support/needs.ts";
+import { type Needs, netTest } from "../support/needs.ts";
 import { assertPattern, assertReadsPattern, fillPattern, pattern } from "../support/pattern.ts";
 import {
   bytes,
@@ -47,13 +47,13 @@ interface Scene {
 }
 
 /** Registers one behaviour for each route. */
-function behaviour(name: string, run: (scene: Scene) => Promise<void>): void {
+function behaviour(name: string, run: (scene: Scene) => Promise<void>, needs: Needs = {}): void {
   for (const route of ROUTES) {
     netTest(`${name}, on the ${route} route`, () => {
       const ended: EndRecord[] = [];
       const onEnd = (record: EndRecord) => void ended.push(record);
       return run({ route, place: { ...LOOPBACK, ...certificate, tls: { route }, onEnd }, ended });
-    });
+    }, needs);
   }
 }
 
@@ -125,6 +125,39 @@ behaviour("the handler knows what TLS has settled", async ({ place, route }) => 
     assertEquals(version, "TLSv1.3");
     assert(cipher!.startsWith("TLS_"), cipher);
   }
+});
+
+behaviour("nothing is settled that the client did not ask for", async ({ place, route }) => {
+  const seen = Promise.withResolvers<TlsInfo | undefined>();
+  await using server = serve({ ...place, alpnProtocols: ["one"] }, (conn) => {
+    seen.resolve(conn.tls);
+    return echo(conn);
+  });
+  const client = await dialTls(server.addr);
+  const tls = (await seen.promise)!;
+  client.close();
+  assertEquals(["alpnProtocol" in tls, "peerCertificate" in tls, tls.route], [false, false, route]);
+});
+
+behaviour("who knows TLS 1.2 and no more is served alike", async ({ place, ended }) => {
+  const server = serve(place, echo);
+  for (const isCut of [false, true]) {
+    await using client = new CrudeClient(server.addr, { maxVersion: "TLSv1.2" });
+    assertEquals(await client.secured, null);
+    assertEquals(client.tls.getProtocol(), "TLSv1.2");
+    const hearing = client.hearAll();
+    hearing.catch(() => {});
+    await client.say(pattern(0, 100_000));
+    await until(() => server.stats().bytesWritten === (isCut ? 200_000 : 100_000));
+    if (isCut) client.plain.end();
+    else {
+      client.tls.end();
+      assertEquals(await hearing, pattern(0, 100_000));
+    }
+    await until(() => ended.length === (isCut ? 2 : 1));
+  }
+  await server.shutdown();
+  assertEquals(ended.map(({ reason }) => reason), ["completed", "peer_closed_early"]);
 });
 
 behaviour("a client that half-closes gets all of what is pending", async ({ place, ended }) => {
@@ -200,6 +233,12 @@ behaviour("who sends what is no TLS in the middle of it is ended", async ({ plac
   assert(ended[0]!.error instanceof Deno.errors.InvalidData);
 });
 
+/** A server in a process of its own, that says what it holds. */
+function held(route: Route, handler: "echo" | "talk"): Program {
+  const program = new URL("./programs/tls_held.ts", import.meta.url);
+  return new Program(program, { args: [route, handler] });
+}
+
 /** Bytes that a client may get rid of while nobody reads: what the kernels of both ends hold. */
 const MOST_PUSHED = 16 << 20;
 
@@ -210,12 +249,10 @@ const MOST_GROWTH = 32 << 20;
 const STANDSTILLS = 20;
 
 behaviour("a client cannot fill the server's memory while nobody reads", async ({ route }) => {
-  await using program = new Program(new URL("./programs/tls_pressure.ts", import.meta.url), {
-    args: [route],
-  });
+  await using program = held(route, "echo");
   const addr = { ...LOOPBACK, transport: "tcp", port: Number(await program.line()) } as const;
   await assertEchoes(addr); // what TLS needs is loaded
-  const before = Number(await program.ask("rss"));
+  const before = Number(await program.ask("memory"));
   const client = await dialTls(addr);
   let pushed = 0;
   const pushing = catchFrom(async () => {
@@ -224,7 +261,7 @@ behaviour("a client cannot fill the server's memory while nobody reads", async (
   let most = before;
   for (let still = 0, last = -1; still < STANDSTILLS; still = pushed === last ? still + 1 : 0) {
     last = pushed;
-    most = Math.max(most, Number(await program.ask("rss")));
+    most = Math.max(most, Number(await program.ask("memory")));
   }
   assert(pushed < MOST_PUSHED, `${pushed} bytes were taken`);
   assert(most - before < MOST_GROWTH, `the process grew by ${most - before} bytes`);
@@ -279,25 +316,28 @@ behaviour("a read that gives up loses nothing", async ({ place }) => {
   assertEquals(await whole.promise, bytes`hello hell`);
 });
 
-behaviour("a read that was given up before its bytes came leaves them to the next", async (s) => {
-  using time = new FakeTime();
-  const gaveUp = Promise.withResolvers<void>();
-  const next = Promise.withResolvers<number | null>();
-  await using server = serve(s.place, async (conn) => {
-    const p = new Uint8Array(5);
-    await assertRejects(() => conn.read(p, { timeout: 1000 }), DOMException);
-    gaveUp.resolve();
-    next.resolve(await conn.read(p));
-    assertEquals(p, bytes`hello`);
-  });
-  using client = await dialTls(server.addr);
-  await everybodyIsIn(server, 1);
-  await turns(5);
-  time.tick(1200);
-  await gaveUp.promise;
-  await client.write(bytes`hello`);
-  assertEquals(await next.promise, 5);
-});
+behaviour(
+  "a read that was given up before its bytes came leaves them to the next",
+  async (scene) => {
+    using time = new FakeTime();
+    const gaveUp = Promise.withResolvers<void>();
+    const next = Promise.withResolvers<number | null>();
+    await using server = serve(scene.place, async (conn) => {
+      const p = new Uint8Array(5);
+      await assertRejects(() => conn.read(p, { timeout: 1000 }), DOMException);
+      gaveUp.resolve();
+      next.resolve(await conn.read(p));
+      assertEquals(p, bytes`hello`);
+    });
+    using client = await dialTls(server.addr);
+    await everybodyIsIn(server, 1);
+    await turns(5);
+    time.tick(1200);
+    await gaveUp.promise;
+    await client.write(bytes`hello`);
+    assertEquals(await next.promise, 5);
+  },
+);
 
 behaviour("a handler that returns first ends the stream as TLS wants it", async (scene) => {
   const server = serve(scene.place, async (conn) => {
@@ -317,6 +357,40 @@ behaviour("a handler that has answered to the end is said to have ended, too", a
   const client = await dialTls(server.addr);
   await client.closeWrite();
   assertEquals(await readAll(client), new Uint8Array(0));
+  await server.shutdown();
+  assertEquals(scene.ended.map(({ reason }) => reason), ["completed"]);
+});
+
+behaviour(
+  "a handler that fails ends its own connection, and what it wrote comes",
+  async (scene) => {
+    const errors: unknown[] = [];
+    const onError = (error: unknown) => void errors.push(error);
+    const server = serve({ ...scene.place, onError }, async (conn) => {
+      await conn.write(bytes`bye`);
+      throw new RangeError("division by cucumber");
+    });
+    const client = await dialTls(server.addr);
+    assertEquals(text(await readAll(client)), "bye");
+    await server.shutdown();
+    assertEquals(scene.ended.map(({ reason }) => reason), ["handler_error"]);
+    assertEquals(errors, [scene.ended[0]!.error]);
+  },
+);
+
+behaviour("close() is over for the client at once, and an end on one route only", async (scene) => {
+  const server = serve(scene.place, async (conn) => {
+    await conn.write((await conn.readExactly(5))!);
+    conn.close();
+  });
+  const client = await dialTls(server.addr);
+  await client.write(bytes`hello`);
+  await readExactly(client, 5);
+  const end = await client.read(new Uint8Array(1)).catch((error) => error);
+  // Nobody has said that this was all: Deno's own TLS says it for every socket that is closed.
+  if (scene.route === "native") assertEquals(end, null);
+  else assert(end instanceof Deno.errors.UnexpectedEof, `${end}`);
+  client.close();
   await server.shutdown();
   assertEquals(scene.ended.map(({ reason }) => reason), ["completed"]);
 });
@@ -386,27 +460,29 @@ behaviour("clients that say nothing are ended by handshakeTimeout", async ({ pla
   assertEquals(server.stats().ended.handshake_timeout, 2);
 });
 
-behaviour("who is ended in the handshake loses the connection", async (scene) => {
-  using time = new FakeTime();
-  const { route, place, ended } = scene;
-  await using server = serve(place, echo);
-  const silent = await dial(server.addr);
-  await until(() => server.stats().handshaking === 1);
-  time.tick(10_200);
-  await until(() => ended.length === 1);
-  let isOver = false;
-  const hearing = silent.read(new Uint8Array(1)).then(() => isOver = true, () => {});
-  if (route === "native") {
-    // Deno 2.9.6 goes on with the handshake of a `TlsConn` that was closed, and holds its descriptor
-    // until the client leaves. When this fails, that was mended: then both routes are as below.
-    await assertEchoes(server.addr);
-    await turns(50);
-    assertEquals(isOver, false);
-    silent.close();
-  }
-  await hearing;
-  silent[Symbol.dispose]();
-});
+/** Clients that do not leave when they are ended: what they do until then. */
+const STAYING: Record<string, (addr: Deno.NetAddr) => Promise<Deno.Conn>> = {
+  "says nothing": dial,
+  async "takes nothing"(addr) {
+    const client = await dialTls(addr);
+    await client.read(new Uint8Array(1)); // and no more of what is more than the kernel holds
+    return client;
+  },
+};
+
+for (const [what, connect] of Object.entries(STAYING)) {
+  behaviour(`who ${what} holds no descriptor once that was ended`, async ({ route }) => {
+    await using program = held(route, "talk");
+    const addr = { ...LOOPBACK, transport: "tcp", port: Number(await program.line()) } as const;
+    const before = Number(await program.ask("sockets"));
+    using _client = await connect(addr);
+    while (Number(await program.ask("sockets")) === before);
+    // Deno 2.9.6 closes a `TlsConn` only when the handshake is complete and everything was sent: it
+    // holds the descriptor until the client leaves. When this fails, that was mended.
+    const kept = route === "native" ? 1 : 0;
+    assertEquals(Number(await program.ask("stop")), before - 1 + kept, "besides the listener");
+  }, { os: ["linux"] });
+}
 
 behaviour("who speaks no TLS gets nowhere, and nobody else notices", async ({ place, ended }) => {
   let served = 0;

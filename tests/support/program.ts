@@ -17,6 +17,8 @@ export interface ProgramOptions {
   cwd?: URL;
   /** Where it runs: no file descriptor above this number (`ulimit -n`). */
   descriptors?: number;
+  /** Ms after which it is ended by force, if that is not `LONGEST_RUN`. */
+  longest?: number;
 }
 
 /** A Deno program in a process of its own, talked to by lines and ended when its scope is left. */
@@ -32,7 +34,7 @@ export class Program implements AsyncDisposable {
   readonly #bound: ReturnType<typeof setTimeout>;
 
   constructor(program: URL, options: ProgramOptions = {}) {
-    const { args = [], flags = [], under = [], descriptors, cwd } = options;
+    const { args = [], flags = [], under = [], descriptors, cwd, longest = LONGEST_RUN } = options;
     const { how = ["run", "--quiet", "--no-config", "-A", ...flags] } = options;
     const command = [...under, Deno.execPath(), ...how, program.href, ...args];
     const [file = "", ...rest] = descriptors === undefined
@@ -52,7 +54,7 @@ export class Program implements AsyncDisposable {
     this.#input = this.#child.stdin.getWriter();
     this.#said = new Lines(this.#child.stdout);
     this.#complained = new Lines(this.#child.stderr);
-    this.#bound = setTimeout(() => this.kill("SIGKILL"), LONGEST_RUN);
+    this.#bound = setTimeout(() => this.kill("SIGKILL"), longest);
   }
 
   /** The next line of its stdout. */
@@ -88,6 +90,11 @@ export class Program implements AsyncDisposable {
   async ask(line: string): Promise<string> {
     await this.tell(line);
     return await this.line();
+  }
+
+  /** Ends its stdin. */
+  async endInput(): Promise<void> {
+    await this.#input.close();
   }
 
   /** Sends it a signal, if it is still there. */

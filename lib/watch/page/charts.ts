@@ -58,18 +58,18 @@ export class Chart {
     this.lines = options.series.map(function (_, i) {
       return svg.appendChild(node("path", "line " + (i === 0 ? "one" : "two"), {}));
     });
-    this.top = plot.appendChild(document.createElement("span"));
-    this.top.className = "top";
-    this.middle = plot.appendChild(document.createElement("span"));
-    this.middle.className = "middle";
+    this.scale = ["top", "middle", "bottom"].map(function (className) {
+      const label = plot.appendChild(document.createElement("span"));
+      label.className = className;
+      label.setAttribute("aria-hidden", "true");
+      return label.appendChild(document.createTextNode(""));
+    });
     const axis = figure.appendChild(document.createElement("div"));
     axis.className = "axis";
     axis.setAttribute("aria-hidden", "true");
     for (const word of ["3 min ago", "2 min", "1 min", "now"]) {
       axis.appendChild(document.createElement("span")).textContent = word;
     }
-    this.top.setAttribute("aria-hidden", "true");
-    this.middle.setAttribute("aria-hidden", "true");
     place.appendChild(figure);
   }
 
@@ -104,8 +104,10 @@ export class Chart {
       if (this.keys[i].data !== text) this.keys[i].data = text;
       words.push((options.series.length > 1 ? series.name + ": " : "") + "now " + options.format(last));
     }
-    this.top.textContent = options.format(scale);
-    this.middle.textContent = options.format(scale / 2);
+    [scale, scale / 2, 0].forEach((value, i) => {
+      const text = options.format(value);
+      if (this.scale[i].data !== text) this.scale[i].data = text;
+    });
     const highest = "; highest in three minutes " + options.format(most);
     this.svg.setAttribute("aria-label", options.title + ": " + words.join(", ") + highest);
   }

@@ -135,7 +135,7 @@ function show() {
   write("standstill", time(stats.fullFor));
   write("at", new Date(news.at).toLocaleTimeString());
   byId("drain").hidden = !news.actions || news.state !== "running";
-  table.actions = news.actions;
+  table.allow(news.actions);
   for (const chart of charts) chart.draw(samples, news.at);
   showEnds(stats.ended);
 }

@@ -74,45 +74,46 @@ figcaption { display: flex; gap: .25rem 1rem; align-items: baseline; flex-wrap: 
 figcaption strong { font-weight: 600; font-size: .9rem; margin-right: auto; }
 .key { color: var(--quiet); font-size: .85rem; white-space: nowrap; display: inline-flex; align-items: center; gap: .4rem; }
 .key svg { width: 18px; height: 6px; flex: none; }
-.plot { position: relative; height: 116px; }
+.plot { position: relative; height: 116px; margin-left: 4.2rem; }
 .plot > svg { position: absolute; inset: 0; width: 100%; height: 100%; display: block; overflow: visible; }
-.plot span { position: absolute; left: 0; font-size: .72rem; color: var(--quiet); transform: translateY(-100%); line-height: 1.2; font-variant-numeric: tabular-nums; }
-.plot .top { top: 0; transform: none; padding-top: 1px; } .plot .middle { top: 50%; transform: none; padding-top: 1px; }
+.plot span { position: absolute; right: calc(100% + .6rem); font-size: .75rem; color: var(--quiet); transform: translateY(-50%); white-space: nowrap; font-variant-numeric: tabular-nums; }
+.plot .top { top: 0; } .plot .middle { top: 50%; } .plot .bottom { top: 100%; }
 .grid { stroke: var(--grid); fill: none; }
 .line { fill: none; stroke-width: 1.75; stroke-linejoin: round; stroke-linecap: round; }
 .line, .grid { vector-effect: non-scaling-stroke; }
 .line.one { stroke: var(--one); } .area { fill: var(--one-soft); }
 .line.two { stroke: var(--two); stroke-dasharray: 5 3; }
-.axis { display: flex; justify-content: space-between; color: var(--quiet); font-size: .72rem; margin-top: .2rem; }
+.axis { display: flex; justify-content: space-between; color: var(--quiet); font-size: .75rem; margin: .35rem 0 0 4.2rem; }
 
-.pair { display: grid; grid-template-columns: 3fr 2fr; gap: .75rem; align-items: start; }
+.pair { display: grid; grid-template-columns: minmax(0, 3fr) minmax(0, 2fr); gap: .75rem; }
 .card { padding: .9rem 1rem; }
 .card h2 { margin-bottom: .7rem; }
 .bar { display: flex; gap: 2px; height: 14px; border-radius: 4px; overflow: hidden; background: var(--grid); margin-bottom: .7rem; }
 .bar span { flex-basis: 0; min-width: 2px; }
 #ended { list-style: none; display: grid; gap: .3rem; }
-#ended li { display: grid; grid-template-columns: .7rem minmax(9rem, 1fr) 2fr auto; gap: .6rem; align-items: center; }
+#ended li { display: grid; grid-template-columns: .7rem 9.5rem 1fr 7.5rem; gap: .6rem; align-items: center; }
 #ended i { width: .7rem; height: .7rem; border-radius: 3px; }
 #ended .track { height: 6px; border-radius: 3px; background: var(--grid); overflow: hidden; }
 #ended .track span { display: block; height: 100%; transform-origin: left; border-radius: 3px; }
-#ended .count { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; min-width: 6.5rem; }
+#ended .count { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 [data-kind=good] { background: var(--good); } [data-kind=peer] { background: var(--peer); } [data-kind=time] { background: var(--time); }
 [data-kind=ours] { background: var(--ours); } [data-kind=refusal] { background: var(--refusal); } [data-kind=door] { background: var(--door); }
 .list div { display: flex; justify-content: space-between; gap: 1rem; padding: .28rem 0; border-top: 1px solid var(--grid); }
 .list div:first-child { border-top: 0; padding-top: 0; }
 .list dt { color: var(--quiet); }
+.list dd { white-space: nowrap; }
 
 .above { display: flex; align-items: center; gap: .6rem; margin-bottom: .6rem; flex-wrap: wrap; }
 .above h2 { margin-right: auto; }
 .filter input { width: 16rem; max-width: 100%; }
-.scroll { overflow-x: auto; }
+.scroll { overflow-x: auto; position: relative; }
 table { border-collapse: collapse; width: 100%; }
 th { text-align: left; font-weight: 600; padding: 0; border-bottom: 1px solid var(--line); white-space: nowrap; }
 th button { border: 0; background: none; width: 100%; text-align: inherit; padding: .5rem .7rem; color: var(--quiet); font-size: .85rem; font-weight: 600; }
-th button::after { content: "↕"; opacity: .35; margin-left: .3rem; }
+th button::after { content: "↕" / ""; opacity: .35; margin-left: .3rem; }
 th[aria-sort=ascending] button, th[aria-sort=descending] button { color: var(--ink); }
-th[aria-sort=ascending] button::after { content: "↑"; opacity: 1; }
-th[aria-sort=descending] button::after { content: "↓"; opacity: 1; }
+th[aria-sort=ascending] button::after { content: "↑" / ""; opacity: 1; }
+th[aria-sort=descending] button::after { content: "↓" / ""; opacity: 1; }
 td { padding: .38rem .7rem; border-bottom: 1px solid var(--grid); white-space: nowrap; }
 tbody tr:last-child td { border-bottom: 0; }
 tbody tr:hover { background: var(--one-soft); }
@@ -150,6 +151,7 @@ dialog .tools { justify-content: flex-end; margin-top: 1rem; }
   .figures b { font-size: 1.25rem; }
   #charts, .pair { grid-template-columns: minmax(0, 1fr); }
   #ended li { grid-template-columns: .7rem 1fr auto; }
+  .plot, .axis { margin-left: 3.9rem; }
   #ended .track { display: none; }
   .above h2 { flex-basis: 100%; }
   .filter { flex: 1; } .filter input { width: 100%; }

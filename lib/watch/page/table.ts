@@ -106,6 +106,13 @@ export class Table {
     });
   }
 
+  /** Whether connections may be closed from here, which the feed tells. */
+  allow(actions) {
+    if (this.actions === actions) return;
+    this.actions = actions;
+    this.look();
+  }
+
   turnTo(offset) {
     this.offset = offset;
     this.look();

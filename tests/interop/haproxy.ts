@@ -1,0 +1,105 @@
+/** What is a HAProxy for the time of a test? @module */
+
+import type { Directory } from "../support/directory.ts";
+import { readAll, text, turn } from "../support/peers.ts";
+import { certificateFiles } from "./certificate_files.ts";
+import { Daemon, onFreePort } from "./processes.ts";
+
+/** What is between a client and the server. */
+export interface HaproxyOptions {
+  /** Where it listens; `:PORT` stands for a port of its own. */
+  bind?: string;
+  /** Further lines about what it does. */
+  lines?: string[];
+  /** The port of the server behind it. */
+  to: number;
+  /** How it speaks to the server. */
+  server: string;
+}
+
+/** A HAProxy that listens on a port and forwards to another. */
+export class Haproxy implements AsyncDisposable {
+  readonly port: number;
+  readonly #directory: Directory;
+  readonly #daemon: Daemon;
+
+  private constructor(port: number, directory: Directory, daemon: Daemon) {
+    this.port = port;
+    this.#directory = directory;
+    this.#daemon = daemon;
+  }
+
+  /** Starts one; it listens when this resolves. */
+  static start({ bind = "127.0.0.1:PORT", lines = [], to, server }: HaproxyOptions) {
+    return Haproxy.startWith([
+      "defaults",
+      "mode tcp",
+      "timeout connect 10s",
+      "timeout client 30s",
+      "timeout server 30s",
+      "listen it",
+      `bind ${bind}`,
+      ...lines,
+      `server usher 127.0.0.1:${to} ${server}`,
+    ].join("\n"));
+  }
+
+  /**
+   * Starts one with a configuration, in which `PORT` stands for its port and `FILES` for its
+   * folder, which has the certificates.
+   */
+  static async startWith(configuration: string): Promise<Haproxy> {
+    const directory = certificateFiles();
+    return await onFreePort(async (port) => {
+      const own = configuration.replaceAll("PORT", `${port}`).replaceAll("FILES", directory.path);
+      const file = directory.at("haproxy.cfg");
+      const socket = `\nglobal\nstats socket ${directory.at("stats")} level admin\n`;
+      await Deno.writeTextFile(file, `${own}${socket}`);
+      // In the foreground, as one process.
+      const haproxy = new Haproxy(port, directory, new Daemon("haproxy", ["-db", "-f", file]));
+      if (await haproxy.#answers()) return haproxy;
+      await haproxy[Symbol.asyncDispose]();
+      if (haproxy.#daemon.log.includes("cannot bind socket")) return null;
+      throw new Error(`HAProxy has ended: ${haproxy.#daemon.log}`);
+    });
+  }
+
+  /** Whether it is there at last: whoever answers here has bound everything before. */
+  async #answers(): Promise<boolean> {
+    while (!this.#daemon.ended) {
+      try {
+        await this.ask("show info");
+        return true;
+      } catch {
+        await turn();
+      }
+    }
+    return false;
+  }
+
+  /** The path of one of its files. */
+  file(name: string): string {
+    return this.#directory.at(name);
+  }
+
+  /** Asks its own console. */
+  async ask(command: string): Promise<string> {
+    const console = await Deno.connect({ transport: "unix", path: this.#directory.at("stats") });
+    await console.write(new TextEncoder().encode(`${command}\n`));
+    return text(await readAll(console));
+  }
+
+  /** What it thinks of the server behind it: its state, and what the last check came to. */
+  async opinion(): Promise<{ status: string; check: string }> {
+    const [head = "", ...rows] = (await this.ask("show stat")).split("\n");
+    const names = head.replace("# ", "").split(",");
+    const cells = rows.find((row) => row.includes(",usher"))?.split(",") ?? [];
+    const cell = (name: string) => cells[names.indexOf(name)] ?? "";
+    return { status: cell("status"), check: cell("check_status") };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#daemon[Symbol.asyncDispose]();
+    this.#directory[Symbol.dispose]();
+  }
+}

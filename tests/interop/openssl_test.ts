@@ -1,0 +1,264 @@
+/** Does OpenSSL get along with our TLS, on both routes? @module */
+
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import type { Connection, ServeTcpOptions } from "../../mod.ts";
+import { ca, server as certificate, wildcard } from "../support/certificates.ts";
+import type { Directory } from "../support/directory.ts";
+import { netTest, root } from "../support/needs.ts";
+import { bytes } from "../support/peers.ts";
+import { Program } from "../support/program.ts";
+import { certificateFiles } from "./certificate_files.ts";
+import { ask, type Outcome, run, type RunOptions } from "./processes.ts";
+import { Serving } from "./serving.ts";
+
+// Others under this name have other flags, and other bugs.
+const needs = {
+  programs: [ask("openssl", "version").startsWith("OpenSSL 3") ? "openssl" : "OpenSSL 3"],
+  os: ["linux" as const, "darwin" as const],
+};
+
+const ROUTES = ["native", "flexible"] as const;
+const VERSIONS = ["1.2", "1.3"] as const;
+
+/** Answers one line, and ends. */
+async function answer(conn: Connection): Promise<void> {
+  const line = await conn.readLine({ limit: 1_000_000 });
+  await conn.write(bytes`You said ${line}\n`);
+}
+
+/** A server that answers one line, and the certificates that `openssl` needs. */
+class Answering extends Serving {
+  readonly files: Directory = certificateFiles();
+
+  constructor(options: Partial<ServeTcpOptions> = {}) {
+    super({ ...certificate, ...options } as Partial<ServeTcpOptions>, answer);
+  }
+
+  /** Says something to it, and waits until it ends the connection. */
+  openssl(args: string[], options: RunOptions = { input: "hello\n" }): Promise<Outcome> {
+    const own = ["-connect", `127.0.0.1:${this.port}`, "-CAfile", this.files.at("ca.pem")];
+    const all = ["s_client", ...own, "-verify_return_error", "-ign_eof", ...args];
+    return run("openssl", all, options);
+  }
+
+  override async [Symbol.asyncDispose](): Promise<void> {
+    await super[Symbol.asyncDispose]();
+    this.files[Symbol.dispose]();
+  }
+}
+
+/** Checks that a dialogue went well to its end. */
+function assertAnswered({ code, said, complaints }: Outcome, answer = "You said hello\n"): void {
+  assertStringIncludes(said, answer, complaints);
+  assertStringIncludes(said, "Verification: OK");
+  // What it says to an end without close_notify.
+  assertEquals(/unexpected eof/i.test(complaints + said), false);
+  assertEquals(code, 0);
+}
+
+function flag(version: (typeof VERSIONS)[number]): string {
+  return `-tls${version.replace(".", "_")}`;
+}
+
+for (const route of ROUTES) {
+  for (const version of VERSIONS) {
+    netTest(`openssl: TLS ${version} on the route "${route}"`, async () => {
+      await using answering = new Answering({ tls: { route } });
+      const outcome = await answering.openssl([flag(version), "-servername", "localhost"]);
+      assertAnswered(outcome);
+      assertStringIncludes(outcome.said, `New, TLSv${version}, Cipher is `);
+      assertEquals(await answering.reasons(1), ["completed"]);
+      const tls = answering.seen[0]!.tls!;
+      assertEquals(tls.route, route);
+      if (route === "flexible") {
+        assertEquals(tls.version, `TLSv${version}`);
+        assertEquals(tls.serverName, "localhost");
+        assertStringIncludes(outcome.said, `Cipher is ${tls.cipher}\n`);
+      }
+    }, needs);
+
+    netTest(`openssl: small records, TLS ${version} on the route "${route}"`, async () => {
+      await using answering = new Answering({ tls: { route } });
+      const line = "x".repeat(300_000);
+      const outcome = await answering.openssl(
+        [flag(version), "-max_send_frag", "512"],
+        { input: `${line}\n` },
+      );
+      assertAnswered(outcome, `You said ${line}\n`);
+      assertEquals(answering.ended[0]!.bytesRead, line.length + 1);
+    }, needs);
+
+    netTest(`openssl: comes again with its session, TLS ${version}, "${route}"`, async () => {
+      await using answering = new Answering({ tls: { route } });
+      const session = answering.files.at("session");
+      assertAnswered(await answering.openssl([flag(version), "-sess_out", session]));
+      // Whether it is resumed is for the server to choose; that it works is not.
+      const again = await answering.openssl([flag(version), "-sess_in", session]);
+      assertAnswered(again);
+      assertMatch(again.said, new RegExp(`(New|Reused), TLSv${version}, Cipher is `));
+      assertEquals(await answering.reasons(2), ["completed", "completed"]);
+    }, needs);
+
+    netTest(`openssl: ALPN, TLS ${version} on the route "${route}"`, async () => {
+      await using answering = new Answering({ tls: { route }, alpnProtocols: ["x", "y"] });
+      const agreed = await answering.openssl([flag(version), "-alpn", "z,y,x"]);
+      assertAnswered(agreed);
+      assertStringIncludes(agreed.said, "ALPN protocol: x\n");
+      const none = await answering.openssl([flag(version)]);
+      assertAnswered(none);
+      assertStringIncludes(none.said, "No ALPN negotiated");
+      const refused = await answering.openssl([flag(version), "-alpn", "z"]);
+      assert(refused.code !== 0);
+      assertStringIncludes(refused.complaints, "no application protocol");
+      assertEquals(
+        await answering.reasons(3),
+        ["completed", "completed", "handshake_failed"],
+      );
+      assertEquals(answering.seen.map(({ tls }) => tls?.alpnProtocol), ["x", undefined]);
+      assertEquals(answering.errors, []);
+    }, needs);
+  }
+
+  netTest(`openssl: new keys in mid-stream (TLS 1.3) on the route "${route}"`, async () => {
+    await using answering = new Answering({ tls: { route } });
+    // A line of K asks both ends for new keys; without `-ign_eof` there are such lines.
+    const outcome = await answering.openssl(["-tls1_3", "-no_ign_eof"], {
+      dialogue: [["K\n", /KEYUPDATE/], ["hello\n", /You said hello/]],
+    });
+    assertStringIncludes(outcome.said, "You said hello\n");
+    assertEquals(await answering.reasons(1), ["completed"]);
+  }, needs);
+
+  netTest(`openssl: no renegotiation (TLS 1.2) on the route "${route}"`, async () => {
+    await using answering = new Answering({ tls: { route } });
+    // A line of R asks for another handshake, which costs a server much more than its client.
+    const outcome = await answering.openssl(["-tls1_2", "-no_ign_eof"], {
+      dialogue: [["R\n", /RENEGOTIATING/], ["hello\n", /You said hello/]],
+    });
+    assertStringIncludes(outcome.complaints, "no renegotiation");
+    await answering.reasons(1);
+    assertEquals(answering.errors, []);
+    assertAnswered(await answering.openssl(["-tls1_2"]));
+  }, needs);
+
+  netTest(`openssl: TLS 1.1 is refused on the route "${route}"`, async () => {
+    await using answering = new Answering({ tls: { route } });
+    // Which its own caution would keep it from asking for.
+    const args = ["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"];
+    const { code, complaints } = await answering.openssl(args);
+    assert(code !== 0);
+    assertMatch(complaints, /alert (handshake failure|protocol version)/);
+    assertEquals(await answering.reasons(1), ["handshake_failed"]);
+    assertEquals(answering.errors, []);
+  }, needs);
+
+  netTest(`openssl: a client that distrusts us is no error, on the route "${route}"`, async () => {
+    await using answering = new Answering({ tls: { route } });
+    const { code } = await answering.openssl(["-CAfile", answering.files.at("stranger.pem")]);
+    assert(code !== 0);
+    assertEquals(await answering.reasons(1), ["handshake_failed"]);
+    assertEquals(answering.errors, []);
+  }, needs);
+}
+
+netTest("openssl: the certificate is chosen by the name that is asked for", async () => {
+  await using answering = new Answering({ tls: { serverNames: { "*.example.test": wildcard } } });
+  const cases = [
+    { args: ["-servername", "a.example.test"], subject: "*.example.test" },
+    { args: ["-servername", "A.Example.Test"], subject: "*.example.test" },
+    { args: ["-servername", "localhost"], subject: "localhost" },
+    { args: ["-servername", "unknown.test"], subject: "localhost" },
+    { args: ["-noservername"], subject: "localhost" },
+  ];
+  for (const version of VERSIONS) {
+    for (const { args, subject } of cases) {
+      const outcome = await answering.openssl([flag(version), ...args]);
+      assertAnswered(outcome);
+      assertMatch(outcome.said, new RegExp(`^subject=CN ?= ?${RegExp.escape(subject)}$`, "m"));
+    }
+  }
+}, needs);
+
+/** What a client shows. */
+const SHOWN: Record<string, (files: Directory) => string[]> = {
+  nothing: () => [],
+  "its certificate": (files) => ["-cert", files.at("client.pem")],
+  "a stranger's certificate": (files) => ["-cert", files.at("stranger.pem")],
+};
+
+for (const version of VERSIONS) {
+  for (const [what, args] of Object.entries(SHOWN)) {
+    const isGood = what === "its certificate";
+    netTest(`openssl: a certificate is required, and it shows ${what}; ${version}`, async () => {
+      await using answering = new Answering({ tls: { clientCa: ca.cert } });
+      const outcome = await answering.openssl([flag(version), ...args(answering.files)]);
+      if (isGood) assertAnswered(outcome);
+      else assert(outcome.code !== 0);
+      assertEquals(await answering.reasons(1), [isGood ? "completed" : "handshake_failed"]);
+      assertEquals(answering.seen.length, isGood ? 1 : 0);
+      if (isGood) assertEquals(answering.seen[0]?.tls?.peerCertificate?.subject.CN, "client1");
+      assertEquals(answering.errors, []);
+    }, needs);
+
+    netTest(`openssl: a certificate is requested, and it shows ${what}; ${version}`, async () => {
+      const tls = { clientCa: ca.cert, clientCertificate: "requested" } as const;
+      await using answering = new Answering({ tls });
+      assertAnswered(await answering.openssl([flag(version), ...args(answering.files)]));
+      assertEquals(await answering.reasons(1), ["completed"]);
+      const seen = answering.seen[0]!.tls!;
+      assertEquals(seen.authorized, isGood);
+      assertEquals(seen.peerCertificate === undefined, what === "nothing");
+    }, needs);
+  }
+}
+
+/** What an example prints behind its address. */
+async function hint(example: Program): Promise<string[]> {
+  assertMatch(await example.line(), /^Listening on /);
+  return (await example.line()).split(" ");
+}
+
+for (const route of ROUTES) {
+  netTest(`examples/tls_echo.ts --route ${route}: openssl connects as it says`, async () => {
+    using place = certificateFiles();
+    await using example = new Program(new URL("examples/tls_echo.ts", root), {
+      how: ["run", "--allow-net", "--allow-read", "--allow-write"],
+      args: ["--port", "0", "--dir", place.path, "--route", route],
+    });
+    const [program = "", ...args] = await hint(example);
+    const { code, said } = await run(program, [...args, "-verify_return_error"], {
+      dialogue: [["hello, echo\n", /^hello, echo$/m]],
+    });
+    assertStringIncludes(said, "Verification: OK");
+    assertMatch(said, /^hello, echo$/m);
+    assertEquals(code, 0);
+  }, needs);
+}
+
+netTest("examples/starttls.ts: openssl connects as it says, and sends a mail", async () => {
+  using place = certificateFiles();
+  await using example = new Program(new URL("examples/starttls.ts", root), {
+    how: ["run", "--allow-net", "--allow-read", "--allow-write"],
+    args: ["--port", "0", "--dir", place.path],
+  });
+  const [program = "", ...args] = await hint(example);
+  // Without the last two, lines that begin with R and Q would be for openssl itself.
+  const { code, said } = await run(program, [...args, "-verify_return_error", "-quiet"], {
+    input: [
+      ...["MAIL FROM:<a@example.com>", "EHLO me", "STARTTLS", "MAIL FROM:<a@example.com>"],
+      ...["RCPT TO:<b@example.com>", "DATA", "hello", ".", "QUIT", ""],
+    ].join("\n"),
+  });
+  assertEquals(said.split("\r\n"), [
+    "503 Say EHLO first",
+    "250 usher.example",
+    "503 This is TLS already",
+    "250 OK",
+    "250 OK",
+    "354 Go ahead, and end with a line that is a dot",
+    "250 Thrown away: 7 bytes of <a@example.com> to 1",
+    "221 Bye",
+    "",
+  ]);
+  assertEquals(code, 0);
+}, needs);

@@ -1,0 +1,78 @@
+/** What does a server learn of clients that come through programs of others? @module */
+
+import { assertEquals } from "@std/assert";
+import {
+  type Connection,
+  type EndReason,
+  type EndRecord,
+  type Handler,
+  serve,
+  type Server,
+  type ServeTcpOptions,
+} from "../../mod.ts";
+import { LOOPBACK, readAll, until, writeAll } from "../support/peers.ts";
+
+/** What a handler has seen of its connection. */
+export type Seen = Pick<Connection, "remoteAddr" | "peerAddr" | "proxy" | "tls">;
+
+async function echoes(conn: Connection): Promise<void> {
+  for await (const chunk of conn) await conn.write(chunk);
+}
+
+/** A server, and what it has seen. */
+export class Serving implements AsyncDisposable {
+  readonly seen: Seen[] = [];
+  readonly ended: EndRecord[] = [];
+  readonly errors: unknown[] = [];
+  readonly server: Server<Deno.NetAddr>;
+
+  /**
+   * @param options Of the server, besides where it listens.
+   * @param handler Who answers, after what is seen has been written down.
+   */
+  constructor(options: Partial<ServeTcpOptions> = {}, handler: Handler = echoes) {
+    const hooks = {
+      onEnd: (record: EndRecord) => void this.ended.push(record),
+      onError: (error: unknown) => void this.errors.push(error),
+    };
+    this.server = serve({ ...LOOPBACK, ...options, ...hooks } as ServeTcpOptions, async (conn) => {
+      const { remoteAddr, peerAddr, proxy, tls } = conn;
+      this.seen.push({ remoteAddr, peerAddr, proxy, tls });
+      await handler(conn);
+    });
+  }
+
+  get port(): number {
+    return this.server.addr.port;
+  }
+
+  /** Why connections ended, once so many have. */
+  async reasons(count: number): Promise<EndReason[]> {
+    await until(() => this.ended.length >= count);
+    return this.ended.map(({ reason }) => reason);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.server.shutdown({ timeout: 0 });
+  }
+}
+
+/** Who stands in front of the server here. */
+export const BEHIND_PROXY = { proxyProtocol: { trust: ["127.0.0.1", "::1", "unix"] } };
+
+/** More than the kernel holds, so that bytes go through in pieces and both ways at once. */
+export const LARGE: Uint8Array<ArrayBuffer> = Uint8Array.from(
+  { length: 1_000_003 },
+  (_, i) => i ^ (i >> 8),
+);
+
+/** Says a lot, ends its direction, and hears all of it back; with the address of the client. */
+export async function echo(port: number, hostname = "127.0.0.1"): Promise<Deno.NetAddr> {
+  const socket = await Deno.connect({ hostname, port });
+  const { localAddr } = socket;
+  const heard = readAll(socket);
+  await writeAll(socket, LARGE);
+  await socket.closeWrite();
+  assertEquals(await heard, LARGE);
+  return localAddr;
+}

@@ -1,0 +1,51 @@
+/**
+ * How much does a server with TLS hold whose clients do not play along? The arguments name the route
+ * and what its handlers do: `"echo"` the first client and read from nobody else, or `"talk"` and talk.
+ * Answers `"memory"` with the bytes of the process, `"sockets"` with how many are open, and
+ * `"stop"` with how many are left when every connection was closed. @module
+ */
+
+import { type Connection, serve } from "../../../mod.ts";
+import { server as certificate } from "../../support/certificates.ts";
+import { commands, say } from "../../support/commands.ts";
+import { LOOPBACK, turns } from "../../support/peers.ts";
+
+const HANDLERS: Record<string, (conn: Connection) => Promise<unknown>> = {
+  async echo(conn) {
+    if (conn.id > 1) return await new Promise<never>(() => {});
+    for await (const chunk of conn) await conn.write(chunk);
+    return undefined;
+  },
+  talk: (conn) => conn.write(new Uint8Array(64 << 20)),
+};
+
+const ANSWERS: Record<string, () => unknown> = {
+  memory: () => Deno.memoryUsage().rss,
+  sockets,
+  async stop() {
+    await server.shutdown({ timeout: 0 });
+    // What is closed is gone some turns later.
+    await turns(100);
+    return sockets();
+  },
+};
+
+function sockets(): number {
+  const descriptors = [...Deno.readDirSync("/proc/self/fd")];
+  return descriptors.filter(({ name }) => {
+    try {
+      return Deno.readLinkSync(`/proc/self/fd/${name}`).startsWith("socket:");
+    } catch {
+      return false; // the one with which the folder was read
+    }
+  }).length;
+}
+
+const [route, handler] = Deno.args as ["native" | "flexible", string];
+const server = serve({ ...LOOPBACK, ...certificate, tls: { route } }, HANDLERS[handler]!);
+say(`${server.addr.port}`);
+for await (const command of commands()) {
+  // Whatever has arrived by now has found its place.
+  await turns(10);
+  say(`${await ANSWERS[command]!()}`);
+}

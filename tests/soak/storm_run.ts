@@ -1,0 +1,103 @@
+/** Who is lost when a server stops in the midst of a storm of clients? @module */
+
+import type { ShutdownReport } from "../../mod.ts";
+import type { Chance } from "../support/chance.ts";
+import { pattern } from "../support/pattern.ts";
+import { readAll, writeAll } from "../support/peers.ts";
+import { Program } from "../support/program.ts";
+import { type DoorKind, enter, knock } from "./doors.ts";
+
+/** What a client asks and hears. */
+const QUESTION = pattern(0, 64);
+
+/** What came of all clients in some storms. */
+export interface Stormed {
+  storms: number;
+  /** Storms in which somebody was lost. */
+  bad: number;
+  /** Never let in: nothing was listening any more. */
+  refused: number;
+  answered: number;
+  /** Ended without an answer, and without an error either. */
+  ended: number;
+  /** Connected, and then reset or cut off. */
+  lost: number;
+  /** How the lost ones were told. */
+  readonly errors: Record<string, number>;
+  swept: number;
+  /** The longest stop in ms. */
+  longest: number;
+  /** Connections that the server had to close by force, or give up. */
+  forced: number;
+}
+
+/** So many storms of so many clients that connect at once, each to a server that stops meanwhile. */
+export async function storm(
+  whose: "usher" | "plain",
+  kind: DoorKind,
+  storms: number,
+  clients: number,
+  chance: Chance,
+): Promise<Stormed> {
+  await using program = new Program(new URL("storm_servers.ts", import.meta.url), {
+    args: [whose, kind],
+    longest: storms * 20_000,
+  });
+  const result: Stormed = {
+    storms,
+    bad: 0,
+    refused: 0,
+    answered: 0,
+    ended: 0,
+    lost: 0,
+    errors: {},
+    swept: 0,
+    longest: 0,
+    forced: 0,
+  };
+  for (let i = 0; i < storms; i++) {
+    const port = Number(await program.ask(`${chance.from(1, clients - 1)}`));
+    const before = result.lost;
+    await Promise.all(Array.from({ length: clients }, () => come(kind, port, result)));
+    if (result.lost > before) result.bad++;
+    const report: ShutdownReport = JSON.parse(await program.line());
+    result.swept += report.swept;
+    result.forced += report.forced + report.abandoned;
+    result.longest = Math.max(result.longest, report.ms);
+  }
+  return result;
+}
+
+async function come(kind: DoorKind, port: number, result: Stormed): Promise<void> {
+  const door = { kind, at: port };
+  let socket: Deno.Conn;
+  try {
+    socket = await knock(door);
+  } catch (error) {
+    // A reset may come while the promise of a connection that stands is on its way.
+    if (error instanceof Deno.errors.ConnectionRefused) result.refused++;
+    else lose(error, result);
+    return;
+  }
+  try {
+    const inside = await enter(socket, door);
+    await writeAll(inside, QUESTION);
+    const heard = await readAll(inside);
+    if (heard.length === QUESTION.length) result.answered++;
+    else if (heard.length === 0) result.ended++;
+    else lose(new Deno.errors.UnexpectedEof(), result);
+  } catch (error) {
+    lose(error, result);
+    try {
+      socket.close();
+    } catch {
+      // TLS has taken it over, and closed it.
+    }
+  }
+}
+
+function lose(error: unknown, result: Stormed): void {
+  const name = error instanceof Error ? error.name : String(error);
+  result.lost++;
+  result.errors[name] = (result.errors[name] ?? 0) + 1;
+}

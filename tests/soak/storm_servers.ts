@@ -1,0 +1,68 @@
+/**
+ * Servers that are stopped in the midst of a storm, in a process of their own. Its arguments are whose
+ * loop it is, `usher` or `plain`, and by which door clients come. Each line on stdin is the number of
+ * clients after whom to stop: the first answer is the port, and the second comes when it has stopped.
+ *
+ * @module
+ */
+
+import { serve, type ServeTcpOptions, type ShutdownReport } from "../../mod.ts";
+import { BEHIND } from "../support/balancer.ts";
+import { server as certificate } from "../support/certificates.ts";
+import { commands, say } from "../support/commands.ts";
+import type { DoorKind } from "./doors.ts";
+
+const HOSTNAME = "127.0.0.1";
+
+/** Bytes that a client asks and hears. */
+const SIZE = 64;
+
+const DOORS: Partial<Record<DoorKind, Partial<ServeTcpOptions>>> = {
+  tcp: {},
+  proxy: BEHIND,
+  native: { ...certificate, tls: { route: "native" } },
+  flexible: { ...certificate, tls: { route: "flexible" } },
+};
+
+const [whose, kind = ""] = Deno.args;
+for await (const line of commands()) await (whose === "plain" ? plain : usher)(Number(line));
+
+/** usher's, told to stop after so many handlers were called. */
+async function usher(after: number): Promise<void> {
+  let left = after;
+  const options = { hostname: HOSTNAME, port: 0, onError: () => {}, ...DOORS[kind as DoorKind] };
+  const server = serve(options as ServeTcpOptions, (conn) => {
+    if (--left === 0) server.shutdown();
+    return answer(conn);
+  });
+  say(`${server.addr.port}`);
+  await server.finished;
+  say(JSON.stringify(server.report satisfies ShutdownReport | undefined));
+}
+
+/** The loop that everybody writes, which closes its listener after so many accepts. */
+async function plain(after: number): Promise<void> {
+  const address = { hostname: HOSTNAME, port: 0 };
+  const listener = kind === "native"
+    ? Deno.listenTls({ ...address, ...certificate })
+    : Deno.listen(address);
+  say(`${listener.addr.port}`);
+  const answered: Promise<void>[] = [];
+  for (let i = 0; i < after; i++) {
+    const conn = await listener.accept();
+    answered.push(answer(conn).catch(() => {}).finally(() => conn.close()));
+  }
+  listener.close();
+  await Promise.all(answered);
+  say(JSON.stringify({ completed: after, forced: 0, abandoned: 0, swept: 0, ms: 0 }));
+}
+
+async function answer(conn: Deno.Conn): Promise<void> {
+  const p = new Uint8Array(SIZE);
+  for (let filled = 0; filled < SIZE;) {
+    const n = await conn.read(p.subarray(filled));
+    if (n === null) return;
+    filled += n;
+  }
+  for (let sent = 0; sent < SIZE;) sent += await conn.write(p.subarray(sent));
+}
