@@ -12,6 +12,7 @@ import { quotes } from "../examples/quotes.ts";
 import { shout } from "../examples/shout.ts";
 import { mail } from "../examples/starttls.ts";
 import { tlsEcho } from "../examples/tls_echo.ts";
+import { watched } from "../examples/watched.ts";
 import { type Handler, type ProxyHeader, serve } from "../mod.ts";
 import { Directory } from "./support/directory.ts";
 import { granted, netTest } from "./support/needs.ts";
@@ -27,7 +28,9 @@ interface Example {
   readonly question: string;
   readonly answer: string | RegExp;
   /** What it prints behind its address; `PORT` stands for the port. */
-  readonly hint?: string;
+  readonly hint?: string | RegExp;
+  /** Flags without which it could not be started twice at a time. */
+  readonly flags?: readonly string[];
   /** The certificate that it made in its directory, if it is asked inside TLS. */
   readonly certificate?: string;
 }
@@ -71,6 +74,13 @@ const EXAMPLES: Record<string, Example> = {
     answer: "one",
     hint: "openssl s_client -connect 127.0.0.1:PORT -CAfile ./localhost.pem",
     certificate: "localhost.pem",
+  },
+  "watched.ts": {
+    handler: watched,
+    question: "one",
+    answer: "one",
+    hint: /^Status page at http:\/\/127\.0\.0\.1:\d+\/$/,
+    flags: ["--page", "0"],
   },
 };
 
@@ -169,17 +179,17 @@ for (const [name, example] of Object.entries(EXAMPLES)) {
   });
 
   netTest(`examples/${name} prints its address and answers until it is stopped`, async () => {
-    const { question, answer, hint, certificate } = example;
+    const { question, answer, hint, flags = [], certificate } = example;
     await using backend = serve({ port: 0, hostname: "127.0.0.1" }, echo);
     using place = new Directory();
     const own = name === "forward.ts" ? ["--to", `127.0.0.1:${backend.addr.port}`] : [];
     const cwd = pathToFileURL(`${place.path}/`);
-    await using running = await startIn(cwd, name, ...own, "--port", "0");
+    await using running = await startIn(cwd, name, ...own, ...flags, "--port", "0");
     const addr = await address(running);
     assertEquals(addr.hostname, "127.0.0.1");
-    if (hint !== undefined) {
+    if (typeof hint === "string") {
       assertEquals(await running.line(), hint.replace("PORT", String(addr.port)));
-    }
+    } else if (hint !== undefined) assertMatch(await running.line(), hint);
     const ca = certificate && await Deno.readTextFile(place.at(certificate));
     for (let time = 0; time < 2; time++) {
       const answered = await ask(addr, question, ca);

@@ -35,6 +35,20 @@ export interface TlsListener {
   broken(error: Error): void;
 }
 
+let runs: boolean | undefined;
+
+/** Whether this Deno has what {@linkcode TlsEngine} needs. */
+export function runsTlsEngine(): boolean {
+  try {
+    runs ??= (new TlsEngine({ isServer: true }, IGNORANT).destroy(), true);
+  } catch {
+    runs = false;
+  }
+  return runs;
+}
+
+const IGNORANT: TlsListener = { decrypted() {}, secured() {}, broken() {} };
+
 /** One end of a TLS connection that reads and writes nothing by itself. */
 export class TlsEngine {
   readonly socket: TLSSocket;

@@ -54,9 +54,12 @@ export interface Certificate {
  */
 export interface TlsSettings {
   /**
-   * What does the work. `"native"` is Deno's own TLS: half the CPU, one certificate, and small
-   * replies may wait 40 ms because nobody can set `noDelay` there. `"flexible"` can do everything
-   * that is listed here. `"native"`, unless something is asked for that it cannot do.
+   * What does the work. `"flexible"` is `node:tls` inside and can do everything that is listed here.
+   * `"native"` is Deno's own TLS: somewhat less CPU and memory, one certificate, and small replies may
+   * wait 45 ms because nobody can set `noDelay` there. It also keeps the descriptor of a client that
+   * is closed in its handshake, or while it does not read, until that client leaves: it is for
+   * clients that can be trusted. `"flexible"` unless given; on a Deno whose `node:tls` lacks what
+   * that needs, `"native"` where it can do what is asked.
    */
   route?: "native" | "flexible";
   /**
@@ -120,7 +123,8 @@ export type AskForCertificate = (serverName: string) => unknown;
 export interface CompleteTls {
   /** What is attempted, for messages. */
   readonly verb: string;
-  readonly route: "native" | "flexible";
+  /** `"any"`: nothing was asked for that only one of them can do. */
+  readonly route: "native" | "flexible" | "any";
   /** For clients that name nothing, or a name that is not known. */
   readonly fallback: Certificate | undefined;
   /** Names are in lower case; a wildcard's begins with `*.`. */
@@ -204,7 +208,7 @@ function completeRoute(
   given: Record<string, unknown>,
   route: unknown,
   reason: string | undefined,
-): "native" | "flexible" {
+): CompleteTls["route"] {
   if (route !== undefined && route !== "native" && route !== "flexible") {
     throw new TypeError(bad(verb, "tls.route", route, '"native" or "flexible"'));
   }
@@ -213,15 +217,15 @@ function completeRoute(
       `Cannot ${verb} with 'tls.route' of "native" and ${reason}: use "flexible", which can do that`,
     );
   }
-  if (route === "flexible" || reason !== undefined) return "flexible";
-  for (const name of ["noDelay", "keepAlive"]) {
-    if (given[name] === undefined) continue;
+  const set = ["noDelay", "keepAlive"].find((name) => given[name] !== undefined);
+  if (route === "native" && set !== undefined) {
     // Deno has no way to set it there: accepted, it would be ignored.
     throw new TypeError(
-      `Cannot ${verb} with '${name}' on the native route of TLS: use tls: { route: "flexible" }`,
+      `Cannot ${verb} with '${set}' on the native route of TLS: use tls: { route: "flexible" }`,
     );
   }
-  return "native";
+  if (route === "native") return route;
+  return route === "flexible" || reason !== undefined || set !== undefined ? "flexible" : "any";
 }
 
 function completeFallback(

@@ -3,6 +3,7 @@
 import { explainNativeFault } from "../connection/check_certificate.ts";
 import { formatAddress } from "../connection/format_address.ts";
 import { TlsContexts } from "../connection/tls_contexts.ts";
+import { runsTlsEngine } from "../connection/tls_engine.ts";
 import { extendMessage } from "./extend_message.ts";
 import type { Expected } from "./identify.ts";
 import type { CompleteAddress, CompleteTcp } from "./listen_options.ts";
@@ -32,9 +33,10 @@ export function bind(options: CompleteAddress): Bound {
       return { listener: listenUnix(options), noDelay: false, keepAlive: false, ...expected };
     }
     const { noDelay, keepAlive } = options;
-    return { listener: listenTcp(options), noDelay, keepAlive, ...expected };
+    const listener = listenTcp(options, contexts === "native");
+    return { listener, noDelay, keepAlive, ...expected };
   } catch (error) {
-    const isNative = "tls" in options && options.tls.route === "native";
+    const isNative = contexts === "native" && "tls" in options;
     const fault = isNative ? explainNativeFault(options.tls.verb, error) : error;
     if (fault !== error) throw fault; // about the certificate, and not about the address
     const way = error instanceof Error ? wayOut(error, options) : "";
@@ -45,13 +47,23 @@ export function bind(options: CompleteAddress): Bound {
 
 function contextsOf(options: CompleteAddress): Expected["tls"] {
   if ("path" in options || options.tls === undefined) return undefined;
-  return options.tls.route === "native" ? "native" : new TlsContexts(options.tls);
+  const { route, verb } = options.tls;
+  if (route === "native") return route;
+  if (runsTlsEngine()) return new TlsContexts(options.tls);
+  if (route === "any") return "native";
+  throw new Deno.errors.NotSupported(
+    `Cannot ${verb} with TLS of the route "flexible", as 'node:tls' of this Deno lacks what it ` +
+      'needs: use the route "native", or another version of Deno',
+  );
 }
 
-function listenTcp({ port, hostname, tcpBacklog, tls }: CompleteTcp): Deno.Listener {
-  if (tls?.route !== "native") return Deno.listen({ port, hostname, tcpBacklog });
-  const { cert, key } = tls.fallback!;
-  const alpnProtocols = [...tls.alpnProtocols];
+function listenTcp(
+  { port, hostname, tcpBacklog, tls }: CompleteTcp,
+  native: boolean,
+): Deno.Listener {
+  if (!native) return Deno.listen({ port, hostname, tcpBacklog });
+  const { cert, key } = tls!.fallback!;
+  const alpnProtocols = [...tls!.alpnProtocols];
   return Deno.listenTls({ port, hostname, tcpBacklog, cert, key, alpnProtocols });
 }
 

@@ -2,6 +2,7 @@
 
 import type { SocketConnection } from "../connection/connection.ts";
 import { enterTls, finishNativeTls } from "../connection/enter_tls.ts";
+import type { EndReason } from "../connection/end_reason.ts";
 import type { TlsContexts } from "../connection/tls_contexts.ts";
 import { ProxyHeaderError } from "../errors.ts";
 import { type ProxyHeader, proxyHeader } from "../wire/proxy_header.ts";
@@ -106,6 +107,14 @@ function admit(conn: SocketConnection, { isWelcome, peerLimit }: House): void {
   // Where the client is not known, everybody would be one peer.
   if (proxy !== undefined && proxy.source === undefined) return;
   if (!peerLimit.enter(conn)) life.end("refused_peer_limit");
+}
+
+/** What a proxy that only looks whether we live may end as. */
+const LEFT: readonly EndReason[] = ["completed", "peer_closed_early", "peer_reset"];
+
+/** Whether that was a proxy which looked whether we live, and said nothing. */
+export function isHealthCheck(conn: SocketConnection, reason: EndReason): boolean {
+  return conn.proxy?.command === "LOCAL" && conn.bytesRead === 0 && LEFT.includes(reason);
 }
 
 /** Proxies look at ports with TLS, too: many connect and leave. */

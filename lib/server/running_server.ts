@@ -15,7 +15,7 @@ import { endObserversOf } from "./end_observers.ts";
 import { extendMessage } from "./extend_message.ts";
 import { Handshaking } from "./handshaking.ts";
 import { HardenedListener } from "./hardened_listener.ts";
-import { type House, identify } from "./identify.ts";
+import { type House, identify, isHealthCheck } from "./identify.ts";
 import { LISTEN_DEFAULTS } from "./listen_options.ts";
 import { LiveConnections } from "./live_connections.ts";
 import { checkLimit, checkTimeout, type CompleteServeOptions } from "./options.ts";
@@ -348,8 +348,9 @@ export class RunningServer<A extends Deno.Addr> implements Server<A> {
     this.#over(conn, "refused_full");
   }
 
-  readonly #over = (conn: SocketConnection, reason: EndReason): void => {
+  readonly #over = (conn: SocketConnection, said: EndReason): void => {
     if (!this.#live.leave(conn)) return;
+    const reason = isHealthCheck(conn, said) ? "health_check" : said;
     disarmCompilerPanic();
     this.#statistics.end(reason, conn);
     this.#house.peerLimit.leave(conn);

@@ -8,6 +8,8 @@ import type { Acceptor } from "./accept.ts";
  */
 const QUIET = 5;
 
+const TURNS = Number(Deno.env.get("TURNS") ?? 0);
+
 /** Ms after which a storm that has no quiet 5 ms is cut at the first accept that has to wait. */
 const PATIENCE = 100;
 
@@ -46,6 +48,7 @@ export class Sweep {
     while (this.#isOpen && before !== this.#accepted() && elapsed() < PATIENCE) {
       before = this.#accepted();
       await this.#moment(QUIET);
+      for (let i = 0; i < TURNS; i++) await new Promise((resolve) => setImmediate(resolve));
     }
     if (before !== this.#accepted()) {
       for (const acceptor of this.#acceptors) acceptor.closeWhenIdle();

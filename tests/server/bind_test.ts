@@ -31,7 +31,8 @@ netTest("bind() says who is expected at an address, and of no other address", ()
   for (
     const [given, tls, trusts] of [
       [{}, "undefined", false],
-      [certificate, "string", false],
+      [certificate, "object", false],
+      [{ ...certificate, tls: { route: "native" } }, "string", false],
       [{ ...certificate, tls: { route: "flexible" } }, "object", false],
       [{ proxyProtocol: { trust } }, "undefined", true],
       [{ ...certificate, proxyProtocol: { trust } }, "object", true],

@@ -86,7 +86,7 @@ Deno.test("completeAddress() knows whose PROXY headers count, of TCP and of Unix
 Deno.test("completeAddress() has TLS only where something of it is given", () => {
   assertEquals("tls" in complete({ port: 0 }), false);
   const tls = tlsOf({ ...certificate, alpnProtocols: ["mqtt"] });
-  assertEquals([tls.route, tls.alpnProtocols], ["native", ["mqtt"]]);
+  assertEquals([tls.route, tls.alpnProtocols], ["any", ["mqtt"]]);
   assertEquals(tls.fallback?.key, certificate.key);
 });
 
@@ -108,7 +108,7 @@ Deno.test("completeAddress() takes noDelay and keepAlive where they can be set",
   const { noDelay, keepAlive } = complete({ port: 0, ...given }) as CompleteTcp;
   assertEquals([noDelay, keepAlive], [false, false]);
   // Nobody asked for them here.
-  assertEquals(tlsOf({ ...certificate, noDelay: undefined, keepAlive: undefined }).route, "native");
+  assertEquals(tlsOf({ ...certificate, noDelay: undefined, keepAlive: undefined }).route, "any");
 });
 
 Deno.test("the defaults of an address cannot be changed", () => {

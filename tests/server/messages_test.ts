@@ -375,7 +375,7 @@ const TABLE: Row[] = [
   ),
   ...["noDelay", "keepAlive"].map((name) =>
     serves(
-      { port: 0, cert: CERT, key: KEY, [name]: true },
+      { port: 0, cert: CERT, key: KEY, tls: { route: "native" }, [name]: true },
       "TypeError",
       `Cannot serve with '${name}' on the native route of TLS: use tls: { route: "flexible" }`,
     )
@@ -704,7 +704,8 @@ const TABLE: Row[] = [
   {
     what: "server.reloadTls() on the native route",
     call: async () => {
-      await using server = serve({ ...LOOPBACK, cert: CERT, key: KEY }, handler);
+      const tls = { route: "native" } as const;
+      await using server = serve({ ...LOOPBACK, cert: CERT, key: KEY, tls }, handler);
       server.reloadTls({ cert: CERT, key: KEY });
     },
     kind: "NotSupported",
@@ -715,7 +716,8 @@ const TABLE: Row[] = [
   {
     what: "server.unref() on the native route",
     call: async () => {
-      await using server = serve({ ...LOOPBACK, cert: CERT, key: KEY }, handler);
+      const tls = { route: "native" } as const;
+      await using server = serve({ ...LOOPBACK, cert: CERT, key: KEY, tls }, handler);
       server.unref();
     },
     kind: "NotSupported",
