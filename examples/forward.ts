@@ -1,20 +1,48 @@
 /**
- * Forwards each connection to another address, both ways, with half-closes.
+ * Forwards each connection to another address, both ways, with half-closes. `--send-proxy v1`, or
+ * `v2`, says there who the client is, as a PROXY header.
  *
  * deno run --allow-net examples/forward.ts --to 127.0.0.1:7000
  *
  * @module
  */
 
-import { connection, type Handler, relay, serve } from "@usher/server";
+import {
+  type Connection,
+  connection,
+  encodeProxyHeader,
+  type Handler,
+  type ProxyHeader,
+  relay,
+  serve,
+} from "@usher/server";
 import { start } from "./start.ts";
 
-/** Makes the handler that forwards to `target`. */
-export function forward(target: Deno.ConnectOptions): Handler {
+/** Makes the handler that forwards to `target`, with a PROXY header of this version if it is given. */
+export function forward(target: Deno.ConnectOptions, version?: ProxyHeader["version"]): Handler {
   return async (conn) => {
     await using upstream = connection(await Deno.connect(target));
+    if (version !== undefined) await upstream.write(encodeProxyHeader(describe(conn, version)));
     await relay(conn, upstream);
   };
+}
+
+/** Who is forwarded: whoever came, or whom a proxy before us has told us of. */
+function describe(conn: Connection, version: ProxyHeader["version"]): ProxyHeader {
+  const { remoteAddr: source, localAddr: destination } = conn;
+  const { proxy = { command: "PROXY", source, destination } as ProxyHeader } = conn;
+  if (version === 2) return { ...proxy, version };
+  // Version 1 knows the addresses of TCP and nothing else.
+  const { source: from, destination: to } = proxy;
+  const isTcp = from?.transport === "tcp" && to !== undefined;
+  return { version, command: "PROXY", ...(isTcp && { source: from, destination: to }) };
+}
+
+/** Reads `v1` or `v2`. */
+function parseVersion(text: string): ProxyHeader["version"] {
+  if (text === "v1") return 1;
+  if (text === "v2") return 2;
+  throw new TypeError(`Cannot forward with --send-proxy "${text}": use v1 or v2`);
 }
 
 /** Reads `HOST:PORT`, an IPv6 address in brackets. */
@@ -28,8 +56,9 @@ function parseTarget(text: string): Deno.ConnectOptions {
 
 if (import.meta.main) {
   const command = "deno run --allow-net examples/forward.ts --to 127.0.0.1:7000";
-  await start(
-    { command, flags: ["to"] },
-    (place, { to }) => serve(place, forward(parseTarget(to))),
-  );
+  const options = { "send-proxy": "v1|v2" };
+  await start({ command, flags: ["to"], options }, (place, { to, "send-proxy": version }) => {
+    const target = parseTarget(to);
+    return serve(place, forward(target, version === undefined ? version : parseVersion(version)));
+  });
 }

@@ -1,16 +1,23 @@
 /** Starts an example from its command line. @module */
 
 import { parseArgs } from "node:util";
-import { formatAddress } from "@usher/server";
+import {
+  formatAddress,
+  type Server,
+  shutdownOnSignals,
+  type ShutdownOnSignalsOptions,
+} from "@usher/server";
 
 /** What an example is started with. */
-export interface Example<Flag extends string = never> {
+export interface Example<Flag extends string = never, Option extends string = never> {
   /** The command that starts it, with the permissions that it needs; its first comment says the same. */
   readonly command: string;
   /** The port where `--port` is not given; 0 takes any free one. */
   readonly port?: number;
   /** Flags of its own, all of which must be given, each with a value. */
   readonly flags?: readonly Flag[];
+  /** Flags that may be left out, each with what its value looks like. */
+  readonly options?: Readonly<Record<Option, string>>;
 }
 
 /** Where to listen, as `--hostname` and `--port` say. */
@@ -19,26 +26,41 @@ export interface Place {
   readonly port: number;
 }
 
-/** What listens then: a listener, or a server that also tells when it is over. */
-export interface Listening {
-  readonly addr: Deno.Addr;
-  readonly finished?: Promise<void>;
+/** What was started, about which there is more to say. */
+export interface Started {
+  readonly listening: Server | Deno.Listener;
+  /** How to talk to it, if that is not plain. */
+  readonly hint?: string;
+  /** How it stops, if it is a server. */
+  readonly stop?: ShutdownOnSignalsOptions;
 }
 
+/** The values of flags: those that must be given, and those that may. */
+export type Flags<Flag extends string, Option extends string> =
+  & Record<Flag, string>
+  & Partial<Record<Option, string>>;
+
+/** What `begin` gives. */
+type Begun = Server | Deno.Listener | Started;
+
 /**
- * Reads the flags, calls `begin` with them and prints one line, `Listening on tcp://127.0.0.1:7000`.
- * What goes wrong is said in a sentence on stderr; the exit code is 2 for a wrong command line and 1
- * for all else.
+ * Reads the flags, calls `begin` with them and prints one line, `Listening on tcp://127.0.0.1:7000`,
+ * and the hint behind it. A server stops at SIGTERM and Ctrl-C, and the process with it. What goes
+ * wrong is said in a sentence on stderr; the exit code is 2 for a wrong command line and 1 for all
+ * else.
  */
-export async function start<Flag extends string = never>(
-  example: Example<Flag>,
-  begin: (place: Place, flags: Record<Flag, string>) => Listening,
+export async function start<Flag extends string = never, Option extends string = never>(
+  example: Example<Flag, Option>,
+  begin: (place: Place, flags: Flags<Flag, Option>) => Begun | Promise<Begun>,
 ): Promise<void> {
   try {
     const { place, flags } = parse(example);
-    const { addr, finished } = begin(place, flags);
-    print(`Listening on ${formatAddress(addr)}`);
-    await finished?.catch(() => Deno.exit(1)); // a server that gives up has said why
+    const begun: Begun = await begin(place, flags);
+    const { listening, hint, stop }: Started = "listening" in begun ? begun : { listening: begun };
+    // Before anybody is told that it is there, and could want to stop it.
+    if ("shutdown" in listening) shutdownOnSignals(listening, stop);
+    print(`Listening on ${formatAddress(listening.addr)}`);
+    if (hint !== undefined) print(hint);
   } catch (error) {
     if (error instanceof Deno.errors.NotCapable) {
       fail(`This example needs permissions: ${example.command}`, 1);
@@ -49,31 +71,33 @@ export async function start<Flag extends string = never>(
   }
 }
 
-function parse<Flag extends string>({ flags = [], port }: Example<Flag>) {
-  const options = Object.fromEntries(
-    ["hostname", "port", ...flags].map((name) => [name, { type: "string" as const }]),
-  );
-  const values = parseArgs({ args: Deno.args, options }).values as Record<string, string>;
+function parse<Flag extends string, Option extends string>(
+  { flags = [], options, port }: Example<Flag, Option>,
+) {
+  const names = ["hostname", "port", ...flags, ...Object.keys(options ?? {})];
+  const known = Object.fromEntries(names.map((name) => [name, { type: "string" as const }]));
+  const values = parseArgs({ args: Deno.args, options: known }).values as Record<string, string>;
   const missing = flags.find((name) => values[name] === undefined);
   if (missing !== undefined) throw new TypeError(`The flag --${missing} is missing`);
   return {
     place: {
       hostname: values.hostname ?? "127.0.0.1",
-      port: values.port === undefined ? port ?? 0 : parsePort(values.port),
+      port: values.port === undefined ? port ?? 0 : parseNumber("port", values.port, 65535),
     },
-    flags: values as Record<Flag, string>,
+    flags: values as Flags<Flag, Option>,
   };
 }
 
-/** `Number()` alone would take "", " 1" and "0x1b58". */
-function parsePort(given: string): number {
-  const port = /^\d{1,5}$/.test(given) ? Number(given) : NaN;
-  if (port <= 65535) return port;
-  throw new TypeError(`Cannot use a --port of "${given}": use a whole number from 0 to 65535`);
+/** Reads the number of a flag. `Number()` alone would take "", " 1" and "0x1b58". */
+export function parseNumber(flag: string, given: string, most: number): number {
+  const number = /^\d{1,9}$/.test(given) ? Number(given) : NaN;
+  if (number <= most) return number;
+  throw new TypeError(`Cannot use a --${flag} of "${given}": use a whole number from 0 to ${most}`);
 }
 
-function usage({ command, port }: Example<string>): string {
-  return `Use: ${command} [--hostname 127.0.0.1] [--port ${port ?? 0}]`;
+function usage({ command, port, options = {} }: Example<string, string>): string {
+  const own = Object.entries(options).map(([name, value]) => ` [--${name} ${value}]`).join("");
+  return `Use: ${command}${own} [--hostname 127.0.0.1] [--port ${port ?? 0}]`;
 }
 
 function print(line: string): void {

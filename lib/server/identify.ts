@@ -114,7 +114,10 @@ const LEFT: readonly EndReason[] = ["completed", "peer_closed_early", "peer_rese
 
 /** Whether that was a proxy which looked whether we live, and said nothing. */
 export function isHealthCheck(conn: SocketConnection, reason: EndReason): boolean {
-  return conn.proxy?.command === "LOCAL" && conn.bytesRead === 0 && LEFT.includes(reason);
+  if (conn.proxy?.command !== "LOCAL" || conn.bytesRead > 0) return false;
+  if (LEFT.includes(reason)) return true;
+  // It has seen that we speak TLS, which was all it wanted, and does not wait for the last message.
+  return reason === "handshake_failed" && conn.life.error instanceof Deno.errors.ConnectionReset;
 }
 
 /** Proxies look at ports with TLS, too: many connect and leave. */

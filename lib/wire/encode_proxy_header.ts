@@ -191,7 +191,9 @@ function endOf(name: string, address: ProxyAddress): End {
     checkKeys(name, address, ["transport", "path"]);
     checkChoice(`${name}.transport`, address.transport, ["unix", "unixpacket"]);
     const kind = address.transport === "unix" ? 0x31 : 0x32;
-    return { kind, bytes: pathBytes(`${name}.path`, address.path), port: 0 };
+    // Deno has `null` for a peer without a name, whatever its types say.
+    const path = (address.path as string | null) ?? "";
+    return { kind, bytes: pathBytes(`${name}.path`, path), port: 0 };
   }
   checkKeys(name, address, ["transport", "hostname", "port"]);
   const { transport, hostname, port } = address;

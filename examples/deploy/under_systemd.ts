@@ -1,0 +1,35 @@
+/**
+ * `readiness.ts` as a service of systemd, which it tells when it listens and when it stops.
+ * `usher.service` starts it.
+ *
+ * deno run --allow-net --allow-env=NOTIFY_SOCKET --allow-run=systemd-notify examples/deploy/under_systemd.ts
+ *
+ * @module
+ */
+
+import { formatAddress } from "@usher/server";
+import { echoWithProbes, READINESS_OPTIONS } from "../readiness.ts";
+import { start } from "../start.ts";
+
+/**
+ * Tells systemd, if that has started us. It listens on a Unix socket for datagrams, which Deno cannot
+ * send without `--unstable-net`, nor `node:dgram` at all; its own program can.
+ */
+async function notify(...facts: string[]): Promise<void> {
+  if (Deno.env.get("NOTIFY_SOCKET") === undefined) return;
+  await new Deno.Command("systemd-notify", { args: facts, stdout: "null" }).output();
+}
+
+if (import.meta.main) {
+  const command = "deno run --allow-net --allow-env=NOTIFY_SOCKET --allow-run=systemd-notify " +
+    "examples/deploy/under_systemd.ts";
+  await start({ command, port: 7000, options: READINESS_OPTIONS }, async (place, flags) => {
+    const started = echoWithProbes(place, flags);
+    await notify("READY=1", `STATUS=Listening on ${formatAddress(started.listening.addr)}`);
+    // Beside the listener of shutdownOnSignals().
+    Deno.addSignalListener("SIGTERM", () => {
+      notify("STOPPING=1", "STATUS=Stopping").catch(() => {});
+    });
+    return started;
+  });
+}

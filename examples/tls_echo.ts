@@ -1,0 +1,33 @@
+/**
+ * Sends back to each client what it sends, inside TLS. At its first start it makes a certificate that
+ * signs itself, which it keeps in the current directory (or in `--dir`) and uses again; `--cert` and
+ * `--key` name files that are used instead. `--route flexible` takes the other of the two ways in
+ * which TLS is done.
+ *
+ * deno run --allow-net --allow-read --allow-write examples/tls_echo.ts
+ *
+ * @module
+ */
+
+import { type Connection, formatAddress, serve } from "@usher/server";
+import { CERTIFICATE_OPTIONS, findCertificate } from "./certificate.ts";
+import { start } from "./start.ts";
+
+/** Serves one client. The handshake is over by now, and `conn.tls` knows what came of it. */
+export async function tlsEcho(conn: Connection): Promise<void> {
+  for await (const chunk of conn) await conn.write(chunk);
+}
+
+if (import.meta.main) {
+  const command = "deno run --allow-net --allow-read --allow-write examples/tls_echo.ts";
+  const options = { ...CERTIFICATE_OPTIONS, route: "native|flexible" };
+  await start({ command, port: 7443, options }, async (place, { route, ...files }) => {
+    const { cert, key, certFile } = await findCertificate(files);
+    // Whatever was given: serve() says what it may be.
+    const tls = route === undefined ? {} : { route: route as "native" | "flexible" };
+    const listening = serve({ ...place, cert, key, tls }, tlsEcho);
+    const where = formatAddress(listening.addr).replace("tcp://", "");
+    const hint = `openssl s_client -connect ${where} -CAfile ${certFile}`;
+    return { listening, hint };
+  });
+}
