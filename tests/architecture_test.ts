@@ -7,8 +7,11 @@ import {
 } from "../lib/connection/default_limits.ts";
 import { LISTEN_DEFAULTS } from "../lib/server/listen_options.ts";
 import { DEFAULTS } from "../lib/server/options.ts";
+import { SIGNAL_DEFAULTS } from "../lib/server/shutdown_on_signals.ts";
 import { SPLIT_DEFAULTS } from "../lib/testing/every_split.ts";
 import { NO_FAULTS } from "../lib/testing/faults.ts";
+import { INSTRUMENT_DEFAULTS } from "../lib/watch/instrument.ts";
+import { WATCH_DEFAULTS } from "../lib/watch/watch_options.ts";
 import { CODEC_DEFAULTS } from "../lib/wire/defaults.ts";
 import { ENCODE_DEFAULTS } from "../lib/wire/encode_proxy_header.ts";
 import { granted, root, treeTest } from "./support/needs.ts";
@@ -23,6 +26,12 @@ const ROOMS = ["lib/errors.ts", "lib/wire/", "lib/connection/", "lib/server/"];
 const ENTRIES: Record<string, string> = {
   "mod.ts": "mod.ts",
   "lib/testing/": "lib/testing/mod.ts",
+  "lib/watch/": "lib/watch/mod.ts",
+};
+
+/** Files of entries beside the core that import a package, and which. */
+const PACKAGES: Record<string, string[]> = {
+  "lib/watch/instrument.ts": ["@opentelemetry/api"],
 };
 
 /** Files of `lib/` without a test file of their own, and where their work is tested instead. */
@@ -38,12 +47,19 @@ const TESTED_ELSEWHERE: Record<string, string> = {
   "lib/server/running_server.ts": "tests/server/serve_test.ts",
   "lib/server/server.ts": "tests/server/serve_test.ts",
   "lib/testing/memory_socket.ts": "tests/testing/pair_test.ts",
+  "lib/watch/page/charts.ts": "tests/watch/page_test.ts",
+  "lib/watch/page/files.ts": "tests/watch/answer_test.ts",
+  "lib/watch/page/html.ts": "tests/watch/page_test.ts",
+  "lib/watch/page/script.ts": "tests/watch/page_test.ts",
+  "lib/watch/page/table.ts": "tests/watch/page_test.ts",
 };
 
 /** Test files that stand beside the mirror of `lib/`, and what they are about. */
 const BESIDE: Record<string, string> = {
   "tests/connection/cancelled_reads_test.ts": "reads that give up, of every kind",
   "tests/connection/reading_test.ts": "the buffered reads of a connection",
+  "tests/connection/draining_test.ts": "loops that end by themselves while the server stops",
+  "tests/server/stopping_test.ts": "the steps of a stop in a whole server",
   "tests/server/end_reasons_test.ts": "each end reason and its record",
   "tests/server/faults_test.ts": "whether everything adds up when anything fails",
   "tests/server/resets_test.ts": "clients that reset before they are accepted",
@@ -53,12 +69,15 @@ const BESIDE: Record<string, string> = {
   "tests/server/slots_test.ts": "slots in a whole server",
   "tests/server/tls_routes_test.ts": "whether both routes of TLS behave alike",
   "tests/server/reloads_test.ts": "certificates that are exchanged under load",
+  "tests/watch/page_test.ts": "the page in a real browser",
+  "tests/watch/lame_duck_test.ts": "readiness while a server stops",
 };
 
 /** Tests and their support that measure or bound real time, and why they must. */
 const REAL_TIME: Record<string, string> = {
   "tests/support/program.ts": "ends a program that hangs, which no fake clock reaches",
   "tests/bench/": "measures",
+  "tests/soak/": "goes on for minutes",
   "tests/std/": "is about timers",
 };
 
@@ -84,7 +103,9 @@ function code(path: string): string {
 /** What a file imports, type imports and dynamic ones included. */
 function importsOf(path: string): string[] {
   const specifiers = /(?:\bfrom|\bimport)\s*\(?\s*"([^"]+)"/g;
-  return [...code(path).matchAll(specifiers)].map(([, specifier = ""]) =>
+  // What a browser imports from what the status page gives it is no import of ours.
+  const own = code(path).replace(/String\.raw`[^`]*`/g, "");
+  return [...own.matchAll(specifiers)].map(([, specifier = ""]) =>
     specifier.startsWith(".")
       ? new URL(specifier, new URL(path, root)).href.replace(root.href, "")
       : specifier
@@ -113,7 +134,7 @@ treeTest("imports point one way: wire, connection, server, entries; errors.ts is
       : ROOMS.slice(0, ROOMS.findIndex(isIn) + 1);
     assert(mayUse.length > 0, `${path} is in no room`);
     for (const imported of importsOf(path)) {
-      if (imported.startsWith("node:")) continue;
+      if (imported.startsWith("node:") || PACKAGES[path]?.includes(imported)) continue;
       assert(imported.startsWith("lib/"), `${path} imports ${imported}, which is not in lib/`);
       const isBelow = mayUse.some((room) => imported.startsWith(room));
       assert(isBelow, `${path} imports ${imported}, a room above it`);
@@ -177,6 +198,7 @@ treeTest("each file of lib/ begins with one sentence that says what it is about"
 const HOMES: Record<string, Record<string, unknown>> = {
   "lib/server/options.ts": DEFAULTS,
   "lib/server/listen_options.ts": LISTEN_DEFAULTS,
+  "lib/server/shutdown_on_signals.ts": SIGNAL_DEFAULTS,
   "lib/connection/start_tls.ts": { handshakeTimeout: DEFAULT_HANDSHAKE_TIMEOUT },
   "lib/connection/wrap.ts": DEFAULTS,
   "lib/connection/framed.ts": { frameTimeout: DEFAULT_FRAME_TIMEOUT },
@@ -188,6 +210,8 @@ const HOMES: Record<string, Record<string, unknown>> = {
   "lib/wire/encode_proxy_header.ts": ENCODE_DEFAULTS,
   "lib/testing/faults.ts": NO_FAULTS,
   "lib/testing/every_split.ts": SPLIT_DEFAULTS,
+  "lib/watch/instrument.ts": INSTRUMENT_DEFAULTS,
+  "lib/watch/watch_options.ts": WATCH_DEFAULTS,
 };
 
 treeTest("each @default is what holds when nothing is said, and each default is documented", () => {
@@ -253,7 +277,9 @@ treeTest("tests/ mirrors lib/", () => {
   );
   assertEquals(untested.map(([path]) => path), [], "no test file");
   const mirrors = new Set(mirror.values());
-  const inRooms = tests.filter((test) => /^tests\/(wire|connection|server|testing)\//.test(test));
+  const inRooms = tests.filter((test) =>
+    /^tests\/(wire|connection|server|testing|watch)\//.test(test)
+  );
   const strangers = inRooms.filter((test) => !mirrors.has(test) && BESIDE[test] === undefined);
   assertEquals(strangers, [], "about no file of lib/");
   const lists = [...Object.values(TESTED_ELSEWHERE), ...Object.keys(BESIDE)];

@@ -61,6 +61,13 @@ const EXAMPLES: Record<string, Example> = {
     question: '\0\0\0\x16{"id":1,"ask":"count"}',
     answer: '\0\0\0\x13{"id":1,"answer":4}',
   },
+  "readiness.ts": {
+    handler: echo,
+    question: "one",
+    answer: "one",
+    hint: /^Probes on http:\/\/127\.0\.0\.1:\d+\/readyz$/,
+    flags: ["--health-port", "0", "--lame-duck", "0"],
+  },
   "shout.ts": { handler: shout, question: "one\n", answer: "ONE\r\n" },
   "starttls.ts": {
     handler: mail,
@@ -86,7 +93,7 @@ const EXAMPLES: Record<string, Example> = {
 
 /** What is there for the examples, and the one that is a test itself. */
 const NO_EXAMPLES = [
-  ...["certificate.ts", "haproxy.cfg", "kv", "self_signed.ts", "start.ts"],
+  ...["certificate.ts", "deploy", "haproxy.cfg", "kv", "self_signed.ts", "start.ts"],
   "testing_a_handler_test.ts",
 ];
 
@@ -197,6 +204,9 @@ for (const [name, example] of Object.entries(EXAMPLES)) {
       else assertMatch(answered, answer);
     }
     assertEquals(await stop(running), []);
+    // `listen()` alone knows nothing of signals, and Windows knows none.
+    const code = name === "four_steps.ts" ? 143 : 0;
+    if (Deno.build.os !== "windows") assertEquals((await running.status).code, code);
   });
 
   netTest(`examples/${name} says which permissions it needs when they are missing`, async () => {

@@ -113,14 +113,18 @@ treeTest("README: the tour passes every file of lib/", () => {
   const visited = [...section("A tour of `lib/`").matchAll(/^- \[\S+\]\((lib\/\S+)\)/gm)].map((
     [, path = ""],
   ) => path);
-  const files = ["lib/errors.ts", ...["wire", "connection", "server", "testing"].flatMap(filesIn)];
+  const files = [
+    "lib/errors.ts",
+    ...["wire", "connection", "server", "testing", "watch"].flatMap(filesIn),
+  ];
   assertEquals(visited.toSorted(), files.toSorted());
 });
 
 function filesIn(room: string): string[] {
   try {
-    return [...Deno.readDirSync(new URL(`lib/${room}/`, root))].map(({ name }) =>
-      `lib/${room}/${name}`
+    const entries = [...Deno.readDirSync(new URL(`lib/${room}/`, root))];
+    return entries.flatMap(({ name, isDirectory }) =>
+      isDirectory ? filesIn(`${room}/${name}`) : [`lib/${room}/${name}`]
     );
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return [];

@@ -17,7 +17,7 @@ import { start } from "../start.ts";
  */
 async function notify(...facts: string[]): Promise<void> {
   if (Deno.env.get("NOTIFY_SOCKET") === undefined) return;
-  await new Deno.Command("systemd-notify", { args: facts, stdout: "null" }).output();
+  await new Deno.Command("systemd-notify", { args: facts }).spawn().status;
 }
 
 if (import.meta.main) {

@@ -28,7 +28,7 @@ export interface ShutdownOnSignalsOptions extends ShutdownOptions {
   signals?: readonly Deno.Signal[];
   /**
    * Whether the process ends when the server has stopped, whatever else is still going on in it: a
-   * handler that never returns, a timer, another server. With `false` only `Deno.exitCode` is set, and
+   * handler that never returns, a timer, an HTTP server beside it. With `false` only `Deno.exitCode` is set, and
    * the process ends when nothing is left to do.
    *
    * @default {true}

@@ -17,8 +17,9 @@ export interface Refusal {
  * @returns `undefined` if it may.
  */
 export function refusal(request: Request, { hosts }: CompleteWatchOptions): Refusal | undefined {
-  const host = request.headers.get("host");
-  if (host !== null && !isOurs(host, hosts)) {
+  // Whoever names no host asked this address, or is no browser.
+  const host = request.headers.get("host") ?? new URL(request.url).host;
+  if (!isOurs(host, hosts)) {
     return { status: 421, why: "This name is not in 'hosts': ask by IP address, or add it there" };
   }
   const origin = request.headers.get("origin");

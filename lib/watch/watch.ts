@@ -13,7 +13,7 @@ import { completeWatchOptions, type WatchOptions } from "./watch_options.ts";
 const PATIENCE = 1000;
 
 /**
- * The HTTP server of a status page. It keeps no process alive.
+ * The HTTP server of a status page.
  *
  * @example Where is it?
  * ```ts
@@ -58,7 +58,8 @@ export interface StatusPage extends AsyncDisposable {
  *   `Authorization: Bearer` and the token that was given in the options
  *
  * It is for this machine alone unless `hostname` says otherwise. It answers until it is told to stop,
- * also when the server that it watches has stopped before; so stop it after that one.
+ * also when the server that it watches has stopped before; so stop it after that one. It keeps no
+ * process alive, unless somebody has the page open while the server is one that was `unref()`ed.
  *
  * @param server The server.
  * @param options Where, and what may be done there.

@@ -47,8 +47,10 @@ export class Haproxy implements AsyncDisposable {
   /**
    * Starts one with a configuration, in which `PORT` stands for its port and `FILES` for its
    * folder, which has the certificates.
+   *
+   * @param longest Ms after which it is ended, if it is to run for longer than a test.
    */
-  static async startWith(configuration: string): Promise<Haproxy> {
+  static async startWith(configuration: string, longest?: number): Promise<Haproxy> {
     const directory = certificateFiles();
     return await onFreePort(async (port) => {
       const own = configuration.replaceAll("PORT", `${port}`).replaceAll("FILES", directory.path);
@@ -56,7 +58,11 @@ export class Haproxy implements AsyncDisposable {
       const socket = `\nglobal\nstats socket ${directory.at("stats")} level admin\n`;
       await Deno.writeTextFile(file, `${own}${socket}`);
       // In the foreground, as one process.
-      const haproxy = new Haproxy(port, directory, new Daemon("haproxy", ["-db", "-f", file]));
+      const haproxy = new Haproxy(
+        port,
+        directory,
+        new Daemon("haproxy", ["-db", "-f", file], longest),
+      );
       if (await haproxy.#answers()) return haproxy;
       await haproxy[Symbol.asyncDispose]();
       if (haproxy.#daemon.log.includes("cannot bind socket")) return null;

@@ -94,13 +94,14 @@ export class Daemon implements AsyncDisposable {
   #heard = () => {};
   #ended = false;
 
-  constructor(program: string, args: string[]) {
+  /** @param longest Ms after which it is ended if it hangs. */
+  constructor(program: string, args: string[], longest: number = LONGEST_RUN) {
     this.#child = new Deno.Command(program, {
       args,
       stdin: "null",
       stdout: "null",
       stderr: "piped",
-      signal: AbortSignal.timeout(LONGEST_RUN),
+      signal: AbortSignal.timeout(longest),
     }).spawn();
     this.#reading = this.#read();
   }

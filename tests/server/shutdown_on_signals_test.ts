@@ -177,12 +177,14 @@ netTest(
   NEEDS,
 );
 
-netTest("shutdownOnSignals() keeps an exit code that the program has set", async () => {
-  await using signalled = await Signalled.start("own code");
-  await speak(signalled.clients[0]!);
-  signalled.send("SIGTERM");
-  assertEquals(await signalled.ended(), 7);
-}, NEEDS);
+for (const when of ["before", "at the end"]) {
+  netTest(`shutdownOnSignals() keeps an exit code that the program has set ${when}`, async () => {
+    await using signalled = await Signalled.start(`own code, set ${when}`);
+    if (when === "at the end") await speak(signalled.clients[0]!);
+    signalled.send("SIGTERM");
+    assertEquals(await signalled.ended(), 7);
+  }, NEEDS);
+}
 
 netTest("shutdownOnSignals() for two servers ends the process with the last of them", async () => {
   await using signalled = await Signalled.start("two servers");
@@ -281,6 +283,16 @@ netTest("shutdownOnSignals() undone while the server stops leaves the process al
   assertEquals(await signalled.line(), "stopped");
   signalled.send("SIGINT");
   assertEquals(await signalled.ended(), "SIGINT");
+}, NEEDS);
+
+netTest("shutdownOnSignals() undone for the last server leaves the process alone", async () => {
+  await using signalled = await Signalled.start("untied from one that has stopped");
+  signalled.send("SIGTERM");
+  assertEquals([await signalled.line(), await signalled.line()], ["told", "told"]);
+  for (const client of signalled.clients) await client.write(bytes`bye\n`);
+  assertEquals(await signalled.line(), "goes on");
+  signalled.send("SIGTERM");
+  assertEquals(await signalled.ended(), "SIGTERM");
 }, NEEDS);
 
 netTest("shutdownOnSignals() that throws listens to nothing", async () => {

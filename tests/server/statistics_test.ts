@@ -2,7 +2,9 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { END_REASONS } from "../../lib/connection/end_reason.ts";
-import { refusalCause } from "../../lib/server/statistics.ts";
+import type { SocketConnection } from "../../lib/connection/connection.ts";
+import { refusalCause, Statistics } from "../../lib/server/statistics.ts";
+import { connect } from "../../lib/testing/mod.ts";
 import { type EndReason, serve, type ServerStats } from "../../mod.ts";
 import { accountedFor, BEHIND, dialSaying, proxied } from "../support/balancer.ts";
 import { Holding } from "../support/holding.ts";
@@ -108,6 +110,24 @@ netTest("stats() tells for how long every slot was taken, and only that", async 
   assert(fullFor > 2);
   await turns(3);
   assertEquals(server.stats().fullFor, fullFor);
+});
+
+Deno.test("stats() sorts connections that are over by how long they lasted", async () => {
+  await using client = connect((conn) => conn.readLine());
+  const { bounds, counts } = client.server.stats().durations;
+  assertEquals(counts.length, bounds.length + 1);
+  assertEquals([...bounds], bounds.toSorted((a, b) => a - b));
+  const statistics = new Statistics();
+  const lasted = [0, bounds[0]!, bounds[0]! + 0.1, bounds.at(-1)!, 1e9];
+  for (const duration of lasted) {
+    const conn = { duration, bytesRead: 0, bytesWritten: 0 } as SocketConnection;
+    statistics.end("completed", conn);
+  }
+  const { durations } = statistics.snapshot(new Set(), 0, 0);
+  const found = [0, 1, bounds.length - 1, bounds.length].map((i) => durations.counts[i]);
+  assertEquals(found, [2, 1, 1, 1]);
+  assertEquals(durations.counts.reduce((sum, count) => sum + count), lasted.length);
+  assertEquals(durations.sum, lasted.reduce((sum, ms) => sum + ms));
 });
 
 netTest("stats() can still be asked when the server has stopped", async () => {

@@ -103,7 +103,7 @@ class Generation {
   constructor() {
     const kinds = {
       tcp: {},
-      native: certificate,
+      native: { ...certificate, tls: { route: "native" as const } },
       flexible: { ...certificate, tls: { route: "flexible" as const } },
       proxy: BEHIND,
       "proxied tls": { ...certificate, ...BEHIND },

@@ -74,9 +74,10 @@ async function come(kind: DoorKind, port: number, result: Stormed): Promise<void
   try {
     socket = await knock(door);
   } catch (error) {
-    // A reset may come while the promise of a connection that stands is on its way.
     if (error instanceof Deno.errors.ConnectionRefused) result.refused++;
-    else lose(error, result);
+    // It may come while the promise of a connection that stands is on its way.
+    else if (error instanceof Deno.errors.ConnectionReset) lose(error, result);
+    else throw error; // this machine has not let it out
     return;
   }
   try {

@@ -10,6 +10,7 @@ import { serve, type ServeTcpOptions, type ShutdownReport } from "../../mod.ts";
 import { BEHIND } from "../support/balancer.ts";
 import { server as certificate } from "../support/certificates.ts";
 import { commands, say } from "../support/commands.ts";
+import { until } from "../support/peers.ts";
 import type { DoorKind } from "./doors.ts";
 
 const HOSTNAME = "127.0.0.1";
@@ -27,15 +28,13 @@ const DOORS: Partial<Record<DoorKind, Partial<ServeTcpOptions>>> = {
 const [whose, kind = ""] = Deno.args;
 for await (const line of commands()) await (whose === "plain" ? plain : usher)(Number(line));
 
-/** usher's, told to stop after so many handlers were called. */
+/** usher's, told to stop after so many accepts. */
 async function usher(after: number): Promise<void> {
-  let left = after;
   const options = { hostname: HOSTNAME, port: 0, onError: () => {}, ...DOORS[kind as DoorKind] };
-  const server = serve(options as ServeTcpOptions, (conn) => {
-    if (--left === 0) server.shutdown();
-    return answer(conn);
-  });
+  const server = serve(options as ServeTcpOptions, answer);
   say(`${server.addr.port}`);
+  await until(() => server.stats().accepted >= after);
+  server.shutdown();
   await server.finished;
   say(JSON.stringify(server.report satisfies ShutdownReport | undefined));
 }

@@ -1,6 +1,6 @@
 /** What does a test see in a real browser? @module */
 
-import { type BrowserContextOptions, chromium, type Page } from "playwright-core";
+import type { BrowserContextOptions, Page } from "playwright-core";
 
 /** Ms after which something on a page that a test waits for is taken for something that never comes. */
 const PATIENCE = 20_000;
@@ -32,6 +32,8 @@ export class Browsing implements AsyncDisposable {
 
   /** Opens an address. */
   static async open(url: string, options: BrowserContextOptions = {}): Promise<Browsing> {
+    // Not above: it looks at the environment when it is loaded, and a bare `deno test` may not.
+    const { chromium } = await import("playwright-core");
     const browser = await chromium.launch({
       executablePath: await whereIs("chromium"),
       // Who runs tests as root, as containers do, has no sandbox; and little shared memory.

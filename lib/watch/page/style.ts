@@ -5,8 +5,8 @@ export const STYLE = String.raw`
 :root {
   color-scheme: light dark;
   --ground: #f4f5f7; --card: #ffffff; --ink: #1b2026; --quiet: #59636e; --line: #dfe3e8; --grid: #e9ecef;
-  --one: #2a62c4; --one-soft: #2a62c41f; --two: #b3541e; --good: #1f7a4d; --warn: #9a6200; --bad: #b3261e;
-  --good-soft: #1f7a4d1c; --warn-soft: #9a62001f; --bad-soft: #b3261e1a;
+  --one: #2a62c4; --one-soft: #2a62c41f; --two: #b3541e; --good: #176b40; --warn: #855400; --bad: #b3261e;
+  --good-soft: #176b401c; --warn-soft: #8554001f; --bad-soft: #b3261e1a;
   --peer: #7a8694; --time: #c08a1e; --ours: #b3261e; --refusal: #8456b8; --door: #2e8596;
   --shadow: 0 1px 2px #1b202610;
 }
@@ -70,7 +70,7 @@ section > h2 { margin-bottom: .6rem; }
 
 #charts { display: grid; grid-template-columns: repeat(2, 1fr); gap: .75rem; }
 figure { padding: .75rem 1rem .5rem; }
-figcaption { display: flex; gap: .25rem 1rem; align-items: baseline; flex-wrap: wrap; margin-bottom: .4rem; }
+figcaption { display: flex; gap: .25rem 1rem; align-items: center; flex-wrap: wrap; min-height: 1.5rem; margin-bottom: .75rem; }
 figcaption strong { font-weight: 600; font-size: .9rem; margin-right: auto; }
 .key { color: var(--quiet); font-size: .85rem; white-space: nowrap; display: inline-flex; align-items: center; gap: .4rem; }
 .key svg { width: 18px; height: 6px; flex: none; }
@@ -162,9 +162,10 @@ dialog .tools { justify-content: flex-end; margin-top: 1rem; }
   th button { border: 1px solid var(--line); background: var(--card); padding: .2rem .6rem; min-height: 2rem; }
   tbody { display: grid; gap: .5rem; }
   tbody tr { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: .6rem .9rem; display: grid; grid-template-columns: 1fr 1fr; gap: .1rem 1rem; }
-  td, td.number { padding: .1rem 0; border: 0; text-align: left; display: flex; justify-content: space-between; gap: .5rem; max-width: none; }
+  td, td.number { padding: .1rem 0; border: 0; text-align: left; display: flex; justify-content: space-between; gap: .5rem; }
   td::before { content: attr(data-label); color: var(--quiet); }
-  td.text { grid-column: 1 / -1; white-space: normal; overflow-wrap: anywhere; text-align: right; }
+  td:first-child { grid-column: 1 / -1; }
+  td.text { grid-column: 1 / -1; max-width: none; white-space: normal; overflow-wrap: anywhere; text-align: right; }
   td[data-empty=true] { display: none; }
   td.action { grid-column: 1 / -1; justify-content: flex-end; }
   td.action::before { content: none; }

@@ -87,7 +87,14 @@ const CASES: Record<string, () => unknown> = {
     say(`put away, ${Deno.exitCode}`);
   },
 
-  async "own code"() {
+  "own code, set before"() {
+    Deno.exitCode = 7;
+    const server = serve(LOOPBACK, untilLine);
+    shutdownOnSignals(server, { timeout: 10 });
+    ready(server);
+  },
+
+  async "own code, set at the end"() {
     const server = serve(LOOPBACK, echo);
     shutdownOnSignals(server);
     ready(server);
@@ -175,6 +182,21 @@ const CASES: Record<string, () => unknown> = {
     stayAlive();
     server.finished.then(() => say("stopped"));
     ready(server);
+  },
+
+  async "untied from one that has stopped"() {
+    const [one, two] = [serve(LOOPBACK, untilLine), serve(LOOPBACK, untilLine)];
+    shutdownOnSignals(one);
+    const tie = shutdownOnSignals(two);
+    ready(one, two);
+    await one.finished;
+    tie[Symbol.dispose]();
+    await two.finished;
+    const three = serve(LOOPBACK, echo);
+    shutdownOnSignals(three);
+    await three.shutdown();
+    stayAlive();
+    say("goes on");
   },
 
   refused() {

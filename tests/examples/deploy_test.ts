@@ -1,0 +1,308 @@
+/** Do the files in examples/deploy/ work, and do their numbers add up? @module */
+
+import { assert, assertEquals } from "@std/assert";
+import { DEFAULTS } from "../../lib/server/options.ts";
+import { Haproxy } from "../interop/haproxy.ts";
+import { run } from "../interop/processes.ts";
+import { Directory } from "../support/directory.ts";
+import { netTest, root, treeTest } from "../support/needs.ts";
+import { bytes, dial, readExactly, text, turn } from "../support/peers.ts";
+import { Program } from "../support/program.ts";
+
+const DEPLOY = new URL("examples/deploy/", root);
+const READINESS = new URL("examples/readiness.ts", root);
+
+/** Ms of a stop besides lame duck and timeout: the queue is taken in, and handlers get a last chance. */
+const REST_OF_A_STOP = 250 + 1000;
+
+function read(name: string): string {
+  return Deno.readTextFileSync(new URL(name, DEPLOY));
+}
+
+/** What follows a name in a file; a number, if there is nothing but one. */
+function setting(file: string, pattern: RegExp): number {
+  const [, value] = pattern.exec(file) ?? [];
+  assert(value !== undefined, `${pattern} is not there`);
+  return Number(value);
+}
+
+treeTest("usher.service: what systemd waits for is longer than a stop", () => {
+  const unit = read("usher.service");
+  const stop = setting(unit, /--lame-duck (\d+)/) + DEFAULTS.shutdownTimeout + REST_OF_A_STOP;
+  assert(setting(unit, /^TimeoutStopSec=(\d+)$/m) * 1000 > stop);
+  assert(setting(unit, /^LimitNOFILE=(\d+)$/m) > DEFAULTS.maxConnections * 1.5);
+});
+
+/** How the service is started, with the Deno and the files of this machine. */
+function execStart(): string[] {
+  const [, line = ""] = /^ExecStart=(.*)$/m.exec(read("usher.service")) ?? [];
+  return line.split(" ");
+}
+
+netTest("usher.service: systemd has nothing to say against it", async () => {
+  using place = new Directory();
+  const file = place.at("usher.service");
+  const unit = read("usher.service").replace("/usr/local/bin/deno", Deno.execPath());
+  await Deno.writeTextFile(file, unit);
+  const { code, complaints } = await run("systemd-analyze", ["verify", file]);
+  // Other units of the machine are looked at, too.
+  assertEquals(complaints.split("\n").filter((line) => line.includes("usher")), []);
+  assertEquals(code, 0);
+}, { os: ["linux"], programs: ["systemd-analyze"] });
+
+netTest("usher.service: systemd hears when it is ready, and when it stops", async () => {
+  using place = new Directory();
+  const path = place.at("notify");
+  await using systemd = new Program(new URL("./programs/notified.ts", import.meta.url), {
+    args: [path],
+    flags: ["--unstable-net"],
+  });
+  assertEquals(await systemd.line(), "ready");
+
+  const [, ...words] = execStart();
+  const program = words.findIndex((word) => word.endsWith(".ts"));
+  const args = words.slice(program + 1).join(" ").replace("0.0.0.0", "127.0.0.1")
+    .replace(/(port) \d+/g, "$1 0").replace(/(lame-duck) \d+/, "$1 0");
+  const url = words[program]!.replace("/srv/usher/", root.href);
+  await using service = new Program(new URL(url), {
+    how: words.slice(0, program),
+    args: args.split(" "),
+    under: ["env", `NOTIFY_SOCKET=${path}`],
+  });
+  const listening = await service.line();
+  assertEquals(await said(systemd), ["READY=1", `STATUS=${listening}`]);
+  service.kill("SIGTERM");
+  assertEquals((await service.status).code, 0);
+  assertEquals(await said(systemd), ["STOPPING=1", "STATUS=Stopping"]);
+  assertEquals(await service.complaints(), []);
+}, { os: ["linux"], programs: ["systemd-notify"] });
+
+/** The facts that one call of systemd-notify tells; it asks then whether they were heard. */
+async function said(systemd: Program): Promise<string[]> {
+  const facts: string[] = [];
+  for (let line; (line = await systemd.line()) !== "BARRIER=1";) facts.push(line);
+  return facts;
+}
+
+netTest("under_systemd.ts is a server like any other without systemd", async () => {
+  await using service = new Program(new URL("under_systemd.ts", DEPLOY), {
+    how: ["run", "--allow-net", "--allow-env=NOTIFY_SOCKET"],
+    args: ["--port", "0", "--health-port", "0", "--lame-duck", "0"],
+    under: ["env", "--unset=NOTIFY_SOCKET"],
+  });
+  await service.line();
+  service.kill("SIGTERM");
+  assertEquals((await service.status).code, 0);
+  assertEquals(await service.complaints(), []);
+}, { os: ["linux"] });
+
+/** A probe of a pod, in seconds. */
+interface Probe {
+  httpGet: { path: string; port: string };
+  periodSeconds: number;
+  timeoutSeconds?: number;
+  failureThreshold: number;
+}
+
+/** As much of a Deployment as is looked at. */
+interface Deployment {
+  kind: string;
+  spec: {
+    template: {
+      spec: {
+        terminationGracePeriodSeconds: number;
+        containers: [{
+          command: string[];
+          args: string[];
+          ports: { name: string; containerPort: number }[];
+          readinessProbe: Probe;
+          livenessProbe: Probe;
+        }];
+      };
+    };
+  };
+}
+
+/** Seconds that nodes and ingresses may take to hear that a pod is not ready. */
+const PROPAGATION = 5;
+
+netTest("kubernetes.yaml: the numbers add up, and its command starts a server", async () => {
+  const file = new URL("kubernetes.yaml", DEPLOY).pathname;
+  // Without a cluster: this one reads the file, and gives it back as JSON.
+  const { said, complaints } = await run("kubectl", [
+    ...["label", "--local", "-f", file, "-o", "json", "--kubeconfig", "/dev/null", "read=yes"],
+  ]);
+  assertEquals(complaints, "");
+  const objects = said.split(/^(?=\{)/m).map((json) => JSON.parse(json) as Deployment);
+  assertEquals(objects.map(({ kind }) => kind), ["Deployment", "Service", "PodDisruptionBudget"]);
+  const { terminationGracePeriodSeconds: grace, containers } = objects[0]!.spec.template.spec;
+  const [{ command, args, ports, readinessProbe, livenessProbe }] = containers;
+
+  const { periodSeconds, failureThreshold, timeoutSeconds = 1 } = readinessProbe;
+  const lameDuck = setting(args.join(" "), /--lame-duck=(\d+)/);
+  assert(lameDuck >= 1000 * (periodSeconds * failureThreshold + timeoutSeconds + PROPAGATION));
+  assert(grace * 1000 > lameDuck + DEFAULTS.shutdownTimeout + REST_OF_A_STOP);
+  assertEquals(
+    ports.map(({ containerPort }) => containerPort),
+    ["port", "health-port"].map((flag) => setting(args.join(" "), new RegExp(`--${flag}=(\\d+)`))),
+  );
+
+  const [, ...how] = command.slice(0, -1);
+  await using program = new Program(new URL(command.at(-1)!, root), {
+    how,
+    args: args.map((flag) => flag.replace(/port=\d+/, "port=0").replace("0.0.0.0", "127.0.0.1")),
+  });
+  await program.line();
+  const [, health] = /^Probes on (.*)\/readyz$/.exec(await program.line()) ?? [];
+  for (const { httpGet: { path, port } } of [readinessProbe, livenessProbe]) {
+    assertEquals(port, ports[1]!.name);
+    const response = await fetch(`${health}${path}`);
+    await response.body?.cancel();
+    assertEquals(response.status, 200, path);
+  }
+}, { os: ["linux", "darwin"], programs: ["kubectl"] });
+
+const needs = { os: ["linux" as const], programs: ["haproxy"] };
+
+netTest("haproxy.cfg: HAProxy has nothing to say against it", async () => {
+  const { pathname } = new URL("haproxy.cfg", DEPLOY);
+  const { code, complaints } = await run("haproxy", ["-c", "-f", pathname]);
+  assertEquals({ code, complaints }, { code: 0, complaints: "" });
+}, needs);
+
+treeTest("haproxy.cfg: a server is out of the race before its lame duck is over", () => {
+  const configuration = read("haproxy.cfg");
+  const looks = setting(configuration, /\bfall (\d+)/);
+  const noticed = looks * setting(configuration, /\binter (\d+)s/) +
+    setting(configuration, /timeout check (\d+)s/);
+  // What its comment starts them with leaves the lame duck as it is.
+  assert(setting(Deno.readTextFileSync(READINESS), /"lame-duck": "(\d+)"/) > noticed * 1000);
+});
+
+/** One of the two servers. */
+class Behind implements AsyncDisposable {
+  readonly program: Program;
+  addr: Deno.NetAddr = { transport: "tcp", hostname: "127.0.0.1", port: 0 };
+  healthPort = "";
+
+  private constructor(lameDuck: number) {
+    this.program = new Program(READINESS, {
+      how: ["run", "--allow-net"],
+      args: ["--port", "0", "--health-port", "0", "--lame-duck", String(lameDuck)],
+    });
+  }
+
+  static async start(lameDuck: number): Promise<Behind> {
+    const behind = new Behind(lameDuck);
+    const [, port] = /:(\d+)$/.exec(await behind.program.line()) ?? [];
+    behind.addr = { ...behind.addr, port: Number(port) };
+    [, behind.healthPort = ""] = /:(\d+)\/readyz$/.exec(await behind.program.line()) ?? [];
+    return behind;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.program[Symbol.asyncDispose]();
+  }
+}
+
+/**
+ * HAProxy with the configuration, in front of these. It looks more often than there, and tries a
+ * request only once, so that nothing that goes wrong is put right.
+ */
+async function inFront([one, two]: [Behind, Behind], fall = "fall 2"): Promise<Haproxy> {
+  const configuration = read("haproxy.cfg")
+    .replace("127.0.0.1:7000", "127.0.0.1:PORT")
+    .replace("127.0.0.1:7001 port 7081", `127.0.0.1:${one.addr.port} port ${one.healthPort}`)
+    .replace("127.0.0.1:7002 port 7082", `127.0.0.1:${two.addr.port} port ${two.healthPort}`)
+    .replace("inter 1s fall 2", `inter 50ms ${fall}`)
+    .replace("option redispatch", "no option redispatch\n  retries 0");
+  const haproxy = await Haproxy.startWith(configuration);
+  while (await opinion(haproxy, "usher1") !== "UP L7OK");
+  while (await opinion(haproxy, "usher2") !== "UP L7OK");
+  return haproxy;
+}
+
+/** What it thinks of a server. */
+async function opinion(haproxy: Haproxy, server: string): Promise<string> {
+  const [head = "", ...rows] = (await haproxy.ask("show stat")).split("\n");
+  const names = head.replace("# ", "").split(",");
+  const cells = rows.find((row) => row.startsWith(`usher,${server},`))?.split(",") ?? [];
+  return `${cells[names.indexOf("status")]} ${cells[names.indexOf("check_status")]}`;
+}
+
+/** Requests, one connection each, from some clients at once, until they are told to stop. */
+class Requests {
+  made = 0;
+  readonly failures: string[] = [];
+  readonly #addr: Deno.NetAddr;
+  readonly #clients: Promise<void[]>;
+  #over = false;
+
+  constructor(port: number) {
+    this.#addr = { transport: "tcp", hostname: "127.0.0.1", port };
+    this.#clients = Promise.all(Array.from({ length: 4 }, () => this.#client()));
+  }
+
+  async #client(): Promise<void> {
+    while (!this.#over) {
+      try {
+        using socket = await dial(this.#addr);
+        await socket.write(bytes`hello`);
+        assertEquals(text(await readExactly(socket, 5)), "hello");
+        await socket.closeWrite();
+        assertEquals(await socket.read(new Uint8Array(1)), null);
+      } catch (error) {
+        this.failures.push(`${error}`);
+      }
+      this.made++;
+      await turn();
+    }
+  }
+
+  /** Resolves when so many more were made. */
+  async more(count: number): Promise<void> {
+    const made = this.made + count;
+    while (this.made < made) await turn();
+  }
+
+  async stop(): Promise<void> {
+    this.#over = true;
+    await this.#clients;
+  }
+}
+
+netTest("haproxy.cfg: a server that stops is left in time, and no request fails", async () => {
+  await using one = await Behind.start(3000);
+  await using two = await Behind.start(3000);
+  await using haproxy = await inFront([one, two]);
+  const requests = new Requests(haproxy.port);
+  await requests.more(50);
+
+  one.program.kill("SIGTERM");
+  while (!(await opinion(haproxy, "usher1")).startsWith("DOWN"));
+  // It listens still, and serves whom HAProxy does not send any more.
+  using late = await dial(one.addr);
+  await late.write(bytes`hello`);
+  assertEquals(text(await readExactly(late, 5)), "hello");
+  late.close();
+  assertEquals((await one.program.status).code, 0);
+
+  await requests.more(50);
+  await requests.stop();
+  assertEquals(requests.failures, []);
+  assertEquals(await opinion(haproxy, "usher2"), "UP L7OK");
+}, needs);
+
+netTest("haproxy.cfg: without a lame duck requests fail", async () => {
+  await using one = await Behind.start(0);
+  await using two = await Behind.start(0);
+  // However often it looks, it cannot know before the first one is refused; here it is in no hurry.
+  await using haproxy = await inFront([one, two], "fall 1000");
+  const requests = new Requests(haproxy.port);
+  await requests.more(50);
+  one.program.kill("SIGTERM");
+  assertEquals((await one.program.status).code, 0);
+  await requests.more(50);
+  await requests.stop();
+  assert(requests.failures.length > 0);
+}, needs);

@@ -1,0 +1,9 @@
+/** Is what systemd is: listens to datagrams at the path that it is given, and says each fact in them. @module */
+
+import { say } from "../../support/commands.ts";
+
+const socket = Deno.listenDatagram({ transport: "unixpacket", path: Deno.args[0]! });
+say("ready");
+for await (const [bytes] of socket) {
+  for (const fact of new TextDecoder().decode(bytes).split("\n")) say(fact);
+}

@@ -1,0 +1,163 @@
+/**
+ * Who is taken in before the listeners close? A sweep knows no fake time, because the kernel knows none;
+ * it ends by itself after a quarter of a second. @module
+ */
+
+import { assert, assertEquals, assertFalse, assertGreaterOrEqual, assertLess } from "@std/assert";
+import { Acceptor } from "../../lib/server/accept.ts";
+import { Sweep } from "../../lib/server/sweep.ts";
+import { turn, turns } from "../support/peers.ts";
+import { emfile, ScriptedListener } from "../support/scripted_listener.ts";
+import { ScriptedSocket } from "../support/scripted_socket.ts";
+
+/** Ms: two quiet rounds; a storm's time; the time of any sweep. */
+const QUIET = 10, PATIENCE = 100, LONGEST = 250;
+
+/** A listener, the loop that accepts from it, and what that has accepted. */
+class Door {
+  readonly listener = new ScriptedListener();
+  readonly acceptor = new Acceptor(this.listener, { lost() {}, starved() {} });
+  accepted = 0;
+  /** When `close()` came, since the beginning. */
+  readonly over: Promise<void>;
+
+  constructor() {
+    this.over = this.#loop();
+  }
+
+  async #loop(): Promise<void> {
+    while (await this.acceptor.next() !== null) {
+      this.accepted++;
+      // As in a storm, where other things are to be done between two accepts.
+      await turn();
+    }
+  }
+}
+
+/** A sweep of some doors that has begun. */
+class Sweeping {
+  readonly sweep: Sweep;
+  readonly done: Promise<void>;
+  isDone = false;
+  readonly #since = performance.now();
+
+  constructor(...doors: Door[]) {
+    const accepted = () => doors.reduce((sum, door) => sum + door.accepted, 0);
+    this.sweep = new Sweep(doors.map(({ acceptor }) => acceptor), accepted);
+    this.done = this.sweep.run().then(() => void (this.isDone = true));
+  }
+
+  /** Ms since it began. */
+  get ms(): number {
+    return performance.now() - this.#since;
+  }
+}
+
+/** From now on somebody is always there. */
+function flood({ listener }: Door): void {
+  listener.otherwise = () => ({ socket: new ScriptedSocket() });
+  listener.give(new ScriptedSocket());
+}
+
+Deno.test("run() closes the listener when nobody comes for a while, and not before", async () => {
+  const door = new Door();
+  const sweeping = new Sweeping(door);
+  await sweeping.done;
+  assertGreaterOrEqual(sweeping.ms, QUIET - 1); // a timer may be early by a part of a ms
+  assert(door.listener.closed);
+  await door.over;
+});
+
+Deno.test("run() accepts whoever comes, and closes only when that has ended", async () => {
+  const door = new Door();
+  const sweeping = new Sweeping(door);
+  let given = 0;
+  for (const since = performance.now(); performance.now() - since < PATIENCE / 2; given++) {
+    door.listener.give(new ScriptedSocket());
+    await turn();
+    assertFalse(door.listener.closed);
+  }
+  await sweeping.done;
+  assertEquals(door.accepted, given);
+  await door.over;
+});
+
+Deno.test("run() closes at the first accept that has to wait when a storm goes on", async () => {
+  const door = new Door();
+  flood(door);
+  const sweeping = new Sweeping(door);
+  while (sweeping.ms < PATIENCE + 50) await turn();
+  assertFalse(door.listener.closed);
+  door.listener.otherwise = undefined;
+  const { accepts } = door.listener;
+  await sweeping.done;
+  assertLess(sweeping.ms, LONGEST + PATIENCE);
+  // One more found nobody, and none was tried after it.
+  assertLess(door.listener.accepts - accepts, 2 + 1);
+  await door.over;
+});
+
+Deno.test("run() closes after a quarter of a second in any case", async () => {
+  const door = new Door();
+  flood(door);
+  const sweeping = new Sweeping(door);
+  await sweeping.done;
+  assertGreaterOrEqual(sweeping.ms, LONGEST - 1);
+  assert(door.listener.closed);
+  await door.over;
+});
+
+Deno.test("run() waits for the listener that has a queue, if one of two has none", async () => {
+  const [one, two] = [new Door(), new Door()];
+  const sweeping = new Sweeping(one, two);
+  for (const since = performance.now(); performance.now() - since < PATIENCE / 2;) {
+    two.listener.give(new ScriptedSocket());
+    await turn();
+    assertFalse(one.listener.closed || two.listener.closed);
+  }
+  await sweeping.done;
+  assert(one.listener.closed && two.listener.closed);
+  await Promise.all([one.over, two.over]);
+});
+
+Deno.test("run() closes at once where accepting is starved, and sweeps the others", async () => {
+  const [starved, other] = [new Door(), new Door()];
+  starved.listener.otherwise = () => ({ error: emfile() });
+  while (!starved.acceptor.backingOff) {
+    starved.listener.fail(emfile());
+    await turn();
+  }
+  const sweeping = new Sweeping(starved, other);
+  assertEquals([starved.listener.closed, other.listener.closed], [true, false]);
+  other.listener.give(new ScriptedSocket());
+  await sweeping.done;
+  assertEquals([other.listener.closed, other.accepted], [true, 1]);
+  await Promise.all([starved.over, other.over]);
+});
+
+Deno.test("run() has nothing to wait for when somebody else has closed the listener", async () => {
+  const door = new Door();
+  door.listener.close();
+  await door.over;
+  const sweeping = new Sweeping(door);
+  await turns(1);
+  assert(sweeping.isDone);
+});
+
+Deno.test("cut() closes at once, before a sweep, in it, and after it", async () => {
+  for (const wait of [0, 1, 3]) {
+    const door = new Door();
+    const sweeping = new Sweeping(door);
+    await turns(wait);
+    sweeping.sweep.cut();
+    assert(door.listener.closed);
+    await sweeping.done;
+    sweeping.sweep.cut();
+    await door.over;
+  }
+  const door = new Door();
+  const sweep = new Sweep([door.acceptor], () => door.accepted);
+  sweep.cut();
+  await sweep.run();
+  await door.over;
+});

@@ -1,0 +1,40 @@
+/** Is nobody lost who has connected when a server stops? `tests/soak/storm.ts` storms for longer. @module */
+
+import { assert, assertEquals } from "@std/assert";
+import { byChance } from "../support/chance.ts";
+import { netTest } from "../support/needs.ts";
+import type { DoorKind } from "./doors.ts";
+import { storm } from "./storm_run.ts";
+
+/** Enough to lose some at nearly every stop that does not look into the kernel's queue. */
+const CLIENTS = 300;
+
+const DOORS: Record<string, { kind: DoorKind; storms: number }> = {
+  "of TCP": { kind: "tcp", storms: 5 },
+  "behind a proxy": { kind: "proxy", storms: 5 },
+  "of TLS, on the native route": { kind: "native", storms: 2 },
+  "of TLS, on the flexible route": { kind: "flexible", storms: 2 },
+};
+
+for (const [whose, { kind, storms }] of Object.entries(DOORS)) {
+  netTest(
+    `a stop in the midst of a storm loses no client ${whose}`,
+    () =>
+      byChance(async (chance) => {
+        const stormed = await storm("usher", kind, storms, CLIENTS, chance);
+        const { lost, errors, answered, ended, refused, forced } = stormed;
+        assertEquals({ lost, errors, forced }, { lost: 0, errors: {}, forced: 0 });
+        assertEquals(answered + ended + refused, storms * CLIENTS);
+        assert(answered > 0);
+      }),
+  );
+}
+
+netTest(
+  "a plain loop that closes its listener in the midst of a storm loses clients",
+  () =>
+    byChance(async (chance) => {
+      const { lost } = await storm("plain", "tcp", 5, CLIENTS, chance);
+      assert(lost > 0, "this storm proves nothing");
+    }),
+);
