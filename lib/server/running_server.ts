@@ -372,7 +372,7 @@ export class RunningServer<A extends Deno.Addr> implements Server<A> {
     };
     const { error } = conn.life;
     const told = error === undefined ? record : { ...record, error };
-    for (const tell of observers ?? []) tell(told);
+    for (const tell of observers ?? []) this.#reporter.call("instrument", () => tell(told));
     if (onEnd !== undefined) this.#reporter.call("onEnd", () => onEnd(told));
   };
 

@@ -31,6 +31,25 @@ Deno.test("observeEnds() tells an observer of a server without onEnd", async () 
   assertEquals(told.map(({ reason }) => reason), ["completed"]);
 });
 
+Deno.test("observeEnds() costs nobody anything when an observer fails, and says so", async () => {
+  const [client, socket] = pair();
+  const errors: unknown[] = [];
+  const told: EndRecord[] = [];
+  const listener = scriptedListener([socket]);
+  const server = serve(
+    { listeners: [listener], onError: (error) => errors.push(error) },
+    async () => {},
+  );
+  observeEnds(server, () => {
+    throw new TypeError("as asked");
+  });
+  observeEnds(server, (record) => told.push(record));
+  client.close();
+  await server.shutdown();
+  assertEquals(told.length, 1);
+  assertEquals(errors.map(String), ["TypeError: Hook 'instrument' failed: as asked"]);
+});
+
 Deno.test("observeEnds() tells nothing more once it was disposed, and disposes of itself alone", () => {
   const server = {};
   const [one, two] = [() => {}, () => {}];

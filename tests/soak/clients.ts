@@ -58,9 +58,12 @@ export const KINDS: Record<string, { share: number; run: Kind }> = {
   mute: {
     share: 1,
     run: async (door, _client, _visit, chance) => {
-      using socket = leaving(await knock(door), LONGEST_STAY);
-      if (chance.onceIn(2)) await enter(socket.conn, door);
-      await drop(socket.conn);
+      const knocked = await knock(door);
+      using _knocked = leaving(knocked, LONGEST_STAY);
+      if (chance.onceIn(2)) return await drop(knocked);
+      const socket = await enter(knocked, door);
+      using _socket = leaving(socket, LONGEST_STAY);
+      await drop(socket);
     },
   },
   resetting: {

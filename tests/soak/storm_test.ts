@@ -7,7 +7,7 @@ import type { DoorKind } from "./doors.ts";
 import { storm } from "./storm_run.ts";
 
 /** Enough to lose some at nearly every stop that does not look into the kernel's queue. */
-const CLIENTS = 300;
+const CLIENTS = 200;
 
 const DOORS: Record<string, { kind: DoorKind; storms: number }> = {
   "of TCP": { kind: "tcp", storms: 5 },
