@@ -70,7 +70,6 @@ const BESIDE: Record<string, string> = {
   "tests/server/tls_routes_test.ts": "whether both routes of TLS behave alike",
   "tests/server/reloads_test.ts": "certificates that are exchanged under load",
   "tests/watch/page_test.ts": "the page in a real browser",
-  "tests/watch/lame_duck_test.ts": "readiness while a server stops",
 };
 
 /** Tests and their support that measure or bound real time, and why they must. */

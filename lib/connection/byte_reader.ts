@@ -142,10 +142,9 @@ export class ByteReader {
 
   /**
    * Ends a loop that waits, as if the stream were over; what the peer sends later waits for whoever
-   * reads next. A loop with something before it goes on.
+   * reads next. No loop waits while something is there for it.
    */
   endLoop(): void {
-    if (this.#slab.length > 0) return;
     if (this.#step !== undefined) {
       const step = this.#step;
       this.#step = this.#arrived = undefined;

@@ -14,7 +14,10 @@ const QUIET = 5;
  */
 const QUIET_ROUNDS = 2;
 
-/** Ms after which a round proves nothing: this thread was not there to accept anybody. */
+/**
+ * Ms after which a round proves little, because this thread was not there to accept anybody. It counts
+ * when there is no time for a better one.
+ */
 const LATE = 10;
 
 /**
@@ -23,7 +26,7 @@ const LATE = 10;
  */
 const TURNS = 3;
 
-/** Ms after which a storm that has no quiet 5 ms is cut at the first accept that has to wait. */
+/** Ms after which a storm that has no such rounds is cut at the first accept that has to wait. */
 const PATIENCE = 100;
 
 /** Ms after which the listeners are closed in any case. */
@@ -57,16 +60,14 @@ export class Sweep {
       // Nothing can be accepted there, and nothing would tell when that changes.
       if (acceptor.backingOff) acceptor.close();
     }
-    let quiet = 0;
-    while (this.#isOpen && quiet < QUIET_ROUNDS && elapsed() < PATIENCE) {
+    for (let quiet = 0; this.#isOpen && quiet < QUIET_ROUNDS && elapsed() < LONGEST;) {
       const [before, began] = [this.#accepted(), elapsed()];
+      const isStorm = began >= PATIENCE;
+      for (const acceptor of isStorm ? this.#acceptors : []) acceptor.closeWhenIdle();
       await this.#moment(QUIET);
       for (let i = 0; i < TURNS; i++) await new Promise((resolve) => setImmediate(resolve));
-      quiet = before === this.#accepted() && elapsed() - began < LATE ? quiet + 1 : 0;
-    }
-    if (quiet < QUIET_ROUNDS) {
-      for (const acceptor of this.#acceptors) acceptor.closeWhenIdle();
-      while (this.#isOpen && elapsed() < LONGEST) await this.#moment(1);
+      const isQuiet = before === this.#accepted() && (isStorm || elapsed() - began < LATE);
+      quiet = isQuiet ? quiet + 1 : 0;
     }
     this.cut();
   }

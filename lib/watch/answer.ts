@@ -40,7 +40,7 @@ export function answer(
     case "/metrics":
       return respond(200, "text/plain; version=0.0.4; charset=utf-8", metricsText(server));
     case "/readyz":
-      return server.accepting ? say(200, "ready") : say(503, `not ready: ${whyNot(server)}`);
+      return isReady(server) ? say(200, "ready") : say(503, `not ready: ${whyNot(server)}`);
     case "/livez":
       return server.state === "stopped" ? say(503, "stopped") : say(200, "alive");
     case "/connections":
@@ -50,6 +50,11 @@ export function answer(
   }
   const file = FILES[pathname];
   return file === undefined ? say(404, "Not found") : respond(200, file.type, file.text);
+}
+
+/** A lame duck accepts those who come, and wants nobody to come any more. */
+function isReady({ state, accepting }: Server): boolean {
+  return state === "running" && accepting;
 }
 
 function whyNot({ state, waitingFor }: Server): string {

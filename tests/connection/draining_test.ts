@@ -5,7 +5,14 @@ import { FakeTime } from "@std/testing/time";
 import { CoarseClock, TICK } from "../../lib/connection/coarse_clock.ts";
 import { SocketConnection } from "../../lib/connection/connection.ts";
 import { DEFAULT_LIMITS } from "../../lib/connection/default_limits.ts";
-import { type Codec, type Connection, framed, lengthPrefixed, lines } from "../../mod.ts";
+import {
+  type Codec,
+  type Connection,
+  type Decoder,
+  framed,
+  lengthPrefixed,
+  lines,
+} from "../../mod.ts";
 import { bytes, text, turns } from "../support/peers.ts";
 import { ScriptedSocket } from "../support/scripted_socket.ts";
 
@@ -255,6 +262,35 @@ Deno.test("a loop over frames does not end between a length and its frame", asyn
   const loop = new Loop(texts(framed(scene.conn, lengthPrefixed())));
   scene.socket.arrive(new Uint8Array([0, 0, 0, 3]));
   await turns(1);
+  scene.conn.drain();
+  await scene.pass(20 * QUIET);
+  assertFalse(loop.ended);
+  await scene.say("one");
+  assertEquals(loop.got, ["one"]);
+  await scene.pass(QUIET);
+  assert(loop.ended);
+});
+
+/** A length of one byte, which is taken as soon as it is there, and then so many bytes. */
+const counted: Codec<string> = {
+  decode: (bytes) => bytes.length === 0 ? null : { taken: 1, next: rest(bytes[0]!) },
+  encode: (frame) => bytes`${String.fromCharCode(frame.length)}${frame}`,
+};
+
+function rest(length: number): Decoder<string> {
+  return {
+    decode: (bytes) =>
+      bytes.length < length
+        ? { need: length }
+        : { frame: text(bytes.subarray(0, length)), taken: length, next: counted },
+  };
+}
+
+Deno.test("a loop over frames does not end inside one of which nothing is left to see", async () => {
+  using scene = new Scene();
+  const loop = new Loop(framed(scene.conn, counted));
+  await scene.say("\x03");
+  assertEquals(scene.conn.reader.length, 0);
   scene.conn.drain();
   await scene.pass(20 * QUIET);
   assertFalse(loop.ended);

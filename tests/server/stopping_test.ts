@@ -247,8 +247,11 @@ netTest("a full server that is forced ends those that wait for slots, unserved",
   using clients = await connectMany(server.addr, 4);
   await until(() => held.served === 1);
   server.shutdown({ timeout: Infinity });
-  await until(() => server.connections.size === 4);
+  await until(() => held.inside[0]!.draining);
+  assertEquals(server.connections.size, 4);
   server.shutdown({ timeout: 0 });
+  // They do not wait for the handler that is told to return.
+  await until(() => server.connections.size === 1);
   held.letAllGo();
   await server.finished;
   assertEquals(held.served, 1);
@@ -256,6 +259,28 @@ netTest("a full server that is forced ends those that wait for slots, unserved",
   const p = new Uint8Array(1);
   const ends = clients.all.map((client) => client.read(p).catch(() => null));
   assertEquals(await Promise.all(ends), [null, null, null, null]);
+});
+
+netTest("the queue behind a surplus is taken in, and comes after it", async () => {
+  const held = new Holding();
+  const server = serve(LOOPBACK, held.handler);
+  using first = await dial(server.addr);
+  await until(() => held.served === 1);
+  server.maxConnections = 1;
+  using surplus = await dial(server.addr);
+  await until(() => server.connections.size === 2);
+  using clients = await connectMany(server.addr, 3);
+  const stopped = server.shutdown();
+  await until(() => held.inside[0]!.draining);
+  assertEquals(server.connections.size, 5);
+  for (const client of [first, surplus, ...clients.all]) await client.closeWrite();
+  for (let id = 1; id <= 5; id++) {
+    await until(() => held.inside.length === 1);
+    assertEquals(held.inside[0]!.id, id);
+    held.letGo();
+  }
+  await stopped;
+  assertEquals(counts(server), { completed: 5, forced: 0, abandoned: 0, swept: 3 });
 });
 
 netTest("a server that refuses when it is full tells so to who is in its queue, too", async () => {

@@ -83,18 +83,22 @@ Deno.test("run() accepts whoever comes, and closes only when that has ended", as
 });
 
 Deno.test("run() closes at the first accept that has to wait when a storm goes on", async () => {
-  const door = new Door();
-  flood(door);
-  const sweeping = new Sweeping(door);
-  while (sweeping.ms < PATIENCE + 50) await turn();
-  assertFalse(door.listener.closed);
-  door.listener.otherwise = undefined;
-  const { accepts } = door.listener;
-  await sweeping.done;
-  assertLess(sweeping.ms, LONGEST + PATIENCE);
-  // One more found nobody, and none was tried after it.
-  assertLess(door.listener.accepts - accepts, 2 + 1);
-  await door.over;
+  let shortest = Infinity;
+  // Once is enough; a machine that stands still for long makes it look as if the time were up.
+  for (let i = 0; i < 3 && shortest > LONGEST; i++) {
+    const door = new Door();
+    const sweeping = new Sweeping(door);
+    while (!door.listener.closed) {
+      // There is always somebody soon, but accept has to wait each time.
+      if (door.listener.waiting) door.listener.give(new ScriptedSocket());
+      await turn();
+    }
+    shortest = Math.min(shortest, sweeping.ms);
+    assertGreaterOrEqual(shortest, PATIENCE - 1);
+    await sweeping.done;
+    await door.over;
+  }
+  assertLess(shortest, LONGEST);
 });
 
 Deno.test("run() closes after a quarter of a second in any case", async () => {

@@ -262,7 +262,8 @@ async function measure(): Promise<Holdings> {
     await new Promise((resolve) => setImmediate(resolve));
   }
   const { heapUsed, external } = Deno.memoryUsage();
-  const descriptors = Deno.build.os === "linux" ? [...Deno.readDirSync("/proc/self/fd")].length : 0;
+  const files = Deno.build.os === "linux" ? Deno.readDir("/proc/self/fd") : [];
+  const descriptors = (await Array.fromAsync<unknown>(files)).length;
   return { memory: heapUsed + external, descriptors, timers: openTimers() };
 }
 

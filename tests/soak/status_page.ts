@@ -25,8 +25,6 @@ await using child = new Program(new URL("../watch/programs/observed.ts", import.
 });
 const { addr, url } = JSON.parse(await child.line());
 await using browsing = await Browsing.open(url);
-const devTools = await browsing.page.context().newCDPSession(browsing.page);
-await devTools.send("Performance.enable");
 
 let stopping = false;
 let served = 0;
@@ -47,12 +45,11 @@ async function client(): Promise<void> {
 
 /** Bytes in use in both heaps. */
 async function held(): Promise<{ page: number; nodes: number; server: number; rss: number }> {
-  await devTools.send("HeapProfiler.collectGarbage");
-  await devTools.send("HeapProfiler.collectGarbage");
-  const { metrics } = await devTools.send("Performance.getMetrics");
-  const value = (name: string) => metrics.find((metric) => metric.name === name)!.value;
+  const { JSHeapUsedSize: page = NaN, Nodes: nodes = NaN } = await browsing.do<
+    Record<string, number>
+  >("held");
   const { heap, rss } = JSON.parse(await child.ask("collect"));
-  return { page: value("JSHeapUsedSize"), nodes: value("Nodes"), server: heap, rss };
+  return { page, nodes, server: heap, rss };
 }
 
 const clients = Promise.all(Array.from({ length: CLIENTS }, client));
@@ -72,6 +69,7 @@ const shown = JSON.parse(
     return JSON.stringify([figure("active"), figure("accepted"), figure("refused")]);
   })()`),
 );
+const complaints = await browsing.complaints();
 const ratios = {
   page: after.page / before.page,
   nodes: after.nodes / before.nodes,
@@ -88,11 +86,11 @@ console.log(JSON.stringify(
     ratios,
     shown,
     stats: [stats.active, stats.accepted, 0],
-    complaints: browsing.complaints,
+    complaints,
   },
   null,
   2,
 ));
 const isSame = String(shown) === String([stats.active, stats.accepted, 0]);
 const grew = Math.max(ratios.page, ratios.server) > 1.1;
-Deno.exitCode = isSame && !grew && browsing.complaints.length === 0 ? 0 : 1;
+Deno.exitCode = isSame && !grew && complaints.length === 0 ? 0 : 1;

@@ -82,8 +82,8 @@ async function come(kind: DoorKind, port: number, result: Stormed): Promise<void
     socket = await knock(door);
   } catch (error) {
     if (error instanceof Deno.errors.ConnectionRefused) result.refused++;
-    // It may come while the promise of a connection that stands is on its way.
-    else if (error instanceof Deno.errors.ConnectionReset) lose(error, result);
+    // A reset may come while the promise of a connection that stands is on its way.
+    else if (wasReset(error)) lose(error, result);
     else throw error; // this machine has not let it out
     return;
   }
@@ -102,6 +102,11 @@ async function come(kind: DoorKind, port: number, result: Stormed): Promise<void
       // TLS has taken it over, and closed it.
     }
   }
+}
+
+/** Deno asks who the peer is, which after a reset is nobody. */
+function wasReset(error: unknown): boolean {
+  return error instanceof Deno.errors.ConnectionReset || error instanceof Deno.errors.NotConnected;
 }
 
 function lose(error: unknown, result: Stormed): void {

@@ -106,6 +106,13 @@ export class Program implements AsyncDisposable {
     }
   }
 
+  /** Lets it end by itself, as it does when there is nothing more to be told. */
+  async end(): Promise<void> {
+    await this.#input.close().catch(() => {});
+    await this.status;
+    await this[Symbol.asyncDispose]();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.kill("SIGKILL");
     clearTimeout(this.#bound);

@@ -70,6 +70,18 @@ netTest("watch() goes on answering while its server drains and when it has stopp
   await assertRejects(() => statusOf(page.url));
 });
 
+netTest("watch() says that a lame duck is not ready, though it accepts", async () => {
+  const server = serve(LOOPBACK, async () => {});
+  await using page = watch(server, { port: 0 });
+  const stopped = server.shutdown({ lameDuck: Infinity });
+  assertEquals(server.accepting, true);
+  const response = await fetch(`${page.url}readyz`);
+  assertEquals([response.status, await response.text()], [503, "not ready: draining\n"]);
+  assertEquals(await statusOf(`${page.url}livez`), 200);
+  server.shutdown();
+  await stopped;
+});
+
 netTest(
   "watch() sends open pages away when it is told to stop, and the server goes on",
   async () => {

@@ -142,7 +142,10 @@ function show() {
 
 function wordsFor(news) {
   if (news.state === "stopped") return ["Stopped", "", "bad"];
-  if (news.state === "draining") return ["Draining", count(news.stats.active) + " left", "warn"];
+  if (news.state === "draining") {
+    const left = count(news.stats.active) + " left";
+    return ["Draining", news.accepting ? left + ", still accepting" : left, "warn"];
+  }
   if (news.accepting) return ["Running", "accepting", "good"];
   const causes = {
     slot: "waiting for a free slot",
