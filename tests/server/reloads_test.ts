@@ -131,7 +131,8 @@ for (const [what, options] of Object.entries(WRONG)) {
 }
 
 netTest("reloadTls() on the native route is refused, with the way out", async () => {
-  await using server = serve({ ...LOOPBACK, ...certificate }, echo);
+  const tls = { route: "native" } as const;
+  await using server = serve({ ...LOOPBACK, ...certificate, tls }, echo);
   const { message } = assertThrows(() => server.reloadTls(renewed), Deno.errors.NotSupported);
   assertMatch(message, /route "native".*tls: \{ route: "flexible" \}/);
   assertEquals(await shownAt(server.addr), OLD);
