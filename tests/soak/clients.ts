@@ -14,8 +14,10 @@ export interface Visit {
   said: number;
   /** Bytes of its own that came back. */
   heard: number;
-  /** It said all that it wanted, and heard the end of the stream. */
+  /** It said all that it wanted, and all of it came back. */
   whole: boolean;
+  /** It heard the end of the stream, which is no reset. */
+  ended: boolean;
   /** What came back was something else. */
   wrong?: string;
 }
@@ -162,7 +164,10 @@ async function talk(
     const p = new Uint8Array(16384);
     while (visit.heard < wanted || !isTls) {
       const n = await socket.read(p);
-      if (n === null) return;
+      if (n === null) {
+        visit.ended = true;
+        return;
+      }
       const expected = pattern(visit.heard, n);
       if (expected.some((byte, i) => byte !== p[i])) visit.wrong = `wrong at ${visit.heard}`;
       visit.heard += n;

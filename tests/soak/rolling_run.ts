@@ -39,9 +39,12 @@ const SLACK = 60_000;
 export async function roll({ whose, seconds, lameDuck }: RollingOptions): Promise<Rolled> {
   const longest = seconds * 1000 + SLACK;
   const ports = await fourFreePorts();
+  await using programs = new AsyncDisposableStack();
   const backend = async (i: number) => {
     const args = [whose, `${ports[i]}`, `${ports[i + 2]}`, `${lameDuck}`];
-    const program = new Program(new URL("backend.ts", import.meta.url), { args, longest });
+    const program = programs.use(
+      new Program(new URL("backend.ts", import.meta.url), { args, longest }),
+    );
     await program.line();
     return program;
   };
@@ -53,16 +56,14 @@ export async function roll({ whose, seconds, lameDuck }: RollingOptions): Promis
   let restarts = 0;
   for (let i = 0; performance.now() - since < seconds * 1000; i = 1 - i) {
     await pause(REST);
-    // Two at a time are never down: that is what an orchestra of servers waits for as well.
+    // The two are never down at the same time: whoever restarts servers waits for that.
     await isUp(haproxy, 1 - i);
     await backends[i]!.endInput();
     await backends[i]!.status;
-    await backends[i]![Symbol.asyncDispose]();
     backends[i] = await backend(i);
     restarts++;
   }
   await coming;
-  for (const backend of backends) await backend[Symbol.asyncDispose]();
   const { requests, errors } = crowd;
   const failed = Object.values(errors).reduce((sum, count) => sum + count, 0);
   return { requests, perSecond: requests / seconds, failed, errors, restarts };

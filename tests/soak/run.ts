@@ -129,7 +129,7 @@ class Book {
     this.stops[how] = (this.stops[how] ?? 0) + 1;
     this.wrong.push(...wrong.map((line) => `${line} (stopped ${how})`));
     const known = new Map(ledger.map((entry) => [entry[0], entry]));
-    for (const [client, { said, heard, whole, wrong }] of visits) {
+    for (const [client, { said, heard, whole, ended, wrong }] of visits) {
       const say = (line: string) => this.wrong.push(`client ${client}: ${line} (stopped ${how})`);
       if (wrong !== undefined) say(wrong);
       figures["bytes echoed"] += heard;
@@ -137,6 +137,9 @@ class Book {
       // Whatever came back was written by the server, and all that the server read was said.
       if (heard > written) say(`heard ${heard} of ${written} bytes`);
       if (read > said) say(`said ${said} bytes, of which ${read} were read`);
+      if (ended && heard < written) {
+        say(`heard ${heard} of ${written} bytes, and an end: ${reason}`);
+      }
       if (!whole) continue;
       figures["echoed whole"]++;
       if (heard !== written || read !== said) {
@@ -168,7 +171,7 @@ class Crowd {
     while (!this.#leaving) {
       const client = ++this.#next;
       const chance = new Chance(this.#chance.seed ^ Math.imul(client, 0x9e3779b1));
-      const visit: Visit = { said: 0, heard: 0, whole: false };
+      const visit: Visit = { said: 0, heard: 0, whole: false, ended: false };
       const door = chance.pick(this.#doors);
       try {
         await pickKind(chance).run(door, client, visit, chance, () => !this.#leaving);

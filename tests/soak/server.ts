@@ -82,7 +82,7 @@ function hook(): unknown {
   return chance.onceIn(20) ? Promise.reject(fault()) : undefined;
 }
 
-/** Every port, the same for each server. */
+/** Every port; each server has those of the one before. */
 const ports: Record<string, number> = {};
 
 /** One server, and the book that is kept of it. */
@@ -241,7 +241,7 @@ let generation: Generation | undefined;
 async function fulfil(wish: string): Promise<unknown> {
   switch (wish) {
     case "start":
-      generation = new Generation();
+      generation = begin();
       return generation.doors;
     case "tell slots":
       return await generation!.tellSlots();
@@ -252,6 +252,17 @@ async function fulfil(wish: string): Promise<unknown> {
     }
     default:
       return await measure();
+  }
+}
+
+/** A server at the addresses of the one before, unless another program has just taken one of them. */
+function begin(): Generation {
+  try {
+    return new Generation();
+  } catch (error) {
+    if (!(error instanceof Deno.errors.AddrInUse)) throw error;
+    for (const kind of Object.keys(ports)) delete ports[kind];
+    return new Generation();
   }
 }
 
