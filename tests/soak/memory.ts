@@ -7,8 +7,8 @@ export interface Sample {
   readonly value: number;
 }
 
-/** Runs that are shorter, in ms, have not seen enough for a verdict about memory. */
-const SHORTEST = 300_000;
+/** Runs that are shorter, in ms, have not seen enough for a verdict: one flood more shows in the RSS. */
+const SHORTEST = 600_000;
 
 /** By how much memory may have grown between a fifth of the run and its end. */
 const GROWTH = { ratio: 1.05, bytes: 2 * 1024 * 1024 };

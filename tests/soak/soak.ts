@@ -5,7 +5,7 @@ import { soak, type Soaked } from "./run.ts";
 
 const HELP = `deno task soak [options]
 
-  --seconds N   how long; default: 60. Memory is judged from 300 on.
+  --seconds N   how long; default: 60. Memory is judged from 600 on.
   --seed N      repeats a run, as far as chance goes; default: another one each time
   --help        this
 
