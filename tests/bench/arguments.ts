@@ -9,7 +9,7 @@ const INDENT = 20, WIDTH = 80;
 
 export const HELP = `deno task bench [options]
 
-  --long            every case and every server that this machine can run, 5 rounds, about half an
+  --long            every case and every server that this machine can run, 9 rounds, most of an
                     hour (else: what matters at each read and write, 1 round, about a minute)
   --case NAME,...   only these cases:${names(CASES)}
   --only NAME,...   only these servers, and the baselines:${names(servers(undefined))}
@@ -52,7 +52,7 @@ export function parse(args: string[]): Options | string {
   if (typeof values === "string") return values;
   if (values.help) return HELP;
   const { load, long, json, write } = values;
-  const rounds = Number(values.rounds ?? (long ? 5 : 1));
+  const rounds = Number(values.rounds ?? (long ? 9 : 1));
   const seconds = Number(values.seconds ?? (long ? 1 : 0.7));
   if (!Number.isInteger(rounds) || rounds < 1) return "--rounds takes a whole number from 1";
   if (!(seconds > 0 && seconds <= 600)) return "--seconds takes a number up to 600";

@@ -14,7 +14,7 @@ const options = {
   hostname: "127.0.0.1",
   cert: await Deno.readTextFile("build/tls/cert.pem"),
   key: await Deno.readTextFile("build/tls/key.pem"),
-  ...Deno.args[0] === "flexible" && { tls: { route: "flexible" as const } },
+  tls: { route: Deno.args[0] === "native" ? "native" as const : "flexible" as const },
 };
 const server = serve(options, async (conn) => {
   for await (const chunk of conn) await conn.write(chunk);
