@@ -1,5 +1,6 @@
 /** An echo server with a status page that tells, when asked, what it has counted and what it holds. @module */
 
+import { metricsText } from "../../../lib/watch/metrics_text.ts";
 import { watch } from "../../../lib/watch/watch.ts";
 import { serve } from "../../../mod.ts";
 import { commands, say } from "../../support/commands.ts";
@@ -13,6 +14,14 @@ say(JSON.stringify({ addr: server.addr, url: page.url }));
 const { gc } = globalThis as unknown as { gc?: () => void };
 for await (const command of commands()) {
   if (command === "stats") say(JSON.stringify(server.stats()));
+  if (command === "metrics") {
+    const times = Array.from({ length: 51 }, () => {
+      const began = performance.now();
+      metricsText(server);
+      return performance.now() - began;
+    });
+    say(JSON.stringify(times.toSorted((one, other) => one - other)));
+  }
   if (command === "collect") {
     gc?.();
     const { heapUsed: heap, rss } = Deno.memoryUsage();
