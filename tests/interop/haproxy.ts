@@ -101,7 +101,8 @@ export class Haproxy implements AsyncDisposable {
     const names = head.replace("# ", "").split(",");
     const cells = rows.find((row) => row.includes(",usher"))?.split(",") ?? [];
     const cell = (name: string) => cells[names.indexOf(name)] ?? "";
-    return { status: cell("status"), check: cell("check_status") };
+    // While another check is under way, what the last one came to stands behind a star.
+    return { status: cell("status"), check: cell("check_status").replace(/^\* /, "") };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
