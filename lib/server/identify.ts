@@ -61,10 +61,12 @@ async function shakeHands(
       await readProxyHeader(conn);
       admit(conn, house);
     }
-    if (tls === undefined) return;
-    if (conn.proxy?.command === "LOCAL") await endHealthCheck(conn);
-    const { life, reader } = conn;
-    if (life.closed) return;
+    const { life, reader, proxy } = conn;
+    if (tls === undefined || life.closed) return;
+    // Proxies look at ports with TLS, too: many connect and leave.
+    if (proxy?.command === "LOCAL" && (await reader.peek(1)).length === 0) {
+      return life.end("health_check");
+    }
     const settled = tls === "native" ? finishNativeTls(life) : enterTls(life, reader, tls);
     conn.identity = { ...conn.identity, tls: await settled };
   } catch (error) {
@@ -118,14 +120,4 @@ export function isHealthCheck(conn: SocketConnection, reason: EndReason): boolea
   if (LEFT.includes(reason)) return true;
   // It has seen that we speak TLS, which was all it wanted, and does not wait for the last message.
   return reason === "handshake_failed" && conn.life.error instanceof Deno.errors.ConnectionReset;
-}
-
-/** Proxies look at ports with TLS, too: many connect and leave. */
-async function endHealthCheck(conn: SocketConnection): Promise<void> {
-  const { life, reader } = conn;
-  try {
-    if ((await reader.peek(1)).length === 0) life.end("health_check");
-  } catch {
-    if (life.reason === "peer_reset") life.rename("health_check");
-  }
 }

@@ -8,8 +8,8 @@ import {
   assertThrows,
 } from "@std/assert";
 import fc from "fast-check";
-import { connect as connectPlain, type Socket } from "node:net";
-import { connect, type ConnectionOptions, createSecureContext, type TLSSocket } from "node:tls";
+import { connect as connectPlain } from "node:net";
+import { type ConnectionOptions, createSecureContext } from "node:tls";
 import { TlsSocket } from "../../lib/connection/tls_socket.ts";
 import { TlsContexts } from "../../lib/connection/tls_contexts.ts";
 import type { HandshakeOptions } from "../../lib/connection/tls_contexts.ts";
@@ -28,6 +28,7 @@ import {
   turns,
   writeAll,
 } from "../support/peers.ts";
+import { clientHello, CrudeClient } from "../support/tls_peers.ts";
 import { unhandledDuring } from "../support/unhandled.ts";
 
 const NOTHING = new Uint8Array(0);
@@ -64,45 +65,14 @@ async function tlsPair(
   };
 }
 
-/** A client of node:tls, and the plain socket below it: it can be reset, and write what is no TLS. */
-class NodeClient implements AsyncDisposable {
-  readonly plain: Socket;
-  readonly tls: TLSSocket;
-  /** Resolves when the handshake is complete, or with what went wrong. */
-  readonly secured: Promise<Error | null>;
-
-  constructor(port: number, options: ConnectionOptions = {}) {
-    this.plain = connectPlain({ ...LOOPBACK, port, host: LOOPBACK.hostname });
-    this.plain.on("error", () => {});
-    const { promise, resolve } = Promise.withResolvers<Error | null>();
-    this.secured = promise;
-    this.tls = connect({
-      socket: this.plain,
-      ca: ca.cert,
-      servername: "localhost",
-      ...options,
-    }, () => resolve(null));
-    this.tls.on("error", resolve);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    if (this.plain.closed) resolve();
-    else this.plain.once("close", () => resolve());
-    this.tls.destroy();
-    this.plain.destroy();
-    await promise;
-  }
-}
-
 /** A server end and its node:tls client; the handshake is the test's. */
 async function withNodeClient(
   options: HandshakeOptions,
   clientOptions: ConnectionOptions,
-  run: (socket: TlsSocket, client: NodeClient) => Promise<void>,
+  run: (socket: TlsSocket, client: CrudeClient) => Promise<void>,
 ): Promise<void> {
   using listener = Deno.listen(LOOPBACK);
-  await using client = new NodeClient(listener.addr.port, clientOptions);
+  await using client = new CrudeClient(listener.addr, clientOptions);
   using socket = new TlsSocket(await listener.accept(), NOTHING, options);
   await run(socket, client);
 }
@@ -641,19 +611,6 @@ netTest(
   },
 );
 
-/** What a client of Deno says first. */
-async function clientHello(): Promise<Uint8Array> {
-  const [raw, plain] = await socketPair();
-  const client = await Deno.startTls(plain, { hostname: "localhost", caCerts: [ca.cert] });
-  const shaking = catchFrom(() => client.handshake());
-  const p = new Uint8Array(4096);
-  const n = await raw.read(p);
-  raw.close();
-  await shaking;
-  client.close();
-  return p.slice(0, n!);
-}
-
 netTest("bytes that were read before are the first that TLS sees", async () => {
   for (const count of [1, 100, 4096]) {
     const [raw, plain] = await socketPair();
@@ -795,7 +752,7 @@ netTest(
           ...(tls && { tls }),
         });
         using listener = Deno.listen(LOOPBACK);
-        await using client = new NodeClient(listener.addr.port, { ALPNProtocols });
+        await using client = new CrudeClient(listener.addr, { ALPNProtocols });
         const raw = await listener.accept();
         ahead.set(await readExactly(raw, ahead.length));
         using socket = new TlsSocket(raw, ahead, options);
