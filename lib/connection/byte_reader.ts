@@ -74,8 +74,9 @@ export class ByteReader {
   #room: Uint8Array<ArrayBuffer> | undefined;
   /** A raw read fills the slab, whether somebody waits for it or not. */
   #filling = false;
-  /** What a loop waits for: a chunk, or what {@linkcode #arrived} makes of a read. */
-  #step: PromiseWithResolvers<unknown> | undefined;
+  /** Settle what a loop waits for: a chunk, or what {@linkcode #arrived} makes of a read. */
+  #resolveStep: ((value: unknown) => void) | undefined;
+  #rejectStep: ((error: unknown) => void) | undefined;
   #arrived: ((n: number | null) => unknown) | undefined;
   /** Who waits for a read into the slab, and whether that is a loop. */
   #waiter: PromiseWithResolvers<boolean> | undefined;
@@ -84,6 +85,7 @@ export class ByteReader {
   lookahead: Lookahead | undefined;
   /** Made when first needed: most connections are read by iteration or by `read`, not by both. */
   #onRead: ((n: number | null) => number | null) | undefined;
+  #onReadLost: ((error: unknown) => never) | undefined;
 
   constructor(life: Lifeline) {
     this.#life = life;
@@ -119,7 +121,10 @@ export class ByteReader {
     if (life.reading || life.closed) return this.#refuse();
     life.reading = true;
     if (!life.writing) life.movedAt = life.clock.now;
-    const handed = life.socket.read(p).then(this.#onRead ??= (n) => this.#count(n), life.onFailed);
+    const handed = life.socket.read(p).then(
+      this.#onRead ??= (n) => this.#count(n),
+      this.#onReadLost ??= (error) => this.#lost(error),
+    );
     life.handedRead = handed;
     return handed;
   }
@@ -133,11 +138,9 @@ export class ByteReader {
     if (!life.writing) life.movedAt = life.clock.now;
     const room = this.#slab.chunkRoom();
     this.#room = room;
-    const step = Promise.withResolvers<NextChunk>();
-    this.#step = step as PromiseWithResolvers<unknown>;
-    life.handedRead = step.promise;
+    const step = this.#beginStep<NextChunk>();
     life.socket.read(room).then(this.#onRoom, this.#onLost);
-    return step.promise;
+    return step;
   }
 
   /**
@@ -145,12 +148,12 @@ export class ByteReader {
    * reads next. No loop waits while something is there for it.
    */
   endLoop(): void {
-    if (this.#step !== undefined) {
-      const step = this.#step;
-      this.#step = this.#arrived = undefined;
+    const end = this.#resolveStep;
+    if (end !== undefined) {
+      this.#forgetStep();
       this.#filling = true;
       this.#life.reading = false;
-      step.resolve(DONE);
+      end(DONE);
     } else if (this.#waiterLoops) {
       this.#waiter?.resolve(false);
       this.#waiter = undefined;
@@ -238,11 +241,9 @@ export class ByteReader {
     this.#filling = true;
     this.#room = this.#slab.room();
     this.#arrived = arrived;
-    const step = Promise.withResolvers<T>();
-    this.#step = step as PromiseWithResolvers<unknown>;
-    life.handedRead = step.promise;
+    const step = this.#beginStep<T>();
     life.socket.read(this.#room).then(this.#onRoom, this.#onLost);
-    return step.promise;
+    return step;
   }
 
   /** Takes what a read into the slab has brought. */
@@ -355,34 +356,44 @@ export class ByteReader {
 
   /** A raw read has brought something. */
   readonly #onRoom = (n: number | null): void => {
-    const step = this.#step;
-    if (step === undefined) {
+    const resolve = this.#resolveStep;
+    if (resolve === undefined) {
       this.filled(n);
       this.#waiter?.resolve(n !== null);
       this.#waiter = undefined;
       return;
     }
-    this.#step = undefined;
     const arrived = this.#arrived;
-    if (arrived === undefined) this.#giveChunk(step, n);
-    else {
-      this.#arrived = undefined;
-      step.resolve(arrived(n));
-    }
+    if (arrived === undefined) return this.#giveChunk(resolve, n);
+    this.#forgetStep();
+    resolve(arrived(n));
   };
 
   /** A raw read has failed. */
   readonly #onLost = (error: unknown): void => {
     this.#filling = false;
     const told = this.#life.failed(error);
-    if (this.#step === undefined) this.#waiter?.reject(told);
+    if (this.#rejectStep === undefined) this.#waiter?.reject(told);
     else {
       this.#life.reading = false;
       this.#life.handedRead?.catch(() => {});
-      this.#step.reject(told);
+      this.#rejectStep(told);
     }
-    this.#step = this.#arrived = this.#waiter = undefined;
+    this.#waiter = undefined;
+    this.#forgetStep();
   };
+
+  /**
+   * A plain read has failed. What its caller holds is marked as handled here, and not where it is made:
+   * that costs nobody whose reads succeed, and a forgotten one that fails must not end the process.
+   */
+  #lost(error: unknown): never {
+    const life = this.#life;
+    life.handedRead?.catch(() => {});
+    const told = life.failed(error);
+    life.reading = false;
+    throw told;
+  }
 
   #count(n: number | null): number | null {
     const life = this.#life;
@@ -396,23 +407,37 @@ export class ByteReader {
     return n;
   }
 
-  #giveChunk(step: PromiseWithResolvers<unknown>, n: number | null): void {
+  #giveChunk(resolve: (value: unknown) => void, n: number | null): void {
     const room = this.#room!;
+    const reject = this.#rejectStep!;
     this.#room = undefined;
+    this.#forgetStep();
     if (this.#count(n) === null) {
       this.#slab.free();
-      return step.resolve(DONE);
+      return resolve(DONE);
     }
     try {
-      step.resolve({ done: false, value: this.#slab.chunk(room, n!) });
+      resolve({ done: false, value: this.#slab.chunk(room, n!) });
     } catch (error) {
       // The handler has transferred the memory away while it was being read into: there is a gap in
       // the stream now, and that is the handler's fault.
       this.#life.settle("handler_error", error);
       this.#life.close();
       this.#life.handedRead?.catch(() => {});
-      step.reject(error);
+      reject(error);
     }
+  }
+
+  #beginStep<T>(): Promise<T> {
+    const { promise, resolve, reject } = Promise.withResolvers<T>();
+    this.#resolveStep = resolve as (value: unknown) => void;
+    this.#rejectStep = reject;
+    this.#life.handedRead = promise;
+    return promise;
+  }
+
+  #forgetStep(): void {
+    this.#resolveStep = this.#rejectStep = this.#arrived = undefined;
   }
 
   #refuse(): Promise<never> {

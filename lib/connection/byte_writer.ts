@@ -37,9 +37,12 @@ export class ByteWriter {
   #current: Uint8Array = NOTHING;
   /** Bytes of the current write that left. */
   #sent = 0;
+  /** What the caller of the current write holds, unless that came out of the queue. */
+  #handed: Promise<unknown> | undefined;
   /** Bytes that left since the write deadline was set. */
   #progress = 0;
-  #queue: Waiting[] = [];
+  /** Nobody's until somebody waits: most connections never have one. */
+  #queue: Waiting[] = NOBODY;
   #queuedBytes = 0;
   /** The FIN, once it was asked for. */
   #fin: Promise<unknown> | undefined;
@@ -92,8 +95,8 @@ export class ByteWriter {
     life.writing = true;
     if (!life.reading) life.movedAt = life.clock.now;
     this.#begin(p);
-    const handed = life.socket.write(p).then(this.#written, life.onFailed);
-    life.handedWrite = handed;
+    const handed = life.socket.write(p).then(this.#written, this.#lost);
+    this.#handed = handed;
     return handed;
   }
 
@@ -134,7 +137,7 @@ export class ByteWriter {
     // The last in line settles last; with nobody in line it is the current one. Not until nothing is
     // written any more: of two who wait, each would be waiting behind the other for ever.
     if (this.#queue.length > 0) await this.#wait(NOTHING).catch(() => {});
-    else await this.#life.handedWrite?.catch(() => {});
+    else await this.#handed?.catch(() => {});
   }
 
   #begin(p: Uint8Array): void {
@@ -148,6 +151,15 @@ export class ByteWriter {
     this.#count(n);
     if (n < this.#current.length) return this.#writeRest();
     return this.#end();
+  };
+
+  /**
+   * A raw write has failed. What its caller holds is marked as handled here, and not where it is made:
+   * that costs nobody whose writes succeed, and an un-awaited one that fails must not end the process.
+   */
+  readonly #lost = (error: unknown): never => {
+    this.#handed?.catch(() => {});
+    throw this.#life.failed(error);
   };
 
   #count(n: number): void {
@@ -164,11 +176,10 @@ export class ByteWriter {
 
   /** The kernel took a part: the peer reads more slowly than we write. */
   async #writeRest(): Promise<number> {
-    const life = this.#life;
     try {
       await this.#writeOut();
     } catch (error) {
-      return life.onFailed(error);
+      return this.#lost(error);
     }
     return this.#end();
   }
@@ -191,6 +202,7 @@ export class ByteWriter {
     const n = this.#current.length;
     this.#current = NOTHING;
     this.#sent = 0;
+    this.#handed = undefined;
     this.#life.writeDeadline = 0;
     if (this.#queue.length > 0) this.#writeQueue();
     else {
@@ -217,6 +229,7 @@ export class ByteWriter {
   #wait(bytes: Waiting["bytes"]): Promise<number> {
     const { promise, resolve, reject } = Promise.withResolvers<number>();
     promise.catch(() => {});
+    if (this.#queue === NOBODY) this.#queue = [];
     this.#queue.push({ bytes, resolve, reject });
     return promise;
   }
@@ -264,4 +277,5 @@ export class ByteWriter {
 }
 
 const NOTHING = new Uint8Array(0);
+const NOBODY: Waiting[] = [];
 const AFTER_FIN = "Cannot write after closeWrite() or end()";

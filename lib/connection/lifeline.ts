@@ -37,8 +37,6 @@ export class Lifeline implements Ticking {
   peerFinished = false;
   /** What the caller of the pending read holds. */
   handedRead: Promise<unknown> | undefined;
-  /** What the caller of the write in progress holds. */
-  handedWrite: Promise<unknown> | undefined;
 
   #closed = false;
   #reason: EndReason | undefined;
@@ -128,20 +126,6 @@ export class Lifeline implements Ticking {
     if (this.#aborter !== undefined) this.#abort();
     this.#onClose?.closed();
   }
-
-  /**
-   * What every raw operation does when it fails: one function for both kinds, made once for each
-   * connection. What their callers hold is marked as handled here, where it fails, and not where it
-   * is made: that costs nobody whose operations succeed, and an un-awaited write that fails must not
-   * end the process.
-   */
-  readonly onFailed = (error: unknown): never => {
-    this.handedRead?.catch(() => {});
-    this.handedWrite?.catch(() => {});
-    const told = this.failed(error);
-    this.reading = false;
-    throw told;
-  };
 
   /** Takes the failure of a raw operation; returns the error that its caller is to be told. */
   failed(error: unknown): unknown {

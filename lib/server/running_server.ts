@@ -23,7 +23,7 @@ import { PeerLimit } from "./peer_limit.ts";
 import { Refusals } from "./refusals.ts";
 import { Reporter } from "./reporter.ts";
 import { reloadTls } from "./reload_tls.ts";
-import { type Handler, serveConnection } from "./serve_connection.ts";
+import { type Handler, serveConnection, type Service } from "./serve_connection.ts";
 import type { Server, ShutdownOptions } from "./server.ts";
 import { setSocketOptions } from "./socket_options.ts";
 import { refusalCause, type ServerStats, Statistics } from "./statistics.ts";
@@ -47,7 +47,7 @@ export class RunningServer<A extends Deno.Addr> implements Server<A> {
   readonly addrs: readonly A[];
   readonly finished: Promise<void>;
   readonly #options: CompleteServeOptions;
-  readonly #handler: Handler;
+  readonly #service: Service;
   readonly #entrances: Entrance[];
   readonly #admission: Admission;
   readonly #clock = new CoarseClock(true);
@@ -76,7 +76,6 @@ export class RunningServer<A extends Deno.Addr> implements Server<A> {
 
   constructor(options: CompleteServeOptions, handler: Handler) {
     this.#options = options;
-    this.#handler = handler;
     this.#admission = new Admission(options.maxConnections);
     this.#house = {
       isWelcome: options.isWelcome,
@@ -89,6 +88,7 @@ export class RunningServer<A extends Deno.Addr> implements Server<A> {
       report: (error, conn) => this.#reporter.report(error, conn),
     };
     this.#reporter = new Reporter(options.onError, this.#clock);
+    this.#service = { handler, reporter: this.#reporter, over: this.#over };
     this.#refusals = new Refusals(this.#clock, this.#reporter);
     this.#entrances = this.#bindAll();
     this.addrs = this.#entrances.map(({ addr }) => addr as A);
@@ -323,7 +323,8 @@ export class RunningServer<A extends Deno.Addr> implements Server<A> {
 
   #serve(conn: SocketConnection, bound: Bound, slot: Slot): void {
     const identifying = identify(conn, bound, this.#house);
-    serveConnection(conn, identifying, this.#handler, slot, this.#reporter, this.#over);
+    conn.slot = slot;
+    serveConnection(conn, identifying, this.#service);
   }
 
   /** The slot of a surplus; where clients are refused, it only waits for the end of a pause. */

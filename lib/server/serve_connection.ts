@@ -4,7 +4,6 @@ import type { Connection, SocketConnection } from "../connection/connection.ts";
 import type { EndReason } from "../connection/end_reason.ts";
 import { Lifeline } from "../connection/lifeline.ts";
 import { ProtocolError } from "../errors.ts";
-import type { Slot } from "./admit.ts";
 import { isPromiseLike, type Reporter } from "./reporter.ts";
 
 /**
@@ -34,55 +33,61 @@ import { isPromiseLike, type Reporter } from "./reporter.ts";
  */
 export type Handler<A extends Deno.Addr = Deno.Addr> = (conn: Connection<A>) => Promise<unknown>;
 
+/** What all connections of a server have in common. */
+export interface Service {
+  readonly handler: Handler;
+  readonly reporter: Reporter;
+  /** Takes note that a connection is over. */
+  over(conn: SocketConnection, reason: EndReason): void;
+}
+
 /**
- * Runs the handler once it is clear who is there, closes politely and sees to it that `over` is called and the slot given back,
- * whatever the handler, the peer or the server does. A handler that does not settle even after its
+ * Runs the handler once it is clear who is there, closes politely and sees to it that `over` is called
+ * and the slot given back, whatever the handler, the peer or the server does. A handler that does not settle even after its
  * connection was closed is abandoned by the server, which then does both in its place; what the
  * handler does later has no effect.
  *
- * Not `async`: the frame of a pending async function is half a KiB for each idle connection.
+ * Not `async`, and with no more closures than two: the frame of a pending async function is half a KiB
+ * for each idle connection, and a closure with what it holds on to some 100 bytes.
  */
 export function serveConnection(
   conn: SocketConnection,
   identifying: Promise<void> | undefined,
-  handler: Handler,
-  slot: Slot,
-  reporter: Reporter,
-  over: (conn: SocketConnection, reason: EndReason) => void,
+  service: Service,
 ): void {
-  conn.slot = slot;
-  const close = () => {
-    if (conn.endAtOnce()) leave();
-    else conn.end().then(leave);
-  };
-  const leave = () => {
-    using _slot = slot; // freed last: the record is written while the connection still counts
-    over(conn, conn.life.reason ?? "completed");
-  };
-  const blameAndClose = (thrown: unknown) => {
-    // Half of an answer could be taken for a whole one.
-    conn.dropGathered();
-    if (!conn.abandoned) blame(thrown, conn, reporter);
-    close();
-  };
-  if (identifying === undefined) run(conn, handler, close, blameAndClose);
-  else identifying.then(() => run(conn, handler, close, blameAndClose));
+  if (identifying === undefined) run(conn, service);
+  else identifying.then(() => run(conn, service));
 }
 
-function run(
-  conn: SocketConnection,
-  handler: Handler,
-  close: () => void,
-  blameAndClose: (thrown: unknown) => void,
-): void {
-  if (conn.life.closed) return close(); // it was not let in, or has gone already
+function run(conn: SocketConnection, service: Service): void {
+  if (conn.life.closed) return close(conn, service); // it was not let in, or has gone already
   try {
-    const serving: unknown = handler(conn);
-    if (isPromiseLike(serving)) serving.then(close, blameAndClose);
-    else close();
+    const serving: unknown = service.handler(conn);
+    if (!isPromiseLike(serving)) return close(conn, service);
+    serving.then(
+      () => close(conn, service),
+      (thrown: unknown) => blameAndClose(thrown, conn, service),
+    );
   } catch (thrown) {
-    blameAndClose(thrown);
+    blameAndClose(thrown, conn, service);
   }
+}
+
+function close(conn: SocketConnection, service: Service): void {
+  if (conn.endAtOnce()) leave(conn, service);
+  else conn.end().then(() => leave(conn, service));
+}
+
+function leave(conn: SocketConnection, service: Service): void {
+  using _slot = conn.slot; // freed last: the record is written while the connection still counts
+  service.over(conn, conn.life.reason ?? "completed");
+}
+
+function blameAndClose(thrown: unknown, conn: SocketConnection, service: Service): void {
+  // Half of an answer could be taken for a whole one.
+  conn.dropGathered();
+  if (!conn.abandoned) blame(thrown, conn, service.reporter);
+  close(conn, service);
 }
 
 /** Says what a handler's error means for its connection, and tells `onError` if it is news. */
