@@ -3,6 +3,7 @@
 import { FrameTooLargeError } from "../errors.ts";
 import { checkNumber } from "./check_options.ts";
 import { Cancellation, type ReadOptions } from "./cancellation.ts";
+import { fairness } from "./fairness.ts";
 import type { Lifeline } from "./lifeline.ts";
 import type { Decoder } from "../wire/codec.ts";
 import { rejected } from "./rejected.ts";
@@ -121,7 +122,7 @@ export class ByteReader {
     if (life.reading || life.closed) return this.#refuse();
     life.reading = true;
     if (!life.writing) life.movedAt = life.clock.now;
-    const handed = life.socket.read(p).then(
+    const handed = this.#readRaw(p).then(
       this.#onRead ??= (n) => this.#count(n),
       this.#onReadLost ??= (error) => this.#lost(error),
     );
@@ -139,7 +140,7 @@ export class ByteReader {
     const room = this.#slab.chunkRoom();
     this.#room = room;
     const step = this.#beginStep<NextChunk>();
-    life.socket.read(room).then(this.#onRoom, this.#onLost);
+    this.#readRaw(room).then(this.#onRoom, this.#onLost);
     return step;
   }
 
@@ -242,7 +243,7 @@ export class ByteReader {
     this.#room = this.#slab.room();
     this.#arrived = arrived;
     const step = this.#beginStep<T>();
-    life.socket.read(this.#room).then(this.#onRoom, this.#onLost);
+    this.#readRaw(this.#room).then(this.#onRoom, this.#onLost);
     return step;
   }
 
@@ -252,6 +253,7 @@ export class ByteReader {
     this.#filling = false;
     if (n === null) life.peerFinished = true;
     else {
+      fairness.count();
       life.bytesRead += n;
       life.movedAt = life.clock.now;
       this.#slab.arrived(this.#room!, n);
@@ -351,7 +353,17 @@ export class ByteReader {
   #fill(): void {
     this.#filling = true;
     this.#room = this.#slab.room();
-    this.#life.socket.read(this.#room).then(this.#onRoom, this.#onLost);
+    this.#readRaw(this.#room).then(this.#onRoom, this.#onLost);
+  }
+
+  #readRaw(p: Uint8Array): Promise<number | null> {
+    return fairness.rationed ? this.#readInTurn(p) : this.#life.socket.read(p);
+  }
+
+  async #readInTurn(p: Uint8Array): Promise<number | null> {
+    await fairness.turn();
+    if (!this.#life.closed) return await this.#life.socket.read(p);
+    throw new Deno.errors.Interrupted("Cannot read on: the connection was closed meanwhile");
   }
 
   /** A raw read has brought something. */
@@ -402,6 +414,7 @@ export class ByteReader {
       life.peerFinished = true;
       return null;
     }
+    fairness.count();
     life.bytesRead += n;
     life.movedAt = life.clock.now;
     return n;
