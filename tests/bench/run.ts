@@ -44,11 +44,11 @@ export async function runOnce(
 
 async function load(
   running: Running,
-  { load: plan, mode }: Case,
+  { load: plan, mode, longer = 1 }: Case,
   { generator, warm, seconds, loadCore }: RunSettings,
   atRest: LoadSettings["atRest"],
 ): Promise<LoadReport> {
-  const settings = { warm, seconds, core: loadCore, atRest };
+  const settings = { warm: longer * warm, seconds: longer * seconds, core: loadCore, atRest };
   const tls = isTls(mode);
   switch (plan.kind) {
     case "start":
