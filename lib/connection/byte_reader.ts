@@ -3,7 +3,6 @@
 import { FrameTooLargeError } from "../errors.ts";
 import { checkNumber } from "./check_options.ts";
 import { Cancellation, type ReadOptions } from "./cancellation.ts";
-import { fairness } from "./fairness.ts";
 import type { Lifeline } from "./lifeline.ts";
 import type { Decoder } from "../wire/codec.ts";
 import { rejected } from "./rejected.ts";
@@ -122,7 +121,7 @@ export class ByteReader {
     if (life.reading || life.closed) return this.#refuse();
     life.reading = true;
     if (!life.writing) life.movedAt = life.clock.now;
-    const handed = this.#readRaw(p).then(
+    const handed = life.socket.read(p).then(
       this.#onRead ??= (n) => this.#count(n),
       this.#onReadLost ??= (error) => this.#lost(error),
     );
@@ -140,7 +139,7 @@ export class ByteReader {
     const room = this.#slab.chunkRoom();
     this.#room = room;
     const step = this.#beginStep<NextChunk>();
-    this.#readRaw(room).then(this.#onRoom, this.#onLost);
+    life.socket.read(room).then(this.#onRoom, this.#onLost);
     return step;
   }
 
@@ -243,7 +242,7 @@ export class ByteReader {
     this.#room = this.#slab.room();
     this.#arrived = arrived;
     const step = this.#beginStep<T>();
-    this.#readRaw(this.#room).then(this.#onRoom, this.#onLost);
+    life.socket.read(this.#room).then(this.#onRoom, this.#onLost);
     return step;
   }
 
@@ -253,7 +252,6 @@ export class ByteReader {
     this.#filling = false;
     if (n === null) life.peerFinished = true;
     else {
-      fairness.count();
       life.bytesRead += n;
       life.movedAt = life.clock.now;
       this.#slab.arrived(this.#room!, n);
@@ -353,17 +351,7 @@ export class ByteReader {
   #fill(): void {
     this.#filling = true;
     this.#room = this.#slab.room();
-    this.#readRaw(this.#room).then(this.#onRoom, this.#onLost);
-  }
-
-  #readRaw(p: Uint8Array): Promise<number | null> {
-    return fairness.rationed ? this.#readInTurn(p) : this.#life.socket.read(p);
-  }
-
-  async #readInTurn(p: Uint8Array): Promise<number | null> {
-    await fairness.turn();
-    if (!this.#life.closed) return await this.#life.socket.read(p);
-    throw new Deno.errors.Interrupted("Cannot read on: the connection was closed meanwhile");
+    this.#life.socket.read(this.#room).then(this.#onRoom, this.#onLost);
   }
 
   /** A raw read has brought something. */
@@ -414,7 +402,6 @@ export class ByteReader {
       life.peerFinished = true;
       return null;
     }
-    fairness.count();
     life.bytesRead += n;
     life.movedAt = life.clock.now;
     return n;

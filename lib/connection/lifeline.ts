@@ -1,7 +1,6 @@
 /** Is this connection still alive, and what ended it? @module */
 
 import { type CoarseClock, TICK, type Ticking } from "./coarse_clock.ts";
-import { fairness } from "./fairness.ts";
 import type { EndReason } from "./end_reason.ts";
 
 /** Errors that connections made or passed on, so that a handler which rethrows one is not blamed. */
@@ -50,7 +49,6 @@ export class Lifeline implements Ticking {
     this.clock = clock;
     this.idleTimeout = idleTimeout;
     this.movedAt = clock.now;
-    fairness.enter();
   }
 
   /** Whether `error`, or what caused it, came out of a connection rather than out of the handler. */
@@ -120,7 +118,6 @@ export class Lifeline implements Ticking {
     if (this.#closed) return;
     this.#closed = true;
     this.clock.unwatch(this);
-    fairness.leave();
     try {
       this.socket.close();
     } catch {
