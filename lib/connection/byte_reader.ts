@@ -123,7 +123,7 @@ export class ByteReader {
     if (!life.writing) life.movedAt = life.clock.now;
     const handed = life.socket.read(p).then(
       this.#onRead ??= (n) => this.#count(n),
-      this.#onReadLost ??= (error) => this.#lost(error),
+      this.#onReadLost ??= (error) => this.#readLost(error),
     );
     life.handedRead = handed;
     return handed;
@@ -383,16 +383,10 @@ export class ByteReader {
     this.#forgetStep();
   };
 
-  /**
-   * A plain read has failed. What its caller holds is marked as handled here, and not where it is made:
-   * that costs nobody whose reads succeed, and a forgotten one that fails must not end the process.
-   */
-  #lost(error: unknown): never {
+  #readLost(error: unknown): never {
     const life = this.#life;
-    life.handedRead?.catch(() => {});
-    const told = life.failed(error);
     life.reading = false;
-    throw told;
+    return life.fail(life.handedRead, error);
   }
 
   #count(n: number | null): number | null {

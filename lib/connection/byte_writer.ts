@@ -153,14 +153,7 @@ export class ByteWriter {
     return this.#end();
   };
 
-  /**
-   * A raw write has failed. What its caller holds is marked as handled here, and not where it is made:
-   * that costs nobody whose writes succeed, and an un-awaited one that fails must not end the process.
-   */
-  readonly #lost = (error: unknown): never => {
-    this.#handed?.catch(() => {});
-    throw this.#life.failed(error);
-  };
+  readonly #lost = (error: unknown): never => this.#life.fail(this.#handed, error);
 
   #count(n: number): void {
     const life = this.#life;

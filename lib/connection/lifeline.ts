@@ -144,6 +144,16 @@ export class Lifeline implements Ticking {
     return this.#error ?? error;
   }
 
+  /**
+   * Takes the failure of a raw operation whose caller holds `handed`. That is marked as handled here,
+   * where it fails, and not where it is made: that costs nobody whose operations succeed, and an
+   * un-awaited write that fails must not end the process.
+   */
+  fail(handed: Promise<unknown> | undefined, error: unknown): never {
+    handed?.catch(() => {});
+    throw this.failed(error);
+  }
+
   /** Why no operation can begin: the first error, if there was one. */
   refusal(): unknown {
     return this.#error ?? new Deno.errors.BadResource("Cannot use a connection that is closed");

@@ -43,9 +43,9 @@ export interface Service {
 
 /**
  * Runs the handler once it is clear who is there, closes politely and sees to it that `over` is called
- * and the slot given back, whatever the handler, the peer or the server does. A handler that does not settle even after its
- * connection was closed is abandoned by the server, which then does both in its place; what the
- * handler does later has no effect.
+ * and the slot given back, whatever the handler, the peer or the server does. A handler that does not
+ * settle even after its connection was closed is abandoned by the server, which then does both in its
+ * place; what the handler does later has no effect.
  *
  * Not `async`, and with no more closures than two: the frame of a pending async function is half a KiB
  * for each idle connection, and a closure with what it holds on to some 100 bytes.

@@ -15,7 +15,7 @@ import { applyLoad, prepareLoad } from "./load_process.ts";
 import { machine } from "./machine.ts";
 import { servers, startServer } from "./servers.ts";
 
-/** Seconds of load; the first of them are left out, as code is compiled in them. */
+/** Seconds of load: first those in which code is compiled, then those that are looked at. */
 const WARM = 1, SECONDS = 4;
 
 const SHARES: Record<string, (object: string) => boolean> = {
@@ -25,6 +25,7 @@ const SHARES: Record<string, (object: string) => boolean> = {
   "C library": (object) => object.startsWith("libc"),
 };
 
+const echo64 = CASES.find(({ name }) => name === "echo64")!;
 const names = (Deno.args[0] ?? "plain,usher_iterate,usher_read").split(",");
 addEventListener("unload", endAll);
 if (!await has("perf")) {
@@ -32,6 +33,7 @@ if (!await has("perf")) {
   console.error("Without perf(1) nothing can be said");
   Deno.exit(1);
 }
+const generator = await prepareLoad(undefined);
 for (const name of names) {
   const shares = await profile(name);
   const words = shares.map(([what, share]) => `${what} ${(100 * share).toFixed(1)} %`);
@@ -40,9 +42,8 @@ for (const name of names) {
 }
 
 async function profile(name: string): Promise<[what: string, share: number][]> {
-  const echo64 = CASES.find((each) => each.name === "echo64");
   const server = servers(undefined).find((each) => each.name === name);
-  if (echo64 === undefined || server === undefined) {
+  if (server === undefined) {
     throw new TypeError(`There is no server '${name}'; 'deno task bench --help' lists them`);
   }
   const { load } = echo64;
@@ -57,26 +58,17 @@ async function profile(name: string): Promise<[what: string, share: number][]> {
   const file = await Deno.makeTempFile({ suffix: ".perf" });
   try {
     let recording: Promise<string> | undefined;
-    await applyLoad(await prepareLoad(undefined), { port, tls: false }, load, {
+    await applyLoad(generator, { port, tls: false }, load, {
       warm: WARM,
       seconds: SECONDS,
       core: loadCore,
-      // deno-lint-ignore require-await -- it goes on while the load does
-      atRest: async (phase) => {
-        if (phase !== "warm") return;
-        const seconds = String(SECONDS - 0.5);
-        recording = perf(
-          "record",
-          "-F",
-          "999",
-          "-o",
-          file,
-          "-p",
-          `${child.pid}`,
-          "--",
-          "sleep",
-          seconds,
-        );
+      atRest: (phase) => {
+        // Not awaited: the load goes on.
+        if (phase === "warm") {
+          const command = `record -F 999 -o ${file} -p ${child.pid} -- sleep ${SECONDS - 0.5}`;
+          recording = perf(...command.split(" "));
+        }
+        return Promise.resolve();
       },
     });
     await recording;

@@ -20,7 +20,7 @@ for await (const command of commands()) {
       metricsText(server);
       return performance.now() - began;
     });
-    say(JSON.stringify(times.toSorted((one, other) => one - other)));
+    say(JSON.stringify(times));
   }
   if (command === "collect") {
     gc?.();
