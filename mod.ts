@@ -7,7 +7,7 @@
  * @module
  */
 
-export { formatAddress } from "./lib/connection/format_address.ts";
+export { formatAddress } from "./lib/format_address.ts";
 export type { RecordOptions } from "./lib/connection/byte_reader.ts";
 export type { ReadOptions } from "./lib/connection/cancellation.ts";
 export type { Connection } from "./lib/connection/connection.ts";
@@ -17,12 +17,12 @@ export type { TlsInfo } from "./lib/connection/enter_tls.ts";
 export { type Framed, framed, type FramedOptions } from "./lib/connection/framed.ts";
 export { relay, type Relayed } from "./lib/connection/relay.ts";
 export type { StartTlsOptions } from "./lib/connection/start_tls.ts";
-export type { Certificate, TlsListenOptions, TlsSettings } from "./lib/connection/tls_options.ts";
-export type { TlsFacts } from "./lib/connection/tls_socket.ts";
+export type { Certificate, TlsListenOptions, TlsSettings } from "./lib/tls/tls_options.ts";
+export type { TlsFacts } from "./lib/tls/tls_socket.ts";
 export { connection, type ConnectionOptions } from "./lib/connection/wrap.ts";
 export { FrameTooLargeError, ProtocolError, ProxyHeaderError, RefusedError } from "./lib/errors.ts";
 export type { ShutdownReport } from "./lib/server/drain.ts";
-export { listen } from "./lib/server/listen.ts";
+export { listen } from "./lib/listener/listen.ts";
 export type {
   ListenOptions,
   ProxyProtocolOptions,
@@ -30,7 +30,7 @@ export type {
   ServeAddressOptions,
   TcpListenOptions,
   UnixListenOptions,
-} from "./lib/server/listen_options.ts";
+} from "./lib/listener/listen_options.ts";
 export type {
   EndRecord,
   ServeListenersOptions,
@@ -47,15 +47,15 @@ export {
   type ShutdownOnSignalsOptions,
 } from "./lib/server/shutdown_on_signals.ts";
 export type { RefusalCause, ServerStats } from "./lib/server/statistics.ts";
-export { type AddressRanges, addressRanges } from "./lib/wire/address_range.ts";
-export type { Batch, Codec, Decoded, Decoder, Need, Oversize } from "./lib/wire/codec.ts";
-export { delimited, type DelimitedOptions } from "./lib/wire/delimited.ts";
+export { type AddressRanges, addressRanges } from "./lib/wire/address/address_range.ts";
+export type { Batch, Codec, Decoded, Decoder, Need, Oversize } from "./lib/wire/codec/codec.ts";
+export { delimited, type DelimitedOptions } from "./lib/wire/codec/delimited.ts";
 export {
   encodeProxyHeader,
   type EncodeProxyHeaderOptions,
-} from "./lib/wire/encode_proxy_header.ts";
-export { lengthPrefixed, type LengthPrefixedOptions } from "./lib/wire/length_prefixed.ts";
-export { lines, type LinesOptions } from "./lib/wire/lines.ts";
-export { peerKey } from "./lib/wire/peer_key.ts";
-export { type ProxyAddress, type ProxyHeader, proxyHeader } from "./lib/wire/proxy_header.ts";
-export type { ProxySsl, ProxyTlv, ProxyTlvs } from "./lib/wire/proxy_tlvs.ts";
+} from "./lib/wire/proxy/encode_proxy_header.ts";
+export { lengthPrefixed, type LengthPrefixedOptions } from "./lib/wire/codec/length_prefixed.ts";
+export { lines, type LinesOptions } from "./lib/wire/codec/lines.ts";
+export { peerKey } from "./lib/wire/address/peer_key.ts";
+export { type ProxyAddress, type ProxyHeader, proxyHeader } from "./lib/wire/proxy/proxy_header.ts";
+export type { ProxySsl, ProxyTlv, ProxyTlvs } from "./lib/wire/proxy/proxy_tlvs.ts";

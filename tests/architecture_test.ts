@@ -1,47 +1,54 @@
 /** Does the tree keep to its own rules? Reads files, runs nothing of them. @module */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import {
-  DEFAULT_FRAME_TIMEOUT,
-  DEFAULT_HANDSHAKE_TIMEOUT,
-} from "../lib/connection/default_limits.ts";
-import { LISTEN_DEFAULTS } from "../lib/server/listen_options.ts";
+import { DEFAULT_FRAME_TIMEOUT, DEFAULT_HANDSHAKE_TIMEOUT } from "../lib/connection/limits.ts";
+import { LISTEN_DEFAULTS } from "../lib/listener/listen_options.ts";
 import { DEFAULTS } from "../lib/server/options.ts";
 import { SIGNAL_DEFAULTS } from "../lib/server/shutdown_on_signals.ts";
 import { SPLIT_DEFAULTS } from "../lib/testing/every_split.ts";
 import { NO_FAULTS } from "../lib/testing/faults.ts";
-import { INSTRUMENT_DEFAULTS } from "../lib/watch/instrument.ts";
+import { INSTRUMENT_DEFAULTS } from "../lib/otel/instrument.ts";
 import { WATCH_DEFAULTS } from "../lib/watch/watch_options.ts";
-import { CODEC_DEFAULTS } from "../lib/wire/defaults.ts";
-import { ENCODE_DEFAULTS } from "../lib/wire/encode_proxy_header.ts";
+import { CODEC_DEFAULTS } from "../lib/wire/codec/defaults.ts";
+import { ENCODE_DEFAULTS } from "../lib/wire/proxy/encode_proxy_header.ts";
 import { granted, root, treeTest } from "./support/needs.ts";
 
 /** What is not ours: made by running the tasks, or by git. */
 const NOT_OURS = [".git", "node_modules", "coverage", "tests/bench/build"];
 
 /** The rooms of the house. Imports go to the same room or to one further up in this list. */
-const ROOMS = ["lib/errors.ts", "lib/wire/", "lib/connection/", "lib/server/"];
+const ROOMS = [
+  "lib/errors.ts",
+  "lib/check.ts",
+  "lib/format_address.ts",
+  "lib/wire/",
+  "lib/tls/",
+  "lib/connection/",
+  "lib/listener/",
+  "lib/server/",
+];
 
 /** What stands on all rooms and on nothing else beside it, each with its entry point. */
 const ENTRIES: Record<string, string> = {
   "mod.ts": "mod.ts",
   "lib/testing/": "lib/testing/mod.ts",
   "lib/watch/": "lib/watch/mod.ts",
+  "lib/otel/": "lib/otel/mod.ts",
 };
 
 /** Files of entries beside the core that import a package, and which. */
 const PACKAGES: Record<string, string[]> = {
-  "lib/watch/instrument.ts": ["@opentelemetry/api"],
+  "lib/otel/instrument.ts": ["@opentelemetry/api"],
 };
 
 /** Files of `lib/` without a test file of their own, and where their work is tested instead. */
 const TESTED_ELSEWHERE: Record<string, string> = {
   "lib/errors.ts": "tests/server/serve_connection_test.ts",
-  "lib/wire/wrong_header.ts": "tests/wire/proxy_header_test.ts",
-  "lib/wire/proxy_layout.ts": "tests/wire/proxy_header_test.ts",
-  "lib/wire/check_proxy_header.ts": "tests/wire/encode_proxy_header_test.ts",
-  "lib/wire/encode_proxy_tlvs.ts": "tests/wire/encode_proxy_header_test.ts",
-  "lib/connection/default_limits.ts": "tests/architecture_test.ts",
+  "lib/wire/proxy/wrong_header.ts": "tests/wire/proxy/proxy_header_test.ts",
+  "lib/wire/proxy/proxy_layout.ts": "tests/wire/proxy/proxy_header_test.ts",
+  "lib/wire/proxy/check_proxy_header.ts": "tests/wire/proxy/encode_proxy_header_test.ts",
+  "lib/wire/proxy/encode_proxy_tlvs.ts": "tests/wire/proxy/encode_proxy_header_test.ts",
+  "lib/connection/limits.ts": "tests/architecture_test.ts",
   "lib/connection/end_reason.ts": "tests/readme_test.ts",
   "lib/connection/rejected.ts": "tests/connection/connection_test.ts",
   "lib/server/running_server.ts": "tests/server/serve_test.ts",
@@ -56,19 +63,19 @@ const TESTED_ELSEWHERE: Record<string, string> = {
 
 /** Test files that stand beside the mirror of `lib/`, and what they are about. */
 const BESIDE: Record<string, string> = {
-  "tests/connection/cancelled_reads_test.ts": "reads that give up, of every kind",
-  "tests/connection/reading_test.ts": "the buffered reads of a connection",
-  "tests/connection/draining_test.ts": "loops that end by themselves while the server stops",
-  "tests/server/stopping_test.ts": "the steps of a stop in a whole server",
-  "tests/server/end_reasons_test.ts": "each end reason and its record",
-  "tests/server/faults_test.ts": "whether everything adds up when anything fails",
-  "tests/server/resets_test.ts": "clients that reset before they are accepted",
-  "tests/server/backlog_test.ts": "what the kernel does with a full queue",
-  "tests/server/messages_test.ts": "what is said to who gets options or an address wrong",
-  "tests/server/listeners_test.ts": "several addresses of one server",
-  "tests/server/slots_test.ts": "slots in a whole server",
-  "tests/server/tls_routes_test.ts": "whether both routes of TLS behave alike",
-  "tests/server/reloads_test.ts": "certificates that are exchanged under load",
+  "tests/behaviour/cancelled_reads_test.ts": "reads that give up, of every kind",
+  "tests/behaviour/reading_test.ts": "the buffered reads of a connection",
+  "tests/behaviour/draining_test.ts": "loops that end by themselves while the server stops",
+  "tests/behaviour/stopping_test.ts": "the steps of a stop in a whole server",
+  "tests/behaviour/end_reasons_test.ts": "each end reason and its record",
+  "tests/behaviour/faults_test.ts": "whether everything adds up when anything fails",
+  "tests/behaviour/resets_test.ts": "clients that reset before they are accepted",
+  "tests/behaviour/backlog_test.ts": "what the kernel does with a full queue",
+  "tests/behaviour/messages_test.ts": "what is said to who gets options or an address wrong",
+  "tests/behaviour/listeners_test.ts": "several addresses of one server",
+  "tests/behaviour/holding_slots_test.ts": "slots in a whole server",
+  "tests/behaviour/tls_routes_test.ts": "whether both routes of TLS behave alike",
+  "tests/behaviour/reloads_test.ts": "certificates that are exchanged under load",
   "tests/watch/page_test.ts": "the page in a real browser",
 };
 
@@ -196,20 +203,20 @@ treeTest("each file of lib/ begins with one sentence that says what it is about"
 /** Where the defaults stand that a file documents. */
 const HOMES: Record<string, Record<string, unknown>> = {
   "lib/server/options.ts": DEFAULTS,
-  "lib/server/listen_options.ts": LISTEN_DEFAULTS,
+  "lib/listener/listen_options.ts": LISTEN_DEFAULTS,
   "lib/server/shutdown_on_signals.ts": SIGNAL_DEFAULTS,
   "lib/connection/start_tls.ts": { handshakeTimeout: DEFAULT_HANDSHAKE_TIMEOUT },
   "lib/connection/wrap.ts": DEFAULTS,
   "lib/connection/framed.ts": { frameTimeout: DEFAULT_FRAME_TIMEOUT },
   "lib/connection/byte_reader.ts": { limit: CODEC_DEFAULTS.lines.limit },
   "lib/connection/cancellation.ts": { timeout: Infinity },
-  "lib/wire/lines.ts": CODEC_DEFAULTS.lines,
-  "lib/wire/delimited.ts": CODEC_DEFAULTS.delimited,
-  "lib/wire/length_prefixed.ts": CODEC_DEFAULTS.lengthPrefixed,
-  "lib/wire/encode_proxy_header.ts": ENCODE_DEFAULTS,
+  "lib/wire/codec/lines.ts": CODEC_DEFAULTS.lines,
+  "lib/wire/codec/delimited.ts": CODEC_DEFAULTS.delimited,
+  "lib/wire/codec/length_prefixed.ts": CODEC_DEFAULTS.lengthPrefixed,
+  "lib/wire/proxy/encode_proxy_header.ts": ENCODE_DEFAULTS,
   "lib/testing/faults.ts": NO_FAULTS,
   "lib/testing/every_split.ts": SPLIT_DEFAULTS,
-  "lib/watch/instrument.ts": INSTRUMENT_DEFAULTS,
+  "lib/otel/instrument.ts": INSTRUMENT_DEFAULTS,
   "lib/watch/watch_options.ts": WATCH_DEFAULTS,
 };
 
@@ -277,7 +284,7 @@ treeTest("tests/ mirrors lib/", () => {
   assertEquals(untested.map(([path]) => path), [], "no test file");
   const mirrors = new Set(mirror.values());
   const inRooms = tests.filter((test) =>
-    /^tests\/(wire|connection|server|testing|watch)\//.test(test)
+    /^tests\/(wire|tls|connection|listener|server|testing|watch|otel)\//.test(test)
   );
   const strangers = inRooms.filter((test) => !mirrors.has(test) && BESIDE[test] === undefined);
   assertEquals(strangers, [], "about no file of lib/");

@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { END_REASONS } from "../lib/connection/end_reason.ts";
-import { LISTEN_DEFAULTS } from "../lib/server/listen_options.ts";
+import { LISTEN_DEFAULTS } from "../lib/listener/listen_options.ts";
 import { DEFAULTS } from "../lib/server/options.ts";
 import { netTest, root, treeTest } from "./support/needs.ts";
 

@@ -1,10 +1,10 @@
 /** What has arrived but is not yet consumed? @module */
 
 import { FrameTooLargeError } from "../errors.ts";
-import { checkNumber } from "./check_options.ts";
+import { checkNumber } from "../check.ts";
 import { Cancellation, type ReadOptions } from "./cancellation.ts";
 import type { Lifeline } from "./lifeline.ts";
-import type { Decoder } from "../wire/codec.ts";
+import type { Decoder } from "../wire/codec/codec.ts";
 import { rejected } from "./rejected.ts";
 import { Slab } from "./slab.ts";
 import { unexpectedEof } from "./unexpected_eof.ts";

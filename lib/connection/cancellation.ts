@@ -1,6 +1,6 @@
 /** When does somebody stop waiting for a read? @module */
 
-import { checkKeys, checkNumber, checkObject, isObject } from "./check_options.ts";
+import { checkKeys, checkNumber, checkObject, isObject } from "../check.ts";
 import { type CoarseClock, TICK, type Ticking } from "./coarse_clock.ts";
 
 /**

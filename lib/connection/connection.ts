@@ -1,15 +1,15 @@
 /** What does a handler hold? @module */
 
-import type { Codec } from "../wire/codec.ts";
-import { delimited } from "../wire/delimited.ts";
-import { lines } from "../wire/lines.ts";
-import type { ProxyHeader } from "../wire/proxy_header.ts";
+import type { Codec } from "../wire/codec/codec.ts";
+import { delimited } from "../wire/codec/delimited.ts";
+import { lines } from "../wire/codec/lines.ts";
+import type { ProxyHeader } from "../wire/proxy/proxy_header.ts";
 import { ByteReader, type RecordOptions } from "./byte_reader.ts";
 import { ByteWriter } from "./byte_writer.ts";
 import type { ReadOptions } from "./cancellation.ts";
 import { type CoarseClock, TICK } from "./coarse_clock.ts";
 import type { TlsInfo } from "./enter_tls.ts";
-import type { ConnectionLimits } from "./default_limits.ts";
+import type { ConnectionLimits } from "./limits.ts";
 import { Gatherer } from "./gatherer.ts";
 import { Lifeline } from "./lifeline.ts";
 import { rejected } from "./rejected.ts";

@@ -2,8 +2,8 @@
 
 import type { ByteReader } from "./byte_reader.ts";
 import type { Lifeline } from "./lifeline.ts";
-import type { TlsContexts } from "./tls_contexts.ts";
-import { type TlsFacts, TlsSocket } from "./tls_socket.ts";
+import type { TlsContexts } from "../tls/tls_contexts.ts";
+import { type TlsFacts, TlsSocket } from "../tls/tls_socket.ts";
 
 /**
  * What TLS has settled about a connection.

@@ -1,11 +1,11 @@
 /** How does a connection speak in frames? @module */
 
-import type { Codec, Decoded, Decoder, Need } from "../wire/codec.ts";
+import type { Codec, Decoded, Decoder, Need } from "../wire/codec/codec.ts";
 import type { ByteReader, Lookahead } from "./byte_reader.ts";
 import { Cancellation, type ReadOptions } from "./cancellation.ts";
-import { checkKeys, checkNumber, checkObject } from "./check_options.ts";
+import { checkKeys, checkNumber, checkObject } from "../check.ts";
 import type { Connection, SocketConnection } from "./connection.ts";
-import { DEFAULT_FRAME_TIMEOUT } from "./default_limits.ts";
+import { DEFAULT_FRAME_TIMEOUT } from "./limits.ts";
 import type { Gatherer } from "./gatherer.ts";
 import type { Lifeline } from "./lifeline.ts";
 import { rejected } from "./rejected.ts";

@@ -2,12 +2,12 @@
 
 import type { ByteReader } from "./byte_reader.ts";
 import type { ByteWriter } from "./byte_writer.ts";
-import { checkNumber, checkObject } from "./check_options.ts";
-import { DEFAULT_HANDSHAKE_TIMEOUT } from "./default_limits.ts";
+import { checkNumber, checkObject } from "../check.ts";
+import { DEFAULT_HANDSHAKE_TIMEOUT } from "./limits.ts";
 import { enterTls, type TlsInfo } from "./enter_tls.ts";
 import type { Lifeline } from "./lifeline.ts";
-import { TlsContexts } from "./tls_contexts.ts";
-import { completeTlsAlone, type TlsListenOptions } from "./tls_options.ts";
+import { TlsContexts } from "../tls/tls_contexts.ts";
+import { completeTlsAlone, type TlsListenOptions } from "../tls/tls_options.ts";
 
 /**
  * The certificate, and whatever else TLS is to do, from the middle of a connection on.

@@ -1,9 +1,9 @@
 /** How does any `Deno.Conn` get what a handler's connection has? @module */
 
-import { checkKeys, checkNumber, checkObject } from "./check_options.ts";
+import { checkKeys, checkNumber, checkObject } from "../check.ts";
 import { CoarseClock } from "./coarse_clock.ts";
 import { type Connection, SocketConnection } from "./connection.ts";
-import { type ConnectionLimits, DEFAULT_LIMITS } from "./default_limits.ts";
+import { type ConnectionLimits, DEFAULT_LIMITS } from "./limits.ts";
 
 /**
  * Limits of a connection that no server holds.

@@ -3,10 +3,10 @@
 import type { SocketConnection } from "../connection/connection.ts";
 import { enterTls, finishNativeTls } from "../connection/enter_tls.ts";
 import type { EndReason } from "../connection/end_reason.ts";
-import type { TlsContexts } from "../connection/tls_contexts.ts";
+import type { TlsContexts } from "../tls/tls_contexts.ts";
 import { ProxyHeaderError } from "../errors.ts";
-import { type ProxyHeader, proxyHeader } from "../wire/proxy_header.ts";
-import type { AddressTest } from "./address_rules.ts";
+import { type ProxyHeader, proxyHeader } from "../wire/proxy/proxy_header.ts";
+import type { AddressTest } from "../listener/address_rules.ts";
 import type { Handshaking } from "./handshaking.ts";
 import type { PeerLimit } from "./peer_limit.ts";
 

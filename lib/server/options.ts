@@ -1,15 +1,15 @@
 /** What may be asked for, and what is the default? @module */
 
-import { bad, checkKeys, checkNumber, checkObject, isObject } from "../connection/check_options.ts";
+import { bad, checkKeys, checkNumber, checkObject, isObject } from "../check.ts";
 import type { Connection } from "../connection/connection.ts";
 import {
   type ConnectionLimits,
   DEFAULT_HANDSHAKE_TIMEOUT,
   DEFAULT_LIMITS,
-} from "../connection/default_limits.ts";
+} from "../connection/limits.ts";
 import type { EndReason } from "../connection/end_reason.ts";
-import type { TlsListenOptions } from "../connection/tls_options.ts";
-import { type AddressTest, completeAddressRules } from "./address_rules.ts";
+import type { TlsListenOptions } from "../tls/tls_options.ts";
+import { type AddressTest, completeAddressRules } from "../listener/address_rules.ts";
 import {
   ADDRESS_KEYS,
   type CompleteAddress,
@@ -18,7 +18,7 @@ import {
   type ServeAddressOptions,
   type TcpListenOptions,
   type UnixListenOptions,
-} from "./listen_options.ts";
+} from "../listener/listen_options.ts";
 
 /**
  * What `onEnd` is told about a connection that is over.

@@ -2,7 +2,7 @@
 
 import type { CoarseClock, Ticking } from "../connection/coarse_clock.ts";
 import type { Connection } from "../connection/connection.ts";
-import { formatAddress } from "../connection/format_address.ts";
+import { formatAddress } from "../format_address.ts";
 import { oneLine } from "../connection/one_line.ts";
 import { RefusedError } from "../errors.ts";
 import { extendMessage } from "./extend_message.ts";

@@ -1,28 +1,28 @@
 /** What does a server do? @module */
 
-import { checkKeys, checkObject } from "../connection/check_options.ts";
+import { checkKeys, checkObject } from "../check.ts";
 import { CoarseClock } from "../connection/coarse_clock.ts";
 import { type Connection, SocketConnection } from "../connection/connection.ts";
 import type { EndReason } from "../connection/end_reason.ts";
-import { formatAddress } from "../connection/format_address.ts";
-import type { TlsListenOptions } from "../connection/tls_options.ts";
-import { Acceptor } from "./accept.ts";
-import { Admission, type Slot } from "./admit.ts";
-import { bind, type Bound } from "./bind.ts";
-import { disarmCompilerPanic } from "./descriptor_panics.ts";
+import { formatAddress } from "../format_address.ts";
+import type { TlsListenOptions } from "../tls/tls_options.ts";
+import { Acceptor } from "../listener/accept.ts";
+import { Admission, type Slot } from "./slots.ts";
+import { bind, type Bound } from "../listener/bind.ts";
+import { disarmCompilerPanic } from "../listener/descriptor_panics.ts";
 import { Drain, type ShutdownReport } from "./drain.ts";
 import { endObserversOf } from "./end_observers.ts";
 import { extendMessage } from "./extend_message.ts";
 import { Handshaking } from "./handshaking.ts";
-import { HardenedListener } from "./hardened_listener.ts";
+import { HardenedListener } from "../listener/hardened_listener.ts";
 import { type House, identify, isHealthCheck } from "./identify.ts";
-import { LISTEN_DEFAULTS } from "./listen_options.ts";
+import { LISTEN_DEFAULTS } from "../listener/listen_options.ts";
 import { LiveConnections } from "./live_connections.ts";
 import { checkLimit, checkTimeout, type CompleteServeOptions } from "./options.ts";
 import { PeerLimit } from "./peer_limit.ts";
 import { Refusals } from "./refusals.ts";
 import { Reporter } from "./reporter.ts";
-import { reloadTls } from "./reload_tls.ts";
+import { reloadTls } from "../listener/reload_tls.ts";
 import { type Handler, serveConnection, type Service } from "./serve_connection.ts";
 import type { Server, ShutdownOptions } from "./server.ts";
 import { setSocketOptions } from "./socket_options.ts";

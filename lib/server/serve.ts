@@ -1,6 +1,6 @@
 /** How does a server start? @module */
 
-import { disarmSignalPanic } from "./descriptor_panics.ts";
+import { disarmSignalPanic } from "../listener/descriptor_panics.ts";
 import {
   completeServeOptions,
   type ServeListenersOptions,

@@ -1,7 +1,7 @@
 /** What can be done with a server that runs? @module */
 
 import type { Connection } from "../connection/connection.ts";
-import type { TlsListenOptions } from "../connection/tls_options.ts";
+import type { TlsListenOptions } from "../tls/tls_options.ts";
 import type { ShutdownReport } from "./drain.ts";
 import type { ServerStats } from "./statistics.ts";
 

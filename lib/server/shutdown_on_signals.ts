@@ -1,6 +1,6 @@
 /** How does a signal of the system stop a server? @module */
 
-import { bad, checkKeys, checkObject, isObject } from "../connection/check_options.ts";
+import { bad, checkKeys, checkObject, isObject } from "../check.ts";
 import { checkTimeout } from "./options.ts";
 import type { Server, ShutdownOptions } from "./server.ts";
 

@@ -1,6 +1,6 @@
 /** Who has connected and is not accepted yet, when the server stops? @module */
 
-import type { Acceptor } from "./accept.ts";
+import type { Acceptor } from "../listener/accept.ts";
 
 /**
  * Ms without an accept after which the kernel's queues count as empty. A turn of the event loop, or

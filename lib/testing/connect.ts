@@ -1,6 +1,6 @@
 /** What is a handler's client without a network? @module */
 
-import { bad, checkObject } from "../connection/check_options.ts";
+import { bad, checkObject } from "../check.ts";
 import type { Connection } from "../connection/connection.ts";
 import { connection } from "../connection/wrap.ts";
 import type { EndRecord, ServeSettings } from "../server/options.ts";

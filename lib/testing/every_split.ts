@@ -1,6 +1,6 @@
 /** In which pieces can the same bytes arrive? @module */
 
-import { bad, checkKeys, checkNumber, checkObject } from "../connection/check_options.ts";
+import { bad, checkKeys, checkNumber, checkObject } from "../check.ts";
 import { extendMessage } from "../server/extend_message.ts";
 import { isPromiseLike } from "../server/reporter.ts";
 

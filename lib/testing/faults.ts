@@ -1,6 +1,6 @@
 /** How may bytes be kept from passing? @module */
 
-import { checkKeys, checkNumber, checkObject } from "../connection/check_options.ts";
+import { checkKeys, checkNumber, checkObject } from "../check.ts";
 
 /**
  * What happens to the bytes on their way in one direction; without any of it, nothing but what

@@ -1,6 +1,6 @@
 /** What is a connection inside one program? @module */
 
-import { checkKeys, checkObject } from "../connection/check_options.ts";
+import { checkKeys, checkObject } from "../check.ts";
 import { completeFaults, type Faults } from "./faults.ts";
 import { MemorySocket } from "./memory_socket.ts";
 import { type Fate, Pipe } from "./pipe.ts";

@@ -1,6 +1,6 @@
 /** What is a listener whose clients a test decides? @module */
 
-import { bad, isObject } from "../connection/check_options.ts";
+import { bad, isObject } from "../check.ts";
 import { SERVER } from "./pair.ts";
 import { type AcceptFailure, systemError } from "./system_error.ts";
 

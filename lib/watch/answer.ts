@@ -3,9 +3,9 @@
 import type { Server } from "../server/server.ts";
 import { actionRefusal, refusal } from "./gate.ts";
 import type { LiveFeed } from "./live_feed.ts";
-import { metricsText } from "./metrics_text.ts";
+import { metricsText } from "./prometheus.ts";
 import { FILES } from "./page/files.ts";
-import { pageOf, readQuery } from "./table.ts";
+import { pageOf, readQuery } from "./connections.ts";
 import type { CompleteWatchOptions } from "./watch_options.ts";
 
 /** Nobody else may show, load or keep what is answered; the page loads from here alone. */

@@ -1,7 +1,7 @@
 /** May this request come in? @module */
 
 import { createHash, timingSafeEqual } from "node:crypto";
-import { readIp } from "../wire/ip_address.ts";
+import { readIp } from "../wire/address/ip_address.ts";
 import type { CompleteWatchOptions } from "./watch_options.ts";
 
 /** Why a request is not answered: a status, and a sentence for whoever reads it. */

@@ -1,7 +1,7 @@
 /** What is shown of one connection? @module */
 
 import type { Connection, SocketConnection } from "../connection/connection.ts";
-import { formatAddress } from "../connection/format_address.ts";
+import { formatAddress } from "../format_address.ts";
 import { oneLine } from "../connection/one_line.ts";
 
 /**

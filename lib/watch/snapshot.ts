@@ -1,6 +1,6 @@
 /** What does the page hear of the server every second? @module */
 
-import { formatAddress } from "../connection/format_address.ts";
+import { formatAddress } from "../format_address.ts";
 import type { Server } from "../server/server.ts";
 import { steadyStats } from "./steady_stats.ts";
 

@@ -1,10 +1,10 @@
 /** What is a status page? @module */
 
-import { formatAddress } from "../connection/format_address.ts";
+import { formatAddress } from "../format_address.ts";
 import { extendMessage } from "../server/extend_message.ts";
 import type { Server } from "../server/server.ts";
 import { answer } from "./answer.ts";
-import { checkServer } from "./check_server.ts";
+import { checkServer } from "./observed.ts";
 import { LiveFeed } from "./live_feed.ts";
 import { snapshot } from "./snapshot.ts";
 import { completeWatchOptions, type WatchOptions } from "./watch_options.ts";

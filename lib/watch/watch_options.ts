@@ -1,6 +1,6 @@
 /** Where is a status page, and what may it do? @module */
 
-import { bad, checkKeys, checkNumber, checkObject } from "../connection/check_options.ts";
+import { bad, checkKeys, checkNumber, checkObject } from "../check.ts";
 
 /** Characters that a token must have: a page can be asked as often as anybody likes. */
 const SHORTEST_TOKEN = 16;

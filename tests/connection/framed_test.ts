@@ -16,10 +16,10 @@ import {
 import { FakeTime } from "@std/testing/time";
 import fc from "fast-check";
 import { FrameTooLargeError, ProtocolError } from "../../lib/errors.ts";
-import type { Codec, Decoded, Decoder, Need } from "../../lib/wire/codec.ts";
-import { delimited } from "../../lib/wire/delimited.ts";
-import { lengthPrefixed } from "../../lib/wire/length_prefixed.ts";
-import { lines } from "../../lib/wire/lines.ts";
+import type { Codec, Decoded, Decoder, Need } from "../../lib/wire/codec/codec.ts";
+import { delimited } from "../../lib/wire/codec/delimited.ts";
+import { lengthPrefixed } from "../../lib/wire/codec/length_prefixed.ts";
+import { lines } from "../../lib/wire/codec/lines.ts";
 import {
   type Connection,
   connection,
@@ -47,7 +47,7 @@ import {
 } from "../support/peers.ts";
 import { ScriptedSocket } from "../support/scripted_socket.ts";
 import { unhandledDuring } from "../support/unhandled.ts";
-import { cut, drive, type Driven, outcome } from "../wire/drive.ts";
+import { cut, drive, type Driven, outcome } from "../wire/codec/drive.ts";
 
 const KIB = 1024;
 const MIB = KIB * KIB;

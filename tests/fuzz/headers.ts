@@ -1,9 +1,9 @@
 /** Which PROXY headers are tried, right ones and wrong ones? @module */
 
-import { encodeProxyHeader } from "../../lib/wire/encode_proxy_header.ts";
-import { writeIp } from "../../lib/wire/ip_address.ts";
-import type { ProxyAddress, ProxyHeader } from "../../lib/wire/proxy_header.ts";
-import type { ProxySsl, ProxyTlvs } from "../../lib/wire/proxy_tlvs.ts";
+import { encodeProxyHeader } from "../../lib/wire/proxy/encode_proxy_header.ts";
+import { writeIp } from "../../lib/wire/address/ip_address.ts";
+import type { ProxyAddress, ProxyHeader } from "../../lib/wire/proxy/proxy_header.ts";
+import type { ProxySsl, ProxyTlvs } from "../../lib/wire/proxy/proxy_tlvs.ts";
 import type { Chance } from "../support/chance.ts";
 
 /** The first bytes of a stream, with what may come behind them. */

@@ -1,13 +1,13 @@
 /** What must hold for every stream, whatever is in it? @module */
 
 import { assert, assertEquals } from "@std/assert";
-import type { Codec } from "../../lib/wire/codec.ts";
-import { delimited } from "../../lib/wire/delimited.ts";
-import { lengthPrefixed } from "../../lib/wire/length_prefixed.ts";
-import { lines } from "../../lib/wire/lines.ts";
+import type { Codec } from "../../lib/wire/codec/codec.ts";
+import { delimited } from "../../lib/wire/codec/delimited.ts";
+import { lengthPrefixed } from "../../lib/wire/codec/length_prefixed.ts";
+import { lines } from "../../lib/wire/codec/lines.ts";
 import type { Chance } from "../support/chance.ts";
-import { cut, drive, outcome } from "../wire/drive.ts";
-import { type Outcome, takeHeader } from "../wire/take_header.ts";
+import { cut, drive, outcome } from "../wire/codec/drive.ts";
+import { type Outcome, takeHeader } from "../wire/proxy/take_header.ts";
 import { HEADERS, type Sample } from "./headers.ts";
 
 /** One stream that is tried. */

@@ -4,7 +4,7 @@ import { assert, assertEquals, assertInstanceOf, assertRejects } from "@std/asse
 import { FakeTime } from "@std/testing/time";
 import { CoarseClock } from "../../lib/connection/coarse_clock.ts";
 import { SocketConnection } from "../../lib/connection/connection.ts";
-import { DEFAULT_LIMITS } from "../../lib/connection/default_limits.ts";
+import { DEFAULT_LIMITS } from "../../lib/connection/limits.ts";
 import { Handshaking } from "../../lib/server/handshaking.ts";
 import { identify } from "../../lib/server/identify.ts";
 import { PeerLimit } from "../../lib/server/peer_limit.ts";

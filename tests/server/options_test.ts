@@ -7,7 +7,7 @@ import {
   completeServeOptions,
   DEFAULTS,
 } from "../../lib/server/options.ts";
-import { ADDRESS_KEYS } from "../../lib/server/listen_options.ts";
+import { ADDRESS_KEYS } from "../../lib/listener/listen_options.ts";
 import { server as certificate } from "../support/certificates.ts";
 import { ScriptedListener } from "../support/scripted_listener.ts";
 

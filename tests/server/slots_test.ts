@@ -1,385 +1,184 @@
-/** How many are let in, and is each slot given back exactly once? @module */
+/** Does everybody who comes in have one slot, and nobody two? @module */
 
-import { assertEquals, assertThrows } from "@std/assert";
-import { FakeTime } from "@std/testing/time";
-import { type Connection, serve, type Server } from "../../mod.ts";
-import { Holding } from "../support/holding.ts";
-import { netTest } from "../support/needs.ts";
-import {
-  bytes,
-  Clients,
-  connectMany,
-  connectResettable,
-  dial,
-  LOOPBACK,
-  readAll,
-  text,
-  turns,
-  until,
-  writeAll,
-} from "../support/peers.ts";
+import { assert, assertEquals, assertNotEquals } from "@std/assert";
+import { Admission, type Slot } from "../../lib/server/slots.ts";
+import { turn, until } from "../support/peers.ts";
 
-/** How many slots the servers of most tests have. */
-const SLOTS = 2;
+/** Takes as many slots as it gets. */
+function takeAll(admission: Admission): Slot[] {
+  const slots: Slot[] = [];
+  for (let slot; (slot = admission.take()) !== null;) slots.push(slot);
+  return slots;
+}
 
-netTest("client N+1 waits, and is served when one has left", async () => {
-  const held = new Holding();
-  await using server = serve({ ...LOOPBACK, maxConnections: SLOTS }, held.handler);
-  using clients = await connectMany(server.addr, SLOTS + 1);
-  await until(() => held.served === SLOTS);
-  await turns(20);
-  // It is not even accepted: the kernel holds it.
-  assertEquals([held.served, server.stats().accepted], [SLOTS, SLOTS]);
-  const [leaving] = held.inside;
-  const { port } = leaving!.remoteAddr as Deno.NetAddr;
-  clients.all.find(({ localAddr }) => (localAddr as Deno.NetAddr).port === port)!.close();
-  held.letGo();
-  await until(() => held.served === SLOTS + 1);
-  held.letAllGo();
+/** Stands in line under a name, and writes it down when its turn has come. */
+function queueUp(admission: Admission, name: string, log: string[]): Promise<Slot | null> {
+  const turn = admission.wait();
+  turn.then((slot) => log.push(slot === null ? `${name} was sent away` : name));
+  return turn;
+}
+
+Deno.test("take() gives as many slots as there are, and null after that", () => {
+  const admission = new Admission(3);
+  assertEquals(takeAll(admission).length, 3);
+  assertEquals([admission.open, admission.full], [false, true]);
 });
 
-netTest("as many as maxConnections are served at once, wave after wave", async () => {
-  const held = new Holding();
-  await using server = serve({ ...LOOPBACK, maxConnections: 10 }, held.handler);
-  using _clients = await connectMany(server.addr, 40);
-  for (let wave = 1; wave <= 4; wave++) {
-    await until(() => held.served === 10 * wave);
-    await turns(3);
-    assertEquals(server.stats().accepted, 10 * wave);
-    for (const conn of held.inside) conn.close(); // no polite end, which would take its time
-    held.letAllGo();
-  }
+Deno.test("take() gives out a slot that was given back", () => {
+  const admission = new Admission(1);
+  admission.take()![Symbol.dispose]();
+  assertEquals([admission.open, admission.full], [true, false]);
+  assertEquals(takeAll(admission).length, 1);
 });
 
-/** Ways for a connection to be over, as told by its id: the first `SLOTS` end this way. */
-interface Ending {
-  handler: (conn: Connection) => unknown;
-  /** What the client does once it is being served; it leaves if not given. */
-  client?: (client: Deno.Conn, time: FakeTime) => unknown;
-  resets?: boolean;
-}
+Deno.test("a slot is given back once, however often it is disposed", () => {
+  const admission = new Admission(2);
+  const [slot] = takeAll(admission);
+  slot![Symbol.dispose]();
+  slot![Symbol.dispose]();
+  assertEquals(takeAll(admission).length, 1);
+});
 
-const neverMind = () => {};
-const ENDINGS: Record<string, Ending> = {
-  "a return": { handler: () => Promise.resolve() },
-  "a rejection": { handler: () => Promise.reject(new Error("expected")) },
-  "a throw": {
-    handler: () => {
-      throw new Error("expected");
-    },
-  },
-  "a result that is no promise": { handler: () => 7 },
-  "close() by the handler": {
-    handler: (conn) => {
-      conn.close();
-      conn.close();
-      return Promise.resolve();
-    },
-  },
-  "close() and end() by the handler, then a throw": {
-    handler: async (conn) => {
-      await conn.end();
-      conn.close();
-      throw new Error("expected");
-    },
-  },
-  "a write after close()": {
-    handler: (conn) => {
-      conn.close();
-      return conn.write(bytes`too late`);
-    },
-  },
-  "a reset": { handler: (conn) => conn.read(new Uint8Array(1)), resets: true },
-  "a reset that the handler ignores": {
-    handler: (conn) => conn.read(new Uint8Array(1)).catch(neverMind),
-    resets: true,
-  },
-  "an idle timeout": {
-    handler: (conn) => conn.read(new Uint8Array(1)),
-    client: (_, time) => time.tick(1200),
-  },
-  "an idle timeout that the handler ignores": {
-    handler: (conn) => conn.read(new Uint8Array(1)).catch(neverMind),
-    client: (_, time) => time.tick(1200),
-  },
-  "a write timeout": {
-    handler: (conn) => conn.write(new Uint8Array(64 << 20)),
-    client: (_, time) => time.tick(1200),
-  },
-  "a peer that never answers our FIN": {
-    handler: () => Promise.resolve(),
-    client: (_, time) => time.tick(1200),
-  },
-};
+Deno.test("take() never runs out where the limit is Infinity", () => {
+  const admission = new Admission(Infinity);
+  for (let i = 0; i < 1000; i++) assert(admission.take() !== null);
+  assertEquals([admission.open, admission.full], [true, false]);
+});
 
-for (const [name, { handler, client, resets }] of Object.entries(ENDINGS)) {
-  netTest(`a slot is given back exactly once after ${name}`, async () => {
-    using time = new FakeTime();
-    const held = new Holding();
-    await using server = serve({
-      ...LOOPBACK,
-      maxConnections: SLOTS,
-      idleTimeout: 1000,
-      writeTimeout: 1000,
-      onError: neverMind,
-    }, (conn) => conn.id <= SLOTS ? handler(conn) as Promise<unknown> : held.handler(conn));
-    for (let i = 1; i <= SLOTS; i++) {
-      if (resets) {
-        const client = await connectResettable(server.addr);
-        await until(() => server.stats().accepted === i);
-        await client.reset();
-      } else {
-        using socket = await dial(server.addr);
-        await until(() => server.stats().accepted === i);
-        await turns(2);
-        await client?.(socket, time);
-      }
-      await until(() => server.stats().active === 0);
-    }
-    await assertFullSet(server, held);
-  });
-}
+Deno.test("wait() gives a slot at once when one is free", async () => {
+  const admission = new Admission(1);
+  assertNotEquals(await admission.wait(), null);
+  assertEquals(admission.full, true);
+});
 
-/** Fails unless exactly `SLOTS` connections can be open at once. */
-async function assertFullSet(server: Server<Deno.NetAddr>, held: Holding): Promise<void> {
-  using clients = await connectMany(server.addr, SLOTS + 1);
-  await until(() => held.served === SLOTS);
-  await turns(20);
-  assertEquals([held.served, server.waitingFor], [SLOTS, "slot"]);
-  for (const client of clients.all) client.close();
-  held.letAllGo();
-  await until(() => held.served === SLOTS + 1);
-  held.letAllGo();
-  await until(() => server.stats().active === 0);
-}
+Deno.test("wait() gives the slots that come free in the order of the line", async () => {
+  const admission = new Admission(2);
+  const slots = takeAll(admission);
+  const log: string[] = [];
+  const line = ["first", "second", "third"].map((name) => queueUp(admission, name, log));
+  await turn();
+  assertEquals(log, []);
+  slots[1]![Symbol.dispose]();
+  slots[0]![Symbol.dispose]();
+  await turn();
+  assertEquals(log, ["first", "second"]);
+  (await line[0])![Symbol.dispose]();
+  await line[2];
+  assertEquals(log, ["first", "second", "third"]);
+});
+
+Deno.test("take() gives nothing to those who pass the line", () => {
+  const admission = new Admission(1);
+  const [slot] = takeAll(admission);
+  admission.wait();
+  admission.pause();
+  slot![Symbol.dispose]();
+  // A slot is free, and somebody stands in line who may not come in yet.
+  assertEquals([admission.full, admission.open, admission.take()], [false, false, null]);
+});
+
+Deno.test("a raised limit lets as many in as there are new slots", async () => {
+  const admission = new Admission(1);
+  takeAll(admission);
+  const log: string[] = [];
+  for (const name of ["first", "second", "third"]) queueUp(admission, name, log);
+  admission.limit = 3;
+  await turn();
+  assertEquals([admission.limit, log], [3, ["first", "second"]]);
+});
+
+Deno.test("a lowered limit takes nothing away and lets nobody in until enough have left", async () => {
+  const admission = new Admission(3);
+  const slots = takeAll(admission);
+  admission.limit = 1;
+  const log: string[] = [];
+  queueUp(admission, "first", log);
+  for (const slot of slots.slice(1)) slot[Symbol.dispose]();
+  await turn();
+  assertEquals([admission.full, log], [true, []]);
+  slots[0]![Symbol.dispose]();
+  await turn();
+  assertEquals(log, ["first"]);
+});
+
+Deno.test("pause() lets nobody in, and resume() those first who stood in line", async () => {
+  const admission = new Admission(2);
+  admission.pause();
+  assertEquals([admission.paused, admission.open, admission.take()], [true, false, null]);
+  const log: string[] = [];
+  for (const name of ["first", "second", "third"]) queueUp(admission, name, log);
+  await turn();
+  assertEquals(log, []);
+  admission.resume();
+  assertEquals([admission.paused, admission.full], [false, true]);
+  await turn();
+  assertEquals(log, ["first", "second"]);
+});
+
+Deno.test("sendAway() ends the waiting of everybody in line, and of nobody after that", async () => {
+  const admission = new Admission(1);
+  const [slot] = takeAll(admission);
+  const log: string[] = [];
+  queueUp(admission, "first", log);
+  queueUp(admission, "second", log);
+  admission.sendAway();
+  await turn();
+  assertEquals(log, ["first was sent away", "second was sent away"]);
+  queueUp(admission, "third", log);
+  slot![Symbol.dispose]();
+  await turn();
+  assertEquals(log.slice(2), ["third"]);
+});
 
 for (
-  const [name, handler] of [
-    ["was forced", (conn: Connection) => conn.read(new Uint8Array(1))],
-    ["was abandoned", () => new Promise(() => {})],
+  const [what, change] of [
+    ["a slot is given back", (_: Admission, slot: Slot) => slot[Symbol.dispose]()],
+    ["the limit changes", (admission: Admission) => void (admission.limit = 5)],
+    ["it is paused", (admission: Admission) => admission.pause()],
+    ["it is resumed", (admission: Admission) => admission.resume()],
+    ["the line is sent away", (admission: Admission) => admission.sendAway()],
   ] as const
 ) {
-  netTest(`a slot is given back when its connection ${name}`, async () => {
-    using time = new FakeTime();
-    const server = serve({ ...LOOPBACK, maxConnections: 1 }, handler);
-    using _client = await dial(server.addr);
-    await until(() => server.waitingFor === "slot");
-    server.shutdown({ timeout: 0 });
-    time.tick(1000);
-    await server.finished;
-    // Nobody can take it any more, but the time for which all are taken has stopped.
-    const [{ fullFor }, now] = [server.stats(), performance.now()];
-    await until(() => performance.now() > now + 1);
-    assertEquals(server.stats().fullFor, fullFor);
+  Deno.test(`changed() resolves when ${what}, for everybody who asked`, async () => {
+    const admission = new Admission(1);
+    const [slot] = takeAll(admission);
+    const both = Promise.all([admission.changed(), admission.changed()]);
+    change(admission, slot!);
+    await both;
   });
 }
 
-netTest("a slot stays taken while a handler that lost its peer goes on", async () => {
-  const held = new Holding();
-  await using server = serve({ ...LOOPBACK, maxConnections: 1 }, held.handler);
-  const lost = await connectResettable(server.addr);
-  await until(() => held.served === 1);
-  await lost.reset();
-  using _next = await dial(server.addr);
-  await turns(20);
-  assertEquals(held.served, 1);
-  held.letGo();
-  await until(() => held.served === 2);
-  held.letGo();
+Deno.test("changed() waits for the next change, not for one that is over", async () => {
+  const admission = new Admission(1);
+  admission.pause();
+  let changed = false;
+  const next = admission.changed().then(() => changed = true);
+  await turn();
+  assertEquals(changed, false);
+  admission.resume();
+  await next;
 });
 
-netTest("maxConnections raised on a running server lets in those who wait", async () => {
-  const held = new Holding();
-  await using server = serve({ ...LOOPBACK, maxConnections: 1 }, held.handler);
-  using _clients = await connectMany(server.addr, 3);
-  await until(() => held.served === 1);
-  server.maxConnections = 2;
-  assertEquals(server.maxConnections, 2);
-  await until(() => held.served === 2);
-  await turns(10);
-  assertEquals(held.served, 2);
-  server.maxConnections = Infinity;
-  await until(() => held.served === 3);
-  held.letAllGo();
+Deno.test("fullFor grows while every slot is taken, and only then", async () => {
+  const admission = new Admission(1);
+  assertEquals(admission.fullFor, 0);
+  const [slot] = takeAll(admission);
+  await until(() => admission.fullFor > 0);
+  slot![Symbol.dispose]();
+  const first = admission.fullFor;
+  await turn();
+  assertEquals(admission.fullFor, first);
+  takeAll(admission);
+  await until(() => admission.fullFor > first);
 });
 
-netTest("maxConnections lowered on a running server closes nobody and lets nobody in", async () => {
-  const held = new Holding();
-  await using server = serve(LOOPBACK, held.handler);
-  using first = await connectMany(server.addr, 3);
-  await until(() => held.served === 3);
-  server.maxConnections = 1;
-  assertEquals([server.connections.size, server.waitingFor], [3, "slot"]);
-  using _next = await dial(server.addr);
-  for (const client of first.all) client.close();
-  held.letGo();
-  held.letGo();
-  await until(() => server.stats().ended.completed === 2);
-  await turns(10);
-  assertEquals(held.served, 3); // the one that is left fills the one slot
-  held.letGo();
-  await until(() => held.served === 4);
-  held.letGo();
+Deno.test("fullFor counts the time for which a lowered limit leaves no slot", async () => {
+  const admission = new Admission(2);
+  admission.take();
+  admission.limit = 1;
+  await until(() => admission.fullFor > 0);
+  admission.limit = 2;
+  const { fullFor } = admission;
+  await turn();
+  assertEquals(admission.fullFor, fullFor);
 });
-
-netTest("a surplus is first in line", async () => {
-  const held = new Holding();
-  await using server = serve(LOOPBACK, held.handler);
-  using first = await dial(server.addr);
-  await until(() => held.served === 1);
-  server.maxConnections = 1;
-  // The accept that was pending takes the second; the third waits in the kernel's queue.
-  using second = await dial(server.addr);
-  await until(() => server.connections.size === 2);
-  using third = await dial(server.addr);
-  const order: number[] = [];
-  for (const client of [first, second, third]) {
-    await until(() => held.inside.length === 1);
-    order.push((held.inside[0]!.remoteAddr as Deno.NetAddr).port);
-    client.close();
-    held.letGo();
-  }
-  assertEquals(
-    order,
-    [first, second, third].map(({ localAddr }) => (localAddr as Deno.NetAddr).port),
-  );
-});
-
-netTest("maxConnections refuses what is no limit, and stays as it was", async () => {
-  await using server = serve({ ...LOOPBACK, maxConnections: 7 }, async () => {});
-  assertThrows(() => server.maxConnections = 0, RangeError, "'maxConnections'");
-  assertThrows(() => server.maxConnections = 1.5, RangeError, "'maxConnections'");
-  assertThrows(() => server.maxConnections = "9" as unknown as number, TypeError);
-  assertEquals(server.maxConnections, 7);
-});
-
-netTest('whenFull "refuse" closes who comes too many, and counts it', async () => {
-  const held = new Holding();
-  const ended: string[] = [];
-  await using server = serve({
-    ...LOOPBACK,
-    maxConnections: 1,
-    whenFull: "refuse",
-    onEnd: ({ id, reason }) => ended.push(`${id} ${reason}`),
-  }, held.handler);
-  using first = await dial(server.addr);
-  await until(() => held.served === 1);
-  for (let i = 0; i < 3; i++) assertEquals(await readAll(await dial(server.addr)), bytes``);
-  await until(() => ended.length === 3);
-  assertEquals(ended, ["2 refused_full", "3 refused_full", "4 refused_full"]);
-  assertEquals(server.stats().refused.full, 3);
-  first.close();
-  held.letGo();
-  await until(() => server.stats().active === 0);
-  using _again = await dial(server.addr);
-  await until(() => held.served === 2);
-  held.letGo();
-});
-
-netTest("whenFull with bytes says them before it refuses", async () => {
-  const held = new Holding();
-  await using server = serve(
-    { ...LOOPBACK, maxConnections: 1, whenFull: bytes`421 come back later\r\n` },
-    held.handler,
-  );
-  using _first = await dial(server.addr);
-  await until(() => held.served === 1);
-  const answer = await readAll(await dial(server.addr));
-  assertEquals(text(answer), "421 come back later\r\n");
-  await until(() => server.stats().refused.full === 1);
-  held.letGo();
-});
-
-netTest("whenFull with bytes says them to a client that is still sending", async () => {
-  const held = new Holding();
-  await using server = serve(
-    { ...LOOPBACK, maxConnections: 1, whenFull: bytes`full` },
-    held.handler,
-  );
-  using _first = await dial(server.addr);
-  await until(() => held.served === 1);
-  const client = await dial(server.addr);
-  // More than fits into the buffers between the two, and more than is read away.
-  const sending = writeAll(client, new Uint8Array(8 << 20)).catch(neverMind);
-  const got = new Uint8Array(4);
-  for (let n = 0; n < 4;) n += (await client.read(got.subarray(n)))!;
-  assertEquals(text(got), "full");
-  client.close();
-  await sending;
-  held.letGo();
-});
-
-netTest(
-  "whenFull with bytes keeps 64 refused clients at most, the others hear nothing",
-  async () => {
-    using time = new FakeTime();
-    const held = new Holding();
-    await using server = serve(
-      { ...LOOPBACK, maxConnections: 1, whenFull: bytes`full` },
-      held.handler,
-    );
-    using _first = await dial(server.addr);
-    await until(() => held.served === 1);
-    using refused = await connectMany(server.addr, 100);
-    await until(() => server.stats().accepted === 101);
-    const answers = await Promise.all(refused.all.map(hear));
-    assertEquals(answers.filter((answer) => answer === "full").length, 64);
-    assertEquals(answers.filter((answer) => answer === "").length, 36);
-    assertEquals(server.stats().refused.full, 36);
-    time.tick(700); // the half second that they are given is over
-    await until(() => server.stats().refused.full === 100);
-    // There is room again for one who comes now.
-    assertEquals(text(await readAll(await dial(server.addr))), "full");
-    held.letGo();
-  },
-);
-
-/** What a refused client hears up to the end of its stream; it stays connected. */
-async function hear(client: Deno.Conn): Promise<string> {
-  const p = new Uint8Array(16);
-  let heard = "";
-  for (let n; (n = await client.read(p)) !== null;) heard += text(p.subarray(0, n));
-  return heard;
-}
-
-netTest(
-  "a server that refuses holds back what comes in a pause, and refuses it after",
-  async () => {
-    const held = new Holding();
-    await using server = serve(
-      { ...LOOPBACK, maxConnections: 1, whenFull: "refuse" },
-      held.handler,
-    );
-    using first = await dial(server.addr);
-    await until(() => held.served === 1);
-    server.pause();
-    using clients = new Clients([await dial(server.addr), await dial(server.addr)]);
-    // One is taken by the accept that was pending, one waits in the kernel's queue.
-    await until(() => server.connections.size === 2);
-    await turns(10);
-    assertEquals([server.stats().accepted, server.stats().refused.full], [2, 0]);
-    server.resume();
-    for (const client of clients.all) assertEquals(await client.read(new Uint8Array(1)), null);
-    await until(() => server.stats().refused.full === 2);
-    first.close();
-    held.letGo();
-  },
-);
-
-netTest(
-  "a surplus of a server that refuses is served if a slot is free after the pause",
-  async () => {
-    const held = new Holding();
-    await using server = serve(
-      { ...LOOPBACK, maxConnections: 1, whenFull: "refuse" },
-      held.handler,
-    );
-    server.pause();
-    using client = await dial(server.addr);
-    await until(() => server.connections.size === 1);
-    server.resume();
-    await until(() => held.served === 1);
-    client.close();
-    held.letGo();
-  },
-);

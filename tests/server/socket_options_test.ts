@@ -58,10 +58,13 @@ for (const on of [true, false]) {
   netTest(
     `listen() and serve() ${on ? "set" : "do not touch"} TCP_NODELAY and SO_KEEPALIVE when told so`,
     async () => {
-      await using program = new Program(new URL("./programs/setting.ts", import.meta.url), {
-        under: ["strace", "-fqq", "-etrace=setsockopt"],
-        args: [JSON.stringify({ noDelay: on, keepAlive: on })],
-      });
+      await using program = new Program(
+        new URL("../listener/programs/setting.ts", import.meta.url),
+        {
+          under: ["strace", "-fqq", "-etrace=setsockopt"],
+          args: [JSON.stringify({ noDelay: on, keepAlive: on })],
+        },
+      );
       for (let i = 0; i < 2; i++) {
         using client = await dial(JSON.parse(await program.line()));
         await client.closeWrite();

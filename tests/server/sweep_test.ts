@@ -4,7 +4,7 @@
  */
 
 import { assert, assertEquals, assertFalse, assertGreaterOrEqual, assertLess } from "@std/assert";
-import { Acceptor } from "../../lib/server/accept.ts";
+import { Acceptor } from "../../lib/listener/accept.ts";
 import { Sweep } from "../../lib/server/sweep.ts";
 import { turn, turns } from "../support/peers.ts";
 import { emfile, ScriptedListener } from "../support/scripted_listener.ts";

@@ -1,8 +1,8 @@
 /** What do both ends see of a TLS handshake? @module */
 
 import { connect, type ConnectionOptions } from "node:tls";
-import type { HandshakeOptions } from "../../lib/connection/tls_contexts.ts";
-import { type TlsFacts, TlsSocket } from "../../lib/connection/tls_socket.ts";
+import type { HandshakeOptions } from "../../lib/tls/tls_contexts.ts";
+import { type TlsFacts, TlsSocket } from "../../lib/tls/tls_socket.ts";
 import { ca, type Pair } from "./certificates.ts";
 import { bytes } from "./peers.ts";
 

@@ -4,7 +4,7 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/as
 import { connect } from "../../lib/testing/mod.ts";
 import { answer } from "../../lib/watch/answer.ts";
 import { LiveFeed } from "../../lib/watch/live_feed.ts";
-import { metricsText } from "../../lib/watch/metrics_text.ts";
+import { metricsText } from "../../lib/watch/prometheus.ts";
 import { FILES } from "../../lib/watch/page/files.ts";
 import { completeWatchOptions } from "../../lib/watch/watch_options.ts";
 import type { Server } from "../../mod.ts";

@@ -12,7 +12,7 @@ import {
 } from "../../../examples/kv/resp.ts";
 import { fromLatin1, latin1 } from "../../../examples/kv/text.ts";
 import { ProtocolError } from "../../../mod.ts";
-import { cut, drive, outcome, singly } from "../../wire/drive.ts";
+import { cut, drive, outcome, singly } from "../../wire/codec/drive.ts";
 import { bytesOf, propertyTest, sizes } from "../../wire/property.ts";
 
 /** Commands as they travel, and what they are. */

@@ -1,6 +1,6 @@
 /** An echo server with a status page that tells, when asked, what it has counted and what it holds. @module */
 
-import { metricsText } from "../../../lib/watch/metrics_text.ts";
+import { metricsText } from "../../../lib/watch/prometheus.ts";
 import { watch } from "../../../lib/watch/watch.ts";
 import { serve } from "../../../mod.ts";
 import { commands, say } from "../../support/commands.ts";

@@ -1,0 +1,30 @@
+/** How is an address written down? @module */
+
+import { oneLine } from "./connection/one_line.ts";
+
+/**
+ * Writes an address as people paste it: `tcp://127.0.0.1:7000`, `tcp://[::1]:7000`,
+ * `unix:/run/app.sock`, `unix:@name` for a socket in Linux's abstract namespace.
+ *
+ * A Unix peer that bound no path of its own is written as `unix:`.
+ *
+ * @param addr The address, as `server.addr` or `conn.remoteAddr` give it.
+ * @param scheme What stands before `://` for an address with a port; the transport if left out.
+ * @returns One line without control characters.
+ *
+ * @example Say where a server listens
+ * ```ts
+ * import { formatAddress } from "@usher/server";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const addr: Deno.NetAddr = { transport: "tcp", hostname: "::1", port: 7000 };
+ * assertEquals(formatAddress(addr), "tcp://[::1]:7000");
+ * ```
+ */
+export function formatAddress(addr: Deno.Addr, scheme: string = addr.transport): string {
+  if ("path" in addr) return `unix:${oneLine((addr.path ?? "").replace(/^\0/, "@"))}`;
+  if ("cid" in addr) return `vsock:${addr.cid}:${addr.port}`;
+  const hostname = oneLine(addr.hostname);
+  const host = hostname.includes(":") ? `[${hostname}]` : hostname;
+  return `${scheme}://${host}:${addr.port}`;
+}

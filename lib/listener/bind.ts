@@ -1,0 +1,115 @@
+/** How does an address become a listener, and what is said when it cannot? @module */
+
+import { explainNativeFault } from "../tls/check_certificate.ts";
+import { formatAddress } from "../format_address.ts";
+import { TlsContexts } from "../tls/tls_contexts.ts";
+import { runsTlsEngine } from "../tls/tls_engine.ts";
+import { extendMessage } from "../server/extend_message.ts";
+import type { Expected } from "../server/identify.ts";
+import type { CompleteAddress, CompleteTcp } from "./listen_options.ts";
+import { listenUnix } from "./unix_listener.ts";
+
+/** A listener, and what is done with each of its sockets before a handler sees it. */
+export interface Bound extends Expected {
+  readonly listener: Deno.Listener;
+  readonly noDelay: boolean;
+  readonly keepAlive: boolean;
+}
+
+/**
+ * Binds and listens. What the system refuses is thrown as the same error, its message extended by
+ * the address and the way out.
+ */
+export function bind(options: CompleteAddress): Bound {
+  // First, as a certificate that cannot be used is said by itself, and nothing is open then.
+  const contexts = contextsOf(options);
+  const { isTrusted } = options;
+  const expected: Expected = {
+    ...(isTrusted !== undefined && { isTrusted }),
+    ...(contexts !== undefined && { tls: contexts }),
+  };
+  try {
+    if ("path" in options) {
+      return { listener: listenUnix(options), noDelay: false, keepAlive: false, ...expected };
+    }
+    const { noDelay, keepAlive } = options;
+    const listener = listenTcp(options, contexts === "native");
+    return { listener, noDelay, keepAlive, ...expected };
+  } catch (error) {
+    const isNative = contexts === "native" && "tls" in options;
+    const fault = isNative ? explainNativeFault(options.tls.verb, error) : error;
+    if (fault !== error) throw fault; // about the certificate, and not about the address
+    const way = error instanceof Error ? wayOut(error, options) : "";
+    extendMessage(error, `Cannot listen on ${written(options)}: `, way === "" ? "" : `; ${way}`);
+    throw error;
+  }
+}
+
+function contextsOf(options: CompleteAddress): Expected["tls"] {
+  if ("path" in options || options.tls === undefined) return undefined;
+  const { route, verb } = options.tls;
+  if (route === "native") return route;
+  if (runsTlsEngine()) return new TlsContexts(options.tls);
+  if (route === "any") return "native";
+  throw new Deno.errors.NotSupported(
+    `Cannot ${verb} with TLS of the route "flexible", as 'node:tls' of this Deno lacks what it ` +
+      'needs: use the route "native", or another version of Deno',
+  );
+}
+
+function listenTcp(
+  { port, hostname, tcpBacklog, tls }: CompleteTcp,
+  native: boolean,
+): Deno.Listener {
+  if (!native) return Deno.listen({ port, hostname, tcpBacklog });
+  const { cert, key } = tls!.fallback!;
+  const alpnProtocols = [...tls!.alpnProtocols];
+  return Deno.listenTls({ port, hostname, tcpBacklog, cert, key, alpnProtocols });
+}
+
+function written(options: CompleteAddress): string {
+  return formatAddress(
+    "path" in options ? { transport: "unix", path: options.path } : {
+      transport: "tcp",
+      hostname: options.hostname.replace(/^\[(.*)\]$/, "$1"),
+      port: options.port,
+    },
+  );
+}
+
+function wayOut(error: Error, options: CompleteAddress): string {
+  if (error instanceof Deno.errors.NotCapable) {
+    return "path" in options
+      ? "a Unix socket needs --allow-net, and --allow-read and --allow-write for its directory"
+      : "";
+  }
+  if ("path" in options) {
+    // Only an abstract socket comes here without an explanation of our own.
+    if (error instanceof Deno.errors.AddrInUse && options.path.startsWith("\0")) {
+      return "another program listens there: stop it, or use another name";
+    }
+    if (error instanceof Deno.errors.NotFound) return "create its directory first";
+    if (error instanceof Deno.errors.PermissionDenied) {
+      return "this user may not create files in its directory, or the server there is another user's";
+    }
+    if (error instanceof Deno.errors.NotADirectory) {
+      return "a file is where its directory should be: use another path";
+    }
+    return "";
+  }
+  if (error instanceof Deno.errors.AddrInUse) {
+    return "another program listens there: stop it, or use another port (0 takes any free one)";
+  }
+  if (error instanceof Deno.errors.AddrNotAvailable) {
+    return 'this machine has no such address: use one of its own, "0.0.0.0" or "::"';
+  }
+  if (error instanceof Deno.errors.PermissionDenied) {
+    return options.port > 0 && options.port < 1024
+      ? "ports below 1024 need a privilege (on Linux CAP_NET_BIND_SERVICE): use one from 1024 up"
+      : "";
+  }
+  if (error instanceof URIError || /lookup address/.test(error.message)) {
+    return "use an IP address of this machine or a name of it, without the port";
+  }
+  return "";
+}

@@ -1,0 +1,174 @@
+/** How does OpenTelemetry learn what goes on? @module */
+
+import {
+  metrics,
+  type Observable,
+  ROOT_CONTEXT,
+  SpanKind,
+  SpanStatusCode,
+  trace,
+} from "@opentelemetry/api";
+import { bad, checkKeys, checkObject } from "../check.ts";
+import { observeEnds } from "../server/end_observers.ts";
+import type { EndRecord } from "../server/options.ts";
+import type { Server } from "../server/server.ts";
+import { checkServer } from "../watch/observed.ts";
+import { type Attributes, DURATION, METRICS } from "../watch/metrics.ts";
+import { steadyStats } from "../watch/steady_stats.ts";
+
+/** Who says so, in OpenTelemetry's scope. */
+const SCOPE = "@usher/server";
+
+/** Twice would be double: the same number under the same name and attributes is added up. */
+const instrumented = new WeakMap<Server, Disposable>();
+
+/**
+ * What OpenTelemetry is to be told besides the metrics.
+ *
+ * @example A span for each connection
+ * ```ts
+ * import { serve } from "@usher/server";
+ * import { instrument, type InstrumentOptions } from "@usher/server/watch";
+ *
+ * const options: InstrumentOptions = { spans: true };
+ * await using server = serve({ port: 0, hostname: "127.0.0.1" }, async () => {});
+ * using _instrumented = instrument(server, options);
+ * ```
+ */
+export interface InstrumentOptions {
+  /**
+   * A span for each connection, made when it is over. It has the client's address, which metrics
+   * never have.
+   *
+   * @default {false}
+   */
+  spans?: boolean;
+}
+
+/** What holds if nothing is said. */
+export const INSTRUMENT_DEFAULTS = Object.freeze({ spans: false });
+
+/**
+ * Gives what a server counts to OpenTelemetry, in the numbers of `metricsText()` under the names of
+ * OpenTelemetry: `usher.connections.active` and so on. Deno exports them by itself when it is started
+ * with `OTEL_DENO=true`; without that, this costs next to nothing.
+ *
+ * @param server The server.
+ * @param options Spans, too?
+ * @returns Something to dispose if the server should no longer be looked at. What it did until then
+ * is exported only if OpenTelemetry has looked once more before.
+ * @throws {TypeError} If it is no server, one that is instrumented already, or an option is wrong.
+ *
+ * @example Right after the start
+ * ```ts
+ * import { serve } from "@usher/server";
+ * import { instrument } from "@usher/server/watch";
+ *
+ * await using server = serve({ port: 0, hostname: "127.0.0.1" }, async () => {});
+ * instrument(server);
+ * ```
+ */
+export function instrument(server: Server, options: InstrumentOptions = {}): Disposable {
+  const verb = "instrument";
+  checkServer(verb, server);
+  checkObject(verb, options);
+  checkKeys(verb, options, Object.keys(INSTRUMENT_DEFAULTS));
+  const { spans = INSTRUMENT_DEFAULTS.spans } = options;
+  if (typeof spans !== "boolean") throw new TypeError(bad(verb, "spans", spans, "true or false"));
+  if (instrumented.has(server)) {
+    throw new TypeError("Cannot instrument a server twice: dispose what the first call returned");
+  }
+  const about = attributesOf(server.addr, "server");
+  const ends = observeEnds(server, recorder(server, about, spans));
+  const stop = observe(server, about);
+  const instrumentation = {
+    [Symbol.dispose]() {
+      // A second time it would end what somebody has begun since.
+      if (instrumented.get(server) !== instrumentation) return;
+      instrumented.delete(server);
+      ends[Symbol.dispose]();
+      stop();
+    },
+  };
+  instrumented.set(server, instrumentation);
+  return instrumentation;
+}
+
+/** Has the counts read at each export; returns what ends that. */
+function observe(server: Server, about: Attributes): () => void {
+  const meter = metrics.getMeter(SCOPE);
+  const instruments = METRICS.map(({ name, kind, unit, help: description, read }) => {
+    const options = { unit, description };
+    const instrument: Observable = kind === "counter"
+      ? meter.createObservableCounter(name, options)
+      : meter.createObservableUpDownCounter(name, options);
+    return { instrument, read };
+  });
+  const observables = instruments.map(({ instrument }) => instrument);
+  const callback: Parameters<typeof meter.addBatchObservableCallback>[0] = (result) => {
+    const stats = steadyStats(server);
+    for (const { instrument, read } of instruments) {
+      for (const [value, attributes] of read(stats, server)) {
+        result.observe(instrument, value, { ...about, ...attributes });
+      }
+    }
+  };
+  meter.addBatchObservableCallback(callback, observables);
+  return () => meter.removeBatchObservableCallback(callback, observables);
+}
+
+/** What is recorded of a connection that is over. */
+function recorder(
+  server: Server,
+  about: Attributes,
+  spans: boolean,
+): (record: EndRecord) => void {
+  const { bounds } = server.stats().durations;
+  const duration = metrics.getMeter(SCOPE).createHistogram(DURATION.name, {
+    unit: DURATION.unit,
+    description: DURATION.help,
+    // Those that Deno takes otherwise are for milliseconds.
+    advice: { explicitBucketBoundaries: bounds.map((ms) => ms / 1000) },
+  });
+  return (record) => {
+    duration.record(record.duration / 1000, { ...about, ...failureOf(record) });
+    if (spans) addSpan(record, about);
+  };
+}
+
+function addSpan(record: EndRecord, about: Attributes): void {
+  const { id, reason, peerAddr, remoteAddr, bytesRead, bytesWritten, openedAt, error } = record;
+  const span = trace.getTracer(SCOPE).startSpan("connection", {
+    kind: SpanKind.SERVER,
+    startTime: openedAt,
+    attributes: {
+      ...about,
+      ...attributesOf(peerAddr, "network.peer"),
+      ...attributesOf(remoteAddr, "client"),
+      ...failureOf(record),
+      "usher.connection.id": id,
+      "usher.end.reason": reason,
+      "usher.connection.bytes_read": bytesRead,
+      "usher.connection.bytes_written": bytesWritten,
+    },
+  }, ROOT_CONTEXT);
+  // What a peer or a network did is no failure of this server.
+  if (reason === "handler_error" || reason === "abandoned") {
+    span.setStatus({ code: SpanStatusCode.ERROR });
+    if (error instanceof Error) span.recordException(error, openedAt + record.duration);
+  }
+  span.end(openedAt + record.duration);
+}
+
+/** A connection that came to its proper end has no `error.type`. */
+function failureOf({ reason }: EndRecord): Attributes {
+  return reason === "completed" || reason === "health_check" ? {} : { "error.type": reason };
+}
+
+/** An address as OpenTelemetry's conventions write it. */
+function attributesOf(addr: Deno.Addr, whose: "server" | "client" | "network.peer"): Attributes {
+  const transport = whose === "server" ? { "network.transport": addr.transport } : {};
+  if ("path" in addr) return { ...transport, [`${whose}.address`]: addr.path };
+  if (!("hostname" in addr)) return transport;
+  return { ...transport, [`${whose}.address`]: addr.hostname, [`${whose}.port`]: addr.port };
+}

@@ -1,0 +1,378 @@
+/** How do line ends end frames? @module */
+
+import { FrameTooLargeError, ProtocolError } from "../../errors.ts";
+import { ByteSearch } from "./byte_search.ts";
+import { bad, checkBoolean, checkChoice, checkNumber, checkOptions, show } from "../check.ts";
+import type { Batch, Codec, Decoded, Oversize } from "./codec.ts";
+import { CODEC_DEFAULTS } from "./defaults.ts";
+import { DropThrough } from "./drop.ts";
+
+/**
+ * Limits of {@linkcode lines}, and how its text is written.
+ *
+ * @example The lines of an IRC server
+ * ```ts
+ * import { lines, type LinesOptions } from "@usher/server";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const options: LinesOptions = { limit: 510, ending: "\r\n", onOversize: "truncate" };
+ * assertEquals(lines(options).encode("PING"), new TextEncoder().encode("PING\r\n"));
+ * ```
+ */
+export interface LinesOptions {
+  /**
+   * Bytes of a line's content, its LF or CRLF not counted; 1 to 2²⁸.
+   *
+   * @default {65_536}
+   */
+  limit?: number;
+  /**
+   * What becomes of a line with more content than `limit`. A character that does not fit whole is
+   * left out by `"truncate"`.
+   *
+   * @default {"error"}
+   */
+  onOversize?: Oversize;
+  /**
+   * What content without an LF is at the end of the stream: a broken line, so that the end is an
+   * error, or the last line.
+   *
+   * @default {"error"}
+   */
+  unterminated?: "error" | "frame";
+  /**
+   * How the text is written: any name that `TextDecoder` knows of an encoding in which byte 0x0A is
+   * always a line feed, and nothing else is. That is all but UTF-16 and ISO-2022-JP. Encodings
+   * other than UTF-8 are sent as far as a character is one byte in them.
+   *
+   * @default {"utf-8"}
+   */
+  encoding?: string;
+  /**
+   * Whether bytes that are no text in the encoding are an error; they become U+FFFD otherwise, and
+   * so do lone surrogates that are sent.
+   *
+   * @default {false}
+   */
+  fatal?: boolean;
+  /**
+   * What ends the lines that are sent.
+   *
+   * @default {"\n"}
+   */
+  ending?: "\n" | "\r\n";
+}
+
+const LF = 10;
+const CR = 13;
+
+/** Bytes: half of what V8 allows a string, and no text has more characters than bytes. */
+const MOST = 2 ** 28;
+
+/** Most bytes to decode in one go: more gains nothing, and a line that is kept keeps them all. */
+const BATCH = 8192;
+
+/** Longest line to write character by character: up to there it beats a call of `TextEncoder`. */
+const SHORT = 32;
+
+/** Encodings in which 0x0A may be half a character, or means what earlier bytes made of it. */
+const WITHOUT_LINES = ["utf-16le", "utf-16be", "iso-2022-jp"];
+
+/** Drops what is left of a line. */
+const lineEnd = new ByteSearch([Uint8Array.of(LF)]);
+
+const encoder = new TextEncoder();
+
+/**
+ * Lines of text, each of which ends with LF or CRLF.
+ *
+ * The CR right before an LF belongs to the line's end, any other is content; so is a byte order
+ * mark. Lines that arrive together are decoded together, up to 8 KiB at a time: that is 5 times as
+ * fast, and a line that is kept may keep as much text of its neighbours in memory.
+ *
+ * @param options The limits, and how the text is written.
+ * @returns The codec. Its `decode` throws `FrameTooLargeError` for more than `limit` bytes of
+ * content if `onOversize` is `"error"`, and `ProtocolError` for what is no text if `fatal` is set;
+ * the line is not taken then. Its `encode` throws `RangeError` for text over the limit, with an LF
+ * in it, with a CR at its end if `ending` is `"\n"` (it would not come back), or with a character
+ * that it cannot write.
+ * @throws {TypeError} If an option is unknown or of the wrong type.
+ * @throws {RangeError} If an option is out of range, or the encoding is unknown or has no lines.
+ *
+ * @example Both line ends, and what is not there yet
+ * ```ts
+ * import { lines } from "@usher/server";
+ * import { assertEquals, assertThrows } from "@std/assert";
+ *
+ * const codec = lines({ limit: 1024 });
+ * const bytes = new TextEncoder().encode("one\ntwo\r\nthr");
+ * assertEquals(codec.decode(bytes, 0, false), { frame: "one", taken: 4 });
+ * assertEquals(codec.decode(bytes.subarray(4), 0, false), { frame: "two", taken: 5 });
+ * assertEquals(codec.decode(bytes.subarray(9), 0, false), null);
+ *
+ * assertEquals(codec.encode("four"), new TextEncoder().encode("four\n"));
+ * assertThrows(() => codec.encode("four\nfive"), RangeError, "LF");
+ * ```
+ */
+export function lines(options: LinesOptions = {}): Codec<string> {
+  const defaults = CODEC_DEFAULTS.lines;
+  checkOptions("lines()", options, Object.keys(defaults));
+  const {
+    limit = defaults.limit,
+    onOversize = defaults.onOversize,
+    unterminated = defaults.unterminated,
+    encoding = defaults.encoding,
+    fatal = defaults.fatal,
+    ending = defaults.ending,
+  } = options;
+  checkNumber("lines()", "limit", limit, 1, MOST);
+  checkChoice("lines()", "onOversize", onOversize, ["error", "skip", "truncate"]);
+  checkChoice("lines()", "unterminated", unterminated, ["error", "frame"]);
+  checkBoolean("lines()", "fatal", fatal);
+  checkChoice("lines()", "ending", ending, ["\n", "\r\n"]);
+  checkEncoding(encoding);
+  return new Lines({ limit, onOversize, unterminated, encoding, fatal, ending });
+}
+
+function checkEncoding(encoding: unknown): void {
+  const wanted = 'an encoding in which 0x0A is always a line feed, such as "utf-8"';
+  if (typeof encoding !== "string") {
+    throw new TypeError(bad("lines()", "encoding", encoding, wanted));
+  }
+  let name: string | undefined;
+  try {
+    name = new TextDecoder(encoding).encoding;
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+  }
+  if (name === undefined || WITHOUT_LINES.includes(name)) {
+    throw new RangeError(bad("lines()", "encoding", encoding, wanted));
+  }
+}
+
+class Lines implements Codec<string> {
+  readonly #options: Required<LinesOptions>;
+  readonly #decoder: TextDecoder;
+  readonly #isUtf8: boolean;
+  readonly #limit: number;
+  /** Most bytes of a batch: no complete line in it can be too long. */
+  readonly #batch: number;
+  /** The characters of an encoding other than UTF-8, made when first needed. */
+  #codes: Map<number, number> | undefined;
+
+  constructor(options: Required<LinesOptions>) {
+    this.#options = options;
+    this.#decoder = newDecoder(options);
+    this.#isUtf8 = this.#decoder.encoding === "utf-8";
+    this.#limit = options.limit;
+    this.#batch = Math.min(BATCH, options.limit + 1);
+  }
+
+  decode(bytes: Uint8Array, seen: number, end: boolean): Decoded<string> | null {
+    const limit = this.#limit;
+    const lf = bytes.indexOf(LF, seen);
+    if (lf >= 0) {
+      const size = lf > 0 && bytes[lf - 1] === CR ? lf - 1 : lf;
+      if (size > limit) return this.#oversize(bytes, lf + 1, true);
+      return { frame: withoutEnd(this.#text(bytes.subarray(0, lf + 1))), taken: lf + 1 };
+    }
+    const size = bytes.length;
+    // A CR in the first place that is too many may yet belong to the line's end.
+    if (size > limit && (size > limit + 1 || bytes[limit] !== CR)) {
+      return this.#oversize(bytes, size, false);
+    }
+    if (!end || this.#options.unterminated === "error" || size === 0) return null;
+    if (size > limit) return this.#oversize(bytes, size, true);
+    return { frame: this.#text(bytes), taken: size };
+  }
+
+  decodeAll(bytes: Uint8Array): Batch<string> | null {
+    const part = bytes.length > this.#batch ? bytes.subarray(0, this.#batch) : bytes;
+    const taken = part.lastIndexOf(LF) + 1;
+    if (taken === 0) return null;
+    let text;
+    try {
+      text = this.#decoder.decode(part.subarray(0, taken));
+    } catch {
+      return this.#untilInvalid(part);
+    }
+    // The same as `decode` gives, as no encoding here carries anything over an LF.
+    const frames: string[] = [];
+    for (let from = 0, lf; (lf = text.indexOf("\n", from)) >= 0; from = lf + 1) {
+      frames.push(text.slice(from, lf > from && text.charCodeAt(lf - 1) === CR ? lf - 1 : lf));
+    }
+    return { frames, taken, seen: part.length - taken };
+  }
+
+  /** The lines before the one that is no text. */
+  #untilInvalid(bytes: Uint8Array): Batch<string> | null {
+    const frames: string[] = [];
+    let taken = 0;
+    try {
+      for (let lf; (lf = bytes.indexOf(LF, taken)) >= 0; taken = lf + 1) {
+        frames.push(withoutEnd(this.#decoder.decode(bytes.subarray(taken, lf + 1))));
+      }
+    } catch {
+      // Which line it is, `decode` will say.
+    }
+    return frames.length === 0 ? null : { frames, taken };
+  }
+
+  #text(bytes: Uint8Array): string {
+    try {
+      return this.#decoder.decode(bytes);
+    } catch {
+      throw this.#invalid(bytes);
+    }
+  }
+
+  /** What becomes of a line of which `taken` bytes are here, and that is all of it or not. */
+  #oversize(bytes: Uint8Array, taken: number, complete: boolean): Decoded<string> {
+    const { limit, onOversize, unterminated } = this.#options;
+    if (onOversize === "error") {
+      throw new FrameTooLargeError(
+        `Cannot take a line of more than ${limit} bytes: raise 'limit' to take longer ones`,
+        limit,
+      );
+    }
+    const frame = onOversize === "truncate"
+      ? this.#wholeCharacters(bytes.subarray(0, limit))
+      : undefined;
+    if (!complete) {
+      const after = { next: this, frame, orEnd: unterminated === "frame" };
+      return { taken, next: new DropThrough(lineEnd, 0, after) };
+    }
+    return frame === undefined ? { taken } : { frame, taken };
+  }
+
+  /** Decodes all but what may be the beginning of a character. */
+  #wholeCharacters(bytes: Uint8Array): string {
+    try {
+      return newDecoder(this.#options).decode(bytes, { stream: true });
+    } catch {
+      throw this.#invalid(bytes);
+    }
+  }
+
+  /** Finds, by halving, the longest beginning that is no error. */
+  #invalid(bytes: Uint8Array): ProtocolError {
+    let valid = 0;
+    for (let invalid = bytes.length + 1; valid + 1 < invalid;) {
+      const middle = (valid + invalid) >> 1;
+      try {
+        newDecoder(this.#options).decode(bytes.subarray(0, middle), { stream: true });
+        valid = middle;
+      } catch {
+        invalid = middle;
+      }
+    }
+    return new ProtocolError(
+      `Cannot take a line that is not ${this.#decoder.encoding}: its byte ${valid} is wrong`,
+    );
+  }
+
+  encode(frame: string): Uint8Array {
+    this.#check(frame);
+    const { limit, ending } = this.#options;
+    const text = frame + ending;
+    const bytes = this.#isUtf8 ? encoder.encode(text) : this.#oneByteEach(text);
+    if (bytes.length - ending.length > limit) throw tooLong(limit);
+    return bytes;
+  }
+
+  encodeInto(frame: string, room: Uint8Array): number | null {
+    this.#check(frame);
+    const { limit, ending } = this.#options;
+    if (frame.length + ending.length > room.length) return null;
+    // ASCII is written alike in all encodings that have lines.
+    let size = frame.length > SHORT ? -1 : writeAscii(frame, room);
+    if (size < 0) {
+      if (!this.#isUtf8) return copyInto(this.encode(frame), room);
+      const { read, written } = encoder.encodeInto(frame, room);
+      if (read < frame.length) return null;
+      size = written;
+    }
+    if (size > limit) throw tooLong(limit);
+    if (size + ending.length > room.length) return null;
+    if (ending === "\r\n") room[size++] = CR;
+    room[size++] = LF;
+    return size;
+  }
+
+  /** Refuses text that would not come back as it is. */
+  #check(frame: string): void {
+    if (typeof frame !== "string") {
+      throw new TypeError(`Cannot encode ${show(frame)} as a line: use a string`);
+    }
+    if (frame.includes("\n")) {
+      throw new RangeError("Cannot encode a line with an LF in it: send it as several lines");
+    }
+    const { ending, fatal } = this.#options;
+    if (ending === "\n" && frame.endsWith("\r")) {
+      throw new RangeError(
+        "Cannot encode a line with a CR at its end: the 'ending' of lines() would swallow it",
+      );
+    }
+    if (fatal && !frame.isWellFormed()) {
+      throw new RangeError("Cannot encode a line with half a surrogate pair in it: use whole ones");
+    }
+  }
+
+  #oneByteEach(text: string): Uint8Array {
+    this.#codes ??= oneByteCharacters(this.#options);
+    const bytes = new Uint8Array(text.length);
+    for (let i = 0; i < text.length; i++) {
+      const byte = this.#codes.get(text.charCodeAt(i));
+      if (byte === undefined) {
+        const character = show(String.fromCodePoint(text.codePointAt(i)!));
+        throw new RangeError(
+          `Cannot encode ${character}: it is not one byte in ${this.#decoder.encoding}`,
+        );
+      }
+      bytes[i] = byte;
+    }
+    return bytes;
+  }
+}
+
+function newDecoder({ encoding, fatal }: Required<LinesOptions>): TextDecoder {
+  return new TextDecoder(encoding, { fatal, ignoreBOM: true });
+}
+
+function withoutEnd(line: string): string {
+  return line.slice(0, line.charCodeAt(line.length - 2) === CR ? -2 : -1);
+}
+
+function tooLong(limit: number): RangeError {
+  return new RangeError(
+    `Cannot encode a line of more than ${limit} bytes: raise 'limit' to send longer ones`,
+  );
+}
+
+/** Writes text that is ASCII and no longer than `room`; -1 if it is not. */
+function writeAscii(text: string, room: Uint8Array): number {
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code > 127) return -1;
+    room[i] = code;
+  }
+  return text.length;
+}
+
+function copyInto(bytes: Uint8Array, room: Uint8Array): number | null {
+  if (bytes.length > room.length) return null;
+  room.set(bytes);
+  return bytes.length;
+}
+
+/** The characters that are one byte in an encoding, and that byte. */
+function oneByteCharacters(options: Required<LinesOptions>): Map<number, number> {
+  const decoder = newDecoder({ ...options, fatal: false });
+  const codes = new Map<number, number>();
+  for (let byte = 0; byte < 256; byte++) {
+    // With an LF behind it, half a character does not come alone.
+    const text = decoder.decode(Uint8Array.of(byte, LF));
+    if (text.length === 2 && text[0] !== "\ufffd") codes.set(text.charCodeAt(0), byte);
+  }
+  return codes;
+}

@@ -1,0 +1,84 @@
+/** Who is meant by a list of addresses? What is said of a wrong one stands in messages_test.ts. @module */
+
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import fc from "fast-check";
+import { completeAddressRules, somebodyIn } from "../../lib/listener/address_rules.ts";
+import { addressRanges } from "../../mod.ts";
+
+const tcp = (hostname: string): Deno.NetAddr => ({ transport: "tcp", hostname, port: 4711 });
+const unix: Deno.UnixAddr = { transport: "unix", path: "" };
+
+/** Everybody who matters here. */
+const PEERS: Deno.Addr[] = [
+  ...["127.0.0.1", "::ffff:127.0.0.1", "192.0.2.7", "0.0.0.0", "::", "::1", "2001:db8::1"].map(tcp),
+  unix,
+];
+
+function whoIsIn(test: (addr: Deno.Addr) => boolean): string[] {
+  return PEERS.filter(test).map((addr) => "hostname" in addr ? addr.hostname : "unix");
+}
+
+Deno.test("somebodyIn() knows addresses, ranges and Unix peers, and nobody else", () => {
+  const rows: [string[], string[]][] = [
+    [["127.0.0.1"], ["127.0.0.1", "::ffff:127.0.0.1"]],
+    [["192.0.2.0/24", "::1"], ["192.0.2.7", "::1"]],
+    [["2001:db8::/32"], ["2001:db8::1"]],
+    [["0.0.0.0/0"], ["127.0.0.1", "::ffff:127.0.0.1", "192.0.2.7", "0.0.0.0"]],
+    [["::/0"], ["::", "::1", "2001:db8::1"]],
+    // Nothing stands for Unix peers that a TCP peer could have.
+    [["unix"], ["unix"]],
+    [["unix", "192.0.2.7", "unix"], ["192.0.2.7", "unix"]],
+  ];
+  for (const [list, expected] of rows) {
+    assertEquals(whoIsIn(somebodyIn("serve", "allow", list)), expected, list.join());
+  }
+});
+
+Deno.test("somebodyIn() names the entry that is wrong, as it was given", () => {
+  for (const list of [["unix", "unix", "localhost"], ["::1", "unix", "localhost"]]) {
+    const { message } = assertThrows(() => somebodyIn("serve", "deny", list), RangeError);
+    assert(message.startsWith(`Cannot serve with 'deny[2]' of "localhost": use `), message);
+  }
+});
+
+Deno.test("somebodyIn() keeps no hold of the list", () => {
+  const list = ["192.0.2.7"];
+  const isIn = somebodyIn("serve", "allow", list);
+  list[0] = "unix";
+  assertEquals(whoIsIn(isIn), ["192.0.2.7"]);
+});
+
+Deno.test("completeAddressRules() gives nothing to test where nothing is said", () => {
+  for (const rules of [{}, { deny: [] }, { allow: undefined, deny: undefined }]) {
+    assertEquals(completeAddressRules("serve", rules), undefined);
+  }
+});
+
+Deno.test("completeAddressRules() lets deny win, and everybody else in without allow", () => {
+  const rows: [Record<string, string[]>, string[]][] = [
+    [{ deny: ["0.0.0.0/0", "::/0"] }, ["unix"]],
+    [{ deny: ["unix", "::/0", "127.0.0.0/8"] }, ["192.0.2.7", "0.0.0.0"]],
+    [{ allow: ["192.0.2.0/24", "unix"], deny: ["192.0.2.7"] }, ["unix"]],
+    [{ allow: ["192.0.2.7"], deny: ["192.0.2.0/24"] }, []],
+    [{ allow: ["192.0.2.7"], deny: [] }, ["192.0.2.7"]],
+  ];
+  for (const [rules, expected] of rows) {
+    const isWelcome = completeAddressRules("serve", rules)!;
+    assertEquals(whoIsIn(isWelcome), expected, JSON.stringify(rules));
+  }
+});
+
+Deno.test("completeAddressRules() means what its two lists mean, for any of them", () => {
+  const entry = fc.constantFrom("127.0.0.0/8", "192.0.2.7", "::/0", "::1", "unix", "0.0.0.0/1");
+  const list = fc.array(entry, { minLength: 1, maxLength: 4 });
+  const isIn = (list: string[], addr: Deno.Addr) =>
+    "hostname" in addr
+      ? addressRanges(list.filter((text) => text !== "unix")).has(addr.hostname)
+      : list.includes("unix");
+  fc.assert(fc.property(list, list, (allow, deny) => {
+    const isWelcome = completeAddressRules("serve", { allow, deny })!;
+    for (const addr of PEERS) {
+      assertEquals(isWelcome(addr), isIn(allow, addr) && !isIn(deny, addr));
+    }
+  }));
+});

@@ -1,0 +1,117 @@
+/** Is an address complete and as it was given? What is refused stands in messages_test.ts. @module */
+
+import { assert, assertEquals } from "@std/assert";
+import {
+  ADDRESS_KEYS,
+  type CompleteAddress,
+  completeAddress,
+  completeListenOptions,
+  type CompleteTcp,
+  LISTEN_DEFAULTS,
+} from "../../lib/listener/listen_options.ts";
+import { ca, server as certificate } from "../support/certificates.ts";
+
+/** What a TCP address is completed with. */
+const TCP = { hostname: "0.0.0.0", tcpBacklog: 511, noDelay: true, keepAlive: true };
+
+/** Completes an address of a server. */
+function complete(given: Record<string, unknown>): CompleteAddress {
+  return completeAddress("serve", given, []);
+}
+
+/** Completes one that has TLS. */
+function tlsOf(given: Record<string, unknown>): NonNullable<CompleteTcp["tls"]> {
+  return (complete({ port: 0, ...given }) as CompleteTcp).tls!;
+}
+
+const PEERS: Record<string, Deno.Addr> = {
+  balancer: { transport: "tcp", hostname: "10.1.2.3", port: 4711 },
+  stranger: { transport: "tcp", hostname: "192.0.2.7", port: 4711 },
+  unix: { transport: "unix", path: "" },
+};
+
+Deno.test("completeListenOptions() fills in what was not given", () => {
+  assertEquals(completeListenOptions({ port: 7000 }), { port: 7000, ...TCP });
+});
+
+Deno.test("completeListenOptions() keeps what was given", () => {
+  const options = {
+    port: 0,
+    hostname: "::1",
+    tcpBacklog: 0,
+    noDelay: false,
+    keepAlive: false,
+  };
+  assertEquals(completeListenOptions(options), options);
+});
+
+Deno.test("completeListenOptions() takes undefined for not given", () => {
+  const options = { port: 0, ...Object.fromEntries(ADDRESS_KEYS.map((key) => [key, undefined])) };
+  const given = { ...options, port: 0 } as { port: number };
+  assertEquals(completeListenOptions(given), { port: 0, ...TCP });
+});
+
+Deno.test("completeListenOptions() adds nothing to a Unix path", () => {
+  assertEquals(completeListenOptions({ path: "app.sock" }), { path: "app.sock" });
+  assertEquals(completeListenOptions({ path: "s", mode: 0 }), { path: "s", mode: 0 });
+  assertEquals(completeListenOptions({ path: "\0app" }), { path: "\0app" });
+});
+
+Deno.test("completeListenOptions() takes the ends of each range", () => {
+  for (const port of [0, 65535]) completeListenOptions({ port });
+  for (const tcpBacklog of [0, 2 ** 31 - 1]) completeListenOptions({ port: 0, tcpBacklog });
+  for (const mode of [0, 0o777]) completeListenOptions({ path: "s", mode });
+  completeListenOptions({ path: `\0${"s".repeat(106)}` });
+});
+
+Deno.test("completeAddress() completes as completeListenOptions() does where nothing is added", () => {
+  for (const given of [{ port: 7000 }, { port: 0, hostname: "::1" }, { path: "s", mode: 0o600 }]) {
+    assertEquals(complete(given), completeListenOptions(given));
+  }
+});
+
+Deno.test("completeAddress() knows whose PROXY headers count, of TCP and of Unix", () => {
+  const proxyProtocol = { trust: ["10.0.0.0/8", "unix"] };
+  for (const given of [{ port: 0 }, { path: "s" }]) {
+    const { isTrusted } = complete({ ...given, proxyProtocol });
+    assert(isTrusted !== undefined);
+    assertEquals(Object.keys(PEERS).filter((name) => isTrusted(PEERS[name]!)), [
+      "balancer",
+      "unix",
+    ]);
+    assertEquals("isTrusted" in complete(given), false);
+  }
+});
+
+Deno.test("completeAddress() has TLS only where something of it is given", () => {
+  assertEquals("tls" in complete({ port: 0 }), false);
+  const tls = tlsOf({ ...certificate, alpnProtocols: ["mqtt"] });
+  assertEquals([tls.route, tls.alpnProtocols], ["any", ["mqtt"]]);
+  assertEquals(tls.fallback?.key, certificate.key);
+});
+
+Deno.test("completeAddress() takes the route that can do what is asked for", () => {
+  const flexible = [
+    { tls: { route: "flexible" } },
+    { tls: { clientCa: ca.cert } },
+    { tls: { serverNames: { "example.com": certificate } } },
+    { proxyProtocol: { trust: ["unix"] } },
+  ];
+  for (const given of flexible) {
+    assertEquals(tlsOf({ ...certificate, ...given }).route, "flexible");
+  }
+  assertEquals(tlsOf({ ...certificate, tls: { route: "native" } }).route, "native");
+});
+
+Deno.test("completeAddress() takes noDelay and keepAlive where they can be set", () => {
+  const given = { ...certificate, noDelay: false, keepAlive: false, tls: { route: "flexible" } };
+  const { noDelay, keepAlive } = complete({ port: 0, ...given }) as CompleteTcp;
+  assertEquals([noDelay, keepAlive], [false, false]);
+  // Nobody asked for them here.
+  assertEquals(tlsOf({ ...certificate, noDelay: undefined, keepAlive: undefined }).route, "any");
+});
+
+Deno.test("the defaults of an address cannot be changed", () => {
+  assertEquals({ ...LISTEN_DEFAULTS }, TCP);
+  assert(Object.isFrozen(LISTEN_DEFAULTS));
+});

@@ -1,0 +1,33 @@
+/**
+ * Does a listener with a pending accept keep its process alive? Says "ready", and "alive" if the
+ * process is still there a while after what the arguments name was done. @module
+ */
+
+import { HardenedListener } from "../../../lib/listener/hardened_listener.ts";
+import { listen } from "../../../mod.ts";
+import { LOOPBACK } from "../../support/peers.ts";
+import { ScriptedListener } from "../../support/scripted_listener.ts";
+
+/** Ms after which a process that had nothing left to do would long have ended. */
+const A_WHILE = 300;
+
+const starved = new ScriptedListener();
+starved.otherwise = () => ({ error: new Error("Too many open files (os error 24)") });
+const listener: Deno.Listener = Deno.args.includes("starved")
+  ? new HardenedListener({ listener: starved, noDelay: false, keepAlive: false })
+  : listen(LOOPBACK);
+
+listener.accept().catch(() => {});
+for (const step of Deno.args) {
+  if (step === "unref") listener.unref();
+  if (step === "ref") listener.ref();
+}
+
+const say = (line: string) => Deno.stdout.writeSync(new TextEncoder().encode(`${line}\n`));
+say("ready");
+// Does not itself keep the process alive: it comes only if something else does.
+const timer = setInterval(() => {
+  say("alive");
+  Deno.exit(0);
+}, A_WHILE);
+Deno.unrefTimer(timer as unknown as number);

@@ -1,0 +1,19 @@
+/** What becomes of an accept that fails? Says each failure's word, then "accepted". @module */
+
+import { Acceptor } from "../../../lib/listener/accept.ts";
+import { dial, LOOPBACK } from "../../support/peers.ts";
+
+const say = (line: string) => Deno.stdout.writeSync(new TextEncoder().encode(`${line}\n`));
+
+const listener = Deno.listen(LOOPBACK);
+const acceptor = new Acceptor(listener, {
+  lost: () => say("lost"),
+  starved: () => say("starved"),
+});
+const next = acceptor.next();
+const client = await dial(listener.addr);
+const socket = await next;
+if (socket !== null) say("accepted");
+socket?.close();
+client.close();
+acceptor.close();

@@ -1,0 +1,104 @@
+/** Do two ends of TLS understand each other with nothing between them but the bytes? @module */
+
+import { assert, assertEquals } from "@std/assert";
+import { createSecureContext } from "node:tls";
+import { TlsEngine, type TlsListener } from "../../lib/tls/tls_engine.ts";
+import { ca, server } from "../support/certificates.ts";
+import { assertPattern, pattern } from "../support/pattern.ts";
+import { bytes, text, turns } from "../support/peers.ts";
+
+/** Keeps what it was told. */
+class Notes implements TlsListener {
+  secure = false;
+  ended = false;
+  readonly errors: string[] = [];
+  cleartext = new Uint8Array(0);
+
+  decrypted(cleartext: ArrayBuffer | undefined): void {
+    if (cleartext === undefined) this.ended = true;
+    else this.cleartext = new Uint8Array([...this.cleartext, ...new Uint8Array(cleartext)]);
+  }
+  secured(): void {
+    this.secure = true;
+  }
+  broken(error: Error): void {
+    this.errors.push(error.message);
+  }
+}
+
+/** One end and what it was told. */
+interface End extends Disposable {
+  readonly engine: TlsEngine;
+  readonly notes: Notes;
+}
+
+function serverEnd(): End {
+  return end({ isServer: true, secureContext: createSecureContext(server) });
+}
+
+function clientEnd(): End {
+  return end({
+    isServer: false,
+    secureContext: createSecureContext({ ca: ca.cert }),
+    servername: "localhost",
+  } as { isServer: boolean });
+}
+
+function end(options: ConstructorParameters<typeof TlsEngine>[0]): End {
+  const notes = new Notes();
+  const engine = new TlsEngine(options, notes);
+  return { engine, notes, [Symbol.dispose]: () => engine.destroy() };
+}
+
+/** Carries bytes to and fro until neither end has any. */
+function shakeHands(a: End, b: End): void {
+  for (let quiet = 0; quiet < 2; quiet++) {
+    for (const [from, to] of [[a, b], [b, a]] as const) {
+      const sent = from.engine.take();
+      if (sent.length > 0) {
+        to.engine.feed(sent);
+        quiet = 0;
+      }
+    }
+  }
+}
+
+Deno.test("TlsEngine speaks with another one, and says when", async () => {
+  using a = serverEnd();
+  using b = clientEnd();
+  shakeHands(a, b);
+  assertEquals([a.notes.secure, b.notes.secure], [true, true]);
+  b.engine.feed(a.engine.encrypt(bytes`hello`));
+  assertEquals(text(b.notes.cleartext), "hello");
+  b.engine.feed(a.engine.end());
+  assertEquals([a.notes.ended, b.notes.ended], [false, true]);
+  a.engine.feed(b.engine.encrypt(bytes`and you`));
+  assertEquals(text(a.notes.cleartext), "and you");
+  await turns(3); // Deno starts a TLSSocket in the next turn; it must find nothing left to do.
+  assertEquals([...a.notes.errors, ...b.notes.errors], []);
+});
+
+Deno.test("TlsEngine encrypts 48 KiB at once, and no byte of it stays behind", async () => {
+  using a = serverEnd();
+  using b = clientEnd();
+  shakeHands(a, b);
+  const sent = pattern(0, 49_152);
+  const ciphertext = a.engine.encrypt(sent);
+  assert(ciphertext.length > sent.length);
+  assertEquals(a.engine.take().length, 0);
+  for (let at = 0; at < ciphertext.length; at += 1000) {
+    b.engine.feed(ciphertext.subarray(at, at + 1000));
+  }
+  assertEquals(b.notes.cleartext.length, sent.length);
+  assertPattern(b.notes.cleartext, 0);
+  await turns(3);
+});
+
+Deno.test("TlsEngine says what is wrong, and has the alert for it", async () => {
+  using a = serverEnd();
+  a.engine.feed(bytes`GET / HTTP/1.1\r\n\r\n`);
+  assertEquals(a.notes.errors.length, 1);
+  const [type, , , , , level] = a.engine.take();
+  assertEquals([type, level], [21, 2]);
+  await turns(3);
+});

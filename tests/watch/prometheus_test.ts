@@ -1,0 +1,112 @@
+/** Is the text what Prometheus reads, and what the server has counted? @module */
+
+import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { connect } from "../../lib/testing/mod.ts";
+import { metricsText } from "../../lib/watch/prometheus.ts";
+import { serve, type Server } from "../../mod.ts";
+import { netTest } from "../support/needs.ts";
+import { bytes, dial, LOOPBACK, readAll, until } from "../support/peers.ts";
+
+/** The samples of a text, by name and labels. */
+function samples(text: string): Record<string, number> {
+  const lines = text.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
+  return Object.fromEntries(lines.map((line) => {
+    const at = line.lastIndexOf(" ");
+    return [line.slice(0, at), Number(line.slice(at + 1).replace("+Inf", "Infinity"))];
+  }));
+}
+
+/** What the program of Prometheus that checks such texts says of one. */
+async function promtool(text: string): Promise<{ code: number; said: string }> {
+  const child = new Deno.Command("promtool", {
+    args: ["check", "metrics"],
+    stdin: "piped",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  const input = child.stdin.getWriter();
+  await input.write(bytes`${text}`);
+  await input.close();
+  const { code, stdout, stderr } = await child.output();
+  return { code, said: new TextDecoder().decode(new Uint8Array([...stdout, ...stderr])) };
+}
+
+netTest("metricsText() says what stats() says", async () => {
+  await using server = serve(LOOPBACK, async (conn) => {
+    for await (const chunk of conn) await conn.write(chunk);
+  });
+  for (let i = 0; i < 3; i++) {
+    const client = await dial(server.addr);
+    await client.write(bytes`hello`);
+    await client.closeWrite();
+    await readAll(client);
+  }
+  using _staying = await dial(server.addr);
+  await until(() => server.stats().ended.completed === 3 && server.stats().accepted === 4);
+  const found = samples(metricsText(server));
+  assertEquals(found.usher_connections_accepted_total, 4);
+  assertEquals(found.usher_connections_active, 1);
+  assertEquals(found.usher_connections_limit, 10_000);
+  assertEquals(found['usher_connections_ended_total{reason="completed"}'], 3);
+  assertEquals(found['usher_network_io_bytes_total{direction="receive"}'], 15);
+  assertEquals(found['usher_network_io_bytes_total{direction="transmit"}'], 15);
+  assertEquals(found.usher_server_accepting, 1);
+  assertEquals(found['usher_server_state{state="running"}'], 1);
+  assertEquals(found.usher_connection_duration_seconds_count, 3);
+  assertEquals(found['usher_connection_duration_seconds_bucket{le="+Inf"}'], 3);
+  const { sum } = server.stats().durations;
+  assertEquals(found.usher_connection_duration_seconds_sum, sum / 1000);
+});
+
+netTest("metricsText() passes promtool, for one server and for several", async () => {
+  await using one = serve(LOOPBACK, async () => {});
+  await using two = serve(LOOPBACK, async () => {});
+  await readAll(await dial(one.addr));
+  await until(() => one.stats().ended.completed === 1);
+  assertEquals(await promtool(metricsText(one)), { code: 0, said: "" });
+  const several = metricsText({ one, 'a "name"\\\n': two });
+  assertEquals(await promtool(several), { code: 0, said: "" });
+  assertEquals((await promtool(several.replace("counter", "gauge"))).code, 3);
+}, { programs: ["promtool"] });
+
+Deno.test("metricsText() tells servers apart by the names that they were given", async () => {
+  await using one = connect(async () => {});
+  await using two = connect((conn) => conn.readLine());
+  await one.ended;
+  const text = metricsText({ one: one.server, two: two.server });
+  const found = samples(text);
+  assertEquals(found['usher_connections_accepted_total{server="one"}'], 1);
+  assertEquals(found['usher_server_state{server="one",state="stopped"}'], 1);
+  assertEquals(found['usher_server_state{server="two",state="stopped"}'], 0);
+  // Said once for all servers, as the format demands.
+  assertEquals(text.split("# TYPE usher_connections_active ").length, 2);
+});
+
+Deno.test("metricsText() has no address of a client in it", async () => {
+  await using client = connect((conn) => conn.readLine(), {
+    remoteAddr: { transport: "tcp", hostname: "198.51.100.77", port: 50_077 },
+  });
+  assertEquals(/198\.51\.100|50077/.test(metricsText(client.server)), false);
+});
+
+Deno.test("metricsText() refuses what is no server", () => {
+  for (const value of [undefined, null, "x", { one: {} }, { one: undefined }]) {
+    assertThrows(
+      () => metricsText(value as unknown as Server),
+      TypeError,
+      "Cannot write metrics of what is no server: use what serve() returns",
+    );
+  }
+  assertEquals(metricsText({}), "");
+});
+
+Deno.test("metricsText() takes less than a millisecond", async () => {
+  await using client = connect((conn) => conn.readLine());
+  const times = 500;
+  for (let i = 0; i < times; i++) metricsText(client.server);
+  const since = performance.now();
+  for (let i = 0; i < times; i++) metricsText(client.server);
+  const each = (performance.now() - since) / times;
+  assert(each < 1, `${each} ms`);
+  assertStringIncludes(metricsText(client.server), "# TYPE usher_connections_active gauge\n");
+});
