@@ -9,7 +9,8 @@
  */
 
 import { serve } from "@usher/server";
-import { instrument, watch } from "@usher/server/watch";
+import { instrument } from "@usher/server/otel";
+import { watch } from "@usher/server/watch";
 import { echo } from "./echo.ts";
 import { start } from "./start.ts";
 

@@ -1,39 +1,68 @@
-/** Is an option what it has to be, and what is said when it is not? @module */
+/** Refuses wrong values with a message that says what would do; the first argument is what was attempted. @module */
 
+/** A whole number from `least` to `most`, or `Infinity` where that is a value, too. */
 export function checkNumber(
-  verb: string,
+  attempt: string,
   name: string,
   value: unknown,
   least: number,
   most: number,
-  orInfinity: boolean,
+  orInfinity = false,
 ): number {
   const wanted = `a whole number from ${least}` +
     (most === Infinity ? " up" : ` to ${name === "mode" ? "0o777" : most}`) +
     (orInfinity ? ", or Infinity" : "");
   if (typeof value !== "number" || Number.isNaN(value)) {
-    throw new TypeError(bad(verb, name, value, wanted));
+    throw new TypeError(bad(attempt, name, value, wanted));
   }
   const whole = Number.isInteger(value) || (orInfinity && value === Infinity);
   if (!whole || value < least || value > most) {
-    throw new RangeError(bad(verb, name, value, wanted));
+    throw new RangeError(bad(attempt, name, value, wanted));
   }
   return value;
 }
 
-export function checkObject(verb: string, options: unknown): void {
-  if (!isObject(options)) {
-    throw new TypeError(`Cannot ${verb} with ${show(options)} as options: use an object`);
-  }
+export function checkBoolean(attempt: string, name: string, value: unknown): void {
+  if (typeof value !== "boolean") throw new TypeError(bad(attempt, name, value, "true or false"));
 }
 
-/** Refuses keys that are not known: an option that is accepted and ignored is a defect. */
-export function checkKeys(verb: string, given: object, known: readonly string[]): void {
-  for (const [key, value] of Object.entries(given)) {
+/** Refuses what is none of the choices: another type, or another value of the same type. */
+export function checkChoice(
+  attempt: string,
+  name: string,
+  value: unknown,
+  choices: readonly (string | number)[],
+): void {
+  if (choices.includes(value as string | number)) return;
+  const wanted = `one of ${choices.map(show).join(", ")}`;
+  const sameType = choices.some((choice) => typeof choice === typeof value);
+  throw new (sameType ? RangeError : TypeError)(bad(attempt, name, value, wanted));
+}
+
+/** Refuses what is no object: the options themselves, or the part of them called `name`. */
+export function checkObject(attempt: string, value: unknown, name?: string): void {
+  if (isObject(value)) return;
+  throw new TypeError(
+    name === undefined
+      ? `Cannot ${attempt} with ${show(value)} as options: use an object`
+      : bad(attempt, name, value, "an object"),
+  );
+}
+
+/** Refuses what is no object, and unknown keys of the options or of the part of them called `name`. */
+export function checkKeys(
+  attempt: string,
+  given: unknown,
+  known: readonly string[],
+  name?: string,
+): void {
+  checkObject(attempt, given, name);
+  for (const [key, value] of Object.entries(given as object)) {
     if (known.includes(key) || value === undefined) continue;
-    throw new TypeError(
-      `Cannot ${verb} with an unknown option '${key}': known here are ${known.join(", ")}`,
-    );
+    const unknown = name === undefined
+      ? `option '${key}': known here are`
+      : `'${key}' in '${name}': known there are`;
+    throw new TypeError(`Cannot ${attempt} with an unknown ${unknown} ${known.join(", ")}`);
   }
 }
 
@@ -41,13 +70,19 @@ export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null;
 }
 
-/** The message for an option of the wrong kind: what was attempted, what was given, what would do. */
-export function bad(verb: string, name: string, value: unknown, wanted: string): string {
-  return `Cannot ${verb} with '${name}' of ${show(value)}: use ${wanted}`;
+/** Whether awaiting it would mean anything. */
+export function isPromiseLike(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === "object" && value !== null && "then" in value &&
+    typeof value.then === "function";
 }
 
-/** Values as a reader of the message would write them. */
-function show(value: unknown): string {
+/** The message for a wrong value: what was attempted, what was given, what would do. */
+export function bad(attempt: string, name: string, value: unknown, wanted: string): string {
+  return `Cannot ${attempt} with '${name}' of ${show(value)}: use ${wanted}`;
+}
+
+/** A value as a reader of the message would write it. */
+export function show(value: unknown): string {
   if (typeof value === "string") return JSON.stringify(value);
   if (typeof value === "bigint") return `${value}n`;
   if (typeof value === "function") return "a function";

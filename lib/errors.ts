@@ -1,4 +1,4 @@
-/** The error classes that a caller may want to catch. @module */
+/** The errors that a caller may want to catch, and how the message of one is extended. @module */
 
 /**
  * The peer broke the rules of the protocol that is spoken with it.
@@ -143,3 +143,16 @@ const WORDS: Record<string, string> = {
   address: "address not allowed",
   handshaking: "displaced in the handshake",
 };
+
+/**
+ * Puts `before` in front of an error's message. The same object is kept, because a new one would
+ * have neither the `code` nor the class; an error that cannot be changed stays as it is.
+ */
+export function extendMessage(error: unknown, before: string, after = ""): void {
+  try {
+    if (!(error instanceof Error) || error.message.startsWith(before)) return;
+    error.message = `${before}${error.message}${after}`;
+  } catch {
+    // Frozen, or a DOMException, whose message has no setter.
+  }
+}

@@ -1,6 +1,4 @@
-/** How is an address written down? @module */
-
-import { oneLine } from "./connection/one_line.ts";
+/** Writes an address, and any other foreign text, on one line. @module */
 
 /**
  * Writes an address as people paste it: `tcp://127.0.0.1:7000`, `tcp://[::1]:7000`,
@@ -27,4 +25,16 @@ export function formatAddress(addr: Deno.Addr, scheme: string = addr.transport):
   const hostname = oneLine(addr.hostname);
   const host = hostname.includes(":") ? `[${hostname}]` : hostname;
   return `${scheme}://${host}:${addr.port}`;
+}
+
+/**
+ * The text with its control characters written out. What a peer, a path or a message brings along
+ * must not forge a second line in a log or move the cursor of a terminal.
+ */
+export function oneLine(text: string): string {
+  return text.replace(
+    // deno-lint-ignore no-control-regex -- control characters are what is looked for
+    /[\x00-\x1f\x7f-\x9f\u2028\u2029]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
 }

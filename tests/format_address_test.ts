@@ -1,6 +1,7 @@
 /** Is an address written as people paste it? @module */
 
 import { assertEquals } from "@std/assert";
+import { oneLine } from "../lib/format_address.ts";
 import { formatAddress } from "../mod.ts";
 
 const tcp = (hostname: string, port: number): Deno.NetAddr => ({
@@ -47,4 +48,15 @@ Deno.test("formatAddress() writes one line, whatever a path has in it", () => {
     formatAddress(unix(path)),
     "unix:/tmp/a\\u000ab\\u000d\\u0009\\u001b[31m\\u007f\\u0085\\u2028\\u2029\\u0000c",
   );
+});
+
+Deno.test("oneLine() writes out what would end a line or move the cursor", () => {
+  assertEquals(
+    oneLine("a\nb\r\x1b[2J\x85\u2028c\x7f"),
+    "a\\u000ab\\u000d\\u001b[2J\\u0085\\u2028c\\u007f",
+  );
+});
+
+Deno.test("oneLine() leaves all other text as it is", () => {
+  assertEquals(oneLine("naïve 漢字 \u{1F600}"), "naïve 漢字 \u{1F600}");
 });

@@ -5,9 +5,8 @@ import { checkNumber } from "../check.ts";
 import { Cancellation, type ReadOptions } from "./cancellation.ts";
 import type { Lifeline } from "./lifeline.ts";
 import type { Decoder } from "../wire/codec/codec.ts";
-import { rejected } from "./rejected.ts";
+import { rejected } from "./lifeline.ts";
 import { Slab } from "./slab.ts";
-import { unexpectedEof } from "./unexpected_eof.ts";
 
 /** Bytes that `readExactly` and `peek` wait for at most. */
 const EXACT_LIMIT = 1_048_576;
@@ -441,4 +440,9 @@ export class ByteReader {
         : new Deno.errors.Busy("Cannot read while another read is pending: await that one first"),
     );
   }
+}
+
+/** `partial` is what came of it; it is still there to be read. */
+export function unexpectedEof(where: string, partial: Uint8Array): Deno.errors.UnexpectedEof {
+  return Object.assign(new Deno.errors.UnexpectedEof(`The stream ended ${where}`), { partial });
 }

@@ -1,7 +1,7 @@
 /** How do bytes leave whole and in order? @module */
 
 import type { Lifeline } from "./lifeline.ts";
-import { rejected } from "./rejected.ts";
+import { rejected } from "./lifeline.ts";
 
 /** Bytes by which a write must advance within `writeTimeout`, or its rest if that is less. */
 const LEAST_PROGRESS = 1024;

@@ -1,6 +1,6 @@
 /** When does somebody stop waiting for a read? @module */
 
-import { checkKeys, checkNumber, checkObject, isObject } from "../check.ts";
+import { checkKeys, checkNumber, isObject } from "../check.ts";
 import { type CoarseClock, TICK, type Ticking } from "./coarse_clock.ts";
 
 /**
@@ -75,7 +75,6 @@ export class Cancellation implements Ticking, Disposable {
     ...known: string[]
   ): Cancellation | undefined {
     if (options === undefined) return undefined;
-    checkObject("read", options);
     checkKeys("read", options, ["timeout", "signal", ...known]);
     const { timeout, signal } = options;
     if (timeout === undefined && signal === undefined) return undefined;

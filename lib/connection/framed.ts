@@ -3,13 +3,14 @@
 import type { Codec, Decoded, Decoder, Need } from "../wire/codec/codec.ts";
 import type { ByteReader, Lookahead } from "./byte_reader.ts";
 import { Cancellation, type ReadOptions } from "./cancellation.ts";
-import { checkKeys, checkNumber, checkObject } from "../check.ts";
-import type { Connection, SocketConnection } from "./connection.ts";
+import { checkKeys, checkNumber } from "../check.ts";
+import type { Connection } from "./connection.ts";
+import type { SocketConnection } from "./socket_connection.ts";
 import { DEFAULT_FRAME_TIMEOUT } from "./limits.ts";
 import type { Gatherer } from "./gatherer.ts";
 import type { Lifeline } from "./lifeline.ts";
-import { rejected } from "./rejected.ts";
-import { unexpectedEof } from "./unexpected_eof.ts";
+import { rejected } from "./lifeline.ts";
+import { unexpectedEof } from "./byte_reader.ts";
 import { connection } from "./wrap.ts";
 
 /**
@@ -145,7 +146,6 @@ export function framed<T>(
   options: FramedOptions = {},
 ): Framed<T> {
   const verb = "frame a connection";
-  checkObject(verb, options);
   checkKeys(verb, options, ["frameTimeout"]);
   const { frameTimeout = DEFAULT_FRAME_TIMEOUT } = options;
   checkNumber(verb, "frameTimeout", frameTimeout, 1, Infinity, true);

@@ -2,7 +2,7 @@
 
 import type { ByteWriter, Gathering } from "./byte_writer.ts";
 import type { Lifeline } from "./lifeline.ts";
-import { rejected } from "./rejected.ts";
+import { rejected } from "./lifeline.ts";
 
 /** Bytes that are gathered before they leave in any case; what a slow peer can make us hold. */
 export const HIGH_WATER = 65536;

@@ -194,3 +194,10 @@ function reasonOf(error: unknown): EndReason {
   if (error instanceof Deno.errors.UnexpectedEof) return "peer_closed_early";
   return "network_error";
 }
+
+/** A rejection that counts as handled: an un-awaited operation costs its connection, no more. */
+export function rejected(error: unknown): Promise<never> {
+  const promise = Promise.reject(error);
+  promise.catch(() => {});
+  return promise;
+}

@@ -1,8 +1,9 @@
 /** How does any `Deno.Conn` get what a handler's connection has? @module */
 
-import { checkKeys, checkNumber, checkObject } from "../check.ts";
+import { checkKeys, checkNumber } from "../check.ts";
 import { CoarseClock } from "./coarse_clock.ts";
-import { type Connection, SocketConnection } from "./connection.ts";
+import type { Connection } from "./connection.ts";
+import { SocketConnection } from "./socket_connection.ts";
 import { type ConnectionLimits, DEFAULT_LIMITS } from "./limits.ts";
 
 /**
@@ -83,7 +84,6 @@ export function connection<A extends Deno.Addr>(
   conn: Deno.Conn<A>,
   options: ConnectionOptions = {},
 ): Connection<A> {
-  checkObject("wrap a connection", options);
   checkKeys("wrap a connection", options, Object.keys(LEAST));
   const limits: Record<string, number> = { ...DEFAULT_LIMITS };
   for (const [name, least] of Object.entries(LEAST)) {

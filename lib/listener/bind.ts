@@ -4,10 +4,18 @@ import { explainNativeFault } from "../tls/check_certificate.ts";
 import { formatAddress } from "../format_address.ts";
 import { TlsContexts } from "../tls/tls_contexts.ts";
 import { runsTlsEngine } from "../tls/tls_engine.ts";
-import { extendMessage } from "../server/extend_message.ts";
-import type { Expected } from "../server/identify.ts";
+import { extendMessage } from "../errors.ts";
+import type { AddressTest } from "./address_rules.ts";
 import type { CompleteAddress, CompleteTcp } from "./listen_options.ts";
 import { listenUnix } from "./unix_listener.ts";
+
+/** What is expected at one address. */
+export interface Expected {
+  /** Whose PROXY headers count; none is expected without it. */
+  readonly isTrusted?: AddressTest;
+  /** Whose handshake: Deno's own, or one of ours. */
+  readonly tls?: "native" | TlsContexts;
+}
 
 /** A listener, and what is done with each of its sockets before a handler sees it. */
 export interface Bound extends Expected {
@@ -112,4 +120,19 @@ function wayOut(error: Error, options: CompleteAddress): string {
     return "use an IP address of this machine or a name of it, without the port";
   }
   return "";
+}
+
+/** Sets what the kernel should do with a TCP socket; sockets of another kind have no such switches. */
+export function setSocketOptions(
+  socket: Deno.Conn,
+  options: { readonly noDelay: boolean; readonly keepAlive: boolean },
+): void {
+  const { setNoDelay, setKeepAlive } = socket as Partial<Deno.TcpConn>;
+  try {
+    // Off is what an accepted socket starts with: nothing to do then.
+    if (options.noDelay) setNoDelay?.call(socket, true);
+    if (options.keepAlive) setKeepAlive?.call(socket, true);
+  } catch {
+    // The peer is gone already: the first read or write says so, with the better error.
+  }
 }

@@ -1,8 +1,7 @@
 /** What is a listener that one client cannot end? @module */
 
 import { Acceptor } from "./accept.ts";
-import type { Bound } from "./bind.ts";
-import { setSocketOptions } from "../server/socket_options.ts";
+import { type Bound, setSocketOptions } from "./bind.ts";
 
 /** A `Deno.Listener` over a bare one, with the accept loop's way of sorting failures. */
 export class HardenedListener<T extends Deno.Conn, A extends Deno.Addr>

@@ -1,6 +1,6 @@
 /** What may an address be, and who may be expected there? @module */
 
-import { bad, checkKeys, checkNumber, checkObject, isObject } from "../check.ts";
+import { bad, checkBoolean, checkKeys, checkNumber, checkObject, isObject } from "../check.ts";
 import {
   type CompleteTls,
   completeTls,
@@ -283,7 +283,7 @@ function completeTcp(verb: string, given: Record<string, unknown>): CompleteTcp 
     );
   }
   for (const [name, value] of Object.entries({ noDelay, keepAlive })) {
-    if (typeof value !== "boolean") throw new TypeError(bad(verb, name, value, "true or false"));
+    checkBoolean(verb, name, value);
   }
   return {
     port: checkNumber(verb, "port", given.port, 0, MAX_PORT, false),

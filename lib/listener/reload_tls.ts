@@ -3,7 +3,7 @@
 import { formatAddress } from "../format_address.ts";
 import type { TlsContexts } from "../tls/tls_contexts.ts";
 import type { TlsListenOptions } from "../tls/tls_options.ts";
-import type { Expected } from "../server/identify.ts";
+import type { Expected } from "./bind.ts";
 
 /** Every address is looked at before the first one changes. */
 export function reloadTls(

@@ -8,7 +8,7 @@ import {
   SpanStatusCode,
   trace,
 } from "@opentelemetry/api";
-import { bad, checkKeys, checkObject } from "../check.ts";
+import { checkBoolean, checkKeys } from "../check.ts";
 import { observeEnds } from "../server/end_observers.ts";
 import type { EndRecord } from "../server/options.ts";
 import type { Server } from "../server/server.ts";
@@ -28,7 +28,7 @@ const instrumented = new WeakMap<Server, Disposable>();
  * @example A span for each connection
  * ```ts
  * import { serve } from "@usher/server";
- * import { instrument, type InstrumentOptions } from "@usher/server/watch";
+ * import { instrument, type InstrumentOptions } from "@usher/server/otel";
  *
  * const options: InstrumentOptions = { spans: true };
  * await using server = serve({ port: 0, hostname: "127.0.0.1" }, async () => {});
@@ -62,7 +62,7 @@ export const INSTRUMENT_DEFAULTS = Object.freeze({ spans: false });
  * @example Right after the start
  * ```ts
  * import { serve } from "@usher/server";
- * import { instrument } from "@usher/server/watch";
+ * import { instrument } from "@usher/server/otel";
  *
  * await using server = serve({ port: 0, hostname: "127.0.0.1" }, async () => {});
  * instrument(server);
@@ -71,10 +71,9 @@ export const INSTRUMENT_DEFAULTS = Object.freeze({ spans: false });
 export function instrument(server: Server, options: InstrumentOptions = {}): Disposable {
   const verb = "instrument";
   checkServer(verb, server);
-  checkObject(verb, options);
   checkKeys(verb, options, Object.keys(INSTRUMENT_DEFAULTS));
   const { spans = INSTRUMENT_DEFAULTS.spans } = options;
-  if (typeof spans !== "boolean") throw new TypeError(bad(verb, "spans", spans, "true or false"));
+  checkBoolean(verb, "spans", spans);
   if (instrumented.has(server)) {
     throw new TypeError("Cannot instrument a server twice: dispose what the first call returned");
   }

@@ -1,6 +1,6 @@
 /** How do we stop? @module */
 
-import type { SocketConnection } from "../connection/connection.ts";
+import type { SocketConnection } from "../connection/socket_connection.ts";
 import type { LiveConnections } from "./live_connections.ts";
 
 /** Ms that handlers get to settle after their connections were closed under them. */

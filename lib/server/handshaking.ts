@@ -1,7 +1,7 @@
 /** Who is not identified yet, and until when may that be so? @module */
 
 import type { CoarseClock, Ticking } from "../connection/coarse_clock.ts";
-import type { SocketConnection } from "../connection/connection.ts";
+import type { SocketConnection } from "../connection/socket_connection.ts";
 
 /**
  * The connections in their PROXY header or TLS handshake, the oldest first. A peer that says nothing

@@ -1,22 +1,14 @@
 /** Who is it? @module */
 
-import type { SocketConnection } from "../connection/connection.ts";
+import type { SocketConnection } from "../connection/socket_connection.ts";
 import { enterTls, finishNativeTls } from "../connection/enter_tls.ts";
 import type { EndReason } from "../connection/end_reason.ts";
-import type { TlsContexts } from "../tls/tls_contexts.ts";
 import { ProxyHeaderError } from "../errors.ts";
 import { type ProxyHeader, proxyHeader } from "../wire/proxy/proxy_header.ts";
+import type { Expected } from "../listener/bind.ts";
 import type { AddressTest } from "../listener/address_rules.ts";
 import type { Handshaking } from "./handshaking.ts";
 import type { PeerLimit } from "./peer_limit.ts";
-
-/** What is expected at one address. */
-export interface Expected {
-  /** Whose PROXY headers count; none is expected without it. */
-  readonly isTrusted?: AddressTest;
-  /** Whose handshake: Deno's own, or one of ours. */
-  readonly tls?: "native" | TlsContexts;
-}
 
 /** Who may come in, at whichever address. */
 export interface House {

@@ -1,7 +1,7 @@
 /** Who is still here, and when is nobody? @module */
 
 import type { CoarseClock, Ticking } from "../connection/coarse_clock.ts";
-import type { SocketConnection } from "../connection/connection.ts";
+import type { SocketConnection } from "../connection/socket_connection.ts";
 
 /**
  * Every connection that was accepted and has no end record yet. The clock watches them together: a

@@ -1,6 +1,6 @@
 /** How many connections has this peer already? @module */
 
-import type { SocketConnection } from "../connection/connection.ts";
+import type { SocketConnection } from "../connection/socket_connection.ts";
 import { peerKey } from "../wire/address/peer_key.ts";
 
 /** Counts connections by IPv4 address and by /64 of IPv6; peers of Unix sockets do not count. */

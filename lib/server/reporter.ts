@@ -1,11 +1,10 @@
 /** Who hears of an error, and how often? @module */
 
+import { isPromiseLike } from "../check.ts";
 import type { CoarseClock, Ticking } from "../connection/coarse_clock.ts";
 import type { Connection } from "../connection/connection.ts";
-import { formatAddress } from "../format_address.ts";
-import { oneLine } from "../connection/one_line.ts";
-import { RefusedError } from "../errors.ts";
-import { extendMessage } from "./extend_message.ts";
+import { formatAddress, oneLine } from "../format_address.ts";
+import { extendMessage, RefusedError } from "../errors.ts";
 
 /** Lines on stderr per second; what is more is counted and said in one line. */
 const LINES_PER_SECOND = 10;
@@ -112,12 +111,6 @@ export class Reporter implements Ticking {
     }
     this.#clock.watch(this);
   }
-}
-
-/** Whether awaiting it would mean anything. */
-export function isPromiseLike(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === "object" && value !== null && "then" in value &&
-    typeof value.then === "function";
 }
 
 /** One line: what happened, and where, so that it can be looked up in the source. */

@@ -1,18 +1,19 @@
 /** What does a server do? @module */
 
-import { checkKeys, checkObject } from "../check.ts";
+import { checkKeys } from "../check.ts";
 import { CoarseClock } from "../connection/coarse_clock.ts";
-import { type Connection, SocketConnection } from "../connection/connection.ts";
+import type { Connection } from "../connection/connection.ts";
+import { SocketConnection } from "../connection/socket_connection.ts";
 import type { EndReason } from "../connection/end_reason.ts";
 import { formatAddress } from "../format_address.ts";
 import type { TlsListenOptions } from "../tls/tls_options.ts";
 import { Acceptor } from "../listener/accept.ts";
 import { Admission, type Slot } from "./slots.ts";
-import { bind, type Bound } from "../listener/bind.ts";
+import { bind, type Bound, setSocketOptions } from "../listener/bind.ts";
 import { disarmCompilerPanic } from "../listener/descriptor_panics.ts";
 import { Drain, type ShutdownReport } from "./drain.ts";
 import { endObserversOf } from "./end_observers.ts";
-import { extendMessage } from "./extend_message.ts";
+import { extendMessage } from "../errors.ts";
 import { Handshaking } from "./handshaking.ts";
 import { HardenedListener } from "../listener/hardened_listener.ts";
 import { type House, identify, isHealthCheck } from "./identify.ts";
@@ -25,7 +26,6 @@ import { Reporter } from "./reporter.ts";
 import { reloadTls } from "../listener/reload_tls.ts";
 import { type Handler, serveConnection, type Service } from "./serve_connection.ts";
 import type { Server, ShutdownOptions } from "./server.ts";
-import { setSocketOptions } from "./socket_options.ts";
 import { refusalCause, type ServerStats, Statistics } from "./statistics.ts";
 import { Sweep } from "./sweep.ts";
 
@@ -159,7 +159,6 @@ export class RunningServer<A extends Deno.Addr> implements Server<A> {
 
   shutdown(options: ShutdownOptions = {}): Promise<void> {
     try {
-      checkObject("shut down", options);
       checkKeys("shut down", options, ["lameDuck", "timeout"]);
       const { lameDuck = 0, timeout = this.#options.shutdownTimeout } = options;
       this.#stop(

@@ -1,10 +1,12 @@
 /** What happens to one connection, start to end? @module */
 
-import type { Connection, SocketConnection } from "../connection/connection.ts";
+import { isPromiseLike } from "../check.ts";
+import type { Connection } from "../connection/connection.ts";
+import type { SocketConnection } from "../connection/socket_connection.ts";
 import type { EndReason } from "../connection/end_reason.ts";
 import { Lifeline } from "../connection/lifeline.ts";
 import { ProtocolError } from "../errors.ts";
-import { isPromiseLike, type Reporter } from "./reporter.ts";
+import type { Reporter } from "./reporter.ts";
 
 /**
  * What serves a connection: its promise owns it, and when that settles the connection is closed.

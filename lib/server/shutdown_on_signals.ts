@@ -1,6 +1,6 @@
 /** How does a signal of the system stop a server? @module */
 
-import { bad, checkKeys, checkObject, isObject } from "../check.ts";
+import { bad, checkBoolean, checkKeys, isObject } from "../check.ts";
 import { checkTimeout } from "./options.ts";
 import type { Server, ShutdownOptions } from "./server.ts";
 
@@ -92,13 +92,12 @@ interface CompleteOptions {
 }
 
 function complete(options: ShutdownOnSignalsOptions): CompleteOptions {
-  checkObject(VERB, options);
   checkKeys(VERB, options, ["signals", "lameDuck", "timeout", "exit"]);
   const { signals = usualSignals(), lameDuck, timeout, exit = SIGNAL_DEFAULTS.exit } = options;
   if (!Array.isArray(signals) || signals.length === 0) {
     throw new TypeError(bad(VERB, "signals", signals, 'an array such as ["SIGTERM"]'));
   }
-  if (typeof exit !== "boolean") throw new TypeError(bad(VERB, "exit", exit, "true or false"));
+  checkBoolean(VERB, "exit", exit);
   // Those that are not given are left to `shutdown()`.
   const patience: ShutdownOptions = {
     ...(lameDuck !== undefined && { lameDuck: checkTimeout(VERB, "lameDuck", lameDuck) }),

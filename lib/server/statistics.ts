@@ -1,7 +1,7 @@
 /** What was counted? @module */
 
 import { END_REASONS, type EndReason } from "../connection/end_reason.ts";
-import type { SocketConnection } from "../connection/connection.ts";
+import type { SocketConnection } from "../connection/socket_connection.ts";
 
 /**
  * What a server has done so far. At any moment `accepted` is `active` plus the sum over `ended`.

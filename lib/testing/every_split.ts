@@ -1,8 +1,7 @@
 /** In which pieces can the same bytes arrive? @module */
 
-import { bad, checkKeys, checkNumber, checkObject } from "../check.ts";
-import { extendMessage } from "../server/extend_message.ts";
-import { isPromiseLike } from "../server/reporter.ts";
+import { bad, checkKeys, checkNumber, isPromiseLike } from "../check.ts";
+import { extendMessage } from "../errors.ts";
 
 /** Runs that are still made; more are a mistake rather than a test, which would not end. */
 const MOST_RUNS = 1_000_000;
@@ -99,7 +98,6 @@ export function everySplit(
   options: SplitOptions = {},
 ): Promise<void> | void {
   const verb = "split";
-  checkObject(verb, options);
   checkKeys(verb, options, Object.keys(SPLIT_DEFAULTS));
   const { pieces = SPLIT_DEFAULTS.pieces } = options;
   checkNumber(verb, "pieces", pieces, 1, Infinity, true);

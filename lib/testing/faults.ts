@@ -1,6 +1,6 @@
 /** How may bytes be kept from passing? @module */
 
-import { checkKeys, checkNumber, checkObject } from "../check.ts";
+import { checkKeys, checkNumber } from "../check.ts";
 
 /**
  * What happens to the bytes on their way in one direction; without any of it, nothing but what
@@ -78,7 +78,6 @@ const LEAST: Required<Faults> = {
 /** Checks and completes the faults of one direction. */
 export function completeFaults(verb: string, name: string, faults: Faults = {}): Required<Faults> {
   const attempt = `${verb} with '${name}'`;
-  checkObject(attempt, faults);
   checkKeys(attempt, faults, Object.keys(LEAST));
   const complete = { ...NO_FAULTS };
   for (const key of Object.keys(LEAST) as (keyof Faults)[]) {

@@ -1,6 +1,6 @@
 /** What is a connection inside one program? @module */
 
-import { checkKeys, checkObject } from "../check.ts";
+import { checkKeys } from "../check.ts";
 import { completeFaults, type Faults } from "./faults.ts";
 import { MemorySocket } from "./memory_socket.ts";
 import { type Fate, Pipe } from "./pipe.ts";
@@ -95,7 +95,6 @@ export function pair<A extends Deno.Addr = Deno.NetAddr>(
   options: PairOptions<A> = {},
 ): [first: End<A>, second: End<A>] {
   const verb = "make a pair";
-  checkObject(verb, options);
   checkKeys(verb, options, ["addrs", "toFirst", "toSecond"]);
   const { addrs: [here, there] = [CLIENT as Deno.Addr as A, SERVER as Deno.Addr as A] } = options;
   const first: Fate = { reset: false, told: false };

@@ -2,7 +2,7 @@
 
 import type { SecureContext, TLSSocket, TLSSocketOptions } from "node:tls";
 import { checkCertificate, readCertificates } from "./check_certificate.ts";
-import { bad, checkKeys, checkObject, isObject } from "../check.ts";
+import { bad, checkKeys, isObject } from "../check.ts";
 import { ClientCertificates, type ClientVerdict } from "./client_certificates.ts";
 import {
   type AskForCertificate,
@@ -81,7 +81,6 @@ export class TlsContexts {
 
   /** What is in force, with some of it replaced. */
   #with(options: TlsListenOptions): TlsListenOptions {
-    checkObject(VERB, options);
     checkKeys(VERB, options, TLS_KEYS);
     const given = withoutUndefined(options);
     if (Object.keys(given).length === 0) {

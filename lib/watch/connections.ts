@@ -1,6 +1,6 @@
 /** Which connections are asked for, and in which order? @module */
 
-import type { SocketConnection } from "../connection/connection.ts";
+import type { SocketConnection } from "../connection/socket_connection.ts";
 import type { Server } from "../server/server.ts";
 import { CELLS, type Doing, DOINGS, type Row, row } from "./row.ts";
 

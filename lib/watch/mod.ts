@@ -8,7 +8,6 @@
  * @module
  */
 
-export { instrument, type InstrumentOptions } from "../otel/instrument.ts";
 export { metricsText } from "./prometheus.ts";
 export { type StatusPage, watch } from "./watch.ts";
 export type { WatchOptions } from "./watch_options.ts";

@@ -1,8 +1,8 @@
 /** What is shown of one connection? @module */
 
-import type { Connection, SocketConnection } from "../connection/connection.ts";
-import { formatAddress } from "../format_address.ts";
-import { oneLine } from "../connection/one_line.ts";
+import type { Connection } from "../connection/connection.ts";
+import type { SocketConnection } from "../connection/socket_connection.ts";
+import { formatAddress, oneLine } from "../format_address.ts";
 
 /**
  * What a connection does: it waits for a slot, says who it is, waits to read, or to write, is worked

@@ -1,7 +1,7 @@
 /** What is a status page? @module */
 
 import { formatAddress } from "../format_address.ts";
-import { extendMessage } from "../server/extend_message.ts";
+import { extendMessage } from "../errors.ts";
 import type { Server } from "../server/server.ts";
 import { answer } from "./answer.ts";
 import { checkServer } from "./observed.ts";

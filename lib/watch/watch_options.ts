@@ -1,6 +1,6 @@
 /** Where is a status page, and what may it do? @module */
 
-import { bad, checkKeys, checkNumber, checkObject } from "../check.ts";
+import { bad, checkKeys, checkNumber } from "../check.ts";
 
 /** Characters that a token must have: a page can be asked as often as anybody likes. */
 const SHORTEST_TOKEN = 16;
@@ -58,7 +58,6 @@ export interface CompleteWatchOptions {
 /** Checks and completes the options of `watch()`. */
 export function completeWatchOptions(options: WatchOptions): CompleteWatchOptions {
   const verb = "watch";
-  checkObject(verb, options);
   checkKeys(verb, options, ["port", "hostname", "hosts", "token"]);
   const { hostname = WATCH_DEFAULTS.hostname, hosts = [], token } = options;
   const port = checkNumber(verb, "port", options.port, 0, 65535, false);

@@ -3,7 +3,7 @@
 import { assert, assertEquals, assertFalse } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
 import { CoarseClock, TICK } from "../../lib/connection/coarse_clock.ts";
-import { SocketConnection } from "../../lib/connection/connection.ts";
+import { SocketConnection } from "../../lib/connection/socket_connection.ts";
 import { DEFAULT_LIMITS } from "../../lib/connection/limits.ts";
 import {
   type Codec,

@@ -4,7 +4,7 @@ import { assert, assertEquals } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
 import fc from "fast-check";
 import { CoarseClock } from "../../lib/connection/coarse_clock.ts";
-import { SocketConnection } from "../../lib/connection/connection.ts";
+import { SocketConnection } from "../../lib/connection/socket_connection.ts";
 import { DEFAULT_LIMITS } from "../../lib/connection/limits.ts";
 import { Handshaking } from "../../lib/server/handshaking.ts";
 import { type Connection, type EndRecord, serve } from "../../mod.ts";

@@ -3,7 +3,7 @@
 import { assert, assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
 import { CoarseClock } from "../../lib/connection/coarse_clock.ts";
-import { SocketConnection } from "../../lib/connection/connection.ts";
+import { SocketConnection } from "../../lib/connection/socket_connection.ts";
 import { DEFAULT_LIMITS } from "../../lib/connection/limits.ts";
 import { Handshaking } from "../../lib/server/handshaking.ts";
 import { identify } from "../../lib/server/identify.ts";

@@ -3,7 +3,7 @@
 import { assertEquals } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
 import { CoarseClock, TICK } from "../../lib/connection/coarse_clock.ts";
-import type { SocketConnection } from "../../lib/connection/connection.ts";
+import type { SocketConnection } from "../../lib/connection/socket_connection.ts";
 import { LiveConnections } from "../../lib/server/live_connections.ts";
 
 function newLive(): LiveConnections {

@@ -4,7 +4,7 @@ import { assertEquals, assertRejects } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
 import fc from "fast-check";
 import { CoarseClock } from "../../lib/connection/coarse_clock.ts";
-import { SocketConnection } from "../../lib/connection/connection.ts";
+import { SocketConnection } from "../../lib/connection/socket_connection.ts";
 import { DEFAULT_LIMITS } from "../../lib/connection/limits.ts";
 import { PeerLimit } from "../../lib/server/peer_limit.ts";
 import { type Connection, type EndRecord, serve, type ServeSettings } from "../../mod.ts";

@@ -1,10 +1,11 @@
 /** Who hears of an error, and what is on stderr? @module */
 
+import { isPromiseLike } from "../../lib/check.ts";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { stub } from "@std/testing/mock";
 import { FakeTime } from "@std/testing/time";
 import { CoarseClock } from "../../lib/connection/coarse_clock.ts";
-import { isPromiseLike, Reporter } from "../../lib/server/reporter.ts";
+import { Reporter } from "../../lib/server/reporter.ts";
 import { netTest } from "../support/needs.ts";
 import { Program } from "../support/program.ts";
 

@@ -2,7 +2,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { END_REASONS } from "../../lib/connection/end_reason.ts";
-import type { SocketConnection } from "../../lib/connection/connection.ts";
+import type { SocketConnection } from "../../lib/connection/socket_connection.ts";
 import { refusalCause, Statistics } from "../../lib/server/statistics.ts";
 import { connect } from "../../lib/testing/mod.ts";
 import { type EndReason, serve, type ServerStats } from "../../mod.ts";

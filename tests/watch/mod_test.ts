@@ -4,8 +4,8 @@ import { assert, assertEquals } from "@std/assert";
 import * as entry from "../../lib/watch/mod.ts";
 import { netTest, root } from "../support/needs.ts";
 
-Deno.test("@usher/server/watch gives three functions", () => {
-  assertEquals(Object.keys(entry).toSorted(), ["instrument", "metricsText", "watch"]);
+Deno.test("@usher/server/watch gives two functions", () => {
+  assertEquals(Object.keys(entry).toSorted(), ["metricsText", "watch"]);
 });
 
 /** Everything that is loaded with a module. */
@@ -20,9 +20,14 @@ async function loadedWith(path: string): Promise<string[]> {
   return modules.map(({ specifier }) => specifier);
 }
 
-netTest("the core loads no package and nothing of @usher/server/watch", async () => {
-  const foreign = (specifier: string) =>
-    specifier.startsWith("npm:") || specifier.includes("/lib/watch/");
-  assertEquals((await loadedWith("mod.ts")).filter(foreign), []);
-  assert((await loadedWith("lib/watch/mod.ts")).some(foreign));
+netTest("neither the core nor watch loads a package, and the core nothing of watch", async () => {
+  const isPackage = (specifier: string) => specifier.startsWith("npm:");
+  const isWatch = (specifier: string) => specifier.includes("/lib/watch/");
+  const [core, watch, otel] = await Promise.all(
+    ["mod.ts", "lib/watch/mod.ts", "lib/otel/mod.ts"].map(loadedWith),
+  );
+  assertEquals(core!.filter((specifier) => isPackage(specifier) || isWatch(specifier)), []);
+  assertEquals(watch!.filter(isPackage), []);
+  assert(watch!.some(isWatch));
+  assert(otel!.some(isPackage));
 });

@@ -1,6 +1,6 @@
 /** Is this address inside one of those ranges? @module */
 
-import { show } from "../check.ts";
+import { bad } from "../../check.ts";
 import { readIp, unmapped, writeIp } from "./ip_address.ts";
 
 /**
@@ -62,13 +62,13 @@ export function addressRanges(
   attempt = "match addresses",
   name = "ranges",
 ): AddressRanges {
-  const bad = (name: string, value: unknown, wanted: string) =>
-    `Cannot ${attempt} with '${name}' of ${show(value)}: use ${wanted}`;
-  if (!Array.isArray(texts)) throw new TypeError(bad(name, texts, "an array of strings"));
+  if (!Array.isArray(texts)) throw new TypeError(bad(attempt, name, texts, "an array of strings"));
   const ranges = texts.map((text: unknown, i) => {
-    if (typeof text !== "string") throw new TypeError(bad(`${name}[${i}]`, text, EXAMPLES));
+    if (typeof text !== "string") {
+      throw new TypeError(bad(attempt, `${name}[${i}]`, text, EXAMPLES));
+    }
     const range = readRange(text);
-    if (typeof range === "string") throw new RangeError(bad(`${name}[${i}]`, text, range));
+    if (typeof range === "string") throw new RangeError(bad(attempt, `${name}[${i}]`, text, range));
     return range;
   });
   const v4 = disjoint(ranges.filter(({ first }) => first.length === 4));

@@ -2,7 +2,7 @@
 
 import { FrameTooLargeError } from "../../errors.ts";
 import { ByteSearch } from "./byte_search.ts";
-import { bad, checkChoice, checkNumber, checkOptions, show } from "../check.ts";
+import { bad, checkChoice, checkKeys, checkNumber, show } from "../../check.ts";
 import type { Codec, Decoded, Decoder, Need, Oversize } from "./codec.ts";
 import { CODEC_DEFAULTS } from "./defaults.ts";
 import { DropThrough } from "./drop.ts";
@@ -45,6 +45,9 @@ export interface DelimitedOptions {
 /** Where a number of a limit ends: more than any buffer holds. */
 const MOST = 2 ** 32;
 
+/** What a wrong option spoils. */
+const ATTEMPT = "make delimited()";
+
 const encoder = new TextEncoder();
 
 /**
@@ -84,25 +87,25 @@ export function delimited(
   options: DelimitedOptions = {},
 ): Codec<Uint8Array> {
   const defaults = CODEC_DEFAULTS.delimited;
-  checkOptions("delimited()", options, Object.keys(defaults));
+  checkKeys(ATTEMPT, options, Object.keys(defaults));
   const {
     limit = defaults.limit,
     onOversize = defaults.onOversize,
     unterminated = defaults.unterminated,
   } = options;
-  checkNumber("delimited()", "limit", limit, 1, MOST);
-  checkChoice("delimited()", "onOversize", onOversize, ["error", "skip", "truncate"]);
-  checkChoice("delimited()", "unterminated", unterminated, ["error", "frame"]);
+  checkNumber(ATTEMPT, "limit", limit, 1, MOST);
+  checkChoice(ATTEMPT, "onOversize", onOversize, ["error", "skip", "truncate"]);
+  checkChoice(ATTEMPT, "unterminated", unterminated, ["error", "frame"]);
   return new Delimited(toDelimiters(delimiter), { limit, onOversize, unterminated });
 }
 
 function toDelimiters(given: unknown): Uint8Array[] {
   const list: unknown[] = Array.isArray(given) ? given : [given];
   const wanted = "a string or Uint8Array that is not empty, or an array of such";
-  if (list.length === 0) throw new RangeError(bad("delimited()", "delimiter", given, wanted));
+  if (list.length === 0) throw new RangeError(bad(ATTEMPT, "delimiter", given, wanted));
   return list.map((one) => {
     if (typeof one !== "string" && !(one instanceof Uint8Array)) {
-      throw new TypeError(bad("delimited()", "delimiter", one, wanted));
+      throw new TypeError(bad(ATTEMPT, "delimiter", one, wanted));
     }
     if (one.length === 0) {
       throw new RangeError(`Cannot make delimited() with an empty 'delimiter': use ${wanted}`);

@@ -1,7 +1,7 @@
 /** How does a length before them end frames? @module */
 
 import { FrameTooLargeError, ProtocolError } from "../../errors.ts";
-import { checkBoolean, checkChoice, checkNumber, checkOptions, show } from "../check.ts";
+import { checkBoolean, checkChoice, checkKeys, checkNumber, show } from "../../check.ts";
 import type { Codec, Decoded, Decoder, Need, Oversize } from "./codec.ts";
 import { CODEC_DEFAULTS } from "./defaults.ts";
 
@@ -108,8 +108,8 @@ const LONGEST_VARINT = 10;
  */
 export function lengthPrefixed(options: LengthPrefixedOptions = {}): Codec<Uint8Array> {
   const defaults = CODEC_DEFAULTS.lengthPrefixed;
-  const name = "lengthPrefixed()";
-  checkOptions(name, options, Object.keys(defaults));
+  const attempt = "make lengthPrefixed()";
+  checkKeys(attempt, options, Object.keys(defaults));
   const {
     bytes = defaults.bytes,
     endian = defaults.endian,
@@ -119,16 +119,16 @@ export function lengthPrefixed(options: LengthPrefixedOptions = {}): Codec<Uint8
     limit = defaults.limit,
     onOversize = defaults.onOversize,
   } = options;
-  checkChoice(name, "bytes", bytes, [1, 2, 3, 4, 8, "varint"]);
-  checkChoice(name, "endian", endian, ["big", "little"]);
+  checkChoice(attempt, "bytes", bytes, [1, 2, 3, 4, 8, "varint"]);
+  checkChoice(attempt, "endian", endian, ["big", "little"]);
   if (bytes === "varint" && options.endian !== undefined) {
-    throw new TypeError(`Cannot make ${name} with 'endian' for a varint: it has its own order`);
+    throw new TypeError(`Cannot ${attempt} with 'endian' for a varint: it has its own order`);
   }
-  checkNumber(name, "offset", offset, 0, MOST_OFFSET);
-  checkNumber(name, "adjustment", adjustment, -MOST, MOST);
-  checkBoolean(name, "includePrefix", includePrefix);
-  checkNumber(name, "limit", limit, 1, MOST);
-  checkChoice(name, "onOversize", onOversize, ["error", "skip", "truncate"]);
+  checkNumber(attempt, "offset", offset, 0, MOST_OFFSET);
+  checkNumber(attempt, "adjustment", adjustment, -MOST, MOST);
+  checkBoolean(attempt, "includePrefix", includePrefix);
+  checkNumber(attempt, "limit", limit, 1, MOST);
+  checkChoice(attempt, "onOversize", onOversize, ["error", "skip", "truncate"]);
   return new LengthPrefixed({
     bytes,
     endian,

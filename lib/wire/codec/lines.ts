@@ -2,7 +2,7 @@
 
 import { FrameTooLargeError, ProtocolError } from "../../errors.ts";
 import { ByteSearch } from "./byte_search.ts";
-import { bad, checkBoolean, checkChoice, checkNumber, checkOptions, show } from "../check.ts";
+import { bad, checkBoolean, checkChoice, checkKeys, checkNumber, show } from "../../check.ts";
 import type { Batch, Codec, Decoded, Oversize } from "./codec.ts";
 import { CODEC_DEFAULTS } from "./defaults.ts";
 import { DropThrough } from "./drop.ts";
@@ -69,6 +69,9 @@ const CR = 13;
 /** Bytes: half of what V8 allows a string, and no text has more characters than bytes. */
 const MOST = 2 ** 28;
 
+/** What a wrong option spoils. */
+const ATTEMPT = "make lines()";
+
 /** Most bytes to decode in one go: more gains nothing, and a line that is kept keeps them all. */
 const BATCH = 8192;
 
@@ -116,7 +119,7 @@ const encoder = new TextEncoder();
  */
 export function lines(options: LinesOptions = {}): Codec<string> {
   const defaults = CODEC_DEFAULTS.lines;
-  checkOptions("lines()", options, Object.keys(defaults));
+  checkKeys(ATTEMPT, options, Object.keys(defaults));
   const {
     limit = defaults.limit,
     onOversize = defaults.onOversize,
@@ -125,11 +128,11 @@ export function lines(options: LinesOptions = {}): Codec<string> {
     fatal = defaults.fatal,
     ending = defaults.ending,
   } = options;
-  checkNumber("lines()", "limit", limit, 1, MOST);
-  checkChoice("lines()", "onOversize", onOversize, ["error", "skip", "truncate"]);
-  checkChoice("lines()", "unterminated", unterminated, ["error", "frame"]);
-  checkBoolean("lines()", "fatal", fatal);
-  checkChoice("lines()", "ending", ending, ["\n", "\r\n"]);
+  checkNumber(ATTEMPT, "limit", limit, 1, MOST);
+  checkChoice(ATTEMPT, "onOversize", onOversize, ["error", "skip", "truncate"]);
+  checkChoice(ATTEMPT, "unterminated", unterminated, ["error", "frame"]);
+  checkBoolean(ATTEMPT, "fatal", fatal);
+  checkChoice(ATTEMPT, "ending", ending, ["\n", "\r\n"]);
   checkEncoding(encoding);
   return new Lines({ limit, onOversize, unterminated, encoding, fatal, ending });
 }
@@ -137,7 +140,7 @@ export function lines(options: LinesOptions = {}): Codec<string> {
 function checkEncoding(encoding: unknown): void {
   const wanted = 'an encoding in which 0x0A is always a line feed, such as "utf-8"';
   if (typeof encoding !== "string") {
-    throw new TypeError(bad("lines()", "encoding", encoding, wanted));
+    throw new TypeError(bad(ATTEMPT, "encoding", encoding, wanted));
   }
   let name: string | undefined;
   try {
@@ -146,7 +149,7 @@ function checkEncoding(encoding: unknown): void {
     if (!(error instanceof RangeError)) throw error;
   }
   if (name === undefined || WITHOUT_LINES.includes(name)) {
-    throw new RangeError(bad("lines()", "encoding", encoding, wanted));
+    throw new RangeError(bad(ATTEMPT, "encoding", encoding, wanted));
   }
 }
 

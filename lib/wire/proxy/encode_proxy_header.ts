@@ -2,13 +2,13 @@
 
 import {
   bad,
+  checkBoolean,
   checkChoice,
   checkKeys,
+  checkNumber,
   checkObject,
-  checkWhole,
-  textBytes,
-} from "./check_proxy_header.ts";
-import { sizeOf, tlvsOf, writeTlvs } from "./encode_proxy_tlvs.ts";
+} from "../../check.ts";
+import { ATTEMPT, sizeOf, textBytes, tlvsOf, writeTlvs } from "./encode_proxy_tlvs.ts";
 import { readIp, writeIp } from "../address/ip_address.ts";
 import { checksum, type ProxyAddress, type ProxyHeader, readPath } from "./proxy_header.ts";
 import {
@@ -80,13 +80,13 @@ export function encodeProxyHeader(
   header: ProxyHeader,
   options: EncodeProxyHeaderOptions = {},
 ): Uint8Array<ArrayBuffer> {
-  checkKeys("header", header, ["version", "command", "source", "destination", "tlvs"]);
-  checkKeys("options", options, Object.keys(ENCODE_DEFAULTS));
+  checkKeys(ATTEMPT, header, ["version", "command", "source", "destination", "tlvs"], "header");
+  checkKeys(ATTEMPT, options, Object.keys(ENCODE_DEFAULTS), "options");
   const { version, command, tlvs = {} } = header;
   const { crc32c = ENCODE_DEFAULTS.crc32c } = options;
-  checkChoice("version", version, [1, 2]);
-  checkChoice("command", command, ["PROXY", "LOCAL"]);
-  if (typeof crc32c !== "boolean") throw new TypeError(bad("crc32c", crc32c, "true or false"));
+  checkChoice(ATTEMPT, "version", version, [1, 2]);
+  checkChoice(ATTEMPT, "command", command, ["PROXY", "LOCAL"]);
+  checkBoolean(ATTEMPT, "crc32c", crc32c);
   const ends = endsOf(header);
   const extras = tlvsOf(tlvs);
   if (version === 1) {
@@ -170,10 +170,12 @@ interface End {
 function endsOf({ source, destination }: ProxyHeader): Ends | null {
   if (source === undefined && destination === undefined) return null;
   if (source === undefined) {
-    throw new TypeError(bad("source", source, "an address, as it has a 'destination'"));
+    throw new TypeError(bad(ATTEMPT, "source", source, "an address, as it has a 'destination'"));
   }
   if (destination === undefined) {
-    throw new TypeError(bad("destination", destination, "an address, as it has a 'source'"));
+    throw new TypeError(
+      bad(ATTEMPT, "destination", destination, "an address, as it has a 'source'"),
+    );
   }
   const from = endOf("source", source);
   const to = endOf("destination", destination);
@@ -186,23 +188,25 @@ function endsOf({ source, destination }: ProxyHeader): Ends | null {
 }
 
 function endOf(name: string, address: ProxyAddress): End {
-  checkObject(name, address);
+  checkObject(ATTEMPT, address, name);
   if ("path" in address) {
-    checkKeys(name, address, ["transport", "path"]);
-    checkChoice(`${name}.transport`, address.transport, ["unix", "unixpacket"]);
+    checkKeys(ATTEMPT, address, ["transport", "path"], name);
+    checkChoice(ATTEMPT, `${name}.transport`, address.transport, ["unix", "unixpacket"]);
     const kind = address.transport === "unix" ? 0x31 : 0x32;
     // Deno has `null` for a peer without a name, whatever its types say.
     const path = (address.path as string | null) ?? "";
     return { kind, bytes: pathBytes(`${name}.path`, path), port: 0 };
   }
-  checkKeys(name, address, ["transport", "hostname", "port"]);
+  checkKeys(ATTEMPT, address, ["transport", "hostname", "port"], name);
   const { transport, hostname, port } = address;
-  checkChoice(`${name}.transport`, transport, ["tcp", "udp"]);
+  checkChoice(ATTEMPT, `${name}.transport`, transport, ["tcp", "udp"]);
   const wanted = "an IPv4 or IPv6 address";
-  if (typeof hostname !== "string") throw new TypeError(bad(`${name}.hostname`, hostname, wanted));
+  if (typeof hostname !== "string") {
+    throw new TypeError(bad(ATTEMPT, `${name}.hostname`, hostname, wanted));
+  }
   const bytes = readIp(hostname);
-  if (bytes === null) throw new RangeError(bad(`${name}.hostname`, hostname, wanted));
-  checkWhole(`${name}.port`, port, 65535);
+  if (bytes === null) throw new RangeError(bad(ATTEMPT, `${name}.hostname`, hostname, wanted));
+  checkNumber(ATTEMPT, `${name}.port`, port, 0, 65535);
   const kind = (bytes.length === 4 ? 0x10 : 0x20) | (transport === "tcp" ? 1 : 2);
   return { kind, bytes, port };
 }
@@ -212,7 +216,7 @@ function pathBytes(name: string, path: string): Uint8Array {
   // Shorter ones are filled up with NUL, so not each NUL comes back.
   if (bytes.length > UNIX_PATH || readPath(bytes) !== path) {
     const wanted = `at most ${UNIX_PATH} bytes of UTF-8, with no NUL behind the first character`;
-    throw new RangeError(bad(name, path, wanted));
+    throw new RangeError(bad(ATTEMPT, name, path, wanted));
   }
   return bytes;
 }

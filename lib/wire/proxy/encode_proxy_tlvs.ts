@@ -1,7 +1,8 @@
 /** How are the TLVs of a PROXY header written? @module */
 
-import { bad, checkBytes, checkKeys, checkWhole, textBytes } from "./check_proxy_header.ts";
+import { bad, checkBoolean, checkKeys, checkNumber } from "../../check.ts";
 import {
+  hex,
   LONGEST_BLOCK,
   LONGEST_UNIQUE_ID,
   SSL_BITS,
@@ -19,13 +20,15 @@ import {
   type ProxyTlv,
   type ProxyTlvs,
 } from "./proxy_tlvs.ts";
-import { hex } from "./wrong_header.ts";
+
+/** What a wrong value spoils. */
+export const ATTEMPT = "encode a PROXY header";
 
 /** Each TLV with its value, in the order of their types; the rest as it was given. */
 export function tlvsOf(tlvs: ProxyTlvs): ProxyTlv[] {
-  checkKeys("tlvs", tlvs, [
+  checkKeys(ATTEMPT, tlvs, [
     ...["alpn", "authority", "uniqueId", "ssl", "netns", "aws", "azure", "gcp", "others"],
-  ]);
+  ], "tlvs");
   const { alpn, authority, uniqueId, ssl, netns, aws, azure, gcp, others } = tlvs;
   const list: ProxyTlv[] = [];
   const add = (type: number, value: Uint8Array) => void list.push({ type, value });
@@ -38,16 +41,16 @@ export function tlvsOf(tlvs: ProxyTlvs): ProxyTlv[] {
   if (ssl !== undefined) add(TLV.SSL, sslBytes(ssl));
   if (netns !== undefined) add(TLV.NETNS, textBytes("tlvs.netns", netns));
   if (gcp !== undefined) {
-    checkKeys("tlvs.gcp", gcp, ["pscConnectionId"]);
+    checkKeys(ATTEMPT, gcp, ["pscConnectionId"], "tlvs.gcp");
     add(TLV.GCP, gcpBytes(gcp.pscConnectionId));
   }
   if (aws !== undefined) {
-    checkKeys("tlvs.aws", aws, ["vpcEndpointId"]);
+    checkKeys(ATTEMPT, aws, ["vpcEndpointId"], "tlvs.aws");
     const id = textBytes("tlvs.aws.vpcEndpointId", aws.vpcEndpointId);
     add(TLV.AWS, Uint8Array.of(VENDOR_SUBTYPE, ...id));
   }
   if (azure !== undefined) {
-    checkKeys("tlvs.azure", azure, ["privateEndpointLinkId"]);
+    checkKeys(ATTEMPT, azure, ["privateEndpointLinkId"], "tlvs.azure");
     add(TLV.AZURE, azureBytes(azure.privateEndpointLinkId));
   }
   if (others !== undefined) list.push(...checkOthers("tlvs.others", others, isUnderstood));
@@ -56,17 +59,21 @@ export function tlvsOf(tlvs: ProxyTlvs): ProxyTlv[] {
 
 function alpnBytes(alpn: string): Uint8Array {
   const wanted = "a string of characters up to U+00FF, each of which stands for a byte";
-  if (typeof alpn !== "string") throw new TypeError(bad("tlvs.alpn", alpn, wanted));
+  if (typeof alpn !== "string") throw new TypeError(bad(ATTEMPT, "tlvs.alpn", alpn, wanted));
   const codes = Array.from({ length: alpn.length }, (_, i) => alpn.charCodeAt(i));
-  if (codes.some((code) => code > 255)) throw new RangeError(bad("tlvs.alpn", alpn, wanted));
+  if (codes.some((code) => code > 255)) {
+    throw new RangeError(bad(ATTEMPT, "tlvs.alpn", alpn, wanted));
+  }
   return Uint8Array.from(codes);
 }
 
 function gcpBytes(id: bigint): Uint8Array {
   const wanted = "a bigint from 0n to 18446744073709551615n";
-  if (typeof id !== "bigint") throw new TypeError(bad("tlvs.gcp.pscConnectionId", id, wanted));
+  if (typeof id !== "bigint") {
+    throw new TypeError(bad(ATTEMPT, "tlvs.gcp.pscConnectionId", id, wanted));
+  }
   if (BigInt.asUintN(64, id) !== id) {
-    throw new RangeError(bad("tlvs.gcp.pscConnectionId", id, wanted));
+    throw new RangeError(bad(ATTEMPT, "tlvs.gcp.pscConnectionId", id, wanted));
   }
   const value = new Uint8Array(8);
   new DataView(value.buffer).setBigUint64(0, id);
@@ -74,7 +81,7 @@ function gcpBytes(id: bigint): Uint8Array {
 }
 
 function azureBytes(id: number): Uint8Array {
-  checkWhole("tlvs.azure.privateEndpointLinkId", id, 2 ** 32 - 1);
+  checkNumber(ATTEMPT, "tlvs.azure.privateEndpointLinkId", id, 0, 2 ** 32 - 1);
   const value = Uint8Array.of(VENDOR_SUBTYPE, 0, 0, 0, 0);
   new DataView(value.buffer).setUint32(1, id, true);
   return value;
@@ -84,17 +91,18 @@ function sslBytes(ssl: ProxySsl): Uint8Array {
   const flags = ["ssl", "certConnection", "certSession", "verified"] as const;
   const texts = Object.entries(SSL_TEXTS) as [keyof typeof SSL_TEXTS, number][];
   const names = texts.map(([name]) => name);
-  checkKeys("tlvs.ssl", ssl, [...flags, "verifyResult", ...names, "clientCertificate", "others"]);
-  for (const name of flags) {
-    if (typeof ssl[name] !== "boolean") {
-      throw new TypeError(bad(`tlvs.ssl.${name}`, ssl[name], "true or false"));
-    }
-  }
+  checkKeys(
+    ATTEMPT,
+    ssl,
+    [...flags, "verifyResult", ...names, "clientCertificate", "others"],
+    "tlvs.ssl",
+  );
+  for (const name of flags) checkBoolean(ATTEMPT, `tlvs.ssl.${name}`, ssl[name]);
   const { certConnection, certSession, verified, verifyResult = verified ? 0 : 1 } = ssl;
-  checkWhole("tlvs.ssl.verifyResult", verifyResult, 2 ** 32 - 1);
+  checkNumber(ATTEMPT, "tlvs.ssl.verifyResult", verifyResult, 0, 2 ** 32 - 1);
   if (verified !== isVerified(certConnection || certSession, verifyResult)) {
     const wanted = "true for a certificate with a 'verifyResult' of 0, and only for that";
-    throw new RangeError(bad("tlvs.ssl.verified", verified, wanted));
+    throw new RangeError(bad(ATTEMPT, "tlvs.ssl.verified", verified, wanted));
   }
 
   const tlvs: ProxyTlv[] = [];
@@ -127,10 +135,10 @@ function checkOthers(
   others: readonly ProxyTlv[],
   isKnown: (tlv: ProxyTlv) => boolean,
 ): readonly ProxyTlv[] {
-  if (!Array.isArray(others)) throw new TypeError(bad(name, others, "an array of TLVs"));
+  if (!Array.isArray(others)) throw new TypeError(bad(ATTEMPT, name, others, "an array of TLVs"));
   for (const [i, tlv] of (others as readonly ProxyTlv[]).entries()) {
-    checkKeys(`${name}[${i}]`, tlv, ["type", "value"]);
-    checkWhole(`${name}[${i}].type`, tlv.type, 255);
+    checkKeys(ATTEMPT, tlv, ["type", "value"], `${name}[${i}]`);
+    checkNumber(ATTEMPT, `${name}[${i}].type`, tlv.type, 0, 255);
     checkBytes(`${name}[${i}].value`, tlv.value, LONGEST_BLOCK);
     if (isKnown(tlv)) {
       throw new RangeError(
@@ -155,3 +163,24 @@ export function writeTlvs(tlvs: readonly ProxyTlv[], room: Uint8Array, at: numbe
     at += TLV_HEAD + value.length;
   }
 }
+
+/** The bytes of a text. */
+export function textBytes(name: string, text: string): Uint8Array {
+  if (typeof text !== "string") throw new TypeError(bad(ATTEMPT, name, text, "a string"));
+  if (!text.isWellFormed()) {
+    throw new RangeError(bad(ATTEMPT, name, text, "a string without half a surrogate pair"));
+  }
+  return encoder.encode(text);
+}
+
+function checkBytes(name: string, value: unknown, most: number): void {
+  const wanted = `a Uint8Array of at most ${most} bytes`;
+  if (!(value instanceof Uint8Array)) throw new TypeError(bad(ATTEMPT, name, value, wanted));
+  if (value.length > most) {
+    throw new RangeError(
+      `Cannot ${ATTEMPT} with '${name}' of ${value.length} bytes: use ${wanted}`,
+    );
+  }
+}
+
+const encoder = new TextEncoder();

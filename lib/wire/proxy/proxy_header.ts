@@ -12,7 +12,7 @@ import {
   sizeOfAddresses,
 } from "./proxy_layout.ts";
 import { type ProxyTlvs, readTlvs } from "./proxy_tlvs.ts";
-import { hex, wrong } from "./wrong_header.ts";
+import { hex, wrong } from "./proxy_layout.ts";
 
 // Numbers in parentheses are sections of HAProxy's `doc/proxy-protocol.txt`.
 

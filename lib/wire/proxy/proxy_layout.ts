@@ -1,5 +1,7 @@
 /** What stands where in a PROXY header of version 2? @module */
 
+import { ProxyHeaderError } from "../../errors.ts";
+
 // Numbers in parentheses are sections of HAProxy's `doc/proxy-protocol.txt`.
 
 /** How version 2 begins (2.2). */
@@ -82,3 +84,13 @@ export const TLV_HEAD = 3;
 
 /** Bytes of `TLV.SSL` before the TLVs inside of it: the bits, and what verifying came to (2.2.6). */
 export const SSL_HEAD = 5;
+
+/** The error for a header; `what` is wrong, and begins `at` this byte of it. */
+export function wrong(what: string, at: number): ProxyHeaderError {
+  return new ProxyHeaderError(`Cannot take a PROXY header: ${what}, at byte ${at}`, at);
+}
+
+/** A byte as specifications write it. */
+export function hex(byte: number): string {
+  return `0x${byte.toString(16).padStart(2, "0")}`;
+}

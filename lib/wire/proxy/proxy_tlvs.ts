@@ -11,7 +11,7 @@ import {
   TLV_HEAD,
   VENDOR_SUBTYPE,
 } from "./proxy_layout.ts";
-import { hex, wrong } from "./wrong_header.ts";
+import { hex, wrong } from "./proxy_layout.ts";
 
 // Numbers in parentheses are sections of HAProxy's `doc/proxy-protocol.txt`.
 

@@ -126,17 +126,17 @@ Deno.test("encodeProxyHeader() says what it cannot write, and what would do", ()
     }],
     [BINARY, TypeError, "with 'crc32c' of 1: use true or false", { crc32c: 1 }],
     [BINARY, TypeError, "with 'options' of null: use an object", null],
-    [{ ...BINARY, version: 3 }, RangeError, "with 'version' of 3: use 1 or 2"],
-    [{ ...BINARY, version: "2" }, TypeError, `with 'version' of "2": use 1 or 2`],
+    [{ ...BINARY, version: 3 }, RangeError, "with 'version' of 3: use one of 1, 2"],
+    [{ ...BINARY, version: "2" }, TypeError, `with 'version' of "2": use one of 1, 2`],
     [
       { ...BINARY, command: "proxy" },
       RangeError,
-      `with 'command' of "proxy": use "PROXY" or "LOCAL"`,
+      `with 'command' of "proxy": use one of "PROXY", "LOCAL"`,
     ],
     [
       { ...BINARY, command: undefined },
       TypeError,
-      `with 'command' of undefined: use "PROXY" or "LOCAL"`,
+      `with 'command' of undefined: use one of "PROXY", "LOCAL"`,
     ],
     [
       from(undefined),
@@ -152,12 +152,12 @@ Deno.test("encodeProxyHeader() says what it cannot write, and what would do", ()
     [
       from({ ...FROM, transport: "sctp" }),
       RangeError,
-      `with 'source.transport' of "sctp": use "tcp" or "udp"`,
+      `with 'source.transport' of "sctp": use one of "tcp", "udp"`,
     ],
     [
       from({ ...unix, transport: "tcp" }),
       RangeError,
-      `with 'source.transport' of "tcp": use "unix" or "unixpacket"`,
+      `with 'source.transport' of "tcp": use one of "unix", "unixpacket"`,
     ],
     [
       from({ ...FROM, address: 1 }),

@@ -1,10 +1,10 @@
 /** Is every wrong option of a codec refused, with a message that says what would do? @module */
 
 import { assert, assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
-import { CODEC_DEFAULTS } from "../../lib/wire/codec/defaults.ts";
-import { delimited } from "../../lib/wire/codec/delimited.ts";
-import { lengthPrefixed } from "../../lib/wire/codec/length_prefixed.ts";
-import { lines } from "../../lib/wire/codec/lines.ts";
+import { CODEC_DEFAULTS } from "../../../lib/wire/codec/defaults.ts";
+import { delimited } from "../../../lib/wire/codec/delimited.ts";
+import { lengthPrefixed } from "../../../lib/wire/codec/length_prefixed.ts";
+import { lines } from "../../../lib/wire/codec/lines.ts";
 
 const MAKERS = {
   lines: (options: unknown) => lines(options as object),

@@ -1,7 +1,7 @@
 /** Is a socket set before anybody sees it? @module */
 
 import { assertEquals } from "@std/assert";
-import { setSocketOptions } from "../../lib/server/socket_options.ts";
+import { setSocketOptions } from "../../lib/listener/bind.ts";
 import { netTest } from "../support/needs.ts";
 import { dial, socketPair, unixPair } from "../support/peers.ts";
 import { Program } from "../support/program.ts";
@@ -59,7 +59,7 @@ for (const on of [true, false]) {
     `listen() and serve() ${on ? "set" : "do not touch"} TCP_NODELAY and SO_KEEPALIVE when told so`,
     async () => {
       await using program = new Program(
-        new URL("../listener/programs/setting.ts", import.meta.url),
+        new URL("./programs/setting.ts", import.meta.url),
         {
           under: ["strace", "-fqq", "-etrace=setsockopt"],
           args: [JSON.stringify({ noDelay: on, keepAlive: on })],

@@ -1,7 +1,7 @@
 /** Is an error told more of without becoming another one? @module */
 
 import { assertEquals, assertInstanceOf, assertStringIncludes } from "@std/assert";
-import { extendMessage } from "../../lib/server/extend_message.ts";
+import { extendMessage } from "../lib/errors.ts";
 
 Deno.test("extendMessage() puts words before and behind an error's own", () => {
   const error = new RangeError("too big");
