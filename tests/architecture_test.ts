@@ -67,24 +67,14 @@ const TESTED_ELSEWHERE: Record<string, string> = {
 
 /** Test files that stand beside the mirror of `lib/`, and what they are about. */
 const BESIDE: Record<string, string> = {
-  "tests/behaviour/cancelled_reads_test.ts": "reads that give up, of every kind",
-  "tests/behaviour/reading_test.ts": "the buffered reads of a connection",
-  "tests/behaviour/draining_test.ts": "loops that end by themselves while the server stops",
-  "tests/behaviour/stopping_test.ts": "the steps of a stop in a whole server",
-  "tests/behaviour/end_reasons_test.ts": "each end reason and its record",
-  "tests/behaviour/faults_test.ts": "whether everything adds up when anything fails",
-  "tests/behaviour/resets_test.ts": "clients that reset before they are accepted",
-  "tests/behaviour/backlog_test.ts": "what the kernel does with a full queue",
-  "tests/behaviour/messages_test.ts": "what is said to who gets options or an address wrong",
-  "tests/behaviour/listeners_test.ts": "several addresses of one server",
-  "tests/behaviour/holding_slots_test.ts": "slots in a whole server",
-  "tests/behaviour/tls_routes_test.ts": "whether both routes of TLS behave alike",
-  "tests/behaviour/reloads_test.ts": "certificates that are exchanged under load",
+  "tests/listener/socket_options_test.ts": "how a socket is set before a handler sees it",
+  "tests/wire/codec/wrong_options_test.ts": "wrong options of every codec",
   "tests/watch/page_test.ts": "the page in a real browser",
 };
 
 /** Tests and their support that measure or bound real time, and why they must. */
 const REAL_TIME: Record<string, string> = {
+  "tests/support/wait.ts": "lets a child process have the processor",
   "tests/support/program.ts": "ends a program that hangs, which no fake clock reaches",
   "tests/bench/": "measures",
   "tests/soak/": "goes on for minutes",

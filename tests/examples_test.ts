@@ -16,7 +16,8 @@ import { watched } from "../examples/watched.ts";
 import { type Handler, type ProxyHeader, serve } from "../mod.ts";
 import { Directory } from "./support/directory.ts";
 import { granted, netTest } from "./support/needs.ts";
-import { bytes, readAll, text } from "./support/peers.ts";
+import { bytes, text } from "./support/bytes.ts";
+import { readAll } from "./support/peers.ts";
 import { Program } from "./support/program.ts";
 
 const directory = new URL("../examples/", import.meta.url);

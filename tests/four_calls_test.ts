@@ -3,7 +3,8 @@
 import { assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { connection, listen, serve } from "../mod.ts";
 import { netTest } from "./support/needs.ts";
-import { bytes, readAll, text } from "./support/peers.ts";
+import { bytes, text } from "./support/bytes.ts";
+import { readAll } from "./support/peers.ts";
 
 const hostname = "127.0.0.1";
 

@@ -3,7 +3,9 @@
 import { assertEquals } from "@std/assert";
 import { listen, serve } from "../../mod.ts";
 import { netTest } from "../support/needs.ts";
-import { bytes, dial, LOOPBACK, readExactly, text, until, writeAll } from "../support/peers.ts";
+import { bytes, text } from "../support/bytes.ts";
+import { dial, LOOPBACK, readExactly, writeAll } from "../support/peers.ts";
+import { until } from "../support/wait.ts";
 
 const NEEDS = { os: ["linux" as const], programs: ["ss"] };
 

@@ -22,18 +22,9 @@ import {
 import { byChance, type Chance } from "../support/chance.ts";
 import { CountedSignal } from "../support/counted_signal.ts";
 import { netTest } from "../support/needs.ts";
-import {
-  bytes,
-  dial,
-  LOOPBACK,
-  readAll,
-  socketPair,
-  text,
-  turn,
-  turns,
-  until,
-  writeAll,
-} from "../support/peers.ts";
+import { bytes, text } from "../support/bytes.ts";
+import { dial, LOOPBACK, readAll, socketPair, writeAll } from "../support/peers.ts";
+import { turn, turns, until } from "../support/wait.ts";
 import { ScriptedSocket } from "../support/scripted_socket.ts";
 import { unhandledDuring } from "../support/unhandled.ts";
 

@@ -13,7 +13,8 @@ import {
   lengthPrefixed,
   lines,
 } from "../../mod.ts";
-import { bytes, text, turns } from "../support/peers.ts";
+import { bytes, text } from "../support/bytes.ts";
+import { turns } from "../support/wait.ts";
 import { ScriptedSocket } from "../support/scripted_socket.ts";
 
 /** Ms without a byte after which a loop ends, and the clock's grain on top of it. */

@@ -20,16 +20,9 @@ import {
 import { BEHIND } from "../support/balancer.ts";
 import { server as certificate } from "../support/certificates.ts";
 import { netTest } from "../support/needs.ts";
-import {
-  bytes,
-  connectResettable,
-  dial,
-  LOOPBACK,
-  readAll,
-  readExactly,
-  turns,
-  until,
-} from "../support/peers.ts";
+import { bytes } from "../support/bytes.ts";
+import { connectResettable, dial, LOOPBACK, readAll, readExactly } from "../support/peers.ts";
+import { turns, until } from "../support/wait.ts";
 import { ScriptedListener } from "../support/scripted_listener.ts";
 import { ScriptedSocket } from "../support/scripted_socket.ts";
 

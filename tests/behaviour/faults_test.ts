@@ -12,18 +12,17 @@ import {
 } from "../../mod.ts";
 import { Holding } from "../support/holding.ts";
 import { netTest } from "../support/needs.ts";
+import { bytes } from "../support/bytes.ts";
 import {
-  bytes,
   connectAndReset,
   connectMany,
   connectResettable,
   dial,
   LOOPBACK,
   readAll,
-  turns,
-  until,
   writeAll,
 } from "../support/peers.ts";
+import { turns, until } from "../support/wait.ts";
 import { openDescriptors } from "../support/program.ts";
 
 /** How many clients come in one run, and how many of them at a time. */

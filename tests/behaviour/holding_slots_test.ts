@@ -5,19 +5,17 @@ import { FakeTime } from "@std/testing/time";
 import { type Connection, serve, type Server } from "../../mod.ts";
 import { Holding } from "../support/holding.ts";
 import { netTest } from "../support/needs.ts";
+import { bytes, text } from "../support/bytes.ts";
 import {
-  bytes,
   Clients,
   connectMany,
   connectResettable,
   dial,
   LOOPBACK,
   readAll,
-  text,
-  turns,
-  until,
   writeAll,
 } from "../support/peers.ts";
+import { turns, until } from "../support/wait.ts";
 
 /** How many slots the servers of most tests have. */
 const SLOTS = 2;

@@ -5,18 +5,9 @@ import { FakeTime } from "@std/testing/time";
 import { listen, serve } from "../../mod.ts";
 import { Holding } from "../support/holding.ts";
 import { netTest } from "../support/needs.ts";
-import {
-  bytes,
-  Clients,
-  connectMany,
-  dial,
-  LOOPBACK,
-  readAll,
-  socketPair,
-  text,
-  turns,
-  until,
-} from "../support/peers.ts";
+import { bytes, text } from "../support/bytes.ts";
+import { Clients, connectMany, dial, LOOPBACK, readAll, socketPair } from "../support/peers.ts";
+import { turns, until } from "../support/wait.ts";
 import { emfile, ScriptedListener } from "../support/scripted_listener.ts";
 import { unhandledDuring } from "../support/unhandled.ts";
 

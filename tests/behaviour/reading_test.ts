@@ -22,15 +22,9 @@ import {
 } from "../../mod.ts";
 import { netTest } from "../support/needs.ts";
 import { assertPattern, pattern } from "../support/pattern.ts";
-import {
-  bytes,
-  resettablePair,
-  socketPair,
-  text,
-  turn,
-  until,
-  writeAll,
-} from "../support/peers.ts";
+import { bytes, text } from "../support/bytes.ts";
+import { resettablePair, socketPair, writeAll } from "../support/peers.ts";
+import { turn, until } from "../support/wait.ts";
 import { ScriptedSocket } from "../support/scripted_socket.ts";
 import { unhandledDuring } from "../support/unhandled.ts";
 

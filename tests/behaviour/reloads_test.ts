@@ -11,7 +11,9 @@ import {
 import { ca, renewed, server as certificate, wildcard } from "../support/certificates.ts";
 import { netTest } from "../support/needs.ts";
 import { assertPattern, pattern } from "../support/pattern.ts";
-import { bytes, dial, LOOPBACK, readExactly, turns, until } from "../support/peers.ts";
+import { bytes } from "../support/bytes.ts";
+import { dial, LOOPBACK, readExactly } from "../support/peers.ts";
+import { turns, until } from "../support/wait.ts";
 import { CrudeClient, goOverToTls } from "../support/tls_peers.ts";
 
 /** Serial numbers, by which the certificates are told apart. */

@@ -2,7 +2,8 @@
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { netTest } from "../support/needs.ts";
-import { bytes, connectAndReset, dial, readExactly, text } from "../support/peers.ts";
+import { bytes, text } from "../support/bytes.ts";
+import { connectAndReset, dial, readExactly } from "../support/peers.ts";
 import { openDescriptors, Program } from "../support/program.ts";
 
 /** How many clients come and reset. */

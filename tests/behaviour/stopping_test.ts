@@ -16,18 +16,9 @@ import { server as certificate } from "../support/certificates.ts";
 import { Directory } from "../support/directory.ts";
 import { Holding } from "../support/holding.ts";
 import { netTest } from "../support/needs.ts";
-import {
-  bytes,
-  connectMany,
-  dial,
-  LOOPBACK,
-  readAll,
-  readExactly,
-  socketPair,
-  text,
-  turns,
-  until,
-} from "../support/peers.ts";
+import { bytes, text } from "../support/bytes.ts";
+import { connectMany, dial, LOOPBACK, readAll, readExactly, socketPair } from "../support/peers.ts";
+import { turns, until } from "../support/wait.ts";
 import { emfile, ScriptedListener } from "../support/scripted_listener.ts";
 import { goOverToTls } from "../support/tls_peers.ts";
 

@@ -19,19 +19,16 @@ import { catchFrom } from "../support/caught.ts";
 import { server as certificate } from "../support/certificates.ts";
 import { type Needs, netTest } from "../support/needs.ts";
 import { assertPattern, assertReadsPattern, fillPattern, pattern } from "../support/pattern.ts";
+import { bytes, text } from "../support/bytes.ts";
 import {
-  bytes,
   connectResettable,
   dial,
   LOOPBACK,
   readAll,
   readExactly,
-  text,
-  turn,
-  turns,
-  until,
   writeAll,
 } from "../support/peers.ts";
+import { turn, turns, until } from "../support/wait.ts";
 import { Program } from "../support/program.ts";
 import { clientHello, CrudeClient, dialTls, goOverToTls } from "../support/tls_peers.ts";
 

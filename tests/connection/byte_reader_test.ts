@@ -11,19 +11,17 @@ import {
 import { type Connection, connection, serve } from "../../mod.ts";
 import { netTest } from "../support/needs.ts";
 import { assertPattern, pattern } from "../support/pattern.ts";
+import { bytes, text } from "../support/bytes.ts";
 import {
-  bytes,
   dial,
   LOOPBACK,
   readAll,
   readExactly,
   resettablePair,
   socketPair,
-  text,
-  turns,
-  until,
   writeAll,
 } from "../support/peers.ts";
+import { turns, until } from "../support/wait.ts";
 import { ScriptedSocket } from "../support/scripted_socket.ts";
 import { unhandledDuring } from "../support/unhandled.ts";
 

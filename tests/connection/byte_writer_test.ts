@@ -20,19 +20,16 @@ import {
 } from "../../mod.ts";
 import { netTest } from "../support/needs.ts";
 import { assertPattern, assertReadsPattern, fillPattern, pattern } from "../support/pattern.ts";
+import { bytes, text } from "../support/bytes.ts";
 import {
-  bytes,
   dial,
   LOOPBACK,
   readAll,
   readExactly,
   resettablePair,
   socketPair,
-  text,
-  turn,
-  turns,
-  until,
 } from "../support/peers.ts";
+import { turn, turns, until } from "../support/wait.ts";
 import { Program } from "../support/program.ts";
 import { ScriptedSocket } from "../support/scripted_socket.ts";
 import { unhandledDuring } from "../support/unhandled.ts";

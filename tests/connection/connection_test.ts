@@ -25,8 +25,8 @@ import {
 } from "../../mod.ts";
 import { netTest } from "../support/needs.ts";
 import { assertPattern, assertReadsPattern, pattern } from "../support/pattern.ts";
+import { bytes, text } from "../support/bytes.ts";
 import {
-  bytes,
   connectResettable,
   dial,
   LOOPBACK,
@@ -34,13 +34,10 @@ import {
   readExactly,
   resettablePair,
   socketPair,
-  text,
-  turn,
-  turns,
   unixPair,
-  until,
   writeAll,
 } from "../support/peers.ts";
+import { turn, turns, until } from "../support/wait.ts";
 import { Program } from "../support/program.ts";
 import { ScriptedListener } from "../support/scripted_listener.ts";
 import { ScriptedSocket } from "../support/scripted_socket.ts";

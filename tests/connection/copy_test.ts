@@ -12,21 +12,18 @@ import { connection, copy, serve } from "../../mod.ts";
 import { bridge, KINDS } from "../support/bridge.ts";
 import { netTest } from "../support/needs.ts";
 import { assertReadsPattern, fillPattern, pattern } from "../support/pattern.ts";
+import { bytes, text } from "../support/bytes.ts";
 import {
-  bytes,
   dial,
   LOOPBACK,
   readAll,
   readExactly,
   resettablePair,
   socketPair,
-  text,
-  turn,
-  turns,
   unixPair,
-  until,
   writeAll,
 } from "../support/peers.ts";
+import { turn, turns, until } from "../support/wait.ts";
 import { ScriptedSocket } from "../support/scripted_socket.ts";
 
 const MIB = 1 << 20;

@@ -9,7 +9,8 @@ import { TlsContexts } from "../../lib/tls/tls_contexts.ts";
 import { completeTlsAlone } from "../../lib/tls/tls_options.ts";
 import { ca, server as certificate } from "../support/certificates.ts";
 import { netTest } from "../support/needs.ts";
-import { bytes, dial, LOOPBACK, readAll, socketPair } from "../support/peers.ts";
+import { bytes } from "../support/bytes.ts";
+import { dial, LOOPBACK, readAll, socketPair } from "../support/peers.ts";
 import { clientHello, goOverToTls } from "../support/tls_peers.ts";
 
 const contexts = () =>

@@ -32,19 +32,9 @@ import {
   type ServeSettings,
 } from "../../mod.ts";
 import { netTest } from "../support/needs.ts";
-import {
-  bytes,
-  dial,
-  LOOPBACK,
-  readAll,
-  readExactly,
-  socketPair,
-  text,
-  turn,
-  turns,
-  until,
-  writeAll,
-} from "../support/peers.ts";
+import { bytes, text } from "../support/bytes.ts";
+import { dial, LOOPBACK, readAll, readExactly, socketPair, writeAll } from "../support/peers.ts";
+import { turn, turns, until } from "../support/wait.ts";
 import { ScriptedSocket } from "../support/scripted_socket.ts";
 import { unhandledDuring } from "../support/unhandled.ts";
 import { cut, drive, type Driven, outcome } from "../wire/codec/drive.ts";

@@ -15,7 +15,8 @@ import { type Encoder, Gatherer, HIGH_WATER } from "../../lib/connection/gathere
 import { Lifeline } from "../../lib/connection/lifeline.ts";
 import { byChance } from "../support/chance.ts";
 import { LateSocket } from "../support/late_socket.ts";
-import { bytes, text, turn, turns } from "../support/peers.ts";
+import { bytes, text } from "../support/bytes.ts";
+import { turn, turns } from "../support/wait.ts";
 import { ScriptedSocket } from "../support/scripted_socket.ts";
 import { unhandledDuring } from "../support/unhandled.ts";
 

@@ -17,16 +17,9 @@ import type { EndReason } from "../../lib/connection/end_reason.ts";
 import { Lifeline } from "../../lib/connection/lifeline.ts";
 import { type Connection, connection, type EndRecord, serve } from "../../mod.ts";
 import { netTest } from "../support/needs.ts";
-import {
-  bytes,
-  dial,
-  LOOPBACK,
-  readAll,
-  socketPair,
-  text,
-  turns,
-  until,
-} from "../support/peers.ts";
+import { bytes, text } from "../support/bytes.ts";
+import { dial, LOOPBACK, readAll, socketPair } from "../support/peers.ts";
+import { turns, until } from "../support/wait.ts";
 import { ScriptedSocket } from "../support/scripted_socket.ts";
 
 const MINUTE = 60_000;

@@ -13,18 +13,9 @@ import { connection, relay, type Relayed } from "../../mod.ts";
 import { bridge, KINDS } from "../support/bridge.ts";
 import { netTest } from "../support/needs.ts";
 import { assertReadsPattern, fillPattern, pattern } from "../support/pattern.ts";
-import {
-  bytes,
-  readAll,
-  readExactly,
-  resettablePair,
-  socketPair,
-  text,
-  turn,
-  turns,
-  until,
-  writeAll,
-} from "../support/peers.ts";
+import { bytes, text } from "../support/bytes.ts";
+import { readAll, readExactly, resettablePair, socketPair, writeAll } from "../support/peers.ts";
+import { turn, turns, until } from "../support/wait.ts";
 import { ScriptedSocket } from "../support/scripted_socket.ts";
 
 const MIB = 1 << 20;

@@ -25,20 +25,17 @@ import {
 } from "../support/certificates.ts";
 import { netTest } from "../support/needs.ts";
 import { assertPattern, assertReadsPattern, pattern } from "../support/pattern.ts";
+import { bytes, text } from "../support/bytes.ts";
 import {
-  bytes,
   connectResettable,
   dial,
   LOOPBACK,
   readAll,
   readExactly,
   socketPair,
-  text,
-  turn,
-  turns,
-  until,
   writeAll,
 } from "../support/peers.ts";
+import { turn, turns, until } from "../support/wait.ts";
 import { clientHello, CrudeClient, goOverToTls } from "../support/tls_peers.ts";
 import { unhandledDuring } from "../support/unhandled.ts";
 

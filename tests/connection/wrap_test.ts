@@ -13,7 +13,8 @@ import {
 import { FakeTime } from "@std/testing/time";
 import { type Connection, connection, type ConnectionOptions, serve } from "../../mod.ts";
 import { netTest } from "../support/needs.ts";
-import { bytes, dial, LOOPBACK, readAll, socketPair, text, unixPair } from "../support/peers.ts";
+import { bytes, text } from "../support/bytes.ts";
+import { dial, LOOPBACK, readAll, socketPair, unixPair } from "../support/peers.ts";
 import { ScriptedSocket } from "../support/scripted_socket.ts";
 
 netTest("connection() makes a client that reads, writes whole and ends politely", async () => {

@@ -5,7 +5,8 @@ import { FakeTime } from "@std/testing/time";
 import { chat } from "../../examples/chat.ts";
 import { type Client, connect, type ConnectOptions, everySplit } from "../../lib/testing/mod.ts";
 import { type Framed, framed, type Handler, lines } from "../../mod.ts";
-import { bytes, until } from "../support/peers.ts";
+import { bytes } from "../support/bytes.ts";
+import { until } from "../support/wait.ts";
 
 /** Somebody who chats. */
 class Person implements AsyncDisposable {

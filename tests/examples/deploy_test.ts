@@ -6,7 +6,9 @@ import { Haproxy } from "../interop/haproxy.ts";
 import { run } from "../interop/processes.ts";
 import { Directory } from "../support/directory.ts";
 import { netTest, root, treeTest } from "../support/needs.ts";
-import { bytes, dial, readExactly, text, turn } from "../support/peers.ts";
+import { bytes, text } from "../support/bytes.ts";
+import { dial, readExactly } from "../support/peers.ts";
+import { turn } from "../support/wait.ts";
 import { Program } from "../support/program.ts";
 
 const DEPLOY = new URL("examples/deploy/", root);

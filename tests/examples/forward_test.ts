@@ -12,7 +12,8 @@ import {
 } from "../../mod.ts";
 import { Directory } from "../support/directory.ts";
 import { netTest } from "../support/needs.ts";
-import { bytes, dial, LOOPBACK } from "../support/peers.ts";
+import { bytes } from "../support/bytes.ts";
+import { dial, LOOPBACK } from "../support/peers.ts";
 
 /** Everybody who comes from here. */
 const proxyProtocol = { trust: ["127.0.0.1", "unix"] };

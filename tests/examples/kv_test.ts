@@ -7,7 +7,9 @@ import { Store } from "../../examples/kv/store.ts";
 import { fromLatin1, latin1 } from "../../examples/kv/text.ts";
 import { connection, type EndRecord, framed, serve, type Server } from "../../mod.ts";
 import { netTest } from "../support/needs.ts";
-import { dial, LOOPBACK, readAll, text, turns, until } from "../support/peers.ts";
+import { text } from "../support/bytes.ts";
+import { dial, LOOPBACK, readAll } from "../support/peers.ts";
+import { turns, until } from "../support/wait.ts";
 import { ScriptedListener } from "../support/scripted_listener.ts";
 import { type PendingWrite, ScriptedSocket } from "../support/scripted_socket.ts";
 

@@ -4,7 +4,7 @@ import { assertEquals } from "@std/assert";
 import { quotes } from "../../examples/quotes.ts";
 import { connect } from "../../lib/testing/mod.ts";
 import { framed, lengthPrefixed } from "../../mod.ts";
-import { bytes, text } from "../support/peers.ts";
+import { bytes, text } from "../support/bytes.ts";
 
 const WRONG = 'Ask for "count", "quote" with a "number", or "find" with a "word"';
 const NO_OBJECT = "Send an object in JSON";

@@ -3,7 +3,9 @@ import { echo } from "../../examples/echo.ts";
 import { probes } from "../../examples/readiness.ts";
 import { serve, type Server } from "../../mod.ts";
 import { netTest } from "../support/needs.ts";
-import { bytes, connectMany, dial, LOOPBACK, readExactly, text, until } from "../support/peers.ts";
+import { bytes, text } from "../support/bytes.ts";
+import { connectMany, dial, LOOPBACK, readExactly } from "../support/peers.ts";
+import { until } from "../support/wait.ts";
 import { Program } from "../support/program.ts";
 
 /** Asks the probes directly; `200 ready`. */

@@ -3,7 +3,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { shout } from "../../examples/shout.ts";
 import { connect } from "../../lib/testing/mod.ts";
-import { bytes } from "../support/peers.ts";
+import { bytes } from "../support/bytes.ts";
 
 /** Sends bytes and their end; what comes back, how it ended and what was reported. */
 async function tell(

@@ -6,7 +6,9 @@ import { connect, everySplit } from "../../lib/testing/mod.ts";
 import { connection, type EndRecord, serve } from "../../mod.ts";
 import { ca, server as certificate } from "../support/certificates.ts";
 import { netTest } from "../support/needs.ts";
-import { bytes, dial, LOOPBACK, readExactly, text, until, writeAll } from "../support/peers.ts";
+import { bytes, text } from "../support/bytes.ts";
+import { dial, LOOPBACK, readExactly, writeAll } from "../support/peers.ts";
+import { until } from "../support/wait.ts";
 
 const GREETING = "220 usher.example ESMTP";
 const GO_AHEAD = "354 Go ahead, and end with a line that is a dot";

@@ -2,7 +2,8 @@
 
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { netTest } from "../support/needs.ts";
-import { bytes, readExactly } from "../support/peers.ts";
+import { bytes } from "../support/bytes.ts";
+import { readExactly } from "../support/peers.ts";
 import { Program } from "../support/program.ts";
 
 const example = new URL("../../examples/watched.ts", import.meta.url);

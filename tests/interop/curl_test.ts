@@ -5,7 +5,7 @@ import { mail } from "../../examples/starttls.ts";
 import type { Connection, ProxyHeader } from "../../mod.ts";
 import { server as certificate } from "../support/certificates.ts";
 import { netTest } from "../support/needs.ts";
-import { bytes } from "../support/peers.ts";
+import { bytes } from "../support/bytes.ts";
 import { certificateFiles } from "./certificate_files.ts";
 import { run } from "./processes.ts";
 import { BEHIND_PROXY, Serving } from "./serving.ts";

@@ -1,7 +1,9 @@
 /** What is a HAProxy for the time of a test? @module */
 
 import type { Directory } from "../support/directory.ts";
-import { readAll, text, turn } from "../support/peers.ts";
+import { text } from "../support/bytes.ts";
+import { readAll } from "../support/peers.ts";
+import { turn } from "../support/wait.ts";
 import { certificateFiles } from "./certificate_files.ts";
 import { Daemon, onFreePort } from "./processes.ts";
 

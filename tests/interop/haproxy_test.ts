@@ -13,7 +13,9 @@ import {
 import { ca, client, server as certificate, stranger } from "../support/certificates.ts";
 import { netTest, root } from "../support/needs.ts";
 import { Program } from "../support/program.ts";
-import { bytes, dial, LOOPBACK, readAll, readExactly, text, until } from "../support/peers.ts";
+import { bytes, text } from "../support/bytes.ts";
+import { dial, LOOPBACK, readAll, readExactly } from "../support/peers.ts";
+import { until } from "../support/wait.ts";
 import { Haproxy } from "./haproxy.ts";
 import { run } from "./processes.ts";
 import { BEHIND_PROXY, echo, LARGE, Serving } from "./serving.ts";

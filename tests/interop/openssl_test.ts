@@ -5,7 +5,7 @@ import type { Connection, ServeTcpOptions } from "../../mod.ts";
 import { ca, server as certificate, wildcard } from "../support/certificates.ts";
 import type { Directory } from "../support/directory.ts";
 import { netTest, root } from "../support/needs.ts";
-import { bytes } from "../support/peers.ts";
+import { bytes } from "../support/bytes.ts";
 import { Program } from "../support/program.ts";
 import { certificateFiles } from "./certificate_files.ts";
 import { ask, type Outcome, run, type RunOptions } from "./processes.ts";

@@ -1,7 +1,7 @@
 /** How does a test run programs of others? @module */
 
 import { granted } from "../support/needs.ts";
-import { text } from "../support/peers.ts";
+import { text } from "../support/bytes.ts";
 
 /** Ms after which a program that hangs is ended. */
 const LONGEST_RUN = 60_000;

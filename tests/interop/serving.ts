@@ -10,7 +10,8 @@ import {
   type Server,
   type ServeTcpOptions,
 } from "../../mod.ts";
-import { LOOPBACK, readAll, until, writeAll } from "../support/peers.ts";
+import { LOOPBACK, readAll, writeAll } from "../support/peers.ts";
+import { until } from "../support/wait.ts";
 
 /** What a handler has seen of its connection. */
 export type Seen = Pick<Connection, "remoteAddr" | "peerAddr" | "proxy" | "tls">;

@@ -2,7 +2,8 @@
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { netTest } from "../support/needs.ts";
-import { bytes, Clients, dial, readExactly, text, writeAll } from "../support/peers.ts";
+import { bytes, text } from "../support/bytes.ts";
+import { Clients, dial, readExactly, writeAll } from "../support/peers.ts";
 import { Program } from "../support/program.ts";
 
 /** `ulimit -n` of the servers, and how many clients come at once. */

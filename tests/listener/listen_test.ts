@@ -4,7 +4,8 @@ import { assertEquals, assertThrows } from "@std/assert";
 import { listen } from "../../mod.ts";
 import { Directory } from "../support/directory.ts";
 import { netTest } from "../support/needs.ts";
-import { bytes, dial, LOOPBACK, readExactly, text, writeAll } from "../support/peers.ts";
+import { bytes, text } from "../support/bytes.ts";
+import { dial, LOOPBACK, readExactly, writeAll } from "../support/peers.ts";
 
 /** Asserts that a client gets through to who accepts on the listener. */
 async function assertServes(

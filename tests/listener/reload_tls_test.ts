@@ -8,7 +8,8 @@ import { serve, type Server } from "../../mod.ts";
 import { dialTls } from "../support/balancer.ts";
 import { ca, mismatched, renewed, server as certificate } from "../support/certificates.ts";
 import { netTest } from "../support/needs.ts";
-import { bytes, LOOPBACK, readAll, readExactly, text, writeAll } from "../support/peers.ts";
+import { bytes, text } from "../support/bytes.ts";
+import { LOOPBACK, readAll, readExactly, writeAll } from "../support/peers.ts";
 
 const TLS = { ...LOOPBACK, ...certificate, tls: { route: "flexible" } } as const;
 

@@ -4,7 +4,8 @@ import { assert, assertEquals, assertInstanceOf, assertMatch, assertThrows } fro
 import { listen, serve } from "../../mod.ts";
 import { Directory } from "../support/directory.ts";
 import { netTest } from "../support/needs.ts";
-import { bytes, readAll, text, writeAll } from "../support/peers.ts";
+import { bytes, text } from "../support/bytes.ts";
+import { readAll, writeAll } from "../support/peers.ts";
 import { Program } from "../support/program.ts";
 
 const UNIX = { os: ["linux" as const, "darwin" as const] };

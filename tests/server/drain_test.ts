@@ -5,16 +5,9 @@ import { FakeTime } from "@std/testing/time";
 import { type Connection, type EndRecord, serve } from "../../mod.ts";
 import { Holding } from "../support/holding.ts";
 import { netTest } from "../support/needs.ts";
-import {
-  bytes,
-  dial,
-  LOOPBACK,
-  readAll,
-  socketPair,
-  text,
-  turns,
-  until,
-} from "../support/peers.ts";
+import { bytes, text } from "../support/bytes.ts";
+import { dial, LOOPBACK, readAll, socketPair } from "../support/peers.ts";
+import { turns, until } from "../support/wait.ts";
 import { emfile, ScriptedListener } from "../support/scripted_listener.ts";
 import { unhandledDuring } from "../support/unhandled.ts";
 

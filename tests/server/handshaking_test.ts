@@ -19,18 +19,9 @@ import {
 import { server as certificate } from "../support/certificates.ts";
 import { Holding } from "../support/holding.ts";
 import { netTest } from "../support/needs.ts";
-import {
-  bytes,
-  connectMany,
-  dial,
-  LOOPBACK,
-  readAll,
-  readExactly,
-  text,
-  turns,
-  until,
-  writeAll,
-} from "../support/peers.ts";
+import { bytes, text } from "../support/bytes.ts";
+import { connectMany, dial, LOOPBACK, readAll, readExactly, writeAll } from "../support/peers.ts";
+import { turns, until } from "../support/wait.ts";
 import { ScriptedSocket } from "../support/scripted_socket.ts";
 
 /** A connection by its number, whose end can be looked at. */

@@ -32,19 +32,17 @@ import { ca, server as certificate } from "../support/certificates.ts";
 import { Directory } from "../support/directory.ts";
 import { Holding } from "../support/holding.ts";
 import { netTest } from "../support/needs.ts";
+import { bytes, text } from "../support/bytes.ts";
 import {
-  bytes,
   connectAndReset,
   connectResettable,
   dial,
   LOOPBACK,
   readAll,
   readExactly,
-  text,
-  turn,
-  until,
   writeAll,
 } from "../support/peers.ts";
+import { turn, until } from "../support/wait.ts";
 import { ScriptedSocket } from "../support/scripted_socket.ts";
 
 /** Both ways into TLS. */

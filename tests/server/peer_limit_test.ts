@@ -22,16 +22,9 @@ import { server as certificate } from "../support/certificates.ts";
 import { Directory } from "../support/directory.ts";
 import { Holding } from "../support/holding.ts";
 import { netTest } from "../support/needs.ts";
-import {
-  bytes,
-  Clients,
-  connectMany,
-  dial,
-  LOOPBACK,
-  readAll,
-  turns,
-  until,
-} from "../support/peers.ts";
+import { bytes } from "../support/bytes.ts";
+import { Clients, connectMany, dial, LOOPBACK, readAll } from "../support/peers.ts";
+import { turns, until } from "../support/wait.ts";
 import { ScriptedSocket } from "../support/scripted_socket.ts";
 
 /** A connection of a client at an address. */

@@ -10,7 +10,9 @@ import { RefusedError, serve } from "../../mod.ts";
 import { BEHIND, dialSaying, proxied } from "../support/balancer.ts";
 import { Holding } from "../support/holding.ts";
 import { netTest } from "../support/needs.ts";
-import { bytes, dial, LOOPBACK, readAll, until } from "../support/peers.ts";
+import { bytes } from "../support/bytes.ts";
+import { dial, LOOPBACK, readAll } from "../support/peers.ts";
+import { until } from "../support/wait.ts";
 
 /** Refusals whose reports are kept. */
 function listening(): { refusals: Refusals; clock: CoarseClock; told: RefusedError[] } {

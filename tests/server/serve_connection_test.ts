@@ -4,17 +4,9 @@ import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
 import { type Connection, type EndRecord, ProtocolError, serve } from "../../mod.ts";
 import { netTest } from "../support/needs.ts";
-import {
-  bytes,
-  connectResettable,
-  dial,
-  LOOPBACK,
-  readAll,
-  text,
-  turns,
-  until,
-  writeAll,
-} from "../support/peers.ts";
+import { bytes, text } from "../support/bytes.ts";
+import { connectResettable, dial, LOOPBACK, readAll, writeAll } from "../support/peers.ts";
+import { turns, until } from "../support/wait.ts";
 
 type TcpHandler = (conn: Connection<Deno.NetAddr>) => Promise<unknown>;
 

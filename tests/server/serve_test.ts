@@ -4,17 +4,9 @@ import { assert, assertEquals, assertRejects, assertStrictEquals, assertThrows }
 import { type Connection, type EndRecord, type Handler, serve, type Server } from "../../mod.ts";
 import { Holding } from "../support/holding.ts";
 import { netTest } from "../support/needs.ts";
-import {
-  bytes,
-  dial,
-  LOOPBACK,
-  readAll,
-  readExactly,
-  socketPair,
-  text,
-  turns,
-  until,
-} from "../support/peers.ts";
+import { bytes, text } from "../support/bytes.ts";
+import { dial, LOOPBACK, readAll, readExactly, socketPair } from "../support/peers.ts";
+import { turns, until } from "../support/wait.ts";
 import { Program } from "../support/program.ts";
 import { emfile, ScriptedListener } from "../support/scripted_listener.ts";
 

@@ -1,7 +1,9 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { serve, type Server, shutdownOnSignals, type ShutdownOnSignalsOptions } from "../../mod.ts";
 import { netTest } from "../support/needs.ts";
-import { bytes, dial, LOOPBACK, readAll, readExactly, text, turn } from "../support/peers.ts";
+import { bytes, text } from "../support/bytes.ts";
+import { dial, LOOPBACK, readAll, readExactly } from "../support/peers.ts";
+import { turn } from "../support/wait.ts";
 import { Program } from "../support/program.ts";
 
 const PROGRAM = new URL("./programs/signalled.ts", import.meta.url);

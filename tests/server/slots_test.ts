@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import { Admission, type Slot } from "../../lib/server/slots.ts";
-import { turn, until } from "../support/peers.ts";
+import { turn, until } from "../support/wait.ts";
 
 /** Takes as many slots as it gets. */
 function takeAll(admission: Admission): Slot[] {

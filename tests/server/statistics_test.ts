@@ -9,17 +9,9 @@ import { type EndReason, serve, type ServerStats } from "../../mod.ts";
 import { accountedFor, BEHIND, dialSaying, proxied } from "../support/balancer.ts";
 import { Holding } from "../support/holding.ts";
 import { netTest } from "../support/needs.ts";
-import {
-  bytes,
-  dial,
-  LOOPBACK,
-  readAll,
-  readExactly,
-  turn,
-  turns,
-  until,
-  writeAll,
-} from "../support/peers.ts";
+import { bytes } from "../support/bytes.ts";
+import { dial, LOOPBACK, readAll, readExactly, writeAll } from "../support/peers.ts";
+import { turn, turns, until } from "../support/wait.ts";
 import { emfile, ScriptedListener } from "../support/scripted_listener.ts";
 
 netTest("stats() has every count from the start, at 0", async () => {

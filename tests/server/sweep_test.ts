@@ -6,7 +6,7 @@
 import { assert, assertEquals, assertFalse, assertGreaterOrEqual, assertLess } from "@std/assert";
 import { Acceptor } from "../../lib/listener/accept.ts";
 import { Sweep } from "../../lib/server/sweep.ts";
-import { turn, turns } from "../support/peers.ts";
+import { turn, turns } from "../support/wait.ts";
 import { emfile, ScriptedListener } from "../support/scripted_listener.ts";
 import { ScriptedSocket } from "../support/scripted_socket.ts";
 

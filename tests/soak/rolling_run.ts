@@ -1,6 +1,7 @@
 /** Does a request fail while the servers behind a balancer are restarted, one after the other? @module */
 
-import { bytes, readAll, text } from "../support/peers.ts";
+import { bytes, text } from "../support/bytes.ts";
+import { readAll } from "../support/peers.ts";
 import { Program } from "../support/program.ts";
 import { Haproxy } from "../interop/haproxy.ts";
 import { onFreePort } from "../interop/processes.ts";

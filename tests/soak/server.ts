@@ -18,7 +18,8 @@ import { BEHIND } from "../support/balancer.ts";
 import { server as certificate } from "../support/certificates.ts";
 import { Chance } from "../support/chance.ts";
 import { commands, say } from "../support/commands.ts";
-import { readExactly, until } from "../support/peers.ts";
+import { readExactly } from "../support/peers.ts";
+import { until } from "../support/wait.ts";
 import type { Door } from "./doors.ts";
 import { greeted, GREETING, HANDLERS } from "./handlers.ts";
 

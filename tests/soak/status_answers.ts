@@ -8,7 +8,8 @@
  * @module
  */
 
-import { bytes, dial, readExactly, writeAll } from "../support/peers.ts";
+import { bytes } from "../support/bytes.ts";
+import { dial, readExactly, writeAll } from "../support/peers.ts";
 import { Program } from "../support/program.ts";
 
 const CONNECTIONS = Number(Deno.args[0] ?? 10_000);

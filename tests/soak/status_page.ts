@@ -10,7 +10,8 @@
  * @module
  */
 
-import { bytes, dial, readExactly } from "../support/peers.ts";
+import { bytes } from "../support/bytes.ts";
+import { dial, readExactly } from "../support/peers.ts";
 import { Browsing } from "../support/browser.ts";
 import { Program } from "../support/program.ts";
 

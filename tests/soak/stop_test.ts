@@ -3,7 +3,8 @@
 import { assertEquals, assertGreaterOrEqual, assertLess } from "@std/assert";
 import { serve } from "../../mod.ts";
 import { netTest } from "../support/needs.ts";
-import { dial, LOOPBACK, until } from "../support/peers.ts";
+import { dial, LOOPBACK } from "../support/peers.ts";
+import { until } from "../support/wait.ts";
 
 /** Ms: what is given; the last second, for a handler that does not return; what a busy machine takes. */
 const TIMEOUT = 300, LAST_CHANCE = 1000, SLACK = 2000;

@@ -3,7 +3,8 @@
 import type { ShutdownReport } from "../../mod.ts";
 import type { Chance } from "../support/chance.ts";
 import { pattern } from "../support/pattern.ts";
-import { readAll, turns, writeAll } from "../support/peers.ts";
+import { readAll, writeAll } from "../support/peers.ts";
+import { turns } from "../support/wait.ts";
 import { openDescriptors, Program } from "../support/program.ts";
 import { type DoorKind, enter, knock } from "./doors.ts";
 

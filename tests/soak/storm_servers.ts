@@ -10,7 +10,7 @@ import { serve, type ServeTcpOptions, type ShutdownReport } from "../../mod.ts";
 import { BEHIND } from "../support/balancer.ts";
 import { server as certificate } from "../support/certificates.ts";
 import { commands, say } from "../support/commands.ts";
-import { until } from "../support/peers.ts";
+import { until } from "../support/wait.ts";
 import type { DoorKind } from "./doors.ts";
 
 const HOSTNAME = "127.0.0.1";

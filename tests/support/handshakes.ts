@@ -4,7 +4,7 @@ import { connect, type ConnectionOptions } from "node:tls";
 import type { HandshakeOptions } from "../../lib/tls/tls_contexts.ts";
 import { type TlsFacts, TlsSocket } from "../../lib/tls/tls_socket.ts";
 import { ca, type Pair } from "./certificates.ts";
-import { bytes } from "./peers.ts";
+import { bytes } from "./bytes.ts";
 
 /** What the server says to who is let in; a client of HTTP is content with it as well. */
 export const WELCOME = "HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n";

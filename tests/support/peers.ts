@@ -1,4 +1,4 @@
-/** What do the other ends of connections do in tests? @module */
+/** The other ends of connections in tests. @module */
 
 import { connect } from "node:net";
 
@@ -63,38 +63,6 @@ export async function readExactly(conn: Deno.Conn, length: number): Promise<Uint
 /** Writes all of `p` to a plain connection, whose `write` may take a part only. */
 export async function writeAll(conn: Deno.Conn, p: Uint8Array): Promise<void> {
   for (let sent = 0; sent < p.length;) sent += await conn.write(p.subarray(sent));
-}
-
-/** The bytes of a text, for literals in tests: bytes`hello`. */
-export function bytes(parts: TemplateStringsArray, ...values: unknown[]): Uint8Array<ArrayBuffer> {
-  return new TextEncoder().encode(String.raw({ raw: parts }, ...values));
-}
-
-/** The text of some bytes. */
-export function text(p: Uint8Array): string {
-  return new TextDecoder().decode(p);
-}
-
-/** Ms after which something that a test waits for is taken for something that never comes. */
-const PATIENCE = 60_000;
-
-/** The next time `condition` holds after an event-loop turn; for what announces itself to nobody. */
-export async function until(condition: () => boolean): Promise<void> {
-  const since = performance.now();
-  while (!condition()) {
-    if (performance.now() - since > PATIENCE) throw new Error(`Never came true: ${condition}`);
-    await turn();
-  }
-}
-
-/** One turn of the event loop: what the kernel had ready by now has arrived after it. */
-export function turn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
-}
-
-/** Some turns of the event loop, for showing that something does not happen. */
-export async function turns(count: number): Promise<void> {
-  for (let i = 0; i < count; i++) await turn();
 }
 
 /** Where tests listen: any free port of this machine that nobody else can reach. */

@@ -1,6 +1,6 @@
 /** Which rejections did nobody handle? @module */
 
-import { turns } from "./peers.ts";
+import { turns } from "./wait.ts";
 
 /** Turns of the event loop after which an unhandled rejection would long have been told. */
 const ENOUGH_TURNS = 5;

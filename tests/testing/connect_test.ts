@@ -14,7 +14,8 @@ import {
 import { connect, type ConnectOptions } from "../../lib/testing/connect.ts";
 import { pair } from "../../lib/testing/pair.ts";
 import { scriptedListener } from "../../lib/testing/scripted_listener.ts";
-import { bytes, text, turns } from "../support/peers.ts";
+import { bytes, text } from "../support/bytes.ts";
+import { turns } from "../support/wait.ts";
 
 async function echo(conn: Connection): Promise<void> {
   for await (const chunk of conn) await conn.write(chunk);

@@ -4,7 +4,9 @@ import { assertEquals, assertThrows } from "@std/assert";
 import { type End, pair } from "../../lib/testing/pair.ts";
 import { catchFrom, type Caught } from "../support/caught.ts";
 import { netTest } from "../support/needs.ts";
-import { bytes, resettablePair, socketPair, text, turn, turns } from "../support/peers.ts";
+import { bytes, text } from "../support/bytes.ts";
+import { resettablePair, socketPair } from "../support/peers.ts";
+import { turn, turns } from "../support/wait.ts";
 
 const EPIPE = "BrokenPipe EPIPE Broken pipe (os error 32)";
 const ECONNRESET = "ConnectionReset ECONNRESET Connection reset by peer (os error 104)";

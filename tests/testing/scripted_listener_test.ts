@@ -5,7 +5,7 @@ import { FakeTime } from "@std/testing/time";
 import { serve } from "../../mod.ts";
 import { pair } from "../../lib/testing/pair.ts";
 import { type AcceptStep, scriptedListener } from "../../lib/testing/scripted_listener.ts";
-import { turns } from "../support/peers.ts";
+import { turns } from "../support/wait.ts";
 
 const socket = () => pair()[1];
 

@@ -5,7 +5,8 @@ import { createSecureContext } from "node:tls";
 import { TlsEngine, type TlsListener } from "../../lib/tls/tls_engine.ts";
 import { ca, server } from "../support/certificates.ts";
 import { assertPattern, pattern } from "../support/pattern.ts";
-import { bytes, text, turns } from "../support/peers.ts";
+import { bytes, text } from "../support/bytes.ts";
+import { turns } from "../support/wait.ts";
 
 /** Keeps what it was told. */
 class Notes implements TlsListener {

@@ -18,16 +18,9 @@ import { ca, client as clientPair, server, stranger } from "../support/certifica
 import { catchFrom } from "../support/caught.ts";
 import { netTest } from "../support/needs.ts";
 import { assertReadsPattern, pattern } from "../support/pattern.ts";
-import {
-  bytes,
-  LOOPBACK,
-  readAll,
-  readExactly,
-  socketPair,
-  text,
-  turns,
-  writeAll,
-} from "../support/peers.ts";
+import { bytes, text } from "../support/bytes.ts";
+import { LOOPBACK, readAll, readExactly, socketPair, writeAll } from "../support/peers.ts";
+import { turns } from "../support/wait.ts";
 import { clientHello, CrudeClient } from "../support/tls_peers.ts";
 import { unhandledDuring } from "../support/unhandled.ts";
 

@@ -8,7 +8,7 @@ import { metricsText } from "../../lib/watch/prometheus.ts";
 import { FILES } from "../../lib/watch/page/files.ts";
 import { completeWatchOptions } from "../../lib/watch/watch_options.ts";
 import type { Server } from "../../mod.ts";
-import { turns } from "../support/peers.ts";
+import { turns } from "../support/wait.ts";
 
 const TOKEN = "0123456789abcdef";
 const PLACES = [

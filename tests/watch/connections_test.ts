@@ -6,7 +6,7 @@ import { pair, scriptedListener } from "../../lib/testing/mod.ts";
 import { CELLS, type Row } from "../../lib/watch/row.ts";
 import { pageOf, readQuery } from "../../lib/watch/connections.ts";
 import { serve, type Server } from "../../mod.ts";
-import { turns } from "../support/peers.ts";
+import { turns } from "../support/wait.ts";
 
 /** A server with connections from 198.51.100.0 on, which have sent 0, 1, 2, 3, 4, 0, 1, … bytes. */
 async function crowd(count: number): Promise<Server> {

@@ -7,15 +7,9 @@ import { BEHIND } from "../support/balancer.ts";
 import { Browsing } from "../support/browser.ts";
 import { Holding } from "../support/holding.ts";
 import { type Needs, netTest } from "../support/needs.ts";
-import {
-  bytes,
-  connectMany,
-  dial,
-  LOOPBACK,
-  readAll,
-  readExactly,
-  until,
-} from "../support/peers.ts";
+import { bytes } from "../support/bytes.ts";
+import { connectMany, dial, LOOPBACK, readAll, readExactly } from "../support/peers.ts";
+import { until } from "../support/wait.ts";
 
 const TOKEN = "0123456789abcdef";
 const CHROMIUM: Needs = { programs: ["chromium"], os: ["linux"] };

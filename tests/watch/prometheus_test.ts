@@ -5,7 +5,9 @@ import { connect } from "../../lib/testing/mod.ts";
 import { metricsText } from "../../lib/watch/prometheus.ts";
 import { serve, type Server } from "../../mod.ts";
 import { netTest } from "../support/needs.ts";
-import { bytes, dial, LOOPBACK, readAll, until } from "../support/peers.ts";
+import { bytes } from "../support/bytes.ts";
+import { dial, LOOPBACK, readAll } from "../support/peers.ts";
+import { until } from "../support/wait.ts";
 
 /** The samples of a text, by name and labels. */
 function samples(text: string): Record<string, number> {

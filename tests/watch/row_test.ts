@@ -9,7 +9,9 @@ import { Holding } from "../support/holding.ts";
 import { server as certificate } from "../support/certificates.ts";
 import { netTest } from "../support/needs.ts";
 import { BEHIND } from "../support/balancer.ts";
-import { bytes, dial, LOOPBACK, readExactly, turns, until } from "../support/peers.ts";
+import { bytes } from "../support/bytes.ts";
+import { dial, LOOPBACK, readExactly } from "../support/peers.ts";
+import { turns, until } from "../support/wait.ts";
 
 /** The only row of a server. */
 function only(server: { connections: ReadonlySet<unknown> }): Row {

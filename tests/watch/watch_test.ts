@@ -5,7 +5,9 @@ import { watch, type WatchOptions } from "../../lib/watch/mod.ts";
 import { serve, type Server } from "../../mod.ts";
 import { Holding } from "../support/holding.ts";
 import { netTest } from "../support/needs.ts";
-import { bytes, dial, LOOPBACK, until } from "../support/peers.ts";
+import { bytes } from "../support/bytes.ts";
+import { dial, LOOPBACK } from "../support/peers.ts";
+import { until } from "../support/wait.ts";
 import { Program } from "../support/program.ts";
 
 async function statusOf(url: string): Promise<number> {

@@ -2,7 +2,7 @@
 
 import { serve } from "../../../mod.ts";
 import { commands, say } from "../../support/commands.ts";
-import { until } from "../../support/peers.ts";
+import { until } from "../../support/wait.ts";
 
 const server = serve({ port: 0, hostname: "127.0.0.1" }, async (conn) => {
   for await (const chunk of conn) await conn.write(chunk);

@@ -8,7 +8,8 @@
 import { type Connection, serve } from "../../../mod.ts";
 import { server as certificate } from "../../support/certificates.ts";
 import { commands, say } from "../../support/commands.ts";
-import { LOOPBACK, turns } from "../../support/peers.ts";
+import { LOOPBACK } from "../../support/peers.ts";
+import { turns } from "../../support/wait.ts";
 
 const HANDLERS: Record<string, (conn: Connection) => Promise<unknown>> = {
   async echo(conn) {

@@ -4,7 +4,8 @@
  */
 
 import { type Connection, connection } from "../../../mod.ts";
-import { resettablePair, socketPair, turn, turns, until } from "../../support/peers.ts";
+import { resettablePair, socketPair } from "../../support/peers.ts";
+import { turn, turns, until } from "../../support/wait.ts";
 
 const p = new Uint8Array(1);
 const say = (line: string) => Deno.stdout.writeSync(new TextEncoder().encode(`${line}\n`));

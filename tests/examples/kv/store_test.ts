@@ -3,7 +3,7 @@
 import { assertEquals } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
 import { Store } from "../../../examples/kv/store.ts";
-import { bytes } from "../../support/peers.ts";
+import { bytes } from "../../support/bytes.ts";
 
 Deno.test("Store keeps a copy of what it is given", () => {
   using store = new Store();

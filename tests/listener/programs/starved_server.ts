@@ -13,7 +13,7 @@ import { Acceptor } from "../../../lib/listener/accept.ts";
 import { disarmCompilerPanic, disarmSignalPanic } from "../../../lib/listener/descriptor_panics.ts";
 import { serve } from "../../../mod.ts";
 import { commands, say } from "../../support/commands.ts";
-import { turn } from "../../support/peers.ts";
+import { turn } from "../../support/wait.ts";
 import { failIf } from "../../server/programs/elsewhere.ts";
 
 /** Ms after which Deno has long set up what it sets up late. */

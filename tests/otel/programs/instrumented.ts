@@ -8,7 +8,9 @@
 import { instrument } from "../../../lib/otel/instrument.ts";
 import { serve } from "../../../mod.ts";
 import { commands, say } from "../../support/commands.ts";
-import { bytes, dial, LOOPBACK, readAll, until } from "../../support/peers.ts";
+import { bytes } from "../../support/bytes.ts";
+import { dial, LOOPBACK, readAll } from "../../support/peers.ts";
+import { until } from "../../support/wait.ts";
 
 const server = serve({ ...LOOPBACK, maxConnections: 77, onError: () => {} }, async (conn) => {
   const line = await conn.readLine();

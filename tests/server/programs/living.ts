@@ -4,7 +4,8 @@
  */
 
 import { serve } from "../../../mod.ts";
-import { dial, until } from "../../support/peers.ts";
+import { dial } from "../../support/peers.ts";
+import { until } from "../../support/wait.ts";
 import { emfile, ScriptedListener } from "../../support/scripted_listener.ts";
 
 /** Ms after which a process that had nothing left to do would long have ended. */

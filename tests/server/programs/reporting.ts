@@ -4,7 +4,8 @@
  */
 
 import { type Connection, ProtocolError, serve, type ServeSettings } from "../../../mod.ts";
-import { connectResettable, dial, readAll, until } from "../../support/peers.ts";
+import { connectResettable, dial, readAll } from "../../support/peers.ts";
+import { until } from "../../support/wait.ts";
 import { emfile, ScriptedListener } from "../../support/scripted_listener.ts";
 
 /** How many errors come at once in the case "burst". */

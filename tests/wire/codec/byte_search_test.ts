@@ -3,7 +3,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { ByteSearch } from "../../../lib/wire/codec/byte_search.ts";
-import { bytes } from "../../support/peers.ts";
+import { bytes } from "../../support/bytes.ts";
 import { counted } from "./drive.ts";
 import { bytesOf, propertyTest } from "../property.ts";
 

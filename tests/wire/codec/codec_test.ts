@@ -6,7 +6,7 @@ import { ProtocolError } from "../../../lib/errors.ts";
 import type { Codec, Decoded, Decoder, Need } from "../../../lib/wire/codec/codec.ts";
 import { delimited } from "../../../lib/wire/codec/delimited.ts";
 import { lines } from "../../../lib/wire/codec/lines.ts";
-import { bytes } from "../../support/peers.ts";
+import { bytes } from "../../support/bytes.ts";
 import { cut, drive, outcome, singly } from "./drive.ts";
 import { propertyTest, sizes } from "../property.ts";
 

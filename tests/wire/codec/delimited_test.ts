@@ -5,7 +5,7 @@ import fc from "fast-check";
 import { FrameTooLargeError } from "../../../lib/errors.ts";
 import type { Codec } from "../../../lib/wire/codec/codec.ts";
 import { delimited, type DelimitedOptions } from "../../../lib/wire/codec/delimited.ts";
-import { bytes } from "../../support/peers.ts";
+import { bytes } from "../../support/bytes.ts";
 import { cut, drive, type Driven, outcome, singly } from "./drive.ts";
 import { bytesOf, propertyTest, sizes } from "../property.ts";
 

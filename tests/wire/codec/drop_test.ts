@@ -5,7 +5,7 @@ import fc from "fast-check";
 import { ByteSearch } from "../../../lib/wire/codec/byte_search.ts";
 import type { Codec } from "../../../lib/wire/codec/codec.ts";
 import { DropThrough } from "../../../lib/wire/codec/drop.ts";
-import { bytes } from "../../support/peers.ts";
+import { bytes } from "../../support/bytes.ts";
 import { cut, drive, outcome } from "./drive.ts";
 import { propertyTest, sizes } from "../property.ts";
 

@@ -4,7 +4,7 @@ import { assert, assertEquals, assertStrictEquals, assertThrows } from "@std/ass
 import fc from "fast-check";
 import { FrameTooLargeError, ProtocolError } from "../../../lib/errors.ts";
 import { lines, type LinesOptions } from "../../../lib/wire/codec/lines.ts";
-import { bytes } from "../../support/peers.ts";
+import { bytes } from "../../support/bytes.ts";
 import { cut, drive, type Driven, outcome, singly } from "./drive.ts";
 import { bytesOf, propertyTest, sizes } from "../property.ts";
 

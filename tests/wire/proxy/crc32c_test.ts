@@ -3,7 +3,7 @@
 import { assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { crc32c } from "../../../lib/wire/proxy/crc32c.ts";
-import { bytes } from "../../support/peers.ts";
+import { bytes } from "../../support/bytes.ts";
 import { propertyTest } from "../property.ts";
 
 /** Bit by bit, as the polynomial division that it is: the highest power first. */

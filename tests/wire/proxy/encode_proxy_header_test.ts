@@ -6,7 +6,7 @@ import {
   type EncodeProxyHeaderOptions,
 } from "../../../lib/wire/proxy/encode_proxy_header.ts";
 import { type ProxyHeader, proxyHeader } from "../../../lib/wire/proxy/proxy_header.ts";
-import { text } from "../../support/peers.ts";
+import { text } from "../../support/bytes.ts";
 
 const FROM = { transport: "tcp", hostname: "192.0.2.7", port: 56324 } as const;
 const TO = { transport: "tcp", hostname: "192.0.2.1", port: 443 } as const;

@@ -6,7 +6,7 @@ import { ProtocolError, ProxyHeaderError } from "../../../lib/errors.ts";
 import { encodeProxyHeader } from "../../../lib/wire/proxy/encode_proxy_header.ts";
 import { type ProxyHeader, proxyHeader } from "../../../lib/wire/proxy/proxy_header.ts";
 import { FIXED, KINDS, sizeOfAddresses } from "../../../lib/wire/proxy/proxy_layout.ts";
-import { bytes } from "../../support/peers.ts";
+import { bytes } from "../../support/bytes.ts";
 import { drive, singly } from "../codec/drive.ts";
 import { propertyTest } from "../property.ts";
 import { headers } from "./proxy_headers.ts";
