@@ -50,12 +50,8 @@ export type { RefusalCause, ServerStats } from "./lib/server/statistics.ts";
 export { type AddressRanges, addressRanges } from "./lib/wire/address/address_range.ts";
 export type { Batch, Codec, Decoded, Decoder, Need, Oversize } from "./lib/wire/codec/codec.ts";
 export { delimited, type DelimitedOptions } from "./lib/wire/codec/delimited.ts";
-export {
-  encodeProxyHeader,
-  type EncodeProxyHeaderOptions,
-} from "./lib/wire/proxy/encode_proxy_header.ts";
 export { lengthPrefixed, type LengthPrefixedOptions } from "./lib/wire/codec/length_prefixed.ts";
 export { lines, type LinesOptions } from "./lib/wire/codec/lines.ts";
 export { peerKey } from "./lib/wire/address/peer_key.ts";
-export { type ProxyAddress, type ProxyHeader, proxyHeader } from "./lib/wire/proxy/proxy_header.ts";
+export type { ProxyAddress, ProxyHeader } from "./lib/wire/proxy/proxy_header.ts";
 export type { ProxySsl, ProxyTlv, ProxyTlvs } from "./lib/wire/proxy/proxy_tlvs.ts";

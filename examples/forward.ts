@@ -10,12 +10,12 @@
 import {
   type Connection,
   connection,
-  encodeProxyHeader,
   type Handler,
   type ProxyHeader,
   relay,
   serve,
 } from "@usher/server";
+import { encodeProxyHeader } from "@usher/server/wire";
 import { start } from "./start.ts";
 
 /** Makes the handler that forwards to `target`, with a PROXY header of this version if it is given. */

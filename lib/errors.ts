@@ -72,7 +72,7 @@ export class FrameTooLargeError extends ProtocolError {
  *
  * @example An HTTP client at a port that expects a PROXY header
  * ```ts
- * import { proxyHeader, ProxyHeaderError } from "@usher/server";
+ * import { proxyHeader, ProxyHeaderError } from "@usher/server/wire";
  * import { assertEquals, assertThrows } from "@std/assert";
  *
  * const request = new TextEncoder().encode("POST / HTTP/1.1\r\n");

@@ -111,7 +111,8 @@ export type ListenOptions = TcpListenOptions | UnixListenOptions;
  *
  * @example Behind HAProxy
  * ```ts
- * import { connection, encodeProxyHeader, type ProxyProtocolOptions, serve } from "@usher/server";
+ * import { connection, type ProxyProtocolOptions, serve } from "@usher/server";
+ * import { encodeProxyHeader } from "@usher/server/wire";
  * import { assertEquals } from "@std/assert";
  *
  * const proxyProtocol: ProxyProtocolOptions = { trust: ["127.0.0.1"] };

@@ -8,7 +8,6 @@ import {
   type Connection,
   connection,
   type ConnectionOptions,
-  encodeProxyHeader,
   type EndRecord,
   framed,
   lines,
@@ -17,6 +16,7 @@ import {
   type ServeSettings,
   type StartTlsOptions,
 } from "../../mod.ts";
+import { encodeProxyHeader } from "../../lib/wire/mod.ts";
 import {
   ca,
   client as clientCertificate,

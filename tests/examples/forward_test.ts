@@ -2,14 +2,8 @@
 
 import { assertEquals } from "@std/assert";
 import { forward } from "../../examples/forward.ts";
-import {
-  type Connection,
-  connection,
-  encodeProxyHeader,
-  type Handler,
-  type ProxyHeader,
-  serve,
-} from "../../mod.ts";
+import { type Connection, connection, type Handler, type ProxyHeader, serve } from "../../mod.ts";
+import { encodeProxyHeader } from "../../lib/wire/mod.ts";
 import { Directory } from "../support/directory.ts";
 import { netTest } from "../support/needs.ts";
 import { bytes } from "../support/bytes.ts";

@@ -2,14 +2,8 @@
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { forward } from "../../examples/forward.ts";
-import {
-  connection,
-  encodeProxyHeader,
-  type Handler,
-  type ProxyHeader,
-  type ProxyTlvs,
-  serve,
-} from "../../mod.ts";
+import { connection, type Handler, type ProxyHeader, type ProxyTlvs, serve } from "../../mod.ts";
+import { encodeProxyHeader } from "../../lib/wire/mod.ts";
 import { ca, client, server as certificate, stranger } from "../support/certificates.ts";
 import { netTest, root } from "../support/needs.ts";
 import { Program } from "../support/program.ts";

@@ -10,13 +10,13 @@ import { identify } from "../../lib/server/identify.ts";
 import { PeerLimit } from "../../lib/server/peer_limit.ts";
 import {
   type Connection,
-  encodeProxyHeader,
   type EndRecord,
   type ProxyHeader,
   ProxyHeaderError,
   serve,
   type ServeSettings,
 } from "../../mod.ts";
+import { encodeProxyHeader } from "../../lib/wire/mod.ts";
 import {
   BEHIND,
   dialSaying,

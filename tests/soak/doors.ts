@@ -2,7 +2,7 @@
 
 import { connect } from "node:net";
 import { headerOf } from "../support/balancer.ts";
-import { encodeProxyHeader } from "../../mod.ts";
+import { encodeProxyHeader } from "../../lib/wire/mod.ts";
 import { ca } from "../support/certificates.ts";
 import { writeAll } from "../support/peers.ts";
 

@@ -1,6 +1,7 @@
 /** What does a balancer say and do in tests? @module */
 
-import { encodeProxyHeader, type ProxyHeader, type ServerStats } from "../../mod.ts";
+import { encodeProxyHeader, type ProxyHeader } from "../../lib/wire/mod.ts";
+import type { ServerStats } from "../../mod.ts";
 import { ca } from "./certificates.ts";
 import { dial, writeAll } from "./peers.ts";
 

@@ -2,7 +2,8 @@
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { watch } from "../../lib/watch/watch.ts";
-import { encodeProxyHeader, serve } from "../../mod.ts";
+import { encodeProxyHeader } from "../../lib/wire/mod.ts";
+import { serve } from "../../mod.ts";
 import { BEHIND } from "../support/balancer.ts";
 import { Browsing } from "../support/browser.ts";
 import { Holding } from "../support/holding.ts";

@@ -28,7 +28,7 @@ import type { ProxyTlv } from "./proxy_tlvs.ts";
  *
  * @example With a checksum
  * ```ts
- * import { encodeProxyHeader, type EncodeProxyHeaderOptions } from "@usher/server";
+ * import { encodeProxyHeader, type EncodeProxyHeaderOptions } from "@usher/server/wire";
  * import { assertEquals } from "@std/assert";
  *
  * const options: EncodeProxyHeaderOptions = { crc32c: true };
@@ -63,7 +63,7 @@ const encoder = new TextEncoder();
  *
  * @example What a forwarder sends to its backend first
  * ```ts
- * import { encodeProxyHeader } from "@usher/server";
+ * import { encodeProxyHeader } from "@usher/server/wire";
  * import { assertEquals } from "@std/assert";
  *
  * const bytes = encodeProxyHeader({

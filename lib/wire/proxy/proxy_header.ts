@@ -21,7 +21,7 @@ import { hex, wrong } from "./proxy_layout.ts";
  *
  * @example Who the client is
  * ```ts
- * import { proxyHeader, type ProxyHeader } from "@usher/server";
+ * import { proxyHeader, type ProxyHeader } from "@usher/server/wire";
  * import { assertEquals } from "@std/assert";
  *
  * const line = new TextEncoder().encode("PROXY TCP4 192.0.2.7 192.0.2.1 56324 443\r\n");
@@ -58,7 +58,7 @@ export interface ProxyHeader {
  *
  * @example An address of Deno is one
  * ```ts
- * import { encodeProxyHeader, type ProxyAddress } from "@usher/server";
+ * import { encodeProxyHeader, type ProxyAddress } from "@usher/server/wire";
  * import { assertEquals } from "@std/assert";
  *
  * const client: Deno.NetAddr = { transport: "tcp", hostname: "::1", port: 5000 };
@@ -93,7 +93,7 @@ type Answer = Decoded<ProxyHeader> | Need<ProxyHeader>;
  *
  * @example Version 2, and what comes behind it
  * ```ts
- * import { encodeProxyHeader, proxyHeader } from "@usher/server";
+ * import { encodeProxyHeader, proxyHeader } from "@usher/server/wire";
  * import { assertEquals } from "@std/assert";
  *
  * const header = { version: 2, command: "PROXY", tlvs: { authority: "example.com" } } as const;

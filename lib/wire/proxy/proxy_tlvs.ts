@@ -20,7 +20,7 @@ import { hex, wrong } from "./proxy_layout.ts";
  *
  * @example A type of one's own
  * ```ts
- * import { encodeProxyHeader, proxyHeader, type ProxyTlv } from "@usher/server";
+ * import { encodeProxyHeader, proxyHeader, type ProxyTlv } from "@usher/server/wire";
  * import { assertEquals } from "@std/assert";
  *
  * const shard: ProxyTlv = { type: 0xe7, value: new Uint8Array([4, 2]) };
@@ -43,7 +43,7 @@ export interface ProxyTlv {
  *
  * @example Which host name the client asked for
  * ```ts
- * import { encodeProxyHeader, proxyHeader, type ProxyTlvs } from "@usher/server";
+ * import { encodeProxyHeader, proxyHeader, type ProxyTlvs } from "@usher/server/wire";
  * import { assertEquals } from "@std/assert";
  *
  * const tlvs: ProxyTlvs = { authority: "example.com", alpn: "h2" };
@@ -81,7 +81,7 @@ export interface ProxyTlvs {
  *
  * @example Serve only who has shown a certificate that the proxy has verified
  * ```ts
- * import type { ProxySsl } from "@usher/server";
+ * import type { ProxySsl } from "@usher/server/wire";
  * import { assertEquals } from "@std/assert";
  *
  * const nameOf = (ssl: ProxySsl | undefined) => ssl?.verified ? ssl.commonName : undefined;
