@@ -9,7 +9,9 @@ import { SPLIT_DEFAULTS } from "../lib/testing/every_split.ts";
 import { NO_FAULTS } from "../lib/testing/faults.ts";
 import { INSTRUMENT_DEFAULTS } from "../lib/otel/instrument.ts";
 import { WATCH_DEFAULTS } from "../lib/watch/watch_options.ts";
-import { CODEC_DEFAULTS } from "../lib/wire/codec/defaults.ts";
+import { DELIMITED_DEFAULTS } from "../lib/wire/codec/delimited.ts";
+import { LENGTH_PREFIXED_DEFAULTS } from "../lib/wire/codec/length_prefixed.ts";
+import { LINES_DEFAULTS } from "../lib/wire/codec/lines.ts";
 import { ENCODE_DEFAULTS } from "../lib/wire/proxy/encode_proxy_header.ts";
 import { granted, root, treeTest } from "./support/needs.ts";
 
@@ -204,11 +206,11 @@ const HOMES: Record<string, Record<string, unknown>> = {
   "lib/connection/start_tls.ts": { handshakeTimeout: DEFAULT_HANDSHAKE_TIMEOUT },
   "lib/connection/wrap.ts": DEFAULTS,
   "lib/connection/framed.ts": { frameTimeout: DEFAULT_FRAME_TIMEOUT },
-  "lib/connection/byte_reader.ts": { limit: CODEC_DEFAULTS.lines.limit },
+  "lib/connection/byte_reader.ts": { limit: LINES_DEFAULTS.limit },
   "lib/connection/cancellation.ts": { timeout: Infinity },
-  "lib/wire/codec/lines.ts": CODEC_DEFAULTS.lines,
-  "lib/wire/codec/delimited.ts": CODEC_DEFAULTS.delimited,
-  "lib/wire/codec/length_prefixed.ts": CODEC_DEFAULTS.lengthPrefixed,
+  "lib/wire/codec/lines.ts": LINES_DEFAULTS,
+  "lib/wire/codec/delimited.ts": DELIMITED_DEFAULTS,
+  "lib/wire/codec/length_prefixed.ts": LENGTH_PREFIXED_DEFAULTS,
   "lib/wire/proxy/encode_proxy_header.ts": ENCODE_DEFAULTS,
   "lib/testing/faults.ts": NO_FAULTS,
   "lib/testing/every_split.ts": SPLIT_DEFAULTS,

@@ -492,7 +492,7 @@ const TABLE: Row[] = [
       { port: 0, [name]: ["fe80::1%eth0"] },
       "RangeError",
       `Cannot serve with '${name}[0]' of "fe80::1%eth0": ` +
-        "use the address without its zone, which does not count",
+        "use the address without its zone, which would be ignored",
     ),
   ]),
   serves(

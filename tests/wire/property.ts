@@ -1,11 +1,11 @@
-/** What holds for all inputs, and which of them are tried? @module */
+/** Registers tests of properties that hold for all inputs. @module */
 
 import fc from "fast-check";
 
-/** How often one property is tried, unless `FUZZ_RUNS` says otherwise. */
+/** Runs of one property, unless `FUZZ_RUNS` says otherwise. */
 const RUNS = 400;
 
-/** The tests try the same inputs each time, so whoever fails them can go on where it failed. */
+/** The same inputs each time, so that a failure can be repeated. */
 const SEED = 20_260_401;
 
 /**
@@ -33,7 +33,7 @@ function fuzzRuns(): number | undefined {
   return runs === undefined ? undefined : Number(runs);
 }
 
-/** Bytes out of a few, so that what matters comes often. */
+/** Bytes out of a few values, so that the interesting ones are frequent. */
 export function bytesOf(few: readonly number[], maxLength: number): fc.Arbitrary<Uint8Array> {
   return fc.array(fc.constantFrom(...few), { maxLength }).map((list) => Uint8Array.from(list));
 }

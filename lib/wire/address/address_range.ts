@@ -1,4 +1,4 @@
-/** Is this address inside one of those ranges? @module */
+/** Looks an IP address up in a list of ranges. @module */
 
 import { bad } from "../../check.ts";
 import { readIp, unmapped, writeIp } from "./ip_address.ts";
@@ -6,22 +6,22 @@ import { readIp, unmapped, writeIp } from "./ip_address.ts";
 /**
  * Ranges of IP addresses.
  *
- * @example Who may come in
+ * @example Allow a network
  * ```ts
  * import { type AddressRanges, addressRanges } from "@usher/server";
  * import { assertEquals } from "@std/assert";
  *
- * const isWelcome = (ranges: AddressRanges, addr: Deno.NetAddr) => ranges.has(addr.hostname);
+ * const isAllowed = (ranges: AddressRanges, addr: Deno.NetAddr) => ranges.has(addr.hostname);
  *
  * const addr: Deno.NetAddr = { transport: "tcp", hostname: "192.168.1.5", port: 5000 };
- * assertEquals(isWelcome(addressRanges(["192.168.0.0/16"]), addr), true);
+ * assertEquals(isAllowed(addressRanges(["192.168.0.0/16"]), addr), true);
  * ```
  */
 export interface AddressRanges {
   /**
-   * Whether an address is inside one of the ranges. What is no address is in none.
+   * Whether an address is inside one of the ranges. Text that is not an address is in none.
    *
-   * A zone such as in `fe80::1%eth0` does not count.
+   * A zone as in `fe80::1%eth0` is ignored.
    *
    * @param hostname The address, as `conn.remoteAddr.hostname` has it.
    */
@@ -29,21 +29,20 @@ export interface AddressRanges {
 }
 
 /**
- * Makes ranges out of single addresses and of those with the length of a prefix (CIDR), of IPv4 and
- * IPv6.
+ * Makes a list of ranges from single addresses and CIDR prefixes, of IPv4 and IPv6.
  *
  * IPv4 addresses that are mapped into IPv6 (`::ffff:192.0.2.1`, which is what servers on `"::"` see)
- * are IPv4 addresses, in ranges and when they are looked up. So `"::/0"` is every address of IPv6
- * and none of IPv4.
+ * are IPv4 addresses, in ranges and in look-ups. So `"::/0"` is every address of IPv6 and none of
+ * IPv4.
  *
  * A look-up is a binary search: one to three microseconds, among one range or ten thousand.
  *
  * @param texts The ranges.
- * @param attempt What they are needed for, as an error message says it.
- * @param name What they are called there.
+ * @param attempt What they are needed for, as an error message puts it.
+ * @param name The name of the argument or option in an error message.
  * @returns The ranges.
- * @throws {TypeError} If something is no text.
- * @throws {RangeError} If something is no range, or bits are set in it behind the prefix.
+ * @throws {TypeError} If an entry is not a string.
+ * @throws {RangeError} If an entry is not a range, or has bits set after its prefix.
  *
  * @example Both families, single addresses and ranges
  * ```ts
@@ -84,19 +83,19 @@ export function addressRanges(
   };
 }
 
-/** What would do where something else is given. */
+/** What to use in place of a wrong entry. */
 const EXAMPLES = `an address or a range, such as "10.0.0.0/8" or "2001:db8::/32"`;
 
-/** All addresses from `first` to `last`, both included. */
+/** The addresses from `first` to `last`, both included. */
 interface Range {
   readonly first: Uint8Array;
   readonly last: Uint8Array;
 }
 
-/** Reads a range, or says what should be there instead. */
+/** Reads a range, or returns what to use instead. */
 function readRange(text: string): Range | string {
   const [, host = "", length] = /^([^/]*)(?:\/(0|[1-9]\d{0,2}))?$/.exec(text) ?? [];
-  if (host.includes("%")) return "the address without its zone, which does not count";
+  if (host.includes("%")) return "the address without its zone, which would be ignored";
   const address = readIp(host);
   if (address === null) return EXAMPLES;
   const most = 8 * address.length;
@@ -108,16 +107,16 @@ function readRange(text: string): Range | string {
     return `"${writeIp(first)}/${bits}", or the address alone`;
   }
   const last = address.map((byte, i) => byte | hostBits(bits, i));
-  // A range that is wider than what is mapped is one of IPv6.
+  // A prefix shorter than the mapped one is a range of IPv6.
   return bits < most - 32 ? { first, last } : { first: unmapped(first), last: unmapped(last) };
 }
 
-/** The bits of the byte at `i` that are behind a prefix of so many bits. */
+/** The bits of the byte at `i` that are not covered by a prefix of so many bits. */
 function hostBits(bits: number, i: number): number {
   return 255 >> Math.min(Math.max(bits - 8 * i, 0), 8);
 }
 
-/** In order and without those inside others: two ranges of whole prefixes never overlap in part. */
+/** Sorted, without ranges inside others; two CIDR ranges never overlap in part. */
 function disjoint(ranges: readonly Range[]): Range[] {
   const sorted = ranges.toSorted((a, b) => compare(a.first, b.first) || compare(b.last, a.last));
   const kept: Range[] = [];
@@ -141,7 +140,7 @@ function isIn(ranges: readonly Range[], address: Uint8Array): boolean {
   return false;
 }
 
-/** Which of two addresses of the same length is higher: above 0 if the first is. */
+/** Compares two addresses of the same length: above 0 if the first is higher. */
 function compare(a: Uint8Array, b: Uint8Array): number {
   for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return a[i]! - b[i]!;
   return 0;

@@ -1,17 +1,17 @@
-/** What are the bytes of an IP address that is written down, and the other way round? @module */
+/** Parses and formats IP addresses. @module */
 
 const ZERO = 48;
 const DOT = 46;
 
-/** The bytes before the IPv4 address in one that is mapped into IPv6, `::ffff:0:0/96`. */
+/** The bytes before an IPv4 address that is mapped into IPv6, `::ffff:0:0/96`. */
 const MAPPED = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255];
 
-/** Reads an address: 4 bytes, 16 bytes, or `null` if it is none. Zones are no part of one. */
+/** Parses an address to 4 or 16 bytes, or to `null` if it is none. A zone is not part of one. */
 export function readIp(text: string): Uint8Array<ArrayBuffer> | null {
   return text.includes(":") ? readV6(text) : readV4(text);
 }
 
-/** Four decimal numbers; zeros in front are refused, as some take what follows for octal. */
+/** Four decimal numbers; leading zeros are refused, since some parsers take them for octal. */
 function readV4(text: string): Uint8Array<ArrayBuffer> | null {
   const bytes = new Uint8Array(4);
   let part = 0;
@@ -32,7 +32,7 @@ function readV4(text: string): Uint8Array<ArrayBuffer> | null {
   return part === 4 ? bytes : null;
 }
 
-/** Up to 8 groups of hexadecimal digits, `::` once for what is left out, IPv4 at the end. */
+/** Up to 8 groups of hexadecimal digits, at most one `::`, possibly IPv4 at the end. */
 function readV6(text: string): Uint8Array<ArrayBuffer> | null {
   const halves = text.split("::");
   if (halves.length > 2) return null;
@@ -45,7 +45,7 @@ function readV6(text: string): Uint8Array<ArrayBuffer> | null {
   return bytes;
 }
 
-/** The bytes of one side of `::`; at its end, a side that is the last may have an IPv4 address. */
+/** The bytes of one side of `::`; the last side may end in an IPv4 address. */
 function readGroups(text: string, isLast: boolean): number[] | null {
   const bytes: number[] = [];
   if (text === "") return bytes;
@@ -64,7 +64,7 @@ function readGroups(text: string, isLast: boolean): number[] | null {
   return bytes.length > 16 ? null : bytes;
 }
 
-/** Writes an address of 4 or 16 bytes as RFC 5952 recommends, which is how Deno writes it. */
+/** Formats an address of 4 or 16 bytes as RFC 5952 recommends and Deno does. */
 export function writeIp(bytes: Uint8Array): string {
   if (bytes.length === 4) return bytes.join(".");
   if (isMapped(bytes)) return `::ffff:${bytes.subarray(12).join(".")}`;
@@ -83,7 +83,7 @@ function writeGroups(bytes: Uint8Array, from: number, to: number): string {
   return text;
 }
 
-/** The first of the longest runs of groups that are 0; a single one is no run. */
+/** The first of the longest runs of zero groups; a single group is not a run. */
 function longestZeros(bytes: Uint8Array): { from: number; to: number } {
   let longest = { from: 0, to: 0 };
   for (let at = 0, from = 0; at < 16; at += 2) {
@@ -93,9 +93,14 @@ function longestZeros(bytes: Uint8Array): { from: number; to: number } {
   return longest;
 }
 
-/** The IPv4 address that is mapped into an IPv6 one, or the address as it is. */
+/** The IPv4 address inside a mapped IPv6 address, or the address as it is. */
 export function unmapped(bytes: Uint8Array): Uint8Array {
   return isMapped(bytes) ? bytes.subarray(12) : bytes;
+}
+
+/** An IPv4 address mapped into IPv6, or an IPv6 address as it is. */
+export function mapped(bytes: Uint8Array): Uint8Array {
+  return bytes.length === 16 ? bytes : Uint8Array.of(...MAPPED, ...bytes);
 }
 
 function isMapped(bytes: Uint8Array): boolean {

@@ -1,13 +1,13 @@
-/** By what are the connections of one peer counted? @module */
+/** Gives the key under which the connections of one peer are counted. @module */
 
 import { readIp, unmapped, writeIp } from "./ip_address.ts";
 
 /**
- * Tells peers apart for limits on each: by the IPv4 address, and in IPv6 by the /64, as who has one
- * address there usually has 2⁶⁴ of them.
+ * Tells peers apart for limits on each: by the IPv4 address, and in IPv6 by the /64, since one
+ * customer there usually has all of its 2⁶⁴ addresses.
  *
- * An IPv4 address that is mapped into IPv6 is the same peer as without. What is no address is a peer
- * of its own.
+ * An IPv4 address that is mapped into IPv6 is the same peer as the plain one. Text that is not an
+ * address is a peer of its own.
  *
  * @param hostname The address, as `conn.remoteAddr.hostname` has it.
  * @returns A key for a `Map`.
@@ -22,7 +22,7 @@ import { readIp, unmapped, writeIp } from "./ip_address.ts";
  * ```
  */
 export function peerKey(hostname: string): string {
-  // IPv4 is written in one way only.
+  // IPv4 has one spelling only.
   if (!hostname.includes(":")) return hostname;
   const zone = hostname.indexOf("%");
   const address = readIp(zone < 0 ? hostname : hostname.slice(0, zone));

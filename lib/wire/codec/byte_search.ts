@@ -1,47 +1,47 @@
-/** Where does the first of several byte sequences end? @module */
+/** Finds where the first of several byte sequences ends. @module */
 
-/** How far a search came. */
+/** How far a search got. */
 export interface SearchResult {
-  /** Bytes passed: the place behind the sequence that was found, or all there were. */
+  /** Bytes searched: up to the end of the sequence that was found, or all of them. */
   readonly at: number;
   /** The length of the sequence that ends there, or 0 if none was found. */
   readonly length: number;
-  /** What to go on with when more bytes are there. */
+  /** The state to continue with when more bytes have arrived. */
   readonly state: number;
 }
 
-/** Shorter ways from one candidate to the next make `indexOf` slower than the table. */
-const SHORT_WAY = 16;
+/** Bytes between two candidates below which `indexOf` is slower than the table. */
+const NEAR = 16;
 
-/** Bytes to walk by the table after such a way. */
+/** Bytes to search by the table after two candidates that close together. */
 const WALK = 64;
 
 /**
- * Looks for several byte sequences at once; the earliest end wins, and of sequences that end there
- * the longest.
+ * Searches for several byte sequences at once; the earliest end wins, and of sequences that end
+ * there the longest.
  *
- * An automaton (Aho and Corasick's, its failure links folded into the table) looks at each byte
- * once, whatever the sequences and the bytes are, and its state is a number, so a search can go on
- * where the bytes stopped. Where all sequences begin with the same byte, `indexOf` jumps to the
- * next candidate: 2 to 7 times as fast on lines, and a little slower where candidates are
- * everywhere.
+ * An Aho-Corasick automaton with its failure links folded into the table looks at each byte once,
+ * whatever the sequences and the bytes are. Its state is a number, so a search can continue where
+ * the bytes ended. Where all sequences begin with the same byte, `indexOf` jumps to the next
+ * candidate: 2 to 7 times as fast on lines, and a little slower where candidates are dense.
  */
 export class ByteSearch {
   /** The length of the longest sequence. */
   readonly longest: number;
   /** The only byte that any sequence begins with, or -1. */
   readonly #first: number;
-  /** There is one sequence, and it is one byte: `#first`. */
+  /** Whether there is one sequence of one byte, `#first`. */
   readonly #isByte: boolean;
-  /** For each byte its column in the table; all bytes that are in no sequence share one. */
+  /** The column of each byte in the table; bytes that are in no sequence share one. */
   readonly #columns = new Uint16Array(256);
   /**
-   * For each state, a row, the next state: where a row begins, or minus the length of a sequence.
+   * A row for each state, with the next state by column: where its row begins, or minus the length
+   * of the sequence that was found.
    */
-  readonly #table: Int32Array = NOTHING;
+  readonly #table: Int32Array = EMPTY;
 
   /**
-   * @param sequences What to look for.
+   * @param sequences The sequences to find.
    * @throws {RangeError} If one of them can never be found, as another one always ends before it.
    */
   constructor(sequences: readonly Uint8Array[]) {
@@ -61,7 +61,7 @@ export class ByteSearch {
       const { at } = this.find(sequence, 0, 0);
       if (at < sequence.length) {
         throw new RangeError(
-          `Cannot look for the bytes ${sequence}: another delimiter always ends first, after ${
+          `Cannot search for the bytes ${sequence}: another delimiter always ends first, after ${
             sequence.subarray(0, at)
           }`,
         );
@@ -70,11 +70,11 @@ export class ByteSearch {
   }
 
   /**
-   * Goes on with a search.
+   * Searches, or continues a search.
    *
-   * @param bytes Where to look.
-   * @param from Where to begin.
-   * @param state The state of the search that came to `from`; 0 to begin one.
+   * @param bytes The bytes to search.
+   * @param from The index to begin at.
+   * @param state The state of the search that got to `from`; 0 to begin one.
    */
   find(bytes: Uint8Array, from: number, state: number): SearchResult {
     const first = this.#first;
@@ -89,8 +89,8 @@ export class ByteSearch {
       if (state === 0 && i >= walkTo) {
         const candidate = bytes.indexOf(first, i);
         if (candidate < 0) break;
-        if (candidate - i < SHORT_WAY) walkTo = candidate + WALK;
-        // Which byte is there is known, so it is not looked at again.
+        if (candidate - i < NEAR) walkTo = candidate + WALK;
+        // This byte is known, so it is not looked at again.
         state = table[columns[first]!]!;
         i = candidate;
       } else {
@@ -102,20 +102,20 @@ export class ByteSearch {
   }
 }
 
-const NOTHING = new Int32Array(0);
+const EMPTY = new Int32Array(0);
 
 function found(at: number, length: number): SearchResult {
   return { at, length, state: 0 };
 }
 
-/** The automaton, as rows of `width` columns. */
+/** The automaton, in rows of `width` columns. */
 function makeTable(
   sequences: readonly Uint8Array[],
   columns: Uint16Array,
   width: number,
 ): Int32Array {
   const most = sequences.reduce((sum, { length }) => sum + length, 1);
-  // The tree of all beginnings; 0 is "no child", as nothing leads back to the root.
+  // The trie of all prefixes; 0 is "no child", as nothing leads back to the root.
   const table = new Int32Array(most * width);
   const lengths = new Int32Array(most);
   let nodes = 1;
@@ -125,8 +125,8 @@ function makeTable(
     lengths[node] = sequence.length;
   }
 
-  // Shorter beginnings first: where a beginning cannot go on, its longest proper ending that is a
-  // beginning, too, goes on in its place, and that row is complete by then.
+  // Breadth first: where a prefix cannot be continued, its longest proper suffix that is a prefix,
+  // too, continues in its place, and the row of that one is complete by then.
   const queue = [0];
   const fallback = new Int32Array(nodes);
   for (const node of queue) {

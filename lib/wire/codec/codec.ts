@@ -1,13 +1,13 @@
-/** What is a codec? @module */
+/** Defines the contract between a codec and what reads and writes with it. @module */
 
 /**
- * How bytes become frames.
+ * Turns bytes into frames.
  *
- * A decoder is a pure function with a name: it keeps nothing between two calls, so one of them
- * serves any number of connections at once. What it has to remember, it says in its answer, as
+ * A decoder is a pure function with a name: it keeps nothing between two calls, so one decoder
+ * serves any number of connections at once. What must be remembered is part of its answer, as
  * {@linkcode Decoded.next}.
  *
- * @typeParam T What a frame is.
+ * @typeParam T The type of a frame.
  *
  * @example Frames of three bytes
  * ```ts
@@ -30,40 +30,44 @@ export interface Decoder<T> {
   /**
    * Takes the first frame from the front of what has arrived.
    *
-   * The memory of `bytes` is never written again by whoever asks, so a frame may be a view of it.
+   * The memory of `bytes` is never written again by the caller, so a frame may be a view of it.
    *
    * Throwing is final: nothing is taken, the bytes stay with the connection, and this decoder is
-   * not asked again.
+   * not called again.
    *
-   * @param bytes What has arrived and is not taken. It is empty only at the end of the stream, and
-   * then only if a {@linkcode Decoded.next} brought this decoder in.
-   * @param seen For how many bytes at the front this decoder has answered `null` or a
-   * {@linkcode Need}, so that nothing is searched twice. 0 for a new frame and a new decoder.
-   * @param end Whether this is all there will ever be. A `null` or a {@linkcode Need} then means
-   * that the stream ended inside a frame, which is reported as `Deno.errors.UnexpectedEof`.
-   * @returns What was taken; `null` to be asked again when more has arrived; or how much more is
+   * @param bytes The bytes that have arrived and are not taken. It is empty only at the end of the
+   * stream, and then only for a decoder that came in as a {@linkcode Decoded.next}.
+   * @param seen The number of bytes at the front for which this decoder has already answered `null`
+   * or a {@linkcode Need}, so that nothing is searched twice. 0 for a new frame and a new decoder.
+   * @param end Whether the stream has ended and nothing more will arrive. A `null` or a
+   * {@linkcode Need} then means that it ended inside a frame, which is reported as
+   * `Deno.errors.UnexpectedEof`.
+   * @returns What was taken; `null` to be called again when more has arrived; or how many bytes are
    * needed.
    */
   decode(bytes: Uint8Array, seen: number, end: boolean): Decoded<T> | Need<T> | null;
 
   /**
-   * Takes every complete frame from the front in one go, or as many of them as it likes.
+   * Takes complete frames from the front in one go, all of them or as many as suits it.
    *
-   * Where it exists it is asked first for each new frame (when `seen` would be 0); `decode` is
-   * asked when it has none. It must give the frames that `decode` would give, one after the other,
-   * and so leaves whatever is not an ordinary complete frame to `decode`: what is too large,
-   * skipped, wrong or brings in another decoder. It does not throw.
+   * Where it exists it is called first for each new frame (when `seen` would be 0), and `decode`
+   * when it returns `null`. It must return the frames that `decode` would return one by one, and so
+   * leaves everything but ordinary complete frames to `decode`: frames that are too large, skipped
+   * or malformed, and those that bring in another decoder. It does not throw.
    *
-   * @param bytes What has arrived and is not taken.
+   * @param bytes The bytes that have arrived and are not taken.
    * @returns The frames, at least one, or `null`.
    */
   decodeAll?(bytes: Uint8Array): Batch<T> | null;
 }
 
 /**
- * How frames become bytes and back.
+ * Turns bytes into frames and frames into bytes.
  *
- * @typeParam T What a frame is.
+ * Before writing one from scratch, see whether {@linkcode mapped}, {@linkcode oneOf} or
+ * {@linkcode withHeader} builds it from the ones there are.
+ *
+ * @typeParam T The type of a frame.
  *
  * @example One JSON value on each line
  * ```ts
@@ -78,7 +82,7 @@ export interface Decoder<T> {
  *     try {
  *       return { frame: JSON.parse(found.frame), taken: found.taken };
  *     } catch {
- *       throw new ProtocolError("Cannot take a line that is not JSON");
+ *       throw new ProtocolError("Cannot decode a line that is not JSON");
  *     }
  *   },
  *   encode: (frame) => line.encode(JSON.stringify(frame)),
@@ -90,8 +94,8 @@ export interface Decoder<T> {
  */
 export interface Codec<T> extends Decoder<T> {
   /**
-   * Writes a frame down in memory of its own: nobody changes it later, and it is no part of
-   * `frame`.
+   * Encodes a frame into memory of its own, which shares nothing with `frame` and does not change
+   * later.
    *
    * @param frame The frame.
    * @returns Its bytes, as `decode` takes them.
@@ -100,13 +104,13 @@ export interface Codec<T> extends Decoder<T> {
   encode(frame: T): Uint8Array;
 
   /**
-   * Writes a frame down at the front of `room`, which saves an allocation for each small frame.
-   * Where it exists it is asked first.
+   * Encodes a frame into the front of `room`, which saves an allocation for each small frame.
+   * Where it exists it is called first.
    *
    * @param frame The frame.
-   * @param room Where to write. What is in it after `null` or an error does not matter.
-   * @returns How many bytes were written, or `null` if the frame does not fit: then `encode` is
-   * asked.
+   * @param room The memory to write to. Its content after `null` or an error does not matter.
+   * @returns How many bytes were written, or `null` if the frame does not fit: `encode` is called
+   * then.
    * @throws {RangeError} If no bytes would decode to this frame.
    */
   encodeInto?(frame: T, room: Uint8Array): number | null;
@@ -115,9 +119,9 @@ export interface Codec<T> extends Decoder<T> {
 /**
  * What a decoder took from the front of the bytes.
  *
- * Something must happen: if nothing is taken, there must be a `next`.
+ * There must be progress: if nothing is taken, there must be a `next`.
  *
- * @typeParam T What a frame is.
+ * @typeParam T The type of a frame.
  *
  * @example Empty lines are skipped
  * ```ts
@@ -136,29 +140,29 @@ export interface Codec<T> extends Decoder<T> {
  * ```
  */
 export interface Decoded<T> {
-  /** The frame. Without one, bytes were taken and belong to none. */
+  /** The frame; left out where the bytes that were taken complete none. */
   readonly frame?: T;
   /**
-   * How many bytes were taken. It may be more than there were: the rest is dropped as it comes, and
-   * if the stream ends before that, it ended inside a frame.
+   * How many bytes were taken. It may exceed what has arrived: the rest is dropped as it arrives,
+   * and a stream that ends before that has ended inside a frame.
    */
   readonly taken: number;
   /**
    * The decoder for what follows; the same one if left out. This is how "skip to the next line" or
-   * "now the body" is remembered. As long as it is not the codec itself again, the end of the
-   * stream is inside a frame, unless this decoder, asked with no bytes left, brings the codec back.
+   * "now the body" is remembered. Until it is the codec itself again, an end of the stream is
+   * inside a frame, unless this decoder, called with no bytes left, brings the codec back.
    *
-   * A codec that wraps another one must wrap this, too.
+   * A codec that wraps another one must wrap this, too; {@linkcode mapped} does.
    */
   readonly next?: Decoder<T>;
 }
 
 /**
- * How many bytes must be there before it makes sense to ask again.
+ * How many bytes must have arrived before it makes sense to call the decoder again.
  *
- * @typeParam T What a frame is.
+ * @typeParam T The type of a frame.
  *
- * @example Ask for the whole frame at once
+ * @example Wait for the whole frame
  * ```ts
  * import { lengthPrefixed, type Need } from "@usher/server";
  * import { assertEquals } from "@std/assert";
@@ -169,12 +173,12 @@ export interface Decoded<T> {
  * ```
  */
 export interface Need<T> {
-  /** The least length of `bytes` at which to ask again; it is more than there were. */
+  /** The least length of `bytes` at which to call again; more than there were this time. */
   readonly need: number;
   /**
-   * The decoder to ask then, if it is another one: it remembers what is in these bytes. If somebody
-   * else takes them meanwhile, it is of no use, and the decoder that gave this answer is asked
-   * again.
+   * The decoder to call then, if it is another one: it remembers what is in these bytes. Where they
+   * are read by other means in the meantime it is discarded, and the decoder that gave this answer
+   * is called again.
    */
   readonly next?: Decoder<T>;
 }
@@ -182,7 +186,7 @@ export interface Need<T> {
 /**
  * Several frames that were taken at once.
  *
- * @typeParam T What a frame is.
+ * @typeParam T The type of a frame.
  *
  * @example Every complete line of a chunk
  * ```ts
@@ -200,19 +204,19 @@ export interface Batch<T> {
   /** How many bytes they took. */
   readonly taken: number;
   /**
-   * How many bytes after those are known to hold no end of a frame: `seen` for the next question.
-   * 0 if left out.
+   * How many bytes after those are known to hold no end of a frame: `seen` of the next call. 0 if
+   * left out.
    */
   readonly seen?: number;
 }
 
 /**
- * What becomes of a frame whose content is larger than `limit`.
+ * What happens to a frame whose content is larger than `limit`.
  *
  * - `"error"`: a `FrameTooLargeError` is thrown, and nothing of the frame is taken.
- * - `"skip"`: its bytes are dropped as they come, and the next frame is taken.
- * - `"truncate"`: the frame is cut to `limit` bytes; it comes when all of it has come, the rest is
- *   dropped.
+ * - `"skip"`: its bytes are dropped as they arrive, and decoding goes on with the next frame.
+ * - `"truncate"`: the frame is cut to `limit` bytes and returned once all of it has arrived; the
+ *   rest is dropped.
  *
  * @example Drop lines that are too long
  * ```ts

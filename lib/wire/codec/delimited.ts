@@ -1,16 +1,15 @@
-/** How do delimiters end frames? @module */
+/** Decodes and encodes frames that end with a delimiter. @module */
 
 import { FrameTooLargeError } from "../../errors.ts";
 import { ByteSearch } from "./byte_search.ts";
 import { bad, checkChoice, checkKeys, checkNumber, show } from "../../check.ts";
 import type { Codec, Decoded, Decoder, Need, Oversize } from "./codec.ts";
-import { CODEC_DEFAULTS } from "./defaults.ts";
 import { DropThrough } from "./drop.ts";
 
 /**
- * Limits of {@linkcode delimited}.
+ * The options of {@linkcode delimited}.
  *
- * @example Words, the last of which needs no space behind it
+ * @example Words, the last of which needs no space after it
  * ```ts
  * import { delimited, type DelimitedOptions } from "@usher/server";
  * import { assertEquals } from "@std/assert";
@@ -22,47 +21,54 @@ import { DropThrough } from "./drop.ts";
  */
 export interface DelimitedOptions {
   /**
-   * Bytes of a frame's content, its delimiter not counted; 1 to 2³².
+   * The most bytes of a frame's content, its delimiter not counted; 1 to 2³².
    *
    * @default {65_536}
    */
   limit?: number;
   /**
-   * What becomes of a frame with more content than `limit`.
+   * What happens to a frame with more content than `limit`.
    *
    * @default {"error"}
    */
   onOversize?: Oversize;
   /**
-   * What content without a delimiter is at the end of the stream: a broken frame, so that the end
-   * is an error, or the last frame.
+   * How content without a delimiter at the end of the stream is taken: as a broken frame, so that
+   * the end is an error, or as the last frame.
    *
    * @default {"error"}
    */
   unterminated?: "error" | "frame";
 }
 
-/** Where a number of a limit ends: more than any buffer holds. */
-const MOST = 2 ** 32;
+/** The defaults of {@linkcode DelimitedOptions}. */
+export const DELIMITED_DEFAULTS: Required<DelimitedOptions> = Object.freeze({
+  limit: 65_536,
+  onOversize: "error",
+  unterminated: "error",
+});
 
-/** What a wrong option spoils. */
+/** The highest limit in bytes: more than any buffer holds. */
+const HIGHEST_LIMIT = 2 ** 32;
+
+/** What failed, as messages about wrong options say it. */
 const ATTEMPT = "make delimited()";
 
 const encoder = new TextEncoder();
 
 /**
- * Frames that end with a delimiter: any bytes, or the first of several that comes.
+ * Makes a codec for frames that end with a delimiter: any bytes, or the first to come of several.
  *
  * Of several delimiters the one that ends first counts, and of those that end together the longest:
- * with `["\r\n", "\n"]` a frame that ends with CRLF does not keep its CR. Frames come without their
- * delimiter, as views of the bytes that were received: nothing is copied, and a frame that is kept
- * keeps its chunk.
+ * with `["\r\n", "\n"]` a frame that ends with CRLF does not keep its CR. Frames are returned
+ * without their delimiter, as views of the bytes that were received: nothing is copied, and a frame
+ * that is kept keeps its chunk in memory.
  *
  * Each byte is looked at once, however long the delimiters are and however the bytes arrive.
  * Frames are sent with the first delimiter.
  *
  * @param delimiter One delimiter or several; a string stands for its UTF-8 bytes.
- * @param options The limits.
+ * @param options The limit, and what is done beyond it and at the end of the stream.
  * @returns The codec. Its `decode` throws `FrameTooLargeError` for more than `limit` bytes of
  * content if `onOversize` is `"error"`; its `encode` throws `RangeError` for content over the limit
  * or with a delimiter in it.
@@ -86,14 +92,14 @@ export function delimited(
   delimiter: string | Uint8Array | readonly (string | Uint8Array)[],
   options: DelimitedOptions = {},
 ): Codec<Uint8Array> {
-  const defaults = CODEC_DEFAULTS.delimited;
+  const defaults = DELIMITED_DEFAULTS;
   checkKeys(ATTEMPT, options, Object.keys(defaults));
   const {
     limit = defaults.limit,
     onOversize = defaults.onOversize,
     unterminated = defaults.unterminated,
   } = options;
-  checkNumber(ATTEMPT, "limit", limit, 1, MOST);
+  checkNumber(ATTEMPT, "limit", limit, 1, HIGHEST_LIMIT);
   checkChoice(ATTEMPT, "onOversize", onOversize, ["error", "skip", "truncate"]);
   checkChoice(ATTEMPT, "unterminated", unterminated, ["error", "frame"]);
   return new Delimited(toDelimiters(delimiter), { limit, onOversize, unterminated });
@@ -130,11 +136,11 @@ class Delimited implements Codec<Uint8Array> {
     seen: number,
     end: boolean,
   ): Decoded<Uint8Array> | Need<Uint8Array> | null {
-    // No delimiter ends in what was seen, but one may begin in it.
+    // No delimiter ends in what was seen, but one may begin there.
     return this.search(bytes, Math.max(0, seen - (this.#search.longest - 1)), 0, end);
   }
 
-  /** Decodes, given how far an earlier search came. */
+  /** Decodes, given how far an earlier search got. */
   search(
     bytes: Uint8Array,
     from: number,
@@ -149,7 +155,7 @@ class Delimited implements Codec<Uint8Array> {
         ? this.#oversize(bytes, at, undefined)
         : { frame: bytes.subarray(0, size), taken: at };
     }
-    // The last bytes may be the beginning of a delimiter, and then are no content.
+    // The last bytes may be the beginning of a delimiter, which is not content.
     if (size - (this.#search.longest - 1) > limit) return this.#oversize(bytes, at, state);
     if (!end && this.#search.longest > 1) {
       return { need: at + 1, next: new Resumed(this, at, state) };
@@ -158,12 +164,12 @@ class Delimited implements Codec<Uint8Array> {
     return size > limit ? this.#oversize(bytes, at, undefined) : { frame: bytes, taken: at };
   }
 
-  /** What becomes of a frame that ends at `taken`, or goes on there in a state of the search. */
+  /** Handles a frame over the limit that ends at `taken`, or continues there in `state`. */
   #oversize(bytes: Uint8Array, taken: number, state: number | undefined): Decoded<Uint8Array> {
     const { limit, onOversize, unterminated } = this.#options;
     if (onOversize === "error") {
       throw new FrameTooLargeError(
-        `Cannot take a frame of more than ${limit} bytes: raise 'limit' to take larger ones`,
+        `Cannot decode a frame of more than ${limit} bytes: raise 'limit' to accept larger ones`,
         limit,
       );
     }
@@ -186,7 +192,7 @@ class Delimited implements Codec<Uint8Array> {
     if (size > room.length) return null;
     room.set(frame);
     room.set(this.#delimiter, frame.length);
-    // Looked for with the delimiter in place: the two may form another one between them.
+    // Searched with the delimiter in place: the two may form another delimiter between them.
     const { at, length } = this.#search.find(room.subarray(0, size), 0, 0);
     if (at < size || length !== this.#delimiter.length) {
       throw new RangeError(
@@ -204,14 +210,14 @@ class Delimited implements Codec<Uint8Array> {
     const { limit } = this.#options;
     if (frame.length > limit) {
       throw new RangeError(
-        `Cannot encode a frame of ${frame.length} bytes: 'limit' is ${limit}`,
+        `Cannot encode a frame of ${frame.length} bytes: raise 'limit', which is ${limit}`,
       );
     }
     return frame.length + this.#delimiter.length;
   }
 }
 
-/** Goes on with a frame where the bytes stopped, and looks at none of them again. */
+/** Continues a frame where the bytes ended, and looks at none of them again. */
 class Resumed implements Decoder<Uint8Array> {
   readonly #codec: Delimited;
   readonly #at: number;

@@ -1,26 +1,26 @@
-/** How is the rest of a frame dropped, up to and with its delimiter? @module */
+/** Drops what is left of a frame that was skipped or cut, as it arrives. @module */
 
 import type { ByteSearch } from "./byte_search.ts";
 import type { Decoded, Decoder } from "./codec.ts";
 
-/** What to do behind the delimiter. */
-export interface Afterwards<T> {
+/** What follows the delimiter. */
+export interface AfterDrop<T> {
   /** The decoder for what follows. */
   readonly next: Decoder<T>;
-  /** What the dropped bytes belong to, or `undefined` if to nothing. */
+  /** The frame that the dropped bytes complete; `undefined` if they complete none. */
   readonly frame: T | undefined;
-  /** Whether the end of the stream does as a delimiter. */
+  /** Whether the end of the stream counts as a delimiter. */
   readonly orEnd: boolean;
 }
 
-/** Drops everything through the next delimiter, as it comes. */
+/** Drops everything through the next delimiter. */
 export class DropThrough<T> implements Decoder<T> {
   readonly #search: ByteSearch;
   readonly #state: number;
-  readonly #after: Afterwards<T>;
+  readonly #after: AfterDrop<T>;
 
-  /** @param state Of the search, which may be inside a delimiter. */
-  constructor(search: ByteSearch, state: number, after: Afterwards<T>) {
+  /** @param state The state of the search, which may be inside a delimiter. */
+  constructor(search: ByteSearch, state: number, after: AfterDrop<T>) {
     this.#search = search;
     this.#state = state;
     this.#after = after;
@@ -34,5 +34,25 @@ export class DropThrough<T> implements Decoder<T> {
     }
     if (bytes.length === 0) return null;
     return { taken: at, next: new DropThrough(this.#search, state, this.#after) };
+  }
+}
+
+/** Drops a number of bytes; with the last of them the frame is complete. */
+export class DropBytes<T> implements Decoder<T> {
+  readonly #count: number;
+  readonly #frame: T;
+  readonly #next: Decoder<T>;
+
+  constructor(count: number, frame: T, next: Decoder<T>) {
+    this.#count = count;
+    this.#frame = frame;
+    this.#next = next;
+  }
+
+  decode(bytes: Uint8Array): Decoded<T> | null {
+    const left = this.#count - bytes.length;
+    if (left <= 0) return { frame: this.#frame, taken: this.#count, next: this.#next };
+    if (bytes.length === 0) return null;
+    return { taken: bytes.length, next: new DropBytes(left, this.#frame, this.#next) };
   }
 }

@@ -1,12 +1,12 @@
-/** How does a length before them end frames? @module */
+/** Decodes and encodes frames that begin with their length. @module */
 
 import { FrameTooLargeError, ProtocolError } from "../../errors.ts";
 import { checkBoolean, checkChoice, checkKeys, checkNumber, show } from "../../check.ts";
-import type { Codec, Decoded, Decoder, Need, Oversize } from "./codec.ts";
-import { CODEC_DEFAULTS } from "./defaults.ts";
+import type { Codec, Decoded, Need, Oversize } from "./codec.ts";
+import { DropBytes } from "./drop.ts";
 
 /**
- * Where {@linkcode lengthPrefixed} finds the length, what it means, and how large it may be.
+ * The options of {@linkcode lengthPrefixed}: where the length is, what it counts, its limit.
  *
  * @example The messages of PostgreSQL: a type, and a length that counts itself
  * ```ts
@@ -20,76 +20,91 @@ import { CODEC_DEFAULTS } from "./defaults.ts";
  */
 export interface LengthPrefixedOptions {
   /**
-   * Bytes of the length field, which is an unsigned number; or `"varint"` for 7 bits in each of at
-   * most 10 bytes, the lowest first, as Protocol Buffers have it.
+   * Bytes of the length field, an unsigned integer; or `"varint"` for 7 bits in each of at most 10
+   * bytes, the lowest first, as in Protocol Buffers.
    *
    * @default {4}
    */
   bytes?: 1 | 2 | 3 | 4 | 8 | "varint";
   /**
-   * Whether the highest byte of the length comes first or last. A varint has its own order.
+   * The byte order of the length. A varint has its own.
    *
    * @default {"big"}
    */
   endian?: "big" | "little";
   /**
-   * Bytes before the length field, such as a type; 0 to 65,535. They are part of the prefix: seen
+   * Bytes before the length field, such as a type; 0 to 65,535. They are part of the prefix: visible
    * only with `includePrefix`, and not counted by `limit`.
    *
    * @default {0}
    */
   offset?: number;
   /**
-   * What to add to the length to get the bytes that follow the length field; -2³² to 2³². If the
-   * length counts its own 4 bytes, -4.
+   * What to add to the length to get the number of bytes after the length field; -2³² to 2³². For
+   * a length that counts its own 4 bytes, -4.
    *
    * @default {0}
    */
   adjustment?: number;
   /**
    * Whether a frame is everything from its first byte on, instead of what follows the length field.
-   * Frames to send then bring their prefix, with the right length in it.
+   * Frames to send then include their prefix, with the right length in it.
    *
    * @default {false}
    */
   includePrefix?: boolean;
   /**
-   * Bytes of a frame's content, which is what follows the length field; 1 to 2³².
+   * The most bytes of a frame's content, which is what follows the length field; 1 to 2³².
    *
-   * @default {1_048_576}
+   * @default {65_536}
    */
   limit?: number;
   /**
-   * What becomes of a frame with more content than `limit`. One with more than 2⁵³ - 1 bytes of it
-   * is an error in any case.
+   * What happens to a frame with more content than `limit`. More than 2⁵³ - 1 bytes of it are an
+   * error in any case.
    *
    * @default {"error"}
    */
   onOversize?: Oversize;
 }
 
-/** Where the numbers of the options end: more than any buffer holds. */
-const MOST = 2 ** 32;
+/** The defaults of {@linkcode LengthPrefixedOptions}. */
+export const LENGTH_PREFIXED_DEFAULTS: Required<LengthPrefixedOptions> = Object.freeze({
+  bytes: 4,
+  endian: "big",
+  offset: 0,
+  adjustment: 0,
+  includePrefix: false,
+  limit: 65_536,
+  onOversize: "error",
+});
 
-/** Bytes before a length: more than any protocol has. */
-const MOST_OFFSET = 65535;
+/** The highest limit and adjustment in bytes: more than any buffer holds. */
+const HIGHEST = 2 ** 32;
 
-/** Bytes of a varint: enough for 64 bits. */
+/** The most bytes before a length: more than any protocol has. */
+const HIGHEST_OFFSET = 65535;
+
+/** The most bytes of a varint: enough for 64 bits. */
 const LONGEST_VARINT = 10;
 
 /**
- * Frames that begin with the length of their content.
+ * Makes a codec for frames that begin with the length of their content.
  *
- * The length is checked as soon as it is there, and nothing is reserved for it: a peer that
- * announces a gigabyte makes nobody hold one. Frames come as views of the bytes that were received:
- * nothing is copied, and a frame that is kept keeps its chunk.
+ * The length is checked as soon as it has arrived, and no memory is reserved for it: announcing a
+ * gigabyte costs the receiver nothing. Frames are views of the bytes that were received: nothing is
+ * copied, and a frame that is kept keeps its chunk in memory.
  *
- * @param options Where the length is, what it means, and how large it may be.
+ * Where more than the length is in front of a frame, such as a type, {@linkcode withHeader} parses it
+ * once and hands it over.
+ *
+ * @param options Where the length is, what it counts, and how large it may be.
  * @returns The codec. Its `decode` throws `FrameTooLargeError` for more than `limit` bytes of
- * content if `onOversize` is `"error"`, and `ProtocolError` for a length that is less than nothing
- * after `adjustment`, and for a varint of more than 10 bytes. Its `encode` throws `RangeError` for
- * content over the limit, for a length that the field cannot hold, for a prefix that does not fit
- * its frame, and if there is an `offset` without `includePrefix`: what to write there is not known.
+ * content if `onOversize` is `"error"`, and `ProtocolError` for a length that is negative after
+ * `adjustment`, and for a varint of more than 10 bytes. Its `encode` throws `RangeError` for content
+ * over the limit, for a length that the field cannot hold, for a frame whose prefix has another
+ * length, and if there is an `offset` without `includePrefix`, since it is not known what belongs
+ * there.
  * @throws {TypeError} If an option is unknown or of the wrong type, or `endian` is given for a
  * varint.
  * @throws {RangeError} If an option is out of range.
@@ -107,7 +122,7 @@ const LONGEST_VARINT = 10;
  * ```
  */
 export function lengthPrefixed(options: LengthPrefixedOptions = {}): Codec<Uint8Array> {
-  const defaults = CODEC_DEFAULTS.lengthPrefixed;
+  const defaults = LENGTH_PREFIXED_DEFAULTS;
   const attempt = "make lengthPrefixed()";
   checkKeys(attempt, options, Object.keys(defaults));
   const {
@@ -122,12 +137,12 @@ export function lengthPrefixed(options: LengthPrefixedOptions = {}): Codec<Uint8
   checkChoice(attempt, "bytes", bytes, [1, 2, 3, 4, 8, "varint"]);
   checkChoice(attempt, "endian", endian, ["big", "little"]);
   if (bytes === "varint" && options.endian !== undefined) {
-    throw new TypeError(`Cannot ${attempt} with 'endian' for a varint: it has its own order`);
+    throw new TypeError(`Cannot ${attempt} with 'endian' for a varint: its byte order is fixed`);
   }
-  checkNumber(attempt, "offset", offset, 0, MOST_OFFSET);
-  checkNumber(attempt, "adjustment", adjustment, -MOST, MOST);
+  checkNumber(attempt, "offset", offset, 0, HIGHEST_OFFSET);
+  checkNumber(attempt, "adjustment", adjustment, -HIGHEST, HIGHEST);
   checkBoolean(attempt, "includePrefix", includePrefix);
-  checkNumber(attempt, "limit", limit, 1, MOST);
+  checkNumber(attempt, "limit", limit, 1, HIGHEST);
   checkChoice(attempt, "onOversize", onOversize, ["error", "skip", "truncate"]);
   return new LengthPrefixed({
     bytes,
@@ -140,7 +155,7 @@ export function lengthPrefixed(options: LengthPrefixedOptions = {}): Codec<Uint8
   });
 }
 
-/** Where a frame's content begins, and how many bytes it is: `Infinity` beyond 2⁵³ - 1. */
+/** Where a frame's content begins, and its size in bytes: `Infinity` beyond 2⁵³ - 1. */
 interface Extent {
   readonly start: number;
   readonly size: number;
@@ -160,14 +175,14 @@ class LengthPrefixed implements Codec<Uint8Array> {
     const { adjustment, includePrefix, limit, onOversize } = this.#options;
     if (Number.isNaN(size)) {
       throw new ProtocolError(
-        `Cannot take a frame whose length is a varint of more than ${LONGEST_VARINT} bytes`,
+        `Cannot decode a frame whose length is a varint of more than ${LONGEST_VARINT} bytes`,
       );
     }
     if (size < 0) {
       throw new ProtocolError(
-        `Cannot take a frame of length ${
+        `Cannot decode a frame of length ${
           size - adjustment
-        }: with the 'adjustment' of ${adjustment} that is less than nothing`,
+        }: with the 'adjustment' of ${adjustment} it is negative`,
       );
     }
     if (size > limit) {
@@ -182,7 +197,7 @@ class LengthPrefixed implements Codec<Uint8Array> {
       : { frame, taken };
   }
 
-  /** Reads the length; a size of `NaN` says that it is none. */
+  /** Reads the length; the size is `NaN` if it is malformed. */
   #extent(bytes: Uint8Array): Extent | Need<Uint8Array> {
     const { adjustment, bytes: width, endian, offset } = this.#options;
     let start = offset;
@@ -202,7 +217,7 @@ class LengthPrefixed implements Codec<Uint8Array> {
         length = length * 256 + bytes[endian === "big" ? offset + i : start - 1 - i]!;
       }
     }
-    // Beyond 2⁵³ - 1 the sums above are rounded, but never to below it.
+    // Beyond 2⁵³ - 1 the sums above are rounded, but never below it.
     return { start, size: Number.isSafeInteger(length) ? length + adjustment : Infinity };
   }
 
@@ -221,7 +236,7 @@ class LengthPrefixed implements Codec<Uint8Array> {
     return size;
   }
 
-  /** Checks a frame. How many bytes have to be put before it? */
+  /** Checks a frame, and says how many bytes to write in front of it. */
   #prefixSize(frame: Uint8Array): number {
     if (!(frame instanceof Uint8Array)) {
       throw new TypeError(`Cannot encode ${show(frame)}: use a Uint8Array`);
@@ -232,7 +247,7 @@ class LengthPrefixed implements Codec<Uint8Array> {
       if ("need" in extent || extent.start + extent.size !== frame.length) {
         throw new RangeError(
           `Cannot encode a frame of ${frame.length} bytes: its prefix ${
-            "need" in extent ? "is incomplete" : "says something else"
+            "need" in extent ? "is incomplete" : "has another length"
           }`,
         );
       }
@@ -280,7 +295,9 @@ function varintSize(length: number): number {
 function tooLarge(size: number, limit: number): FrameTooLargeError {
   const exact = Number.isSafeInteger(size);
   return new FrameTooLargeError(
-    `Cannot take a frame of ${exact ? size : "more than 2⁵³ - 1"} bytes: 'limit' is ${limit}`,
+    `Cannot decode a frame of ${
+      exact ? size : "more than 2⁵³ - 1"
+    } bytes: raise 'limit', which is ${limit}`,
     limit,
     exact ? size : undefined,
   );
@@ -288,26 +305,6 @@ function tooLarge(size: number, limit: number): FrameTooLargeError {
 
 function tooLargeToSend(size: number, limit: number): RangeError {
   return new RangeError(
-    `Cannot encode a frame of ${size} bytes: 'limit' is ${limit}`,
+    `Cannot encode a frame of ${size} bytes: raise 'limit', which is ${limit}`,
   );
-}
-
-/** Drops what of a frame is over the limit, as it comes; then the frame is complete. */
-class DropBytes implements Decoder<Uint8Array> {
-  readonly #count: number;
-  readonly #frame: Uint8Array;
-  readonly #next: Decoder<Uint8Array>;
-
-  constructor(count: number, frame: Uint8Array, next: Decoder<Uint8Array>) {
-    this.#count = count;
-    this.#frame = frame;
-    this.#next = next;
-  }
-
-  decode(bytes: Uint8Array): Decoded<Uint8Array> | null {
-    const left = this.#count - bytes.length;
-    if (left <= 0) return { frame: this.#frame, taken: this.#count, next: this.#next };
-    if (bytes.length === 0) return null;
-    return { taken: bytes.length, next: new DropBytes(left, this.#frame, this.#next) };
-  }
 }

@@ -1,14 +1,13 @@
-/** How do line ends end frames? @module */
+/** Decodes and encodes lines of text. @module */
 
 import { FrameTooLargeError, ProtocolError } from "../../errors.ts";
 import { ByteSearch } from "./byte_search.ts";
 import { bad, checkBoolean, checkChoice, checkKeys, checkNumber, show } from "../../check.ts";
 import type { Batch, Codec, Decoded, Oversize } from "./codec.ts";
-import { CODEC_DEFAULTS } from "./defaults.ts";
 import { DropThrough } from "./drop.ts";
 
 /**
- * Limits of {@linkcode lines}, and how its text is written.
+ * The options of {@linkcode lines}.
  *
  * @example The lines of an IRC server
  * ```ts
@@ -21,36 +20,36 @@ import { DropThrough } from "./drop.ts";
  */
 export interface LinesOptions {
   /**
-   * Bytes of a line's content, its LF or CRLF not counted; 1 to 2²⁸.
+   * The most bytes of a line's content, its LF or CRLF not counted; 1 to 2²⁸.
    *
    * @default {65_536}
    */
   limit?: number;
   /**
-   * What becomes of a line with more content than `limit`. A character that does not fit whole is
-   * left out by `"truncate"`.
+   * What happens to a line with more content than `limit`. `"truncate"` leaves out a character that
+   * does not fit whole.
    *
    * @default {"error"}
    */
   onOversize?: Oversize;
   /**
-   * What content without an LF is at the end of the stream: a broken line, so that the end is an
-   * error, or the last line.
+   * How content without an LF at the end of the stream is taken: as a broken line, so that the end
+   * is an error, or as the last line.
    *
    * @default {"error"}
    */
   unterminated?: "error" | "frame";
   /**
-   * How the text is written: any name that `TextDecoder` knows of an encoding in which byte 0x0A is
-   * always a line feed, and nothing else is. That is all but UTF-16 and ISO-2022-JP. Encodings
-   * other than UTF-8 are sent as far as a character is one byte in them.
+   * The encoding of the text: any that `TextDecoder` knows and in which byte 0x0A is always a line
+   * feed, and nothing else is. That is all but UTF-16 and ISO-2022-JP. In encodings other than UTF-8
+   * only characters of one byte can be sent.
    *
    * @default {"utf-8"}
    */
   encoding?: string;
   /**
-   * Whether bytes that are no text in the encoding are an error; they become U+FFFD otherwise, and
-   * so do lone surrogates that are sent.
+   * Whether bytes that are not text in the encoding are an error; otherwise they become U+FFFD, as
+   * do lone surrogates that are sent.
    *
    * @default {false}
    */
@@ -63,46 +62,56 @@ export interface LinesOptions {
   ending?: "\n" | "\r\n";
 }
 
+/** The defaults of {@linkcode LinesOptions}. */
+export const LINES_DEFAULTS: Required<LinesOptions> = Object.freeze({
+  limit: 65_536,
+  onOversize: "error",
+  unterminated: "error",
+  encoding: "utf-8",
+  fatal: false,
+  ending: "\n",
+});
+
 const LF = 10;
 const CR = 13;
 
-/** Bytes: half of what V8 allows a string, and no text has more characters than bytes. */
-const MOST = 2 ** 28;
+/** The highest limit in bytes: V8 allows a string twice as much, and text has no more characters than bytes. */
+const HIGHEST_LIMIT = 2 ** 28;
 
-/** What a wrong option spoils. */
+/** What failed, as messages about wrong options say it. */
 const ATTEMPT = "make lines()";
 
-/** Most bytes to decode in one go: more gains nothing, and a line that is kept keeps them all. */
+/** The most bytes to decode in one go: more gains nothing, and a line that is kept keeps them all. */
 const BATCH = 8192;
 
-/** Longest line to write character by character: up to there it beats a call of `TextEncoder`. */
+/** The longest line to encode character by character: up to there it beats `TextEncoder`. */
 const SHORT = 32;
 
-/** Encodings in which 0x0A may be half a character, or means what earlier bytes made of it. */
+/** Encodings in which 0x0A may be half a character, or depends on the bytes before it. */
 const WITHOUT_LINES = ["utf-16le", "utf-16be", "iso-2022-jp"];
 
-/** Drops what is left of a line. */
+/** Finds the end of a line that is dropped. */
 const lineEnd = new ByteSearch([Uint8Array.of(LF)]);
 
 const encoder = new TextEncoder();
 
 /**
- * Lines of text, each of which ends with LF or CRLF.
+ * Makes a codec for lines of text, each of which ends with LF or CRLF.
  *
  * The CR right before an LF belongs to the line's end, any other is content; so is a byte order
  * mark. Lines that arrive together are decoded together, up to 8 KiB at a time: that is 5 times as
- * fast, and a line that is kept may keep as much text of its neighbours in memory.
+ * fast, and a line that is kept may keep that much text of its neighbours in memory.
  *
- * @param options The limits, and how the text is written.
+ * @param options The limit, what is done beyond it, and the encoding of the text.
  * @returns The codec. Its `decode` throws `FrameTooLargeError` for more than `limit` bytes of
- * content if `onOversize` is `"error"`, and `ProtocolError` for what is no text if `fatal` is set;
- * the line is not taken then. Its `encode` throws `RangeError` for text over the limit, with an LF
- * in it, with a CR at its end if `ending` is `"\n"` (it would not come back), or with a character
- * that it cannot write.
+ * content if `onOversize` is `"error"`, and `ProtocolError` for bytes that are not text if `fatal`
+ * is set; the line is not taken then. Its `encode` throws `RangeError` for text over the limit, with
+ * an LF in it, with a CR at its end if `ending` is `"\n"` (it would be lost in decoding), or with a
+ * character that the encoding cannot send.
  * @throws {TypeError} If an option is unknown or of the wrong type.
  * @throws {RangeError} If an option is out of range, or the encoding is unknown or has no lines.
  *
- * @example Both line ends, and what is not there yet
+ * @example Both line ends, and a line that has not arrived whole
  * ```ts
  * import { lines } from "@usher/server";
  * import { assertEquals, assertThrows } from "@std/assert";
@@ -118,7 +127,7 @@ const encoder = new TextEncoder();
  * ```
  */
 export function lines(options: LinesOptions = {}): Codec<string> {
-  const defaults = CODEC_DEFAULTS.lines;
+  const defaults = LINES_DEFAULTS;
   checkKeys(ATTEMPT, options, Object.keys(defaults));
   const {
     limit = defaults.limit,
@@ -128,7 +137,7 @@ export function lines(options: LinesOptions = {}): Codec<string> {
     fatal = defaults.fatal,
     ending = defaults.ending,
   } = options;
-  checkNumber(ATTEMPT, "limit", limit, 1, MOST);
+  checkNumber(ATTEMPT, "limit", limit, 1, HIGHEST_LIMIT);
   checkChoice(ATTEMPT, "onOversize", onOversize, ["error", "skip", "truncate"]);
   checkChoice(ATTEMPT, "unterminated", unterminated, ["error", "frame"]);
   checkBoolean(ATTEMPT, "fatal", fatal);
@@ -158,9 +167,9 @@ class Lines implements Codec<string> {
   readonly #decoder: TextDecoder;
   readonly #isUtf8: boolean;
   readonly #limit: number;
-  /** Most bytes of a batch: no complete line in it can be too long. */
+  /** The most bytes of a batch: no complete line in it can be over the limit. */
   readonly #batch: number;
-  /** The characters of an encoding other than UTF-8, made when first needed. */
+  /** The one-byte characters of an encoding other than UTF-8, made when first needed. */
   #codes: Map<number, number> | undefined;
 
   constructor(options: Required<LinesOptions>) {
@@ -180,7 +189,7 @@ class Lines implements Codec<string> {
       return { frame: withoutEnd(this.#text(bytes.subarray(0, lf + 1))), taken: lf + 1 };
     }
     const size = bytes.length;
-    // A CR in the first place that is too many may yet belong to the line's end.
+    // A CR as the first byte over the limit may yet belong to the line's end.
     if (size > limit && (size > limit + 1 || bytes[limit] !== CR)) {
       return this.#oversize(bytes, size, false);
     }
@@ -199,7 +208,7 @@ class Lines implements Codec<string> {
     } catch {
       return this.#untilInvalid(part);
     }
-    // The same as `decode` gives, as no encoding here carries anything over an LF.
+    // The same as `decode` returns, as no encoding here carries state across an LF.
     const frames: string[] = [];
     for (let from = 0, lf; (lf = text.indexOf("\n", from)) >= 0; from = lf + 1) {
       frames.push(text.slice(from, lf > from && text.charCodeAt(lf - 1) === CR ? lf - 1 : lf));
@@ -207,7 +216,7 @@ class Lines implements Codec<string> {
     return { frames, taken, seen: part.length - taken };
   }
 
-  /** The lines before the one that is no text. */
+  /** The lines before the first that is not text. */
   #untilInvalid(bytes: Uint8Array): Batch<string> | null {
     const frames: string[] = [];
     let taken = 0;
@@ -216,7 +225,7 @@ class Lines implements Codec<string> {
         frames.push(withoutEnd(this.#decoder.decode(bytes.subarray(taken, lf + 1))));
       }
     } catch {
-      // Which line it is, `decode` will say.
+      // `decode` reports the line itself.
     }
     return frames.length === 0 ? null : { frames, taken };
   }
@@ -229,12 +238,12 @@ class Lines implements Codec<string> {
     }
   }
 
-  /** What becomes of a line of which `taken` bytes are here, and that is all of it or not. */
+  /** Handles a line over the limit of which `taken` bytes have arrived, all of it or not. */
   #oversize(bytes: Uint8Array, taken: number, complete: boolean): Decoded<string> {
     const { limit, onOversize, unterminated } = this.#options;
     if (onOversize === "error") {
       throw new FrameTooLargeError(
-        `Cannot take a line of more than ${limit} bytes: raise 'limit' to take longer ones`,
+        `Cannot decode a line of more than ${limit} bytes: raise 'limit' to accept longer ones`,
         limit,
       );
     }
@@ -248,7 +257,7 @@ class Lines implements Codec<string> {
     return frame === undefined ? { taken } : { frame, taken };
   }
 
-  /** Decodes all but what may be the beginning of a character. */
+  /** Decodes all but a character at the end that may have been cut. */
   #wholeCharacters(bytes: Uint8Array): string {
     try {
       return newDecoder(this.#options).decode(bytes, { stream: true });
@@ -257,7 +266,7 @@ class Lines implements Codec<string> {
     }
   }
 
-  /** Finds, by halving, the longest beginning that is no error. */
+  /** Finds, by bisection, the longest prefix that is text. */
   #invalid(bytes: Uint8Array): ProtocolError {
     let valid = 0;
     for (let invalid = bytes.length + 1; valid + 1 < invalid;) {
@@ -270,7 +279,7 @@ class Lines implements Codec<string> {
       }
     }
     return new ProtocolError(
-      `Cannot take a line that is not ${this.#decoder.encoding}: its byte ${valid} is wrong`,
+      `Cannot decode a line that is not ${this.#decoder.encoding}: its byte ${valid} is wrong`,
     );
   }
 
@@ -287,7 +296,7 @@ class Lines implements Codec<string> {
     this.#check(frame);
     const { limit, ending } = this.#options;
     if (frame.length + ending.length > room.length) return null;
-    // ASCII is written alike in all encodings that have lines.
+    // ASCII is the same bytes in all encodings that have lines.
     let size = frame.length > SHORT ? -1 : writeAscii(frame, room);
     if (size < 0) {
       if (!this.#isUtf8) return copyInto(this.encode(frame), room);
@@ -302,7 +311,7 @@ class Lines implements Codec<string> {
     return size;
   }
 
-  /** Refuses text that would not come back as it is. */
+  /** Refuses text that would not be decoded to the same text. */
   #check(frame: string): void {
     if (typeof frame !== "string") {
       throw new TypeError(`Cannot encode ${show(frame)} as a line: use a string`);
@@ -313,11 +322,13 @@ class Lines implements Codec<string> {
     const { ending, fatal } = this.#options;
     if (ending === "\n" && frame.endsWith("\r")) {
       throw new RangeError(
-        "Cannot encode a line with a CR at its end: the 'ending' of lines() would swallow it",
+        "Cannot encode a line with a CR at its end: with an 'ending' of LF it would be lost in decoding",
       );
     }
     if (fatal && !frame.isWellFormed()) {
-      throw new RangeError("Cannot encode a line with half a surrogate pair in it: use whole ones");
+      throw new RangeError(
+        "Cannot encode a line with a lone surrogate in it: use well-formed text, or no 'fatal'",
+      );
     }
   }
 
@@ -352,7 +363,7 @@ function tooLong(limit: number): RangeError {
   );
 }
 
-/** Writes text that is ASCII and no longer than `room`; -1 if it is not. */
+/** Writes text that is no longer than `room`, if it is ASCII; -1 otherwise. */
 function writeAscii(text: string, room: Uint8Array): number {
   for (let i = 0; i < text.length; i++) {
     const code = text.charCodeAt(i);
@@ -368,12 +379,12 @@ function copyInto(bytes: Uint8Array, room: Uint8Array): number | null {
   return bytes.length;
 }
 
-/** The characters that are one byte in an encoding, and that byte. */
+/** The characters that are one byte in an encoding, each with that byte. */
 function oneByteCharacters(options: Required<LinesOptions>): Map<number, number> {
   const decoder = newDecoder({ ...options, fatal: false });
   const codes = new Map<number, number>();
   for (let byte = 0; byte < 256; byte++) {
-    // With an LF behind it, half a character does not come alone.
+    // With an LF after it, the first byte of a longer character decodes to something else.
     const text = decoder.decode(Uint8Array.of(byte, LF));
     if (text.length === 2 && text[0] !== "\ufffd") codes.set(text.charCodeAt(0), byte);
   }

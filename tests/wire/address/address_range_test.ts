@@ -1,4 +1,4 @@
-/** Is an address found in the ranges that hold it, and in no other? @module */
+/** An address is found in the ranges that hold it, and in no other. @module */
 
 import { assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
@@ -11,10 +11,10 @@ interface Address {
   readonly value: bigint;
 }
 
-/** Where IPv4 is mapped into IPv6. */
+/** The prefix of IPv4 addresses mapped into IPv6. */
 const MAPPED = 0xffffn << 32n;
 
-/** Addresses that share beginnings of every length. */
+/** Addresses that share prefixes of every length. */
 function addresses(bits: 32 | 128): fc.Arbitrary<Address> {
   const digits = fc.array(fc.constantFrom("0", "0", "8", "c", "f"), {
     minLength: bits / 4,
@@ -35,7 +35,7 @@ const range = fc.tuple(address, fc.nat(128)).map(([{ bits, value }, length]) => 
   return { bits, size, value: value >> rest << rest };
 });
 
-/** Written in the plainest way: all groups, nothing left out. */
+/** The plainest spelling: all groups, nothing left out. */
 function written({ bits, value }: Address): string {
   const part = bits === 32 ? 8n : 16n;
   const parts = Array.from(
@@ -45,7 +45,7 @@ function written({ bits, value }: Address): string {
   return bits === 32 ? parts.join(".") : parts.map((n) => n.toString(16)).join(":");
 }
 
-/** IPv4 that is mapped counts as IPv4, addresses and ranges alike. */
+/** Mapped IPv4 counts as IPv4, in addresses and in ranges. */
 function plain<T extends Address & { size?: number }>(one: T): Address & { size: number } {
   const { bits, value, size = bits } = one;
   return bits === 128 && value >> 32n === 0xffffn && size >= 96
@@ -90,7 +90,7 @@ Deno.test("has() finds one in thousands of ranges", () => {
   assertEquals(ranges.has("2001:db8:1388::1"), false);
 });
 
-Deno.test("has() takes any spelling, ignores zones, and finds no names", () => {
+Deno.test("has() accepts any spelling, ignores zones, and finds no names", () => {
   const ranges = addressRanges(["fe80::/64", "192.0.2.7", "::ffff:10.0.0.0/104", "::1"]);
   for (const inside of ["fe80::1%eth0", "FE80:0::1", "::ffff:192.0.2.7", "10.1.2.3", "::1%1"]) {
     assertEquals(ranges.has(inside), true, inside);
@@ -113,7 +113,7 @@ Deno.test("has() keeps the families apart, also where a range is as wide as it c
   }
 });
 
-Deno.test("addressRanges() says which entry is wrong, and what would do", () => {
+Deno.test("addressRanges() says which entry is wrong, and what to use", () => {
   const example = `use an address or a range, such as "10.0.0.0/8" or "2001:db8::/32"`;
   const refusals: [unknown, typeof Error, string][] = [
     ["10.0.0.0/8", TypeError, `'ranges' of "10.0.0.0/8": use an array of strings`],
@@ -131,7 +131,7 @@ Deno.test("addressRanges() says which entry is wrong, and what would do", () => 
       RangeError,
       `"2001:DB8::1/33": use "2001:db8::/33", or the address alone`,
     ],
-    [["fe80::1%eth0"], RangeError, "use the address without its zone, which does not count"],
+    [["fe80::1%eth0"], RangeError, "use the address without its zone, which would be ignored"],
   ];
   for (const [texts, kind, message] of refusals) {
     assertThrows(() => addressRanges(texts as string[]), kind, message);

@@ -1,11 +1,11 @@
-/** Is each address read and written as the standards say, and nothing else taken for one? @module */
+/** Addresses are read and written as the standards say, and nothing else is accepted. @module */
 
 import { assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { readIp, unmapped, writeIp } from "../../../lib/wire/address/ip_address.ts";
+import { mapped, readIp, unmapped, writeIp } from "../../../lib/wire/address/ip_address.ts";
 import { bytesOf, propertyTest } from "../property.ts";
 
-/** What the URL parser, which is nobody's from here, makes of an IPv6 address. */
+/** What the URL parser, an independent implementation, makes of an IPv6 address. */
 function canonical(text: string): string | null {
   return URL.parse(`http://[${text}]/`)?.hostname.slice(1, -1) ?? null;
 }
@@ -16,14 +16,14 @@ const v6 = bytesOf([0, 0, 0, 0, 0, 0, 1, 15, 16, 255], 16).map((bytes) => {
   return whole;
 });
 
-/** Nearly addresses, or addresses: a group that is empty makes `::`. */
+/** Addresses and near misses: an empty group makes `::`. */
 const nearly = fc.array(
   fc.constantFrom("", "0", "0", "1", "ffff", "00ff", "FFFF", "1.2.3.4", "g", "12345"),
   { minLength: 2, maxLength: 10 },
 ).map((parts) => parts.join(":"));
 
 propertyTest(
-  "readIp() takes what the URL parser takes for IPv6, and writeIp() writes it alike",
+  "readIp() accepts what the URL parser accepts as IPv6, and writeIp() writes the same",
   [nearly],
   (text) => {
     const bytes = readIp(text);
@@ -46,7 +46,7 @@ propertyTest("readIp() reads what writeIp() wrote", [v6], (bytes) => {
 });
 
 propertyTest(
-  "readIp() takes four decimal numbers up to 255, without zeros in front, and no others",
+  "readIp() accepts four decimal numbers up to 255 without leading zeros, and no others",
   [
     fc.array(fc.constantFrom("", "0", "1", "9", "25", "255", "256", "01", "-1", " 1", "a"), {
       minLength: 3,
@@ -81,7 +81,7 @@ Deno.test("writeIp() writes IPv6 as RFC 5952 recommends, and mapped IPv4 as Deno
   }
 });
 
-Deno.test("readIp() takes no zone, brackets, port, or name for a part of an address", () => {
+Deno.test("readIp() accepts no zone, brackets, port, or name as part of an address", () => {
   const others = [
     ...["", "localhost", "1.2.3", "1.2.3.4.5", "1.2.3.4 ", "0x1.2.3.4", "1.2.3.4:80", "[::1]"],
     ...["fe80::1%eth0", "1::2::3", ":::", ":1", "1:", "1:2:3:4:5:6:7", "1:2:3:4:5:6:7:8:9"],
@@ -97,10 +97,17 @@ Deno.test("readIp() takes no zone, brackets, port, or name for a part of an addr
   for (const text of others) assertEquals(readIp(text), null, text);
 });
 
-Deno.test("unmapped() gives the IPv4 address of a mapped one, and any other as it is", () => {
+Deno.test("unmapped() returns the IPv4 address of a mapped one, and any other as it is", () => {
   const cases = { "::ffff:192.0.2.1": "192.0.2.1", "::fffe:c000:201": "::fffe:c000:201" };
   for (const [text, wanted] of Object.entries(cases)) {
     assertEquals(writeIp(unmapped(readIp(text)!)), wanted);
   }
   assertEquals(writeIp(unmapped(readIp("192.0.2.1")!)), "192.0.2.1");
+});
+
+Deno.test("mapped() maps IPv4 into IPv6, and returns IPv6 as it is", () => {
+  const v4 = readIp("192.0.2.1")!;
+  assertEquals(writeIp(mapped(v4)), "::ffff:192.0.2.1");
+  assertEquals(unmapped(mapped(v4)), v4);
+  assertEquals(mapped(readIp("2001:db8::1")!), readIp("2001:db8::1")!);
 });

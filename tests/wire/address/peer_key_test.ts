@@ -1,4 +1,4 @@
-/** Do two addresses of one peer count as one, and two peers as two? @module */
+/** Two addresses of one peer have one key, and two peers have two. @module */
 
 import { assertEquals } from "@std/assert";
 import fc from "fast-check";
@@ -31,7 +31,7 @@ propertyTest(
   },
 );
 
-Deno.test("peerKey() takes any spelling and any zone, and leaves alone what is no address", () => {
+Deno.test("peerKey() accepts any spelling and any zone, and leaves alone what is not an address", () => {
   const keys = {
     "192.0.2.1": "192.0.2.1",
     "::FFFF:c000:0201": "192.0.2.1",

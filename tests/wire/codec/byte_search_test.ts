@@ -1,4 +1,4 @@
-/** Is the first end found, wherever a search was interrupted, each byte looked at once? @module */
+/** The first end is found wherever a search was interrupted, each byte looked at once. @module */
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
@@ -7,7 +7,7 @@ import { bytes } from "../../support/bytes.ts";
 import { counted } from "./drive.ts";
 import { bytesOf, propertyTest } from "../property.ts";
 
-/** The earliest end, and the longest sequence that ends there; found the slow way. */
+/** The earliest end, and the longest sequence that ends there, found the slow way. */
 function expected(sequences: readonly Uint8Array[], input: Uint8Array): [number, number] {
   for (let at = 1; at <= input.length; at++) {
     const ending = sequences.filter((sequence) =>
@@ -28,7 +28,7 @@ function newSearch(sequences: readonly Uint8Array[]): ByteSearch | null {
   }
 }
 
-/** Of few different bytes, so that they overlap in every way. */
+/** Sequences of few different bytes, so that they overlap in every way. */
 const sequenceSets = fc.array(
   bytesOf([97, 98, 99], 6).filter((sequence) => sequence.length > 0),
   { minLength: 1, maxLength: 4 },
@@ -46,7 +46,7 @@ propertyTest(
 );
 
 propertyTest(
-  "find() goes on where it stopped, and looks at no byte twice",
+  "find() continues where it stopped, and looks at no byte twice",
   [sequenceSets, input, fc.array(fc.integer({ min: 1, max: 40 }))],
   (sequences, input, steps) => {
     const search = newSearch(sequences);
@@ -97,11 +97,11 @@ Deno.test("ByteSearch says which sequence can never be found", () => {
   assertThrows(
     () => new ByteSearch([bytes`\r\n`, bytes`\r`]),
     RangeError,
-    "Cannot look for the bytes 13,10: another delimiter always ends first, after 13",
+    "Cannot search for the bytes 13,10: another delimiter always ends first, after 13",
   );
 });
 
-Deno.test("ByteSearch takes any byte, all of them, and the same sequence twice", () => {
+Deno.test("ByteSearch accepts any byte, all of them, and the same sequence twice", () => {
   const all = Uint8Array.from({ length: 256 }, (_, i) => i);
   const search = new ByteSearch([all, all.toReversed(), all]);
   assertEquals(search.longest, 256);

@@ -1,4 +1,4 @@
-/** Is the contract enough for the codecs that users write? @module */
+/** Codecs as users write them: several decoders in one, and one codec around another. @module */
 
 import { assertEquals } from "@std/assert";
 import fc from "fast-check";
@@ -55,13 +55,13 @@ propertyTest(
   },
 );
 
-Deno.test("the end of the stream is inside a frame while another decoder is in", () => {
+Deno.test("an end of the stream is inside a frame while another decoder is in place", () => {
   assertEquals(drive(mail, [bytes`HELO\nDATA 5\n`]).end, "inside");
   assertEquals(drive(mail, [bytes`HELO\nDATA 5\n1234`]).end, "inside");
   assertEquals(drive(mail, [bytes`HELO\nDATA 5\n12345`]).end, "between");
 });
 
-/** JSON in frames of another codec: the answers of that one, and its decoders, are wrapped. */
+/** JSON in frames of another codec, whose answers and decoders are wrapped. */
 function json(inner: Codec<Uint8Array>): Codec<unknown> {
   const outer: Codec<unknown> = {
     decode: (bytes, seen, end) => wrap(inner.decode(bytes, seen, end)),
@@ -82,13 +82,13 @@ function json(inner: Codec<Uint8Array>): Codec<unknown> {
       const frame = JSON.parse(new TextDecoder().decode(answer.frame));
       return { frame, taken: answer.taken, ...next };
     } catch {
-      throw new ProtocolError("Cannot take a frame that is not JSON");
+      throw new ProtocolError("Cannot decode a frame that is not JSON");
     }
   }
   return outer;
 }
 
-Deno.test("a codec may wrap another one, with all that it remembers", () => {
+Deno.test("a codec may wrap another one with all of its state", () => {
   const codec = json(delimited("--", { limit: 6, onOversize: "skip" }));
   const stream = bytes`[1]--"ok"--"too long"--null--`;
   for (const chunks of [[stream], singly(stream)]) {
@@ -99,6 +99,6 @@ Deno.test("a codec may wrap another one, with all that it remembers", () => {
     });
   }
   const { frames, end } = drive(codec, [bytes`[1]--[1--`]);
-  const error = "ProtocolError: Cannot take a frame that is not JSON";
+  const error = "ProtocolError: Cannot decode a frame that is not JSON";
   assertEquals([frames, end], [[[1]], { error }]);
 });

@@ -1,4 +1,4 @@
-/** Do delimiters end frames where they should, and however they arrive? @module */
+/** Delimiters end frames in the same place however they arrive. @module */
 
 import { assert, assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
@@ -21,7 +21,7 @@ const optionSets: fc.Arbitrary<DelimitedOptions> = fc.record({
   unterminated: fc.constantFrom("error", "frame"),
 }, { requiredKeys: [] });
 
-/** `null` for delimiters that are refused, as one of them always ends before another. */
+/** `null` for delimiters that are refused because one of them always ends before another. */
 function codecOf(delimiters: Uint8Array[], options: DelimitedOptions): Codec<Uint8Array> | null {
   try {
     return delimited(delimiters, options);
@@ -42,7 +42,7 @@ function first(delimiters: Uint8Array[], stream: Uint8Array): [number, number] |
   return null;
 }
 
-/** The same again, written to be read: frame by frame, with all of the stream at hand. */
+/** The same in its plainest form: frame by frame, with the whole stream at once. */
 function expected(
   stream: Uint8Array,
   delimiters: Uint8Array[],
@@ -60,7 +60,7 @@ function expected(
     const tooLarge = size > limit && sure;
     if (tooLarge && onOversize === "error") {
       const error =
-        `FrameTooLargeError: Cannot take a frame of more than ${limit} bytes: raise 'limit' to take larger ones`;
+        `FrameTooLargeError: Cannot decode a frame of more than ${limit} bytes: raise 'limit' to accept larger ones`;
       return { frames, end: { error, limit, size: undefined }, taken };
     }
     if (end === 0 && unterminated === "error") {
@@ -72,7 +72,7 @@ function expected(
 }
 
 propertyTest(
-  "delimited() gives what a plain reading of the stream gives",
+  "delimited() decodes as a plain reading of the stream does",
   [input, delimiterSets, optionSets],
   (stream, delimiters, options) => {
     const codec = codecOf(delimiters, options);
@@ -83,7 +83,7 @@ propertyTest(
 );
 
 propertyTest(
-  "delimited() gives the same however the stream is cut",
+  "delimited() decodes the same however the stream is cut",
   [input, delimiterSets, optionSets, sizes],
   (stream, delimiters, options, sizes) => {
     const codec = codecOf(delimiters, options);
@@ -96,7 +96,7 @@ propertyTest(
 );
 
 propertyTest(
-  "delimited() also gives the same to who keeps asking the codec itself",
+  "delimited() decodes the same for a caller that ignores `next`",
   [input, delimiterSets],
   (stream, delimiters) => {
     const codec = codecOf(delimiters, {});
@@ -129,7 +129,7 @@ propertyTest(
 );
 
 propertyTest(
-  "delimited() takes what it sends as it was, and refuses the rest",
+  "delimited() decodes what it encodes, and refuses the rest",
   [fc.array(input, { maxLength: 6 }), delimiterSets, sizes],
   (frames, delimiters, sizes) => {
     const codec = codecOf(delimiters, {});
@@ -154,7 +154,7 @@ propertyTest(
   5,
 );
 
-Deno.test("delimited() takes bytes, a string, or several of them", () => {
+Deno.test("delimited() accepts bytes, a string, or several of them", () => {
   const framesOf = (delimiter: Parameters<typeof delimited>[0]) =>
     drive(delimited(delimiter), [bytes`one§two;§three§`]).frames;
   assertEquals(framesOf("§"), [bytes`one`, bytes`two;`, bytes`three`]);
@@ -162,14 +162,14 @@ Deno.test("delimited() takes bytes, a string, or several of them", () => {
   assertEquals(framesOf(["§", bytes`;`]), [bytes`one`, bytes`two`, bytes``, bytes`three`]);
 });
 
-Deno.test("delimited() takes the longest of delimiters that end together", () => {
+Deno.test("delimited() uses the longest of delimiters that end together", () => {
   for (const delimiters of [["\r\n", "\n"], ["\n", "\r\n"]]) {
     const { frames } = drive(delimited(delimiters), [bytes`one\r\ntwo\nth\rree\r\n`]);
     assertEquals(frames, [bytes`one`, bytes`two`, bytes`th\rree`]);
   }
 });
 
-Deno.test("delimited() is not changed by who changes the delimiter later", () => {
+Deno.test("delimited() is not affected by later changes of the delimiter", () => {
   const delimiter = bytes`;`;
   const codec = delimited(delimiter);
   delimiter[0] = 0;
@@ -184,7 +184,7 @@ Deno.test("delimited() allows `limit` bytes of content and not one more", () => 
       assertEquals(drive(codec, cut(bytes`four${delimiter}`)).frames, [bytes`four`]);
       const { frames, end, taken } = drive(codec, cut(bytes`ok${delimiter}five5${delimiter}`));
       const error =
-        "FrameTooLargeError: Cannot take a frame of more than 4 bytes: raise 'limit' to take larger ones";
+        "FrameTooLargeError: Cannot decode a frame of more than 4 bytes: raise 'limit' to accept larger ones";
       assertEquals(frames, [bytes`ok`]);
       assertEquals(end, { error, limit: 4, size: undefined });
       assertEquals(taken, 2 + delimiter.length);
@@ -196,7 +196,7 @@ Deno.test("delimited() allows `limit` bytes of content and not one more", () => 
   );
 });
 
-Deno.test("delimited() goes on with the next frame after one that is too large", () => {
+Deno.test("delimited() continues with the next frame after one that is too large", () => {
   const stream = bytes`ok--far too large--fine------end`;
   const skipping = delimited("--", { limit: 4, onOversize: "skip" });
   const cutting = delimited("--", { limit: 4, onOversize: "truncate", unterminated: "frame" });
@@ -217,7 +217,7 @@ Deno.test("delimited() copies no content", () => {
   assertStrictEquals(buffer, stream.buffer);
 });
 
-Deno.test("delimited() refuses what can be no delimiter", () => {
+Deno.test("delimited() refuses what cannot be a delimiter", () => {
   const wanted = "use a string or Uint8Array that is not empty, or an array of such";
   const refusals: [unknown, typeof Error, string][] = [
     ["", RangeError, `Cannot make delimited() with an empty 'delimiter': ${wanted}`],
@@ -228,7 +228,7 @@ Deno.test("delimited() refuses what can be no delimiter", () => {
     [
       ["a", "bab"],
       RangeError,
-      "Cannot look for the bytes 98,97,98: another delimiter always ends first, after 98,97",
+      "Cannot search for the bytes 98,97,98: another delimiter always ends first, after 98,97",
     ],
   ];
   for (const [delimiter, kind, message] of refusals) {
@@ -237,7 +237,7 @@ Deno.test("delimited() refuses what can be no delimiter", () => {
   }
 });
 
-Deno.test("delimited() sends nothing that would come back as something else", () => {
+Deno.test("delimited() encodes nothing that would be decoded to something else", () => {
   const codec = delimited(["aa", "b"], { limit: 3 });
   const refusals: [unknown, typeof Error, string][] = [
     [
@@ -254,7 +254,7 @@ Deno.test("delimited() sends nothing that would come back as something else", ()
     [
       bytes`long`,
       RangeError,
-      "Cannot encode a frame of 4 bytes: 'limit' is 3",
+      "Cannot encode a frame of 4 bytes: raise 'limit', which is 3",
     ],
     ["x", TypeError, `Cannot encode "x": use a Uint8Array`],
   ];

@@ -1,31 +1,31 @@
-/** How is a codec asked? The contract of `lib/wire/codec/codec.ts` from the side of who asks. @module */
+/** Drives a codec as the contract in `lib/wire/codec/codec.ts` promises it. @module */
 
 import { assert } from "@std/assert";
 import type { Codec, Decoder } from "../../../lib/wire/codec/codec.ts";
 import { FrameTooLargeError } from "../../../lib/errors.ts";
 
-/** What came of a stream. */
+/** The frames of a stream, and how it ended. */
 export interface Driven<T> {
   /** The frames, in order. */
   frames: T[];
-  /** The stream ended between frames, or inside one, or an error ended it. */
+  /** Whether the stream ended between frames, inside one, or with an error. */
   end: "between" | "inside" | { error: string; limit?: number; size?: number | undefined };
   /** Bytes taken; an error leaves its frame untaken. */
   taken: number;
 }
 
-/** What it took. */
+/** The cost of decoding a stream. */
 export interface Cost {
-  /** Most bytes that were kept while waiting for more. */
+  /** The most bytes that were kept while waiting for more. */
   kept: number;
   /** Calls of `decode` and `decodeAll`. */
   calls: number;
-  /** Bytes that were looked at, if `count` asked for it. */
+  /** Bytes that were looked at, where `count` is set. */
   examined: number;
 }
 
 export interface DriveOptions {
-  /** Ask `decodeAll`, where there is one; true if left out. */
+  /** Call `decodeAll` where there is one; true if left out. */
   batches?: boolean;
   /** Count the bytes that are looked at: slow. */
   count?: boolean;
@@ -54,7 +54,7 @@ export function drive<T>(
   return { frames, end, taken, kept, calls, examined: tally.examined };
 }
 
-/** Only what may not depend on how a stream was cut. */
+/** The part that must not depend on how a stream was cut. */
 export function outcome<T>({ frames, end, taken }: Driven<T>): Driven<T> {
   return { frames, end, taken };
 }
@@ -79,7 +79,7 @@ class Driver<T> {
     this.#options = options;
   }
 
-  /** Asks until the codec wants more than there is. */
+  /** Calls the codec until it needs more than has arrived. */
   ask(end: boolean): void {
     while (this.#step(end)) { /* Each step takes something. */ }
     this.kept = Math.max(this.kept, this.buffer.length);
@@ -126,7 +126,7 @@ class Driver<T> {
     return true;
   }
 
-  /** Takes `count` bytes, of which some may still have to come. */
+  /** Takes `count` bytes, some of which may not have arrived yet. */
   #take(count: number): void {
     this.#drop += count;
     const now = Math.min(this.#drop, this.buffer.length);
@@ -141,7 +141,7 @@ class Driver<T> {
   }
 }
 
-/** Keeps what was not taken; never writes where it has written, as frames may be views. */
+/** Keeps what was not taken; memory is written once only, since frames may be views. */
 class Buffer {
   #memory = new Uint8Array(16);
   #from = 0;
@@ -173,10 +173,10 @@ class Buffer {
 /**
  * The bytes, counting how many of them are looked at.
  *
- * Reads by index cannot be seen from a subclass of `Uint8Array`, so this is a proxy; searches count
- * what they pass. What `subarray` gives is not counted: a codec makes one only to hand out or to
- * decode, each byte once, except for the part that `lines()` searches backwards, so there searches
- * are counted, too.
+ * A subclass of `Uint8Array` does not see reads by index, so this is a proxy; searches count the
+ * bytes that they pass. What `subarray` returns is not counted: a codec makes one only to return or
+ * to decode it, each byte once, except for the part that `lines()` searches backwards, where
+ * searches are counted, too.
  */
 export function counted(bytes: Uint8Array, tally: { examined: number }): Uint8Array {
   const searching = {

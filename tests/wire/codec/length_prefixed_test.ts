@@ -1,4 +1,4 @@
-/** Does a length say where its frame ends, in any field and however it arrives? @module */
+/** A length decides where its frame ends, in any field and however it arrives. @module */
 
 import { assert, assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
@@ -28,7 +28,7 @@ const optionSets: fc.Arbitrary<LengthPrefixedOptions> = fc.record({
 /** Mostly small numbers, so that there are frames; some that make huge ones. */
 const input = bytesOf([0, 0, 0, 0, 1, 2, 3, 4, 5, 9, 127, 128, 129, 255], 60);
 
-/** The length field at a place, and how long it is; `null` if it is not all there. */
+/** The length, and the size of its field; `null` if it has not arrived whole. */
 function readLength(
   stream: Uint8Array,
   { bytes = 4, endian = "big" }: LengthPrefixedOptions,
@@ -46,10 +46,10 @@ function readLength(
   return { length: field.reduce((sum, byte) => sum * 256n + BigInt(byte), 0n), size: bytes };
 }
 
-/** The same again, written to be read: with big integers, and all of the stream at hand. */
+/** The same in its plainest form: with big integers, and the whole stream at once. */
 function expected(stream: Uint8Array, options: LengthPrefixedOptions): Driven<Uint8Array> {
   const { offset = 0, adjustment = 0, includePrefix = false } = options;
-  const { limit = 1_048_576, onOversize = "error" } = options;
+  const { limit = 65_536, onOversize = "error" } = options;
   const frames: Uint8Array[] = [];
   let taken = 0;
   for (;;) {
@@ -64,9 +64,9 @@ function expected(stream: Uint8Array, options: LengthPrefixedOptions): Driven<Ui
       return { frames, end: { error: "ProtocolError" }, taken };
     }
     if (size > limit && (onOversize === "error" || huge)) {
-      const error = `FrameTooLargeError: Cannot take a frame of ${
+      const error = `FrameTooLargeError: Cannot decode a frame of ${
         huge ? "more than 2⁵³ - 1" : size
-      } bytes: 'limit' is ${limit}`;
+      } bytes: raise 'limit', which is ${limit}`;
       return { frames, end: { error, limit, size: huge ? undefined : Number(size) }, taken };
     }
     const kept = Math.min(Number(size), limit);
@@ -80,14 +80,14 @@ function expected(stream: Uint8Array, options: LengthPrefixedOptions): Driven<Ui
   }
 }
 
-/** What exactly is wrong is told by the codec alone. */
+/** Only the codec says what exactly is wrong. */
 function withoutDetail({ end, ...rest }: Driven<Uint8Array>): Driven<Uint8Array> {
   const wrong = typeof end === "object" && end.error.startsWith("ProtocolError");
   return { ...rest, end: wrong ? { error: "ProtocolError" } : end };
 }
 
 propertyTest(
-  "lengthPrefixed() gives what a plain reading of the stream gives",
+  "lengthPrefixed() decodes as a plain reading of the stream does",
   [input, optionSets],
   (stream, options) => {
     const got = outcome(drive(lengthPrefixed(options), [stream]));
@@ -97,7 +97,7 @@ propertyTest(
 );
 
 propertyTest(
-  "lengthPrefixed() gives the same however the stream is cut",
+  "lengthPrefixed() decodes the same however the stream is cut",
   [input, optionSets, sizes],
   (stream, options, sizes) => {
     const whole = outcome(drive(lengthPrefixed(options), [stream]));
@@ -119,7 +119,7 @@ propertyTest(
 );
 
 propertyTest(
-  "lengthPrefixed() takes what it sends as it was, or refuses to send it",
+  "lengthPrefixed() decodes what it encodes, or refuses to encode it",
   [fc.array(fc.uint8Array({ maxLength: 300 }), { maxLength: 5 }), optionSets, sizes],
   (frames, options, sizes) => {
     const codec = lengthPrefixed(options);
@@ -147,7 +147,7 @@ propertyTest(
 );
 
 propertyTest(
-  "lengthPrefixed() sends the frames that it takes with their prefix",
+  "lengthPrefixed() encodes the frames that it decodes with their prefix",
   [input, optionSets],
   (stream, options) => {
     const codec = lengthPrefixed({ ...options, includePrefix: true, onOversize: "skip" });
@@ -160,7 +160,7 @@ propertyTest(
   5,
 );
 
-Deno.test("lengthPrefixed() writes and reads each field", () => {
+Deno.test("lengthPrefixed() encodes and decodes each field", () => {
   const content = new Uint8Array(300).fill(7);
   const prefixes: [LengthPrefixedOptions, number[]][] = [
     [{ bytes: 2 }, [1, 44]],
@@ -183,7 +183,7 @@ Deno.test("lengthPrefixed() writes and reads each field", () => {
   }
 });
 
-Deno.test("lengthPrefixed() takes content, or everything from the prefix on", () => {
+Deno.test("lengthPrefixed() returns content, or everything from the prefix on", () => {
   // A type, a length that counts itself and the type, and two bytes of content.
   const stream = Uint8Array.of(0x51, 5, 0, 8, 9);
   const options: LengthPrefixedOptions = {
@@ -198,7 +198,7 @@ Deno.test("lengthPrefixed() takes content, or everything from the prefix on", ()
   assertEquals(whole.decode(stream, 0, false), { frame: stream, taken: 5 });
 });
 
-Deno.test("lengthPrefixed() says how much it needs as early as it can", () => {
+Deno.test("lengthPrefixed() says how many bytes it needs as early as it can", () => {
   const needs: [LengthPrefixedOptions, number[], number][] = [
     [{}, [0], 4],
     [{}, [0, 0, 1, 0], 260],
@@ -222,7 +222,7 @@ Deno.test("lengthPrefixed() allows `limit` bytes of content and no more, prefix 
     const error = assertThrows(
       () => codec.decode(Uint8Array.of(0, 5), 0, false),
       FrameTooLargeError,
-      "Cannot take a frame of 5 bytes: 'limit' is 4",
+      "Cannot decode a frame of 5 bytes: raise 'limit', which is 4",
     );
     assertEquals([error.limit, error.size], [4, 5]);
   }
@@ -242,12 +242,12 @@ Deno.test("lengthPrefixed() compares the content with the limit, not the length"
   );
 });
 
-Deno.test("lengthPrefixed() refuses a gigabyte when it is announced", () => {
+Deno.test("lengthPrefixed() refuses a gigabyte as soon as it is announced", () => {
   const error = assertThrows(
     () => lengthPrefixed().decode(Uint8Array.of(0x40, 0, 0, 0), 0, false),
     FrameTooLargeError,
   );
-  assertEquals([error.limit, error.size], [1_048_576, 2 ** 30]);
+  assertEquals([error.limit, error.size], [65_536, 2 ** 30]);
 });
 
 Deno.test("lengthPrefixed() refuses lengths beyond 2⁵³ - 1, whatever `onOversize` says", () => {
@@ -264,7 +264,7 @@ Deno.test("lengthPrefixed() refuses lengths beyond 2⁵³ - 1, whatever `onOvers
         const error = assertThrows(
           () => codec.decode(Uint8Array.from(prefix), 0, false),
           FrameTooLargeError,
-          "Cannot take a frame of more than 2⁵³ - 1 bytes",
+          "Cannot decode a frame of more than 2⁵³ - 1 bytes",
         );
         assertEquals(error.size, undefined);
       }
@@ -278,7 +278,7 @@ Deno.test("lengthPrefixed() refuses lengths beyond 2⁵³ - 1, whatever `onOvers
   assertEquals(exact.size, Number.MAX_SAFE_INTEGER);
 });
 
-Deno.test("lengthPrefixed() goes on with the next frame after one that is too large", () => {
+Deno.test("lengthPrefixed() continues with the next frame after one that is too large", () => {
   const stream = Uint8Array.of(1, 7, 6, 1, 2, 3, 4, 5, 6, 2, 8, 9);
   const [one, last] = [Uint8Array.of(7), Uint8Array.of(8, 9)];
   const skipping = lengthPrefixed({ bytes: 1, limit: 3, onOversize: "skip" });
@@ -297,49 +297,50 @@ Deno.test("lengthPrefixed() goes on with the next frame after one that is too la
   assertEquals(skipping.decode(stream.subarray(2, 4), 0, false), { taken: 7 });
 });
 
-Deno.test("lengthPrefixed() gives a cut frame once all of it has come", () => {
+Deno.test("lengthPrefixed() returns a cut frame once all of it has arrived", () => {
   const codec = lengthPrefixed({ bytes: 1, limit: 2, onOversize: "truncate" });
   assertEquals(drive(codec, [Uint8Array.of(4, 1, 2, 3)]).frames, []);
   assertEquals(drive(codec, [Uint8Array.of(4, 1, 2, 3, 4)]).frames, [Uint8Array.of(1, 2)]);
 });
 
-Deno.test("lengthPrefixed() refuses lengths that are none", () => {
+Deno.test("lengthPrefixed() refuses negative lengths and endless varints", () => {
   assertThrows(
     () => lengthPrefixed({ adjustment: -4 }).decode(Uint8Array.of(0, 0, 0, 3), 0, false),
     ProtocolError,
-    "Cannot take a frame of length 3: with the 'adjustment' of -4 that is less than nothing",
+    "Cannot decode a frame of length 3: with the 'adjustment' of -4 it is negative",
   );
   const endless = new Uint8Array(10).fill(128);
   for (const chunks of [[endless], singly(endless)]) {
     assertEquals(outcome(drive(lengthPrefixed({ bytes: "varint" }), chunks)), {
       frames: [],
       end: {
-        error: "ProtocolError: Cannot take a frame whose length is a varint of more than 10 bytes",
+        error:
+          "ProtocolError: Cannot decode a frame whose length is a varint of more than 10 bytes",
       },
       taken: 0,
     });
   }
 });
 
-Deno.test("lengthPrefixed() takes a varint with more bytes than it needs", () => {
+Deno.test("lengthPrefixed() accepts a varint with more bytes than it needs", () => {
   const padded = Uint8Array.of(130, ...new Array(8).fill(128), 0, 8, 9);
   const { frames } = drive(lengthPrefixed({ bytes: "varint" }), singly(padded));
   assertEquals(frames, [Uint8Array.of(8, 9)]);
 });
 
-Deno.test("lengthPrefixed() sends nothing that would come back as something else", () => {
+Deno.test("lengthPrefixed() encodes nothing that would be decoded to something else", () => {
   const refusals: [LengthPrefixedOptions, unknown, typeof Error, string][] = [
     [
       { limit: 2 },
       new Uint8Array(3),
       RangeError,
-      "Cannot encode a frame of 3 bytes: 'limit' is 2",
+      "Cannot encode a frame of 3 bytes: raise 'limit', which is 2",
     ],
     [
       { limit: 2, bytes: 1, includePrefix: true },
       Uint8Array.of(3, 1, 2, 3),
       RangeError,
-      "Cannot encode a frame of 3 bytes: 'limit' is 2",
+      "Cannot encode a frame of 3 bytes: raise 'limit', which is 2",
     ],
     [
       { bytes: 1 },
@@ -375,7 +376,7 @@ Deno.test("lengthPrefixed() sends nothing that would come back as something else
       { includePrefix: true },
       Uint8Array.of(0, 0, 0, 2, 7),
       RangeError,
-      "Cannot encode a frame of 5 bytes: its prefix says something else",
+      "Cannot encode a frame of 5 bytes: its prefix has another length",
     ],
     [{}, "text", TypeError, `Cannot encode "text": use a Uint8Array`],
   ];
@@ -388,13 +389,13 @@ Deno.test("lengthPrefixed() sends nothing that would come back as something else
   }
 });
 
-Deno.test("lengthPrefixed() has an order for its bytes only where there is one", () => {
+Deno.test("lengthPrefixed() refuses a byte order for a varint", () => {
   const error = assertThrows(
     () => lengthPrefixed({ bytes: "varint", endian: "little" }),
     TypeError,
   );
   assertStrictEquals(
     error.message,
-    "Cannot make lengthPrefixed() with 'endian' for a varint: it has its own order",
+    "Cannot make lengthPrefixed() with 'endian' for a varint: its byte order is fixed",
   );
 });

@@ -1,4 +1,4 @@
-/** Do lines end where they end, at any limit and however they arrive? @module */
+/** Lines are decoded the same at any limit, in any encoding and however they arrive. @module */
 
 import { assert, assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
@@ -36,7 +36,7 @@ const optionSets: fc.Arbitrary<LinesOptions> = fc.record({
   fatal: fc.boolean(),
 }, { requiredKeys: [] });
 
-/** The same again, written to be read: line by line, with all of the stream at hand. */
+/** The same in its plainest form: line by line, with the whole stream at once. */
 function expected(stream: Uint8Array, options: LinesOptions): Driven<string> {
   const { limit = 65536, onOversize = "error", unterminated = "error" } = options;
   const { encoding = "utf-8", fatal = false } = options;
@@ -52,7 +52,7 @@ function expected(stream: Uint8Array, options: LinesOptions): Driven<string> {
     const tooLong = content.length > limit && sure;
     if (tooLong && onOversize === "error") {
       const error =
-        `FrameTooLargeError: Cannot take a line of more than ${limit} bytes: raise 'limit' to take longer ones`;
+        `FrameTooLargeError: Cannot decode a line of more than ${limit} bytes: raise 'limit' to accept longer ones`;
       return { frames, end: { error, limit, size: undefined }, taken };
     }
     const here = tooLong ? content.subarray(0, limit) : content;
@@ -73,14 +73,14 @@ function expected(stream: Uint8Array, options: LinesOptions): Driven<string> {
   }
 }
 
-/** Which byte is wrong is told by the codec alone. */
+/** Only the codec says which byte is wrong. */
 function withoutPlace({ end, ...rest }: Driven<string>): Driven<string> {
   const wrong = typeof end === "object" && end.error.startsWith("ProtocolError");
   return { ...rest, end: wrong ? { error: "ProtocolError" } : end };
 }
 
 propertyTest(
-  "lines() gives what a plain reading of the stream gives",
+  "lines() decodes as a plain reading of the stream does",
   [input, optionSets],
   (stream, options) => {
     const got = outcome(drive(lines(options), [stream]));
@@ -90,7 +90,7 @@ propertyTest(
 );
 
 propertyTest(
-  "lines() gives the same however the stream is cut",
+  "lines() decodes the same however the stream is cut",
   [input, optionSets, sizes],
   (stream, options, sizes) => {
     const whole = outcome(drive(lines(options), [stream]));
@@ -101,7 +101,7 @@ propertyTest(
 );
 
 propertyTest(
-  "lines() gives the same in batches and one by one",
+  "lines() decodes the same in batches and one by one",
   [input, optionSets, sizes],
   (stream, options, sizes) => {
     const inBatches = outcome(drive(lines(options), cut(stream, sizes)));
@@ -113,7 +113,7 @@ propertyTest(
 );
 
 propertyTest(
-  "lines() keeps no more than the limit, a line end and what just came",
+  "lines() keeps no more than the limit, a line end and the last chunk",
   [input, optionSets, sizes],
   (stream, options, sizes) => {
     const { kept } = drive(lines(options), cut(stream, sizes));
@@ -125,7 +125,7 @@ const text = fc.string({ unit: "binary", maxLength: 70 })
   .map((text) => text.replaceAll("\n", "").replace(/\r+$/, ""));
 
 propertyTest(
-  "lines() takes what it sends as it was",
+  "lines() decodes what it encodes",
   [fc.array(text, { maxLength: 8 }), fc.constantFrom("\n", "\r\n"), fc.boolean(), sizes],
   (frames, ending, fatal, sizes) => {
     const codec = lines({ ending, fatal });
@@ -135,7 +135,7 @@ propertyTest(
 );
 
 propertyTest(
-  "encodeInto() writes what encode() gives, or says that it does not fit",
+  "encodeInto() writes what encode() returns, or says that it does not fit",
   [fc.string({ unit: "binary", maxLength: 70 }), optionSets, fc.integer({ min: 0, max: 220 })],
   (frame, options, size) => {
     const codec = lines(options);
@@ -177,7 +177,7 @@ Deno.test("encodeInto() fits into exactly the room that a line needs", () => {
   }
 });
 
-Deno.test("lines() takes LF and CRLF, and keeps every other CR", () => {
+Deno.test("lines() accepts LF and CRLF, and keeps every other CR", () => {
   const { frames } = drive(lines(), [bytes`one\ntwo\r\n\n\r\n\rthree\r\r\nfo\rur\n`]);
   assertEquals(frames, ["one", "two", "", "", "\rthree\r", "fo\rur"]);
 });
@@ -198,7 +198,7 @@ Deno.test("lines() allows `limit` bytes of content and not one more", () => {
       assertEquals(drive(codec, cut(bytes`a€${ending}`)).frames, ["a€"]);
       const { frames, end, taken } = drive(codec, cut(bytes`ok${ending}five5${ending}`));
       const error =
-        "FrameTooLargeError: Cannot take a line of more than 4 bytes: raise 'limit' to take longer ones";
+        "FrameTooLargeError: Cannot decode a line of more than 4 bytes: raise 'limit' to accept longer ones";
       assertEquals(frames, ["ok"]);
       assertEquals(end, { error, limit: 4, size: undefined });
       assertEquals(taken, 2 + ending.length);
@@ -215,7 +215,7 @@ Deno.test("lines() refuses a line as soon as it is certainly too long", () => {
   }
 });
 
-Deno.test("lines() goes on with the next line after one that is too long", () => {
+Deno.test("lines() continues with the next line after one that is too long", () => {
   const stream = bytes`ok\nfar too long\r\nfine\n😀😀\n\nend`;
   const skipping = lines({ limit: 6, onOversize: "skip" });
   const cutting = lines({ limit: 6, onOversize: "truncate", unterminated: "frame" });
@@ -227,7 +227,7 @@ Deno.test("lines() goes on with the next line after one that is too long", () =>
   }
 });
 
-Deno.test("lines() says of a long line that the stream ended in it, or ends it there", () => {
+Deno.test("lines() reports an end of the stream inside a long line, or ends the line there", () => {
   const stream = bytes`far too long`;
   const endOf = (options: LinesOptions) => {
     const { frames, end } = drive(lines({ limit: 3, ...options }), singly(stream));
@@ -239,7 +239,7 @@ Deno.test("lines() says of a long line that the stream ended in it, or ends it t
   assertEquals(endOf({ onOversize: "truncate", unterminated: "frame" }), [["far"], "between"]);
 });
 
-Deno.test("lines() gives an unfinished line at the end only if told to", () => {
+Deno.test("lines() returns an unterminated line at the end only where the option says so", () => {
   assertEquals(outcome(drive(lines(), [bytes`one\ntwo`])), {
     frames: ["one"],
     end: "inside",
@@ -252,18 +252,18 @@ Deno.test("lines() gives an unfinished line at the end only if told to", () => {
   assertThrows(() => last.decode(bytes`two\r`, 4, true), FrameTooLargeError);
 });
 
-Deno.test("lines() replaces what is no text, and never loses an LF to it", () => {
+Deno.test("lines() replaces bytes that are not text, and never loses an LF to them", () => {
   const stream = Uint8Array.of(0xe2, 0x82, LF, 0xc3, CR, LF, 0xf0, LF, 0x61, LF);
   assertEquals(drive(lines(), [stream]).frames, ["\ufffd", "\ufffd", "\ufffd", "a"]);
 });
 
-Deno.test("lines() names the byte that is no text and takes nothing of its line", () => {
+Deno.test("lines() names the byte that is not text and takes nothing of its line", () => {
   const codec = lines({ fatal: true });
   const stream = Uint8Array.of(...bytes`one\ntwo\nth`, 0xff, ...bytes`ee\nfour\n`);
   for (const chunks of [[stream], singly(stream)]) {
     assertEquals(outcome(drive(codec, chunks)), {
       frames: ["one", "two"],
-      end: { error: "ProtocolError: Cannot take a line that is not utf-8: its byte 2 is wrong" },
+      end: { error: "ProtocolError: Cannot decode a line that is not utf-8: its byte 2 is wrong" },
       taken: 8,
     });
   }
@@ -274,7 +274,7 @@ Deno.test("lines() names the byte that is no text and takes nothing of its line"
   assertThrows(() => cutting.decode(Uint8Array.of(0xff, 97, 97, LF), 0, false), ProtocolError);
 });
 
-Deno.test("lines() decodes what is no text once, not once for each line before it", () => {
+Deno.test("lines() decodes bytes that are not text once, not once for each line before them", () => {
   const stream = Uint8Array.of(...bytes`${"a\n".repeat(4000)}`, 0xff, LF);
   const { frames, calls } = drive(lines({ fatal: true }), [stream]);
   assertEquals([frames.length, calls], [4000, 3]);
@@ -313,7 +313,7 @@ Deno.test("no byte before an LF swallows it, in any encoding", () => {
   }
 });
 
-Deno.test("lines() sends the characters that are one byte", () => {
+Deno.test("lines() encodes the characters of one byte", () => {
   for (const encoding of ENCODINGS.filter((name) => !MULTIBYTE.includes(name))) {
     const codec = lines({ encoding, fatal: true });
     for (let byte = 0; byte < 256; byte++) {
@@ -338,14 +338,14 @@ Deno.test("lines() sends the characters that are one byte", () => {
   );
 });
 
-Deno.test("lines() sends nothing that would come back as something else", () => {
+Deno.test("lines() encodes nothing that would be decoded to something else", () => {
   const refusals: [LinesOptions, unknown, typeof Error, string][] = [
     [{}, "a\nb", RangeError, "Cannot encode a line with an LF in it: send it as several lines"],
     [
       {},
       "a\r",
       RangeError,
-      "Cannot encode a line with a CR at its end: the 'ending' of lines() would swallow it",
+      "Cannot encode a line with a CR at its end: with an 'ending' of LF it would be lost in decoding",
     ],
     [
       { limit: 3 },
@@ -357,7 +357,7 @@ Deno.test("lines() sends nothing that would come back as something else", () => 
       { fatal: true },
       "\ud800",
       RangeError,
-      "Cannot encode a line with half a surrogate pair in it: use whole ones",
+      "Cannot encode a line with a lone surrogate in it: use well-formed text, or no 'fatal'",
     ],
     [{}, 7, TypeError, "Cannot encode 7 as a line: use a string"],
   ];

@@ -1,10 +1,12 @@
-/** Is every wrong option of a codec refused, with a message that says what would do? @module */
+/** Every wrong option of a codec is refused, with a message that says what to use. @module */
 
 import { assert, assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
-import { CODEC_DEFAULTS } from "../../../lib/wire/codec/defaults.ts";
-import { delimited } from "../../../lib/wire/codec/delimited.ts";
-import { lengthPrefixed } from "../../../lib/wire/codec/length_prefixed.ts";
-import { lines } from "../../../lib/wire/codec/lines.ts";
+import { delimited, DELIMITED_DEFAULTS } from "../../../lib/wire/codec/delimited.ts";
+import {
+  LENGTH_PREFIXED_DEFAULTS,
+  lengthPrefixed,
+} from "../../../lib/wire/codec/length_prefixed.ts";
+import { lines, LINES_DEFAULTS } from "../../../lib/wire/codec/lines.ts";
 
 const MAKERS = {
   lines: (options: unknown) => lines(options as object),
@@ -13,6 +15,12 @@ const MAKERS = {
 };
 
 type Maker = keyof typeof MAKERS;
+
+const DEFAULTS: Record<Maker, object> = {
+  lines: LINES_DEFAULTS,
+  delimited: DELIMITED_DEFAULTS,
+  lengthPrefixed: LENGTH_PREFIXED_DEFAULTS,
+};
 
 const POLICIES = `one of "error", "skip", "truncate"`;
 const TO_4_GIB = "a whole number from 1 to 4294967296";
@@ -65,7 +73,7 @@ Deno.test("every option of every codec is checked", () => {
     const error = assertThrows(() => MAKERS[codec]({ [name]: value }), kind);
     assertStrictEquals(error.message, `Cannot make ${codec}() with '${name}' of ${message}`);
   }
-  for (const [codec, defaults] of Object.entries(CODEC_DEFAULTS)) {
+  for (const [codec, defaults] of Object.entries(DEFAULTS)) {
     const checked = REFUSALS.filter(([maker]) => maker === codec).map(([, name]) => name);
     assertEquals(new Set(checked), new Set(Object.keys(defaults)));
   }
@@ -73,7 +81,7 @@ Deno.test("every option of every codec is checked", () => {
 
 Deno.test("unknown options are refused, unless they are undefined", () => {
   for (const [codec, make] of Object.entries(MAKERS)) {
-    const known = Object.keys(CODEC_DEFAULTS[codec as Maker]).join(", ");
+    const known = Object.keys(DEFAULTS[codec as Maker]).join(", ");
     const error = assertThrows(() => make({ maxLength: 5 }), TypeError);
     assertStrictEquals(
       error.message,
@@ -83,7 +91,7 @@ Deno.test("unknown options are refused, unless they are undefined", () => {
   }
 });
 
-Deno.test("what is no object is refused as options", () => {
+Deno.test("options that are not an object are refused", () => {
   for (const [codec, make] of Object.entries(MAKERS)) {
     for (const [options, shown] of [[null, "null"], [7, "7"], ["limit", `"limit"`]]) {
       const error = assertThrows(() => make(options), TypeError);

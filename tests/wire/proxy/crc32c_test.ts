@@ -1,4 +1,4 @@
-/** Is the checksum the one of the standards, whole or in parts? @module */
+/** The checksum is the one of the standards, whole or in parts. @module */
 
 import { assertEquals } from "@std/assert";
 import fc from "fast-check";
@@ -19,7 +19,7 @@ function expected(input: Uint8Array): number {
   return Number(BigInt(`0b${reversed}`) ^ 0xffffffffn);
 }
 
-Deno.test("crc32c() gives what is published for known inputs", () => {
+Deno.test("crc32c() returns the published checksums of known inputs", () => {
   const digits = bytes`123456789`;
   assertEquals(crc32c(digits, 0, 9, 0), 0xe3069283);
   // RFC 3720, B.4, as numbers.
@@ -35,7 +35,7 @@ Deno.test("crc32c() gives what is published for known inputs", () => {
 });
 
 propertyTest(
-  "crc32c() is the remainder of a division, and goes on from the checksum of a beginning",
+  "crc32c() is the remainder of a division, and continues from the checksum of a prefix",
   [fc.uint8Array({ maxLength: 40 }), fc.nat(40)],
   (input, at) => {
     const middle = Math.min(at, input.length);
