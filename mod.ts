@@ -39,6 +39,7 @@ export type {
   ServeTcpOptions,
   ServeUnixOptions,
 } from "./lib/server/options.ts";
+export { type RateLimit, rateLimit, type RateLimitOptions } from "./lib/server/rate_limit.ts";
 export { serve } from "./lib/server/serve.ts";
 export type { Handler } from "./lib/server/serve_connection.ts";
 export type { Server, ShutdownOptions } from "./lib/server/server.ts";

@@ -4,6 +4,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { DEFAULT_FRAME_TIMEOUT, DEFAULT_HANDSHAKE_TIMEOUT } from "../lib/connection/limits.ts";
 import { LISTEN_DEFAULTS } from "../lib/listener/listen_options.ts";
 import { DEFAULTS } from "../lib/server/options.ts";
+import { RATE_DEFAULTS } from "../lib/server/rate_limit.ts";
 import { SIGNAL_DEFAULTS } from "../lib/server/shutdown_on_signals.ts";
 import { SPLIT_DEFAULTS } from "../lib/testing/every_split.ts";
 import { NO_FAULTS } from "../lib/testing/faults.ts";
@@ -201,6 +202,7 @@ treeTest("each file of lib/ begins with one sentence that says what it is about"
 /** Where the defaults stand that a file documents. */
 const HOMES: Record<string, Record<string, unknown>> = {
   "lib/server/options.ts": DEFAULTS,
+  "lib/server/rate_limit.ts": RATE_DEFAULTS,
   "lib/listener/listen_options.ts": LISTEN_DEFAULTS,
   "lib/server/shutdown_on_signals.ts": SIGNAL_DEFAULTS,
   "lib/connection/start_tls.ts": { handshakeTimeout: DEFAULT_HANDSHAKE_TIMEOUT },
