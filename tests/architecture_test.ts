@@ -43,7 +43,7 @@ const ENTRIES: Record<string, string> = {
 /** What an entry beside the core uses of another one. */
 const SHARED: Record<string, string[]> = {
   // The table of metrics, which both write in their own way.
-  "lib/otel/": ["lib/watch/metrics.ts", "lib/watch/observed.ts", "lib/watch/steady_stats.ts"],
+  "lib/otel/": ["lib/watch/metrics.ts", "lib/watch/observed.ts"],
 };
 
 /** Files of entries beside the core that import a package, and which. */

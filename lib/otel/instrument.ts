@@ -12,9 +12,8 @@ import { checkBoolean, checkKeys } from "../check.ts";
 import { observeEnds } from "../server/end_observers.ts";
 import type { EndRecord } from "../server/options.ts";
 import type { Server } from "../server/server.ts";
-import { checkServer } from "../watch/observed.ts";
 import { type Attributes, DURATION, METRICS } from "../watch/metrics.ts";
-import { steadyStats } from "../watch/steady_stats.ts";
+import { checkServer, steadyStats } from "../watch/observed.ts";
 
 /** Who says so, in OpenTelemetry's scope. */
 const SCOPE = "@usher/server";

@@ -1,11 +1,11 @@
-/** What is answered to a request? @module */
+/** Answers a request to the status page. @module */
 
 import type { Server } from "../server/server.ts";
 import { actionRefusal, refusal } from "./gate.ts";
 import type { LiveFeed } from "./live_feed.ts";
 import { metricsText } from "./prometheus.ts";
 import { FILES } from "./page/files.ts";
-import { pageOf, readQuery } from "./connections.ts";
+import { listConnections } from "./connections.ts";
 import type { CompleteWatchOptions } from "./watch_options.ts";
 
 /** Nobody else may show, load or keep what is answered; the page loads from here alone. */
@@ -44,9 +44,9 @@ export function answer(
     case "/livez":
       return server.state === "stopped" ? say(503, "stopped") : say(200, "alive");
     case "/connections":
-      return listConnections(server, searchParams);
+      return listed(server, searchParams);
     case "/events":
-      return request.method === "HEAD" ? respond(200, "text/event-stream", null) : listen(feed);
+      return request.method === "HEAD" ? respond(200, "text/event-stream", null) : stream(feed);
   }
   const file = FILES[pathname];
   return file === undefined ? say(404, "Not found") : respond(200, file.type, file.text);
@@ -61,18 +61,17 @@ function whyNot({ state, waitingFor }: Server): string {
   return state === "running" ? `accepting waits for ${waitingFor}` : state;
 }
 
-function listConnections(server: Server, parameters: URLSearchParams): Response {
+function listed(server: Server, parameters: URLSearchParams): Response {
   try {
-    const page = pageOf(server, readQuery(parameters));
-    return respond(200, "application/json", JSON.stringify(page));
+    return respond(200, "application/json", JSON.stringify(listConnections(server, parameters)));
   } catch (error) {
     if (error instanceof RangeError) return say(400, error.message);
     throw error;
   }
 }
 
-function listen(feed: LiveFeed): Response {
-  const stream = feed.listen();
+function stream(feed: LiveFeed): Response {
+  const stream = feed.open();
   if (stream !== null) return respond(200, "text/event-stream", stream);
   return say(503, "Too many pages are open");
 }

@@ -1,85 +1,107 @@
-/** Which connections are asked for, and in which order? @module */
+/** Lists the connections of a server as a table asks for them: filtered, sorted, one page at a time. @module */
 
 import type { SocketConnection } from "../connection/socket_connection.ts";
+import { formatAddress, oneLine } from "../format_address.ts";
 import type { Server } from "../server/server.ts";
-import { CELLS, type Doing, DOINGS, type Row, row } from "./row.ts";
 
-/** Rows of a page unless asked otherwise. */
-const USUAL_ROWS = 50;
+/** Rows of a page unless the query says otherwise. */
+const DEFAULT_ROWS = 50;
 
 /** Rows of the longest page: a thousand are some 200 KiB, made in 5 ms. */
-const MOST_ROWS = 1000;
-
-/** A page of the table. */
-export interface Page {
-  /** Connections in all. */
-  readonly total: number;
-  /** Connections that were asked for, on all pages. */
-  readonly matching: number;
-  readonly offset: number;
-  readonly connections: readonly Row[];
-}
-
-/** What a page is asked for with. */
-export interface Query {
-  readonly sort: keyof Row;
-  readonly descending: boolean;
-  readonly offset: number;
-  readonly limit: number;
-  /** What a client, a peer or a name has to contain, in lower case. */
-  readonly filter: string;
-  readonly state: Doing | undefined;
-}
+const MAX_ROWS = 1000;
 
 /**
- * Reads what a page is asked for with.
- *
- * @throws {RangeError} If there is something else, or something unknown; its message is for the asker.
+ * What a connection is doing, in the order of its life: it waits for a slot, is being identified,
+ * waits to read or to write, is being worked for by its handler, or closes.
  */
-export function readQuery(parameters: URLSearchParams): Query {
-  const {
-    sort = "id",
-    order = "asc",
-    offset = "0",
-    limit = String(USUAL_ROWS),
-    filter = "",
-    state,
-    ...others
-  } = Object.fromEntries(parameters);
-  const [unknown] = Object.keys(others);
-  if (unknown !== undefined) throw wrong("parameter", unknown, KNOWN);
-  if (!Object.hasOwn(CELLS, sort)) throw wrong("sort", sort, Object.keys(CELLS));
-  if (order !== "asc" && order !== "desc") throw wrong("order", order, ["asc", "desc"]);
-  if (state !== undefined && !(DOINGS as readonly string[]).includes(state)) {
-    throw wrong("state", state, DOINGS);
-  }
-  const whole = (name: string, value: string, least: number, most: number) => {
-    const number = /^\d{1,9}$/.test(value) ? Number(value) : NaN;
-    if (number >= least && number <= most) return number;
-    throw wrong(name, value, [`a whole number from ${least} to ${most}`]);
-  };
-  return {
-    sort: sort as keyof Row,
-    descending: order === "desc",
-    offset: whole("offset", offset, 0, 999_999_999),
-    limit: whole("limit", limit, 1, MOST_ROWS),
-    filter: filter.toLowerCase(),
-    state: state as Doing | undefined,
-  };
+export const CONNECTION_STATES = [
+  "waiting",
+  "handshaking",
+  "reading",
+  "writing",
+  "working",
+  "closing",
+] as const;
+
+/** One of {@linkcode CONNECTION_STATES}. */
+export type ConnectionState = typeof CONNECTION_STATES[number];
+
+/**
+ * One connection in the table. Numbers are plain, so that they can be sorted. Texts come from peers:
+ * they are on one line and not escaped for HTML.
+ */
+export interface ConnectionRow {
+  readonly id: number;
+  readonly state: ConnectionState;
+  /** The client's address. */
+  readonly client: string;
+  /** The other end as the kernel sees it, where that is not the client. */
+  readonly peer: string;
+  /** Ms since it was accepted. */
+  readonly age: number;
+  /** Ms since a byte moved, or since the read or write that it now waits for began. */
+  readonly idle: number;
+  readonly received: number;
+  readonly sent: number;
+  readonly unsent: number;
+  /** The version of TLS; `"TLS"` where the version is unknown; empty without TLS. */
+  readonly tls: string;
+  /** The server name that was asked for, or the name in the client's certificate. */
+  readonly name: string;
 }
 
-/** Makes a page; whole rows are made of those on it only. */
-export function pageOf(server: Server, query: Query): Page {
-  const { sort, descending, offset, limit, filter, state } = query;
+/** A page of the table. */
+export interface ConnectionPage {
+  /** How many connections there are. */
+  readonly total: number;
+  /** How many of them match the filter and the state. */
+  readonly matching: number;
+  readonly offset: number;
+  readonly connections: readonly ConnectionRow[];
+}
+
+/** Each cell by itself: sorting ten thousand connections by one cell makes no rows. */
+const CELLS: {
+  readonly [Name in keyof ConnectionRow]: (conn: SocketConnection) => ConnectionRow[Name];
+} = {
+  id: ({ id }) => id,
+  state: stateOf,
+  client: ({ remoteAddr }) => formatAddress(remoteAddr),
+  peer: ({ remoteAddr, peerAddr }) => remoteAddr === peerAddr ? "" : formatAddress(peerAddr),
+  age: ({ duration }) => Math.round(duration),
+  idle: ({ life }) => Math.max(0, life.clock.now - life.movedAt),
+  received: ({ bytesRead }) => bytesRead,
+  sent: ({ bytesWritten }) => bytesWritten,
+  unsent: ({ unsentBytes }) => unsentBytes,
+  tls: tlsVersionOf,
+  name: nameOf,
+};
+
+/** The cells that a filter is compared with. */
+const FILTERED = [CELLS.client, CELLS.peer, CELLS.name];
+
+/** The parameters of a query. */
+const PARAMETERS = ["sort", "order", "offset", "limit", "filter", "state"];
+
+/**
+ * Lists connections: `sort` names a cell, `order` is `asc` or `desc`, `offset` and `limit` choose the
+ * page, `filter` is a part of a client, a peer or a name, and `state` a {@linkcode ConnectionState}.
+ *
+ * @throws {RangeError} If a parameter is unknown or wrong; the message is meant for the client.
+ */
+export function listConnections(server: Server, parameters: URLSearchParams): ConnectionPage {
+  const { sort, descending, offset, limit, filter, state } = readQuery(parameters);
   const connections = server.connections as ReadonlySet<unknown> as ReadonlySet<SocketConnection>;
   const found: { readonly key: number | string; readonly conn: SocketConnection }[] = [];
   for (const conn of connections) {
-    if (state !== undefined && CELLS.state(conn) !== state) continue;
-    if (filter !== "" && !contains(conn, filter)) continue;
-    // Time goes on between two pages, and while this goes on: the order of ages is that of ids.
+    if (state !== undefined && stateOf(conn) !== state) continue;
+    if (filter !== "" && !FILTERED.some((cell) => cell(conn).toLowerCase().includes(filter))) {
+      continue;
+    }
+    // Ages change between two pages, and while this loop runs; their order is that of the ids.
     found.push({ key: sort === "age" ? -conn.id : CELLS[sort](conn), conn });
   }
-  // Accepting keeps the order of ids, and what is as large as another keeps its place.
+  // The set is in the order of ids already, and sorting keeps the order of equal keys.
   const sign = descending ? -1 : 1;
   if (sort !== "id") found.sort((a, b) => a.key < b.key ? -sign : a.key > b.key ? sign : 0);
   else if (descending) found.reverse();
@@ -87,20 +109,82 @@ export function pageOf(server: Server, query: Query): Page {
     total: connections.size,
     matching: found.length,
     offset,
-    connections: found.slice(offset, offset + limit).map(({ conn }) => row(conn)),
+    connections: found.slice(offset, offset + limit).map(({ conn }) => rowOf(conn)),
   };
 }
 
-function contains(conn: SocketConnection, filter: string): boolean {
-  return [CELLS.client, CELLS.peer, CELLS.name].some((cell) =>
-    cell(conn).toLowerCase().includes(filter)
+/** What is asked for. */
+interface Query {
+  readonly sort: keyof ConnectionRow;
+  readonly descending: boolean;
+  readonly offset: number;
+  readonly limit: number;
+  /** In lower case. */
+  readonly filter: string;
+  readonly state: ConnectionState | undefined;
+}
+
+function readQuery(parameters: URLSearchParams): Query {
+  const {
+    sort = "id",
+    order = "asc",
+    offset = "0",
+    limit = String(DEFAULT_ROWS),
+    filter = "",
+    state,
+    ...others
+  } = Object.fromEntries(parameters);
+  const [unknown] = Object.keys(others);
+  if (unknown !== undefined) throw wrong("parameter", unknown, PARAMETERS);
+  if (!Object.hasOwn(CELLS, sort)) throw wrong("sort", sort, Object.keys(CELLS));
+  if (order !== "asc" && order !== "desc") throw wrong("order", order, ["asc", "desc"]);
+  if (state !== undefined && !(CONNECTION_STATES as readonly string[]).includes(state)) {
+    throw wrong("state", state, CONNECTION_STATES);
+  }
+  return {
+    sort: sort as keyof ConnectionRow,
+    descending: order === "desc",
+    offset: readNumber("offset", offset, 0, 999_999_999),
+    limit: readNumber("limit", limit, 1, MAX_ROWS),
+    filter: filter.toLowerCase(),
+    state: state as ConnectionState | undefined,
+  };
+}
+
+function readNumber(name: string, value: string, least: number, most: number): number {
+  const number = /^\d{1,9}$/.test(value) ? Number(value) : NaN;
+  if (number >= least && number <= most) return number;
+  throw wrong(name, value, [`a whole number from ${least} to ${most}`]);
+}
+
+function wrong(name: string, value: string, known: readonly string[]): RangeError {
+  return new RangeError(
+    `Cannot list connections with '${name}' of ${JSON.stringify(value)}: use ${known.join(", ")}`,
   );
 }
 
-const KNOWN = ["sort", "order", "offset", "limit", "filter", "state"];
+function rowOf(conn: SocketConnection): ConnectionRow {
+  return Object.fromEntries(
+    Object.entries(CELLS).map(([name, cell]) => [name, cell(conn)]),
+  ) as unknown as ConnectionRow;
+}
 
-function wrong(what: string, value: string, known: readonly string[]): RangeError {
-  return new RangeError(
-    `Cannot list connections with '${what}' of ${JSON.stringify(value)}: use ${known.join(", ")}`,
-  );
+function stateOf({ life, slot, handshaking }: SocketConnection): ConnectionState {
+  if (life.closed || life.reason !== undefined) return "closing";
+  if (slot === undefined) return "waiting";
+  if (handshaking) return "handshaking";
+  if (life.writing) return "writing";
+  return life.reading ? "reading" : "working";
+}
+
+function tlsVersionOf({ tls, proxy }: SocketConnection): string {
+  if (tls !== undefined) return oneLine(tls.version ?? "TLS");
+  const ssl = proxy?.tlvs?.ssl;
+  return ssl?.ssl ? oneLine(ssl.version ?? "TLS") : "";
+}
+
+/** What TLS has proven comes before what a balancer says. */
+function nameOf({ tls, proxy }: SocketConnection): string {
+  const { ssl, authority } = proxy?.tlvs ?? {};
+  return oneLine(tls?.serverName ?? ssl?.commonName ?? authority ?? "");
 }

@@ -1,80 +1,102 @@
-/** How does the page hear what is new? @module */
+/** Sends a snapshot of the server to every open page once a second, as server-sent events. @module */
 
-/** Ms between two pieces of news; there is a timer only while somebody listens. */
+import { formatAddress } from "../format_address.ts";
+import type { Server } from "../server/server.ts";
+import { steadyStats } from "./observed.ts";
+
+/** Ms between two events; the timer runs only while a page is open. */
 const PERIOD = 1000;
 
-/** Who may listen at once; each holds a connection and is written to every second. */
-const MOST_LISTENERS = 32;
+/** Event streams at once; each holds a connection and is written to every second. */
+const MAX_STREAMS = 32;
 
-/** Ms after which a page comes again that was sent away. */
-const COME_AGAIN = 3000;
+/** Ms after which a browser connects again when its stream has ended. */
+const RETRY = 3000;
 
 const encoder = new TextEncoder();
 
-type Listener = ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>;
+type Stream = ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>;
 
-/** The same news for everybody who listens, as server-sent events. */
+/** One event a second, made once and sent to every open page. */
 export class LiveFeed {
-  readonly #news: () => string;
-  readonly #listeners = new Set<Listener>();
+  readonly #server: Server;
+  readonly #actions: boolean;
+  readonly #streams = new Set<Stream>();
   #timer: ReturnType<typeof setInterval> | undefined;
   #ended = false;
 
-  /** @param news What is new, on one line. */
-  constructor(news: () => string) {
-    this.#news = news;
+  /** @param actions Whether the page may offer to close connections and to drain the server. */
+  constructor(server: Server, actions: boolean) {
+    this.#server = server;
+    this.#actions = actions;
   }
 
-  /** The news as a stream that begins at once; `null` if too many listen. */
-  listen(): ReadableStream<Uint8Array<ArrayBuffer>> | null {
-    if (this.#listeners.size >= MOST_LISTENERS) return null;
-    let listener: Listener;
+  /** A stream whose first event is already there; `null` if there are too many. */
+  open(): ReadableStream<Uint8Array<ArrayBuffer>> | null {
+    if (this.#streams.size >= MAX_STREAMS) return null;
+    let stream: Stream;
     return new ReadableStream({
       start: (controller) => {
-        listener = controller;
-        listener.enqueue(encoder.encode(`retry: ${COME_AGAIN}\n\n${this.#event()}`));
-        // When all is over there is this one piece of news, and who wants to know comes again.
-        if (this.#ended) return listener.close();
-        this.#listeners.add(listener);
+        stream = controller;
+        stream.enqueue(encoder.encode(`retry: ${RETRY}\n\n${this.#event()}`));
+        // After the end the state never changes again: one event, and the browser asks again later.
+        if (this.#ended) return stream.close();
+        this.#streams.add(stream);
         this.#timer ??= this.#start();
       },
-      cancel: () => this.#forget(listener),
+      cancel: () => this.#remove(stream),
     });
   }
 
-  /** Sends the last news and sends everybody away: an open stream keeps a process alive. */
+  /** Sends a last event and ends every stream: an open one keeps the process alive. */
   end(): void {
     this.#ended = true;
-    this.#tell();
-    for (const listener of this.#listeners) {
-      this.#forget(listener);
-      listener.close();
+    this.#send();
+    for (const stream of this.#streams) {
+      this.#remove(stream);
+      stream.close();
     }
   }
 
   #start(): ReturnType<typeof setInterval> {
-    const timer = setInterval(() => this.#tell(), PERIOD);
+    const timer = setInterval(() => this.#send(), PERIOD);
     Deno.unrefTimer(timer as unknown as number);
     return timer;
   }
 
-  #tell(): void {
-    if (this.#listeners.size === 0) return;
+  #send(): void {
+    if (this.#streams.size === 0) return;
     const event = encoder.encode(this.#event());
-    for (const listener of this.#listeners) {
-      // Who has not taken the last news yet gets the next; nothing is kept for the slow.
-      if ((listener.desiredSize ?? 0) > 0) listener.enqueue(event);
+    for (const stream of this.#streams) {
+      // A page that has not taken the last event skips this one: nothing is queued for it.
+      if ((stream.desiredSize ?? 0) > 0) stream.enqueue(event);
     }
   }
 
   #event(): string {
-    return `data: ${this.#news()}\n\n`;
+    return `data: ${JSON.stringify(snapshot(this.#server, this.#actions))}\n\n`;
   }
 
-  #forget(listener: Listener): void {
-    this.#listeners.delete(listener);
-    if (this.#listeners.size > 0) return;
+  #remove(stream: Stream): void {
+    this.#streams.delete(stream);
+    if (this.#streams.size > 0) return;
     clearInterval(this.#timer);
     this.#timer = undefined;
   }
+}
+
+/** Everything that the page shows but the table. */
+function snapshot(server: Server, actions: boolean) {
+  const { state, accepting, waitingFor, maxConnections, addrs } = server;
+  return {
+    at: Date.now(),
+    state,
+    accepting,
+    waitingFor,
+    addrs: addrs.map((addr) => formatAddress(addr)),
+    // JSON has no Infinity.
+    limit: maxConnections === Infinity ? null : maxConnections,
+    actions,
+    stats: steadyStats(server),
+  };
 }

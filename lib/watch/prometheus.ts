@@ -1,11 +1,16 @@
-/** What does Prometheus read? @module */
+/** Writes what servers have counted in the text format of Prometheus. @module */
 
 import { isObject } from "../check.ts";
 import type { Server } from "../server/server.ts";
-import { checkServer, isServer } from "./observed.ts";
-import { Family } from "./exposition.ts";
-import { type Attributes, DURATION, METRICS } from "./metrics.ts";
-import { steadyStats } from "./steady_stats.ts";
+import { type Attributes, DURATION, type Measured, METRICS } from "./metrics.ts";
+import { checkServer, isServer, steadyStats } from "./observed.ts";
+
+// Version 0.0.4 of the format is written here rather than by a client library: a library counts for
+// itself, and would have to be called for each connection, while the server has counted already.
+// Loading prom-client takes 120 ms, and its writing is asynchronous.
+
+/** The end of a metric's name by its unit; a unit in braces is only a remark. */
+const UNITS: Readonly<Record<string, string>> = { s: "_seconds", By: "_bytes" };
 
 /**
  * Writes what servers have counted in the text format of Prometheus, version 0.0.4: connections
@@ -15,8 +20,8 @@ import { steadyStats } from "./steady_stats.ts";
  * Answer scrapes with it, and with the content type `text/plain; version=0.0.4`.
  *
  * @param servers A server; or several by name, which is then the label `server`.
- * @returns The text, with a line end at its end.
- * @throws {TypeError} If something is no server.
+ * @returns The text, which ends with a line end.
+ * @throws {TypeError} If a value is no server.
  *
  * @example One server
  * ```ts
@@ -28,7 +33,7 @@ import { steadyStats } from "./steady_stats.ts";
  * assertStringIncludes(metricsText(server), "\nusher_connections_active 0\n");
  * ```
  *
- * @example Two, told apart
+ * @example Two servers
  * ```ts
  * import { serve } from "@usher/server";
  * import { metricsText } from "@usher/server/watch";
@@ -46,18 +51,72 @@ export function metricsText(servers: Server | Readonly<Record<string, Server>>):
   const entries: [Server, Attributes][] = isServer(servers)
     ? [[servers, {}]]
     : Object.entries(servers).map(([name, server]) => [server, { server: name }]);
-  const read = entries.map(([server, about]) => {
+  const snapshots = entries.map(([server, labels]) => {
     checkServer(verb, server);
-    return { server, about, stats: steadyStats(server) };
+    return { server, labels, stats: steadyStats(server) };
   });
-  const families = METRICS.map(({ name, kind, unit, help, read: measure }) => {
+  const families = METRICS.map(({ name, kind, unit, help, read }) => {
     const family = new Family(name, kind, unit, help);
-    for (const { server, about, stats } of read) family.add(measure(stats, server), about);
+    for (const { server, labels, stats } of snapshots) family.add(read(stats, server), labels);
     return family;
   });
   const durations = new Family(DURATION.name, "histogram", DURATION.unit, DURATION.help);
-  for (const { stats: { durations: { bounds, counts, sum } }, about } of read) {
-    durations.addHistogram(bounds.map((ms) => ms / 1000), counts, sum / 1000, about);
+  for (const { stats: { durations: { bounds, counts, sum } }, labels } of snapshots) {
+    durations.addHistogram(bounds.map((ms) => ms / 1000), counts, sum / 1000, labels);
   }
   return [...families, durations].join("");
+}
+
+/** One metric with the samples of every server: the format wants its help and type only once. */
+class Family {
+  readonly #name: string;
+  readonly #lines: string[];
+
+  constructor(name: string, type: "counter" | "gauge" | "histogram", unit: string, help: string) {
+    const total = type === "counter" ? "_total" : "";
+    this.#name = `${name.replaceAll(".", "_")}${UNITS[unit] ?? ""}${total}`;
+    this.#lines = [`# HELP ${this.#name} ${help}`, `# TYPE ${this.#name} ${type}`];
+  }
+
+  add(measured: readonly Measured[], labels: Attributes): void {
+    for (const [value, attributes] of measured) this.#line("", { ...labels, ...attributes }, value);
+  }
+
+  /** @param counts How many were in each bucket alone; they are written cumulatively. */
+  addHistogram(
+    bounds: readonly number[],
+    counts: readonly number[],
+    sum: number,
+    labels: Attributes,
+  ): void {
+    let below = 0;
+    for (const [i, count] of counts.entries()) {
+      below += count;
+      this.#line("_bucket", { ...labels, le: formatNumber(bounds[i] ?? Infinity) }, below);
+    }
+    this.#line("_sum", labels, sum);
+    this.#line("_count", labels, below);
+  }
+
+  /** The lines; empty without a sample. */
+  toString(): string {
+    return this.#lines.length === 2 ? "" : `${this.#lines.join("\n")}\n`;
+  }
+
+  #line(suffix: string, labels: Attributes, value: number): void {
+    const pairs = Object.entries(labels).map(([name, value]) =>
+      // Only the last word: the others of an attribute's name repeat the metric's.
+      `${name.replace(/^.*\./, "")}="${escapeLabel(value)}"`
+    );
+    const list = pairs.length === 0 ? "" : `{${pairs.join(",")}}`;
+    this.#lines.push(`${this.#name}${suffix}${list} ${formatNumber(value)}`);
+  }
+}
+
+function formatNumber(value: number): string {
+  return value === Infinity ? "+Inf" : String(value);
+}
+
+function escapeLabel(value: string | number): string {
+  return String(value).replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("\n", "\\n");
 }

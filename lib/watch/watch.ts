@@ -1,4 +1,4 @@
-/** What is a status page? @module */
+/** Shows servers on an HTTP port: a status page, metrics and probes. @module */
 
 import { formatAddress } from "../format_address.ts";
 import { extendMessage } from "../errors.ts";
@@ -6,7 +6,6 @@ import type { Server } from "../server/server.ts";
 import { answer } from "./answer.ts";
 import { checkServer } from "./observed.ts";
 import { LiveFeed } from "./live_feed.ts";
-import { snapshot } from "./snapshot.ts";
 import { completeWatchOptions, type WatchOptions } from "./watch_options.ts";
 
 /** Ms for answers that are under way when the page is told to stop; then they are cut off. */
@@ -89,7 +88,7 @@ export interface StatusPage extends AsyncDisposable {
 export function watch(server: Server, options: WatchOptions): StatusPage {
   checkServer("watch", server);
   const complete = completeWatchOptions(options);
-  const feed = new LiveFeed(() => snapshot(server, complete.token !== undefined));
+  const feed = new LiveFeed(server, complete.token !== undefined);
   const force = new AbortController();
   const { hostname, port } = complete;
   const underWay = new Set<Promise<void>>();

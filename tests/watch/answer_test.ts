@@ -24,7 +24,7 @@ const PLACES = [
 /** Asks without a network. */
 function asker(server: Server, token: string | undefined = TOKEN) {
   const options = completeWatchOptions({ port: 0, ...(token === "" ? {} : { token }) });
-  const feed = new LiveFeed(() => "{}");
+  const feed = new LiveFeed(server, true);
   return (path: string, init: RequestInit = {}) =>
     answer(new Request(`http://127.0.0.1:9090${path}`, init), server, options, feed);
 }

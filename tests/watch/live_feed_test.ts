@@ -1,78 +1,126 @@
-/** Does everybody who listens hear the news, and nobody keep anything alive? @module */
+/** Tests that every open page gets the same events, and that a page keeps nothing alive. @module */
 
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertMatch } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
+import { connect } from "../../lib/testing/mod.ts";
 import { LiveFeed } from "../../lib/watch/live_feed.ts";
+import type { Server } from "../../mod.ts";
+import { turns } from "../support/wait.ts";
 
-/** Reads what a listener has been sent so far, an event at a time. */
-function listenTo(feed: LiveFeed) {
-  const reader = feed.listen()!.pipeThrough(new TextDecoderStream()).getReader();
-  return { next: async () => (await reader.read()).value, cancel: () => reader.cancel() };
+/** A server whose `accepted` says how often it was asked. */
+function counting(): { readonly server: Server; readonly asked: () => number } {
+  let asked = 0;
+  const addr = { transport: "tcp", hostname: "192.0.2.1", port: 7 } as const;
+  const stats = () => ({ accepted: ++asked, bytesRead: 0, bytesWritten: 0 });
+  return {
+    server: { addr, addrs: [addr], stats } as unknown as Server,
+    asked: () => asked,
+  };
 }
 
-Deno.test("LiveFeed tells at once, then every second, everybody the same", async () => {
+/** Opens a page, and reads the count in each event. */
+function openPage(feed: LiveFeed) {
+  return pageOf(feed.open()!);
+}
+
+function pageOf(stream: ReadableStream<Uint8Array<ArrayBuffer>>) {
+  const reader = stream.pipeThrough(new TextDecoderStream()).getReader();
+  const next = async () => {
+    const { value } = await reader.read();
+    return value && JSON.parse(/^data: (.*)\n\n$/m.exec(value)![1]!).stats.accepted;
+  };
+  return { next, cancel: () => reader.cancel() };
+}
+
+Deno.test("LiveFeed sends an event at once, then the same one to every page each second", async () => {
   using time = new FakeTime();
-  let told = 0;
-  const feed = new LiveFeed(() => `${++told}`);
-  const one = listenTo(feed);
-  assertEquals(await one.next(), "retry: 3000\n\ndata: 1\n\n");
-  const two = listenTo(feed);
-  assertEquals(await two.next(), "retry: 3000\n\ndata: 2\n\n");
+  const feed = new LiveFeed(counting().server, false);
+  const one = openPage(feed);
+  assertEquals(await one.next(), 1);
+  const two = openPage(feed);
+  assertEquals(await two.next(), 2);
   await time.tickAsync(1000);
-  assertEquals([await one.next(), await two.next()], ["data: 3\n\n", "data: 3\n\n"]);
+  assertEquals([await one.next(), await two.next()], [3, 3]);
   await one.cancel();
   await two.cancel();
 });
 
-Deno.test("LiveFeed asks nothing while nobody listens", async () => {
+Deno.test("LiveFeed reads nothing while no page is open", async () => {
   using time = new FakeTime();
-  let told = 0;
-  const feed = new LiveFeed(() => `${++told}`);
+  const { server, asked } = counting();
+  const feed = new LiveFeed(server, false);
   await time.tickAsync(5000);
-  assertEquals(told, 0);
-  const one = listenTo(feed);
+  assertEquals(asked(), 0);
+  const one = openPage(feed);
   await one.next();
   await one.cancel();
   await time.tickAsync(5000);
-  assertEquals(told, 1);
+  assertEquals(asked(), 1);
 });
 
-Deno.test("LiveFeed keeps nothing for who does not take it", async () => {
+Deno.test("LiveFeed queues nothing for a page that does not read", async () => {
   using time = new FakeTime();
-  let told = 0;
-  const feed = new LiveFeed(() => `${++told}`);
-  const stream = feed.listen()!;
+  const feed = new LiveFeed(counting().server, false);
+  const stream = feed.open()!;
   await time.tickAsync(10_000);
-  const reader = stream.getReader();
-  const text = async () => new TextDecoder().decode((await reader.read()).value);
-  assertEquals(await text(), "retry: 3000\n\ndata: 1\n\n");
+  const slow = pageOf(stream);
+  assertEquals(await slow.next(), 1);
   await time.tickAsync(1000);
-  assertEquals(await text(), "data: 12\n\n");
-  await reader.cancel();
+  assertEquals(await slow.next(), 12);
+  await slow.cancel();
 });
 
-Deno.test("LiveFeed ends with the last news, and tells who comes then only that", async () => {
-  let news = "before";
-  const feed = new LiveFeed(() => news);
-  const one = listenTo(feed);
-  assertEquals(await one.next(), "retry: 3000\n\ndata: before\n\n");
-  const reading = one.next();
-  news = "after";
+Deno.test("LiveFeed ends with a last event, and gives later pages only that", async () => {
+  const { server } = counting();
+  const feed = new LiveFeed(server, false);
+  const one = openPage(feed);
+  assertEquals(await one.next(), 1);
   feed.end();
-  assertEquals(await reading, "data: after\n\n");
+  assertEquals(await one.next(), 2);
   assertEquals(await one.next(), undefined);
-  const late = listenTo(feed);
-  assertEquals(await late.next(), "retry: 3000\n\ndata: after\n\n");
+  const late = openPage(feed);
+  assertEquals(await late.next(), 3);
   assertEquals(await late.next(), undefined);
   feed.end();
 });
 
-Deno.test("LiveFeed takes no more than 32 listeners", async () => {
-  const feed = new LiveFeed(() => "");
-  const streams = Array.from({ length: 32 }, () => feed.listen()!);
-  assertEquals(feed.listen(), null);
+Deno.test("LiveFeed takes no more than 32 pages", async () => {
+  const feed = new LiveFeed(counting().server, false);
+  const streams = Array.from({ length: 32 }, () => feed.open()!);
+  assertEquals(feed.open(), null);
   await streams[0]!.cancel();
-  const instead = feed.listen();
-  assertEquals(instead !== null, true);
+  assertEquals(feed.open() !== null, true);
   feed.end();
 });
+
+Deno.test("LiveFeed sends state, addresses, limit and stats, as JSON on one line", async () => {
+  await using client = connect((conn) => conn.readLine(), { maxConnections: 5 });
+  const { server } = client;
+  await turns(1);
+  const stats = JSON.parse(JSON.stringify(server.stats()));
+  const [first] = await Array.fromAsync(ended(server, true));
+  assertMatch(first!, /^retry: 3000\n\ndata: .*\n\n$/);
+  const { at: _, ...rest } = JSON.parse(first!.split("data: ")[1]!);
+  assertEquals(rest, {
+    state: "running",
+    accepting: true,
+    waitingFor: null,
+    addrs: ["tcp://192.0.2.1:7"],
+    limit: 5,
+    actions: true,
+    stats,
+  });
+});
+
+Deno.test("LiveFeed sends no limit where there is none", async () => {
+  await using client = connect(async () => {}, { maxConnections: Infinity });
+  const [first] = await Array.fromAsync(ended(client.server, false));
+  assertEquals(JSON.parse(first!.split("data: ")[1]!).limit, null);
+});
+
+/** The stream of a feed that has ended already. */
+function ended(server: Server, actions: boolean): ReadableStream<string> {
+  const feed = new LiveFeed(server, actions);
+  feed.end();
+  return feed.open()!.pipeThrough(new TextDecoderStream());
+}

@@ -142,7 +142,7 @@ netTest("the table is sorted, filtered and turned by keyboard alone", async () =
   );
   assertEquals(await browsing.look(column("Client")), [`127.0.0.1:${port}`]);
 
-  await browsing.do("select", "#doing", "writing");
+  await browsing.do("select", "#filter-state", "writing");
   await browsing.until(`!document.getElementById("rows-none").hidden`);
   assertEquals(await browsing.complaints(), []);
 }, CHROMIUM);

@@ -1,6 +1,7 @@
-/** Is the text what Prometheus reads, and what the server has counted? @module */
+/** Tests that the text is what Prometheus reads, and what the server has counted. @module */
 
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import fc from "fast-check";
 import { connect } from "../../lib/testing/mod.ts";
 import { metricsText } from "../../lib/watch/prometheus.ts";
 import { serve, type Server } from "../../mod.ts";
@@ -18,7 +19,7 @@ function samples(text: string): Record<string, number> {
   }));
 }
 
-/** What the program of Prometheus that checks such texts says of one. */
+/** Has the text checked by the tool of Prometheus. */
 async function promtool(text: string): Promise<{ code: number; said: string }> {
   const child = new Deno.Command("promtool", {
     args: ["check", "metrics"],
@@ -33,7 +34,7 @@ async function promtool(text: string): Promise<{ code: number; said: string }> {
   return { code, said: new TextDecoder().decode(new Uint8Array([...stdout, ...stderr])) };
 }
 
-netTest("metricsText() says what stats() says", async () => {
+netTest("metricsText() writes the figures of stats()", async () => {
   await using server = serve(LOOPBACK, async (conn) => {
     for await (const chunk of conn) await conn.write(chunk);
   });
@@ -71,7 +72,7 @@ netTest("metricsText() passes promtool, for one server and for several", async (
   assertEquals((await promtool(several.replace("counter", "gauge"))).code, 3);
 }, { programs: ["promtool"] });
 
-Deno.test("metricsText() tells servers apart by the names that they were given", async () => {
+Deno.test("metricsText() labels the samples of several servers with their names", async () => {
   await using one = connect(async () => {});
   await using two = connect((conn) => conn.readLine());
   await one.ended;
@@ -80,18 +81,18 @@ Deno.test("metricsText() tells servers apart by the names that they were given",
   assertEquals(found['usher_connections_accepted_total{server="one"}'], 1);
   assertEquals(found['usher_server_state{server="one",state="stopped"}'], 1);
   assertEquals(found['usher_server_state{server="two",state="stopped"}'], 0);
-  // Said once for all servers, as the format demands.
+  // The format wants it once, however many servers there are.
   assertEquals(text.split("# TYPE usher_connections_active ").length, 2);
 });
 
-Deno.test("metricsText() has no address of a client in it", async () => {
+Deno.test("metricsText() contains no address of a client", async () => {
   await using client = connect((conn) => conn.readLine(), {
     remoteAddr: { transport: "tcp", hostname: "198.51.100.77", port: 50_077 },
   });
   assertEquals(/198\.51\.100|50077/.test(metricsText(client.server)), false);
 });
 
-Deno.test("metricsText() refuses what is no server", () => {
+Deno.test("metricsText() refuses a value that is no server", () => {
   for (const value of [undefined, null, "x", { one: {} }, { one: undefined }]) {
     assertThrows(
       () => metricsText(value as unknown as Server),
@@ -100,6 +101,55 @@ Deno.test("metricsText() refuses what is no server", () => {
     );
   }
   assertEquals(metricsText({}), "");
+});
+
+Deno.test("metricsText() writes units and totals into names, by the conventions of Prometheus", async () => {
+  await using client = connect(async () => {});
+  const text = metricsText(client.server);
+  for (
+    const name of [
+      "usher_connections_active",
+      "usher_connections_accepted_total",
+      "usher_network_io_bytes_total",
+      "usher_connection_duration_seconds",
+    ]
+  ) assertStringIncludes(text, `\n# TYPE ${name} `);
+});
+
+Deno.test("metricsText() writes no family without a sample", async () => {
+  await using client = connect(async () => {}, { maxConnections: Infinity });
+  assertEquals(metricsText(client.server).includes("usher_connections_limit"), false);
+});
+
+Deno.test("metricsText() writes the buckets of durations cumulatively, up to +Inf", async () => {
+  await using client = connect(async () => {});
+  const { server } = client;
+  const durations = { bounds: [100, 1000], counts: [3, 0, 2], sum: 7500 };
+  const fake = { ...server, addr: server.addr, stats: () => ({ ...server.stats(), durations }) };
+  const lines = metricsText(fake as unknown as Server).split("\n");
+  const at = lines.indexOf("# TYPE usher_connection_duration_seconds histogram");
+  assertEquals(lines.slice(at + 1, -1), [
+    'usher_connection_duration_seconds_bucket{le="0.1"} 3',
+    'usher_connection_duration_seconds_bucket{le="1"} 3',
+    'usher_connection_duration_seconds_bucket{le="+Inf"} 5',
+    "usher_connection_duration_seconds_sum 7.5",
+    "usher_connection_duration_seconds_count 5",
+  ]);
+});
+
+Deno.test("metricsText() escapes any name so that it is on one line and can be read back", async () => {
+  await using client = connect(async () => {});
+  const unescape: Record<string, string> = { "\\\\": "\\", '\\"': '"', "\\n": "\n" };
+  fc.assert(
+    fc.property(fc.string({ unit: "binary" }).filter((name) => name !== "__proto__"), (name) => {
+      const text = metricsText({ [name]: client.server });
+      const [, label] =
+        /^usher_connections_active\{server="((?:[^"\\]|\\.)*)"\} \d+$/mu.exec(text) ??
+          [];
+      assertEquals(label?.replaceAll(/\\./g, (pair) => unescape[pair]!), name);
+    }),
+    { numRuns: 50 },
+  );
 });
 
 Deno.test("metricsText() takes less than a millisecond", async () => {

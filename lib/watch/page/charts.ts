@@ -1,15 +1,15 @@
-/** How does the page draw what happened? @module */
+/** Draws series of samples as line charts, in the browser. @module */
 
-/** A module of the page: time goes from left to right, and the scale grows with what is shown. */
+/** A module of the page. Time runs from left to right, and the scale grows with the highest value shown. */
 export const CHARTS = String.raw`
 const NS = "http://www.w3.org/2000/svg";
 const WIDTH = 600;
 const HEIGHT = 120;
 
-/** Ms that are shown. */
+/** Ms that a chart spans. */
 export const SPAN = 180000;
 
-/** Ms without news after which a line is interrupted: nobody knows what happened there. */
+/** Ms without a sample after which the line is interrupted: what happened there is unknown. */
 const GAP = 4000;
 
 function node(name, className, attributes) {
@@ -19,7 +19,7 @@ function node(name, className, attributes) {
   return element;
 }
 
-/** The next round number: 1, 2 or 5 and zeros. For bytes the same in powers of two. */
+/** The next round number above a value; a power of two for bytes. */
 function ceiling(value, binary) {
   if (binary) return Math.max(1024, Math.pow(2, Math.ceil(Math.log2(Math.max(1, value)))));
   if (value <= 4) return 4;
@@ -27,7 +27,7 @@ function ceiling(value, binary) {
   for (const step of [1, 2, 4, 5, 10]) if (value <= step * power) return step * power;
 }
 
-/** One picture with a line for each of its series. */
+/** One chart with a line for each of its series. */
 export class Chart {
   constructor(place, options) {
     this.options = options;
@@ -73,7 +73,7 @@ export class Chart {
     place.appendChild(figure);
   }
 
-  /** Draws the samples, the oldest first; each has the time at which it was taken. */
+  /** Draws the samples, the oldest first; at of each is when it was taken. */
   draw(samples, now) {
     const options = this.options;
     let most = 0;
@@ -91,10 +91,10 @@ export class Chart {
       for (const sample of samples) {
         x = Math.max(0, WIDTH * (1 - (now - sample.at) / SPAN)).toFixed(1);
         const y = (HEIGHT * (1 - sample[series.of] / scale)).toFixed(1);
-        const goesOn = sample.at - before <= GAP;
-        if (!goesOn && area !== "") area += "V" + HEIGHT + "Z";
-        line += (goesOn ? "L" : "M") + x + " " + y;
-        area += (goesOn ? "L" : "M" + x + " " + HEIGHT + "L") + x + " " + y;
+        const continues = sample.at - before <= GAP;
+        if (!continues && area !== "") area += "V" + HEIGHT + "Z";
+        line += (continues ? "L" : "M") + x + " " + y;
+        area += (continues ? "L" : "M" + x + " " + HEIGHT + "L") + x + " " + y;
         before = sample.at;
       }
       this.lines[i].setAttribute("d", line);

@@ -1,4 +1,4 @@
-/** Which files is the page made of? @module */
+/** Lists the files of the page by their path. @module */
 
 import { CHARTS } from "./charts.ts";
 import { FORMAT } from "./format.ts";
@@ -7,7 +7,7 @@ import { SCRIPT } from "./script.ts";
 import { STYLE } from "./style.ts";
 import { TABLE } from "./table.ts";
 
-/** A file of the page. They are text in TypeScript, as a package on JSR can have no other files. */
+/** A file of the page, kept as text in TypeScript: a module cannot import HTML or CSS everywhere. */
 export interface PageFile {
   readonly type: string;
   readonly text: string;
@@ -15,7 +15,7 @@ export interface PageFile {
 
 const SCRIPT_TYPE = "text/javascript; charset=utf-8";
 
-/** By path; those that refer to others do so relative to themselves, for who puts a prefix before. */
+/** By path. They refer to each other relatively, so that a reverse proxy may add a prefix. */
 export const FILES: Readonly<Record<string, PageFile>> = {
   "/": { type: "text/html; charset=utf-8", text: PAGE },
   "/icon.svg": { type: "image/svg+xml", text: ICON },

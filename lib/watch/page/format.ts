@@ -1,4 +1,4 @@
-/** How does the page write figures? @module */
+/** Writes counts, bytes and times for people, in the browser. @module */
 
 /** A module of the page. */
 export const FORMAT = String.raw`
@@ -24,7 +24,7 @@ export function bytes(value) {
   return (unit === 0 ? whole : short).format(value) + " " + UNITS[unit];
 }
 
-/** Ms as people say them, in two units at most. */
+/** Ms in two units at most. */
 export function time(ms) {
   const s = Math.floor(ms / 1000);
   if (s < 1) return ms < 100 ? "0 s" : "0." + Math.floor(ms / 100) + " s";

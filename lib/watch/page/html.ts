@@ -1,6 +1,6 @@
-/** What is on the page? @module */
+/** The HTML of the page and its icon. @module */
 
-/** The page, in which the script fills in what changes; nothing in it comes from the server. */
+/** The page. It is the same for every server: the script fills in what changes. */
 export const PAGE = String.raw`<!doctype html>
 <html lang="en">
 <head>
@@ -55,7 +55,7 @@ export const PAGE = String.raw`<!doctype html>
       <p id="ended-none" class="quiet">None has ended yet.</p>
     </div>
     <div class="card" aria-labelledby="trouble-title" role="group">
-      <h2 id="trouble-title">At the door</h2>
+      <h2 id="trouble-title">Refused and not accepted</h2>
       <dl class="list">
         <div><dt>Refused: every slot taken</dt><dd id="refused-full">–</dd></div>
         <div><dt>Refused: too many of one peer</dt><dd id="refused-peerLimit">–</dd></div>
@@ -72,7 +72,7 @@ export const PAGE = String.raw`<!doctype html>
     <div class="above">
       <h2 id="connections-title">Connections</h2>
       <label class="filter"><span class="hidden">Filter by client, peer or name</span><input type="search" id="filter" placeholder="Client, peer or name" autocomplete="off" spellcheck="false"></label>
-      <label><span class="hidden">State</span><select id="doing"><option value="">Every state</option></select></label>
+      <label><span class="hidden">State</span><select id="filter-state"><option value="">Every state</option></select></label>
     </div>
     <div class="scroll" role="region" aria-label="Table of connections" tabindex="0">
       <table role="table">
@@ -108,7 +108,7 @@ export const PAGE = String.raw`<!doctype html>
 </html>
 `;
 
-/** An open door. */
+/** The icon: an open door. */
 export const ICON = String.raw`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32">
 <rect width="32" height="32" rx="7" fill="#2a62c4"/>
 <path d="M9 25V7h14v18M6 25h20" fill="none" stroke="#fff" stroke-width="2.4" stroke-linecap="round" stroke-linejoin="round"/>

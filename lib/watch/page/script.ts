@@ -1,28 +1,44 @@
-/** What happens on the page? @module */
+/** Keeps the page up to date, in the browser. @module */
 
-/** The module of the page that starts the others. */
+import type { EndReason } from "../../connection/end_reason.ts";
+
+/** The kind of each end reason, which decides its colour; `style.ts` has the colours. */
+const KINDS: Record<EndReason, "good" | "peer" | "ours" | "limit" | "handshake" | "refusal"> = {
+  completed: "good",
+  health_check: "good",
+  peer_closed_early: "peer",
+  peer_reset: "peer",
+  network_error: "peer",
+  handler_error: "ours",
+  forced: "ours",
+  abandoned: "ours",
+  protocol_error: "limit",
+  idle_timeout: "limit",
+  frame_timeout: "limit",
+  write_timeout: "limit",
+  write_overflow: "limit",
+  handshake_timeout: "handshake",
+  handshake_failed: "handshake",
+  proxy_header_invalid: "handshake",
+  refused_full: "refusal",
+  refused_peer_limit: "refusal",
+  refused_address: "refusal",
+  refused_handshaking: "refusal",
+};
+
+/** The module of the page that loads the others. */
 export const SCRIPT = String.raw`
 import { Chart, SPAN } from "./charts.js";
 import { bytes, count, figure, time } from "./format.js";
 import { Table } from "./table.js";
 
-/** What kind of end each reason is, which decides its colour. */
-const KINDS = {
-  completed: "good", health_check: "good",
-  peer_closed_early: "peer", peer_reset: "peer", network_error: "peer",
-  handler_error: "ours", forced: "ours", abandoned: "ours",
-  protocol_error: "time", idle_timeout: "time", frame_timeout: "time", write_timeout: "time",
-  write_overflow: "time",
-  handshake_timeout: "door", handshake_failed: "door", proxy_header_invalid: "door",
-  refused_full: "refusal", refused_peer_limit: "refusal", refused_address: "refusal",
-  refused_handshaking: "refusal",
-};
+const KINDS = ${JSON.stringify(KINDS)};
 
 function byId(id) {
   return document.getElementById(id);
 }
 
-/** Changes a text only where it is another one: nothing is announced or drawn twice. */
+/** Writes a text only where it differs, so that nothing is announced or drawn twice. */
 function write(id, text) {
   const element = byId(id);
   if (element.textContent !== text) element.textContent = text;
@@ -62,32 +78,32 @@ const table = new Table((id, client) => {
   ask("Close connection " + id + "?", client, "Close it", "connections/" + id + "/close");
 });
 
-/** What is drawn; not more than fits. */
+/** The samples that the charts show. */
 const samples = [];
 let before = null;
-let news = null;
+let latest = null;
 let feed = null;
 
 function listen() {
   feed = new EventSource("events");
   feed.onmessage = (event) => take(JSON.parse(event.data));
   feed.onerror = () => {
-    if (news === null || news.state !== "stopped") showState("No answer", "trying again", "bad");
+    if (latest === null || latest.state !== "stopped") showState("No answer", "trying again", "bad");
   };
 }
 
-function take(latest) {
-  news = latest;
-  const stats = news.stats;
+function take(snapshot) {
+  latest = snapshot;
+  const stats = snapshot.stats;
   const totals = {
-    at: news.at,
+    at: snapshot.at,
     accepted: stats.accepted,
     ended: sum(stats.ended),
     received: stats.bytesRead,
     sent: stats.bytesWritten,
     refused: sum(stats.refused),
   };
-  // Another one at the same address, or time that went backwards: nothing to compare with.
+  // The server was restarted, or the clock was set back: there is nothing to compare with.
   const isNew = before === null || totals.accepted < before.accepted || totals.at <= before.at;
   if (isNew) samples.length = 0;
   else {
@@ -109,15 +125,15 @@ function take(latest) {
 }
 
 function show() {
-  if (news === null) return;
-  const stats = news.stats;
+  if (latest === null) return;
+  const stats = latest.stats;
   const last = samples.length === 0 ? null : samples[samples.length - 1];
   document.title = count(stats.active) + " active – usher";
-  write("addrs", news.addrs.join(", "));
-  showState.apply(null, wordsFor(news));
+  write("addrs", latest.addrs.join(", "));
+  showState.apply(null, wordsFor(latest));
   write("active", count(stats.active));
-  write("limit", news.limit === null ? "no limit" : "of " + count(news.limit));
-  const part = news.limit === null ? 0 : Math.min(1, stats.active / news.limit);
+  write("limit", latest.limit === null ? "no limit" : "of " + count(latest.limit));
+  const part = latest.limit === null ? 0 : Math.min(1, stats.active / latest.limit);
   byId("fill").style.transform = "scaleX(" + part + ")";
   byId("fill").parentNode.dataset.full = part >= 0.9;
   write("accepted", count(stats.accepted));
@@ -133,37 +149,37 @@ function show() {
   write("lost", count(stats.acceptFailures.lost));
   write("starved", count(stats.acceptFailures.starved));
   write("standstill", time(stats.fullFor));
-  write("at", new Date(news.at).toLocaleTimeString());
-  byId("drain").hidden = !news.actions || news.state !== "running";
-  table.allow(news.actions);
-  for (const chart of charts) chart.draw(samples, news.at);
+  write("at", new Date(latest.at).toLocaleTimeString());
+  byId("drain").hidden = !latest.actions || latest.state !== "running";
+  table.allow(latest.actions);
+  for (const chart of charts) chart.draw(samples, latest.at);
   showEnds(stats.ended);
 }
 
-function wordsFor(news) {
-  if (news.state === "stopped") return ["Stopped", "", "bad"];
-  if (news.state === "draining") {
-    const left = count(news.stats.active) + " left";
-    return ["Draining", news.accepting ? left + ", still accepting" : left, "warn"];
+function wordsFor(latest) {
+  if (latest.state === "stopped") return ["Stopped", "", "bad"];
+  if (latest.state === "draining") {
+    const left = count(latest.stats.active) + " left";
+    return ["Draining", latest.accepting ? left + ", still accepting" : left, "warn"];
   }
-  if (news.accepting) return ["Running", "accepting", "good"];
+  if (latest.accepting) return ["Running", "accepting", "good"];
   const causes = {
     slot: "waiting for a free slot",
     resources: "waiting for descriptors or memory",
     resume: "paused",
   };
-  return ["Running", causes[news.waitingFor] || "not accepting", "warn"];
+  return ["Running", causes[latest.waitingFor] || "not accepting", "warn"];
 }
 
 function showState(word, more, kind) {
   write("state-word", word);
-  // What changes every second is not announced every second.
+  // A count that changes every second would be announced every second.
   byId("state-more").setAttribute("aria-hidden", String(word === "Draining"));
   write("state-more", more);
   byId("state").dataset.state = kind;
 }
 
-/** The reasons that occurred, the commonest first. Their order is the picture's, too. */
+/** The reasons that occurred, the most frequent first, in the list and in the bar. */
 function showEnds(ended) {
   const all = sum(ended);
   const reasons = Object.keys(ended).filter((reason) => ended[reason] > 0)
@@ -175,7 +191,7 @@ function showEnds(ended) {
   reasons.forEach((reason, i) => {
     const part = ended[reason] / all;
     const piece = byId("ended-bar").children[i];
-    piece.dataset.kind = KINDS[reason] || "peer";
+    piece.dataset.kind = KINDS[reason];
     piece.style.flexGrow = part;
     const item = byId("ended").children[i];
     item.children[0].dataset.kind = piece.dataset.kind;
@@ -199,31 +215,31 @@ function addReason() {
   return item;
 }
 
-/** Gives an element as many children as asked for. */
+/** Adds or removes children until there are as many as asked for. */
 function fit(element, length, make) {
   while (element.children.length < length) element.appendChild(make());
   while (element.children.length > length) element.lastElementChild.remove();
 }
 
-/** Asks for the token, which this page forgets when it is left. */
+/** Asks for the token, which is kept only as long as the page is open. */
 function ask(title, what, action, path) {
   write("ask-title", title);
   write("ask-what", what);
   write("ask-yes", action);
   write("ask-answer", "");
   byId("ask-form").onsubmit = async (event) => {
-    event.preventDefault(); // it stays open until the answer is there
+    event.preventDefault(); // the dialog stays open until the answer has come
     try {
       const response = await fetch(path, {
         method: "POST",
         headers: { authorization: "Bearer " + byId("token").value },
       });
-      const said = await response.text();
-      if (!response.ok) return write("ask-answer", said);
+      const text = await response.text();
+      if (!response.ok) return write("ask-answer", text);
       byId("ask").close();
-      table.look();
+      table.update();
     } catch (_) {
-      write("ask-answer", "There is no answer, or the token has characters that cannot be sent.");
+      write("ask-answer", "No answer came, or the token has characters that a header cannot have.");
     }
   };
   byId("ask").showModal();
@@ -231,7 +247,7 @@ function ask(title, what, action, path) {
 
 byId("ask-no").addEventListener("click", () => byId("ask").close());
 byId("drain").addEventListener("click", () => {
-  const what = "It accepts nobody any more, and stops when everybody has left or its time is up.";
+  const what = "It stops accepting, and stops once its connections have ended or their time is up.";
   ask("Drain the server?", what, "Drain it", "drain");
 });
 byId("pause").addEventListener("click", () => {

@@ -1,13 +1,13 @@
-/** What does the page look like? @module */
+/** The style sheet of the page. @module */
 
-/** Colours by meaning, one set for light and one for dark; each text has a contrast of 4.5 at least. */
+/** Colours are named by meaning, in a light and a dark set; every text has a contrast of at least 4.5. */
 export const STYLE = String.raw`
 :root {
   color-scheme: light dark;
   --ground: #f4f5f7; --card: #ffffff; --ink: #1b2026; --quiet: #59636e; --line: #dfe3e8; --grid: #e9ecef;
   --one: #2a62c4; --one-soft: #2a62c41f; --two: #b3541e; --good: #176b40; --warn: #855400; --bad: #b3261e;
   --good-soft: #176b401c; --warn-soft: #8554001f; --bad-soft: #b3261e1a;
-  --peer: #7a8694; --time: #c08a1e; --ours: #b3261e; --refusal: #8456b8; --door: #2e8596;
+  --peer: #7a8694; --limit: #c08a1e; --ours: #b3261e; --refusal: #8456b8; --handshake: #2e8596;
   --shadow: 0 1px 2px #1b202610;
 }
 @media (prefers-color-scheme: dark) {
@@ -15,7 +15,7 @@ export const STYLE = String.raw`
     --ground: #101417; --card: #181d22; --ink: #e4e8ec; --quiet: #9aa5b0; --line: #2b323a; --grid: #242b32;
     --one: #7db0ff; --one-soft: #7db0ff26; --two: #f0a468; --good: #62c893; --warn: #e3b25a; --bad: #ff8f86;
     --good-soft: #62c89324; --warn-soft: #e3b25a24; --bad-soft: #ff8f8624;
-    --peer: #7f8c99; --time: #d9a441; --ours: #f0776d; --refusal: #b08ae0; --door: #58b4c4;
+    --peer: #7f8c99; --limit: #d9a441; --ours: #f0776d; --refusal: #b08ae0; --handshake: #58b4c4;
     --shadow: none;
   }
 }
@@ -96,8 +96,8 @@ figcaption strong { font-weight: 600; font-size: .9rem; margin-right: auto; }
 #ended .track { height: 6px; border-radius: 3px; background: var(--grid); overflow: hidden; }
 #ended .track span { display: block; height: 100%; transform-origin: left; border-radius: 3px; }
 #ended .count { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-[data-kind=good] { background: var(--good); } [data-kind=peer] { background: var(--peer); } [data-kind=time] { background: var(--time); }
-[data-kind=ours] { background: var(--ours); } [data-kind=refusal] { background: var(--refusal); } [data-kind=door] { background: var(--door); }
+[data-kind=good] { background: var(--good); } [data-kind=peer] { background: var(--peer); } [data-kind=limit] { background: var(--limit); }
+[data-kind=ours] { background: var(--ours); } [data-kind=refusal] { background: var(--refusal); } [data-kind=handshake] { background: var(--handshake); }
 .list div { display: flex; justify-content: space-between; gap: 1rem; padding: .28rem 0; border-top: 1px solid var(--grid); }
 .list div:first-child { border-top: 0; padding-top: 0; }
 .list dt { color: var(--quiet); }
@@ -121,10 +121,10 @@ td.text { max-width: 15rem; overflow: hidden; text-overflow: ellipsis; }
 th.number, td.number { text-align: right; }
 td.state span { display: inline-flex; align-items: center; gap: .4rem; }
 td.state span::before { content: ""; width: .5rem; height: .5rem; border-radius: 50%; background: var(--peer); }
-td.state[data-doing=reading] span::before { background: var(--one); }
-td.state[data-doing=writing] span::before { background: var(--two); }
-td.state[data-doing=working] span::before { background: var(--good); }
-td.state[data-doing=waiting] span::before, td.state[data-doing=handshaking] span::before { background: var(--time); }
+td.state[data-state=reading] span::before { background: var(--one); }
+td.state[data-state=writing] span::before { background: var(--two); }
+td.state[data-state=working] span::before { background: var(--good); }
+td.state[data-state=waiting] span::before, td.state[data-state=handshaking] span::before { background: var(--limit); }
 td.zero { color: var(--quiet); }
 td button { min-height: 0; padding: .1rem .55rem; font-size: .85rem; }
 #rows-none { padding: 1.5rem; text-align: center; }

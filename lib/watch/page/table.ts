@@ -1,32 +1,34 @@
-/** How does the page list connections? @module */
+/** Shows the table of connections, in the browser. @module */
 
-/** A module of the page. All that is shown goes in as text, never as HTML. */
+import { CONNECTION_STATES } from "../connections.ts";
+
+/** A module of the page. Everything is shown as text, never as HTML. */
 export const TABLE = String.raw`
 import { bytes, count, time } from "./format.js";
 
 /** Rows on a page. */
 const LIMIT = 25;
 
-/** Ms between two looks. */
+/** Ms between two updates. */
 const PERIOD = 2000;
 
-/** Ms without a keystroke after which a filter counts. */
+/** Ms after the last keystroke at which a filter is applied. */
 const TYPING = 200;
 
-const STATES = ["waiting", "handshaking", "reading", "writing", "working", "closing"];
+const STATES = ${JSON.stringify(CONNECTION_STATES)};
 
 function same(value) {
   return value;
 }
 
-/** Nearly all are TCP, and those that are not still say so. */
-function place(address) {
+/** Without the scheme of the most common transport. */
+function shorten(address) {
   return address.replace("tcp://", "");
 }
 
 const COLUMNS = [
   { name: "id", label: "No.", kind: "number", show: String },
-  { name: "client", label: "Client", kind: "text", show: place },
+  { name: "client", label: "Client", kind: "text", show: shorten },
   { name: "state", label: "State", kind: "state", show: same },
   { name: "age", label: "Age", kind: "number", show: time, first: "desc" },
   { name: "idle", label: "Idle", kind: "number", show: time, first: "desc" },
@@ -35,14 +37,14 @@ const COLUMNS = [
   { name: "unsent", label: "Unsent", kind: "number", show: bytes, first: "desc" },
   { name: "tls", label: "TLS", kind: "short", show: same, optional: true },
   { name: "name", label: "Name", kind: "text", show: same, optional: true },
-  { name: "peer", label: "Peer", kind: "text", show: place, optional: true },
+  { name: "peer", label: "Peer", kind: "text", show: shorten, optional: true },
 ];
 
 function byId(id) {
   return document.getElementById(id);
 }
 
-/** The table, which asks for the page that it shows every other second. */
+/** The table. It fetches the page that it shows every other second. */
 export class Table {
   constructor(close) {
     this.close = close;
@@ -51,7 +53,7 @@ export class Table {
     this.offset = 0;
     this.actions = false;
     this.paused = false;
-    this.asking = null;
+    this.pending = null;
     this.rows = [];
     this.heads = COLUMNS.map((column) => this.addHead(column));
     const action = byId("heads").appendChild(document.createElement("th"));
@@ -62,7 +64,7 @@ export class Table {
     action.firstChild.textContent = "Close";
     this.action = action;
     for (const state of STATES) {
-      const option = byId("doing").appendChild(document.createElement("option"));
+      const option = byId("filter-state").appendChild(document.createElement("option"));
       option.value = option.textContent = state;
     }
     let typing;
@@ -70,14 +72,14 @@ export class Table {
       clearTimeout(typing);
       typing = setTimeout(() => this.turnTo(0), TYPING);
     });
-    byId("doing").addEventListener("change", () => this.turnTo(0));
+    byId("filter-state").addEventListener("change", () => this.turnTo(0));
     byId("previous").addEventListener("click", () => this.turnTo(Math.max(0, this.offset - LIMIT)));
     byId("next").addEventListener("click", () => this.turnTo(this.offset + LIMIT));
     this.showSort();
     setInterval(() => {
-      if (!this.paused && !document.hidden && this.asking === null) this.look();
+      if (!this.paused && !document.hidden && this.pending === null) this.update();
     }, PERIOD);
-    this.look();
+    this.update();
   }
 
   addHead(column) {
@@ -106,22 +108,22 @@ export class Table {
     });
   }
 
-  /** Whether connections may be closed from here, which the feed tells. */
+  /** Whether connections may be closed from here. */
   allow(actions) {
     if (this.actions === actions) return;
     this.actions = actions;
-    this.look();
+    this.update();
   }
 
   turnTo(offset) {
     this.offset = offset;
-    this.look();
+    this.update();
   }
 
-  /** Asks for the page; an answer that is still awaited is for another question by now. */
-  async look() {
-    if (this.asking !== null) this.asking.abort();
-    const asking = this.asking = new AbortController();
+  /** Fetches the page. A request still under way is aborted: it asks for another page by now. */
+  async update() {
+    if (this.pending !== null) this.pending.abort();
+    const pending = this.pending = new AbortController();
     const query = new URLSearchParams({
       sort: this.sort,
       order: this.order,
@@ -129,14 +131,14 @@ export class Table {
       limit: LIMIT,
       filter: byId("filter").value,
     });
-    if (byId("doing").value !== "") query.set("state", byId("doing").value);
+    if (byId("filter-state").value !== "") query.set("state", byId("filter-state").value);
     try {
-      const response = await fetch("connections?" + query, { signal: asking.signal });
+      const response = await fetch("connections?" + query, { signal: pending.signal });
       if (response.ok) this.show(await response.json());
     } catch (_) {
-      // The feed tells that the server is gone; this table keeps what was there last.
+      // The feed shows that no answer comes; the table keeps what it had.
     } finally {
-      if (this.asking === asking) this.asking = null;
+      if (this.pending === pending) this.pending = null;
     }
   }
 
@@ -150,7 +152,7 @@ export class Table {
     this.action.hidden = !this.actions;
     found.forEach((connection, i) => this.fill(this.rows[i], connection));
     COLUMNS.forEach((column, i) => {
-      // Without TLS and balancers nobody needs their columns.
+      // Without TLS and balancers their columns would be empty.
       if (!column.optional) return;
       const unused = column.name !== this.sort && found.every((one) => one[column.name] === "");
       this.heads[i].hidden = unused;
@@ -200,7 +202,7 @@ export class Table {
       if (node.data === text) return;
       node.data = text;
       const cell = node.parentNode.parentNode;
-      if (column.kind === "state") cell.dataset.doing = text;
+      if (column.kind === "state") cell.dataset.state = text;
       if (column.kind === "text") cell.title = text;
       cell.classList.toggle("zero", value === 0);
       cell.dataset.empty = text === "" || (column.name === "unsent" && value === 0);
