@@ -1,12 +1,12 @@
-/** What has arrived but is not yet consumed? @module */
+/** Hands what arrives on a socket to one reader at a time. @module */
 
 import { FrameTooLargeError } from "../errors.ts";
 import { checkNumber } from "../check.ts";
 import { Cancellation, type ReadOptions } from "./cancellation.ts";
-import type { Lifeline } from "./lifeline.ts";
 import type { Decoder } from "../wire/codec/codec.ts";
-import { rejected } from "./lifeline.ts";
+import { type Lifeline, rejected } from "./lifeline.ts";
 import { Slab } from "./slab.ts";
+import { type Arrived, type ReadAhead, Unframer } from "./unframer.ts";
 
 /** Bytes that `readExactly` and `peek` wait for at most. */
 const EXACT_LIMIT = 1_048_576;
@@ -45,46 +45,69 @@ export interface RecordOptions extends ReadOptions {
   limit?: number;
 }
 
-/** Somebody who has decoded more than he has given out. */
-export interface Lookahead {
-  /** Takes the bytes of what was given out, and no more. */
-  stepBack(): void;
-}
-
 /** What ends an iteration over chunks. */
 const DONE: IteratorReturnResult<undefined> = { done: true, value: undefined };
 
 /** What comes of a chunk read. */
 export type NextChunk = IteratorResult<Uint8Array<ArrayBuffer>, undefined>;
 
+/** A loop that makes its results out of bytes in the reader's memory. */
+export interface ArrivalLoop<T> {
+  /**
+   * More has arrived, or the stream has ended.
+   *
+   * @returns The loop's result; `undefined` if it has to wait for something else first. What it
+   * throws counts as that.
+   */
+  arrived(): T | undefined;
+  /** Waits for a result, as the one reader that may. */
+  resume(): Promise<T>;
+}
+
+/**
+ * The raw read into the reader's memory that is pending, if one is, and what its end resumes:
+ *
+ * | `by` | what waits | when bytes have come |
+ * |---|---|---|
+ * | `none` | no raw read is pending | |
+ * | `orphan` | nothing: what asked for it gave up | they stay for the next read |
+ * | `chunk` | an iteration over chunks | it gets them as they are, its `step` is resolved |
+ * | `loop` | an iteration over frames, for the first byte | its `loop` makes the result of its `step` |
+ * | `record` | a read that needs more than one arrival | its `step` is resolved, and it looks again |
+ * | `boundary` | the same of an iteration, which ends here when the server stops | the same |
+ *
+ * One object for each reader, reused by every read: an object for each read would be 2 % of an echo.
+ */
+interface PendingRead {
+  by: "none" | "orphan" | "chunk" | "loop" | "record" | "boundary";
+  /** What the kernel fills. */
+  room: Uint8Array<ArrayBuffer> | undefined;
+  step: PromiseWithResolvers<unknown> | undefined;
+  loop: ArrivalLoop<unknown> | undefined;
+}
+
 /**
  * Reads from a socket, in two ways.
  *
  * A plain `read(p)` is one `then` on the socket's own promise: every further microtask on that path
- * costs 1 to 5 % of an echo. A step of a loop is a promise more and no microtask, which costs nothing
- * that can be measured; that one can be settled while the socket's own goes on. Everything that may give up, or needs more than
- * one read, fills the slab: the raw read then belongs to nobody, goes on when its caller gives up,
- * and what it brings waits here for whoever reads next.
+ * costs 1 to 5 % of an echo. Everything else fills the reader's own memory, as its
+ * {@linkcode PendingRead} says. Such a raw read goes on when its caller gives up, and what it brings
+ * waits here for the next read.
  */
-export class ByteReader {
+export class ByteReader implements Arrived {
   readonly #life: Lifeline;
   readonly #slab = new Slab();
-  /** What the pending read of a chunk, or into the slab, fills. */
-  #room: Uint8Array<ArrayBuffer> | undefined;
-  /** A raw read fills the slab, whether somebody waits for it or not. */
-  #filling = false;
-  /** Settle what a loop waits for: a chunk, or what {@linkcode #arrived} makes of a read. */
-  #resolveStep: ((value: unknown) => void) | undefined;
-  #rejectStep: ((error: unknown) => void) | undefined;
-  #arrived: ((n: number | null) => unknown) | undefined;
-  /** Who waits for a read into the slab, and whether that is a loop. */
-  #waiter: PromiseWithResolvers<boolean> | undefined;
-  #waiterLoops = false;
-  /** Who has decoded ahead of what was given out, and must step back before anybody else reads. */
-  lookahead: Lookahead | undefined;
+  readonly #pending: PendingRead = {
+    by: "none",
+    room: undefined,
+    step: undefined,
+    loop: undefined,
+  };
+  /** What has decoded ahead of its consumer, and must rewind before anything else reads. */
+  readAhead: ReadAhead | undefined;
   /** Made when first needed: most connections are read by iteration or by `read`, not by both. */
   #onRead: ((n: number | null) => number | null) | undefined;
-  #onReadLost: ((error: unknown) => never) | undefined;
+  #onReadFailed: ((error: unknown) => never) | undefined;
 
   constructor(life: Lifeline) {
     this.#life = life;
@@ -100,9 +123,19 @@ export class ByteReader {
     return this.#slab.length;
   }
 
-  /** Gives the first `n` bytes that have arrived to the caller, for ever. */
+  /** Where in the stream the first of them stands. */
+  get position(): number {
+    return this.#life.bytesRead - this.#slab.length;
+  }
+
+  /** Gives the first `n` bytes that have arrived to the caller, indefinitely. */
   take(n: number): Uint8Array<ArrayBuffer> {
     return this.#slab.take(n);
+  }
+
+  /** Has room made for `length` bytes in one piece. */
+  reserve(length: number): void {
+    this.#slab.reserve(length);
   }
 
   /** Resolves once no read is pending, whatever became of it. */
@@ -113,16 +146,15 @@ export class ByteReader {
   /** Reads into `p`, as `Deno.Conn.read` does. */
   read(p: Uint8Array, options?: ReadOptions): Promise<number | null> {
     const life = this.#life;
-    if (options !== undefined || this.#filling || this.#slab.length > 0) {
+    if (options !== undefined || !this.#isEmpty) {
       return this.claim(() => this.#readBuffered(p, options));
     }
     if (p.length === 0) return Promise.resolve(0);
     if (life.reading || life.closed) return this.#refuse();
-    life.reading = true;
-    if (!life.writing) life.movedAt = life.clock.now;
+    this.#begin();
     const handed = life.socket.read(p).then(
       this.#onRead ??= (n) => this.#count(n),
-      this.#onReadLost ??= (error) => this.#readLost(error),
+      this.#onReadFailed ??= (error) => this.#readFailed(error),
     );
     life.handedRead = handed;
     return handed;
@@ -131,32 +163,36 @@ export class ByteReader {
   /** Reads the next chunk, as an iteration wants it. */
   next(): Promise<NextChunk> {
     const life = this.#life;
-    if (this.#filling || this.#slab.length > 0) return this.claim(() => this.#nextBuffered());
+    if (!this.#isEmpty) return this.claim(() => this.#nextBuffered());
     if (life.reading || life.closed) return this.#refuse();
-    life.reading = true;
-    if (!life.writing) life.movedAt = life.clock.now;
-    const room = this.#slab.chunkRoom();
-    this.#room = room;
-    const step = this.#beginStep<NextChunk>();
-    life.socket.read(room).then(this.#onRoom, this.#onLost);
-    return step;
+    this.#begin();
+    return this.#readInto<NextChunk>(this.#slab.chunkRoom(), "chunk");
   }
 
   /**
-   * Ends a loop that waits, as if the stream were over; what the peer sends later waits for whoever
-   * reads next. No loop waits while something is there for it.
+   * Reads for a loop that makes results out of what arrives, once everything that has arrived is
+   * taken.
+   */
+  nextOf<T>(loop: ArrivalLoop<T>): Promise<T> {
+    const life = this.#life;
+    if (life.reading || life.closed) return this.#refuse();
+    this.#begin();
+    this.#pending.loop = loop;
+    return this.#readInto<T>(this.#slab.room(), "loop");
+  }
+
+  /**
+   * Ends an iteration that waits between chunks or frames, as if the stream were over; what the peer
+   * sends later waits for the next read. None waits while something is there for it.
    */
   endLoop(): void {
-    const end = this.#resolveStep;
-    if (end !== undefined) {
-      this.#forgetStep();
-      this.#filling = true;
+    const { by, step } = this.#pending;
+    if (by === "boundary") step!.resolve(false);
+    else if (by === "chunk" || by === "loop") {
       this.#life.reading = false;
-      end(DONE);
-    } else if (this.#waiterLoops) {
-      this.#waiter?.resolve(false);
-      this.#waiter = undefined;
-    }
+      step!.resolve(DONE);
+    } else return;
+    this.#orphan();
   }
 
   /** Reads `n` bytes, no more and no less; `null` at the end of the stream. */
@@ -184,13 +220,12 @@ export class ByteReader {
     });
   }
 
-  /** Runs one reader at a time. Its rejection counts as handled. */
+  /** Runs `read` as the one reader that may be active. Its rejection counts as handled. */
   claim<T>(read: () => Promise<T>): Promise<T> {
     const life = this.#life;
     if (life.reading || life.closed) return this.#refuse();
-    this.lookahead?.stepBack();
-    life.reading = true;
-    if (!life.writing) life.movedAt = life.clock.now;
+    this.readAhead?.rewind();
+    this.#begin();
     const handed = this.#claimed(read);
     handed.catch(() => {});
     life.handedRead = handed;
@@ -198,73 +233,47 @@ export class ByteReader {
   }
 
   /**
-   * Only for who has claimed the reader: resolves when more has arrived, `false` at the end; for a
-   * loop also when it is to end without one.
+   * Only under a claim: resolves when more has arrived, with `false` at the end of the stream; at the
+   * boundary of a loop also when that is to end without one.
    */
-  more(cancellation?: Cancellation, isLoop = false): Promise<boolean> {
+  more(cancellation?: Cancellation, atBoundary = false): Promise<boolean> {
     const life = this.#life;
+    const pending = this.#pending;
     if (life.closed) return Promise.reject(life.refusal());
     if (life.peerFinished) return Promise.resolve(false);
-    if (!this.#filling) this.#fill();
-    const waiter = Promise.withResolvers<boolean>();
-    this.#waiter = waiter;
-    this.#waiterLoops = isLoop;
+    const by = atBoundary ? "boundary" : "record";
+    const waiting = Promise.withResolvers<boolean>();
+    if (pending.by === "none") this.#readRaw(this.#slab.room());
+    pending.by = by;
+    pending.step = waiting as PromiseWithResolvers<unknown>;
     if (cancellation !== undefined) {
       cancellation.onCancel = (error) => {
-        this.#waiter = undefined;
-        waiter.reject(error);
+        if (pending.step === waiting) this.#orphan();
+        waiting.reject(error);
       };
     }
-    return waiter.promise;
+    return waiting.promise;
   }
 
-  /** A raw read is pending that nobody waits for: it outlived the read that asked for it. */
+  /** A raw read is pending that outlived the read which asked for it. */
   get filling(): boolean {
-    return this.#filling;
+    return this.#pending.by === "orphan";
   }
 
-  /** No byte waits here, and none is being waited for. */
+  /** Nothing waits here, nothing is on its way here, and something may still come. */
   get dry(): boolean {
-    return !this.#filling && this.#slab.length === 0 && !this.#life.peerFinished;
+    return this.#isEmpty && !this.#life.peerFinished;
   }
 
-  /**
-   * One read into the slab when it is dry, for a loop: `arrived` is to call {@linkcode filled} first,
-   * and {@linkcode release} when it has what it wants. It does not throw.
-   */
-  fill<T>(arrived: (n: number | null) => T | Promise<T>): Promise<T> {
+  get #isEmpty(): boolean {
+    return this.#pending.by !== "orphan" && this.#slab.length === 0;
+  }
+
+  /** A read begins. */
+  #begin(): void {
     const life = this.#life;
-    if (life.reading || life.closed) return this.#refuse();
     life.reading = true;
     if (!life.writing) life.movedAt = life.clock.now;
-    this.#filling = true;
-    this.#room = this.#slab.room();
-    this.#arrived = arrived;
-    const step = this.#beginStep<T>();
-    life.socket.read(this.#room).then(this.#onRoom, this.#onLost);
-    return step;
-  }
-
-  /** Takes what a read into the slab has brought. */
-  filled(n: number | null): void {
-    const life = this.#life;
-    this.#filling = false;
-    if (n === null) life.peerFinished = true;
-    else {
-      life.bytesRead += n;
-      life.movedAt = life.clock.now;
-      this.#slab.arrived(this.#room!, n);
-    }
-  }
-
-  /** The read that was claimed is over. */
-  release(): void {
-    this.#life.reading = false;
-  }
-
-  /** Has room made for `length` bytes in one piece. */
-  reserve(length: number): void {
-    this.#slab.reserve(length);
   }
 
   async #claimed<T>(read: () => Promise<T>): Promise<T> {
@@ -326,68 +335,72 @@ export class ByteReader {
     decoder: Decoder<T>,
   ): Promise<T | null> {
     using cancellation = Cancellation.from(this.#life.clock, options, "limit");
-    for (let seen = 0, asked = decoder;;) {
-      const { bytes } = this.#slab;
-      // Never told of the end: these records end with what ends them, and with nothing else.
-      const decoded = bytes.length > 0 ? asked.decode(bytes, seen, false) : null;
-      if (decoded !== null && "taken" in decoded) {
-        this.#slab.take(decoded.taken);
-        return decoded.frame!;
-      }
-      seen = bytes.length;
-      if (decoded?.next !== undefined) {
-        // It remembers what it has seen, in its own way.
-        asked = decoded.next;
-        seen = 0;
-      }
-      if (!await this.more(cancellation)) {
-        if (bytes.length === 0) return null;
-        throw unexpectedEof(`inside ${what}, after ${bytes.length} bytes of it`, bytes);
-      }
+    const unframer = new Unframer(this, decoder, false);
+    for (;;) {
+      // The end is kept from it: a record ends with what ends it, and with nothing else.
+      const record = unframer.next(false);
+      if (record !== Unframer.NO_FRAME) return record;
+      if (await this.more(cancellation)) continue;
+      const { length } = this.#slab;
+      if (length === 0) return null;
+      throw unexpectedEof(`inside ${what}, after ${length} bytes of it`, this.#slab.bytes);
     }
   }
 
-  #fill(): void {
-    this.#filling = true;
-    this.#room = this.#slab.room();
-    this.#life.socket.read(this.#room).then(this.#onRoom, this.#onLost);
+  /** A raw read for one step of an iteration. */
+  #readInto<T>(room: Uint8Array<ArrayBuffer>, by: "chunk" | "loop"): Promise<T> {
+    const pending = this.#pending;
+    const step = Promise.withResolvers<T>();
+    pending.by = by;
+    pending.step = step as PromiseWithResolvers<unknown>;
+    this.#life.handedRead = step.promise;
+    this.#readRaw(room);
+    return step.promise;
   }
 
-  /** A raw read has brought something. */
-  readonly #onRoom = (n: number | null): void => {
-    const resolve = this.#resolveStep;
-    if (resolve === undefined) {
-      this.filled(n);
-      this.#waiter?.resolve(n !== null);
-      this.#waiter = undefined;
-      return;
-    }
-    const arrived = this.#arrived;
-    if (arrived === undefined) return this.#giveChunk(resolve, n);
-    this.#forgetStep();
-    resolve(arrived(n));
+  #readRaw(room: Uint8Array<ArrayBuffer>): void {
+    this.#pending.room = room;
+    this.#life.socket.read(room).then(this.#onRaw, this.#onRawFailed);
+  }
+
+  /** What asked for the raw read has given up; the raw read goes on. */
+  #orphan(): void {
+    const pending = this.#pending;
+    pending.by = "orphan";
+    pending.step = pending.loop = undefined;
+  }
+
+  readonly #onRaw = (n: number | null): void => {
+    const pending = this.#pending;
+    const { by, room, step, loop } = pending;
+    pending.by = "none";
+    pending.room = pending.step = pending.loop = undefined;
+    if (by === "chunk") return this.#giveChunk(step!, room!, n);
+    this.#keep(room!, n);
+    if (by === "loop") this.#giveResult(step!, loop!);
+    else step?.resolve(n !== null);
   };
 
-  /** A raw read has failed. */
-  readonly #onLost = (error: unknown): void => {
-    this.#filling = false;
-    const told = this.#life.failed(error);
-    if (this.#rejectStep === undefined) this.#waiter?.reject(told);
-    else {
+  readonly #onRawFailed = (error: unknown): void => {
+    const pending = this.#pending;
+    const { by, step } = pending;
+    pending.by = "none";
+    pending.room = pending.step = pending.loop = undefined;
+    const cause = this.#life.failed(error);
+    if (by === "chunk" || by === "loop") {
       this.#life.reading = false;
-      this.#life.handedRead?.catch(() => {});
-      this.#rejectStep(told);
+      step!.promise.catch(() => {});
     }
-    this.#waiter = undefined;
-    this.#forgetStep();
+    step?.reject(cause);
   };
 
-  #readLost(error: unknown): never {
+  #readFailed(error: unknown): never {
     const life = this.#life;
     life.reading = false;
     return life.fail(life.handedRead, error);
   }
 
+  /** A read that gives away what came is over. */
   #count(n: number | null): number | null {
     const life = this.#life;
     life.reading = false;
@@ -400,37 +413,52 @@ export class ByteReader {
     return n;
   }
 
-  #giveChunk(resolve: (value: unknown) => void, n: number | null): void {
-    const room = this.#room!;
-    const reject = this.#rejectStep!;
-    this.#room = undefined;
-    this.#forgetStep();
+  /** What came stays here. */
+  #keep(room: Uint8Array<ArrayBuffer>, n: number | null): void {
+    const life = this.#life;
+    if (n === null) life.peerFinished = true;
+    else {
+      life.bytesRead += n;
+      life.movedAt = life.clock.now;
+      this.#slab.arrived(room, n);
+    }
+  }
+
+  #giveChunk(
+    step: PromiseWithResolvers<unknown>,
+    room: Uint8Array<ArrayBuffer>,
+    n: number | null,
+  ): void {
     if (this.#count(n) === null) {
       this.#slab.free();
-      return resolve(DONE);
+      return step.resolve(DONE);
     }
     try {
-      resolve({ done: false, value: this.#slab.chunk(room, n!) });
+      step.resolve({ done: false, value: this.#slab.chunk(room, n!) });
     } catch (error) {
       // The handler has transferred the memory away while it was being read into: there is a gap in
       // the stream now, and that is the handler's fault.
       this.#life.settle("handler_error", error);
       this.#life.close();
-      this.#life.handedRead?.catch(() => {});
-      reject(error);
+      step.promise.catch(() => {});
+      step.reject(error);
     }
   }
 
-  #beginStep<T>(): Promise<T> {
-    const { promise, resolve, reject } = Promise.withResolvers<T>();
-    this.#resolveStep = resolve as (value: unknown) => void;
-    this.#rejectStep = reject;
-    this.#life.handedRead = promise;
-    return promise;
-  }
-
-  #forgetStep(): void {
-    this.#resolveStep = this.#rejectStep = this.#arrived = undefined;
+  #giveResult(step: PromiseWithResolvers<unknown>, loop: ArrivalLoop<unknown>): void {
+    let result;
+    try {
+      result = loop.arrived();
+    } catch {
+      // It is thrown again by `resume()`, where it can be marked as handled.
+    }
+    if (result !== undefined) {
+      this.#life.reading = false;
+      step.resolve(result);
+    } else {
+      step.promise.catch(() => {});
+      step.resolve(this.#claimed(() => loop.resume()));
+    }
   }
 
   #refuse(): Promise<never> {

@@ -1,4 +1,4 @@
-/** When does somebody stop waiting for a read? @module */
+/** Makes a read give up at its timeout or by its signal. @module */
 
 import { checkKeys, checkNumber, isObject } from "../check.ts";
 import { type CoarseClock, TICK, type Ticking } from "./coarse_clock.ts";
@@ -35,10 +35,10 @@ export interface ReadOptions {
   signal?: AbortSignal;
 }
 
-/** One read's reasons to give up; to be disposed when the read has settled. */
+/** What makes one read give up; to be disposed when the read has settled. */
 export class Cancellation implements Ticking, Disposable {
   #onCancel: ((error: unknown) => void) | undefined;
-  /** What was given up for, once it was. */
+  /** Why the read gave up, once it has. */
   #reason: { readonly error: unknown } | undefined;
   readonly #clock: CoarseClock;
   readonly #signal: AbortSignal | undefined;
@@ -54,7 +54,7 @@ export class Cancellation implements Ticking, Disposable {
     signal?.addEventListener("abort", this.#onAbort);
     if (timeout === Infinity) return;
     if (timeout < TICK) {
-      // The clock of all is too coarse for this one.
+      // The shared clock is too coarse for this one.
       this.#timer = setTimeout(() => this.#timedOut(), timeout);
     } else {
       this.#deadline = clock.deadline(timeout);
@@ -63,7 +63,7 @@ export class Cancellation implements Ticking, Disposable {
   }
 
   /**
-   * The reasons that `options` give, if any; `known` are further options of that read.
+   * What `options` ask for, if they do; `known` are further options of that read.
    *
    * @throws {TypeError} If an option is unknown or of the wrong type.
    * @throws {RangeError} If `timeout` is out of range.
@@ -86,10 +86,10 @@ export class Cancellation implements Ticking, Disposable {
     return new Cancellation(clock, timeout ?? Infinity, signal);
   }
 
-  /** Is called once, with what the read is to reject with: at once if that is decided already. */
+  /** Called once, with the error that the read rejects with: at once if that is decided already. */
   set onCancel(reject: (error: unknown) => void) {
     this.#onCancel = reject;
-    // It was decided while the read waited for something else, such as its turn to go on.
+    // It was decided while the read waited for something else, such as a flush.
     if (this.#reason !== undefined) reject(this.#reason.error);
   }
 
@@ -118,7 +118,7 @@ export class Cancellation implements Ticking, Disposable {
   }
 }
 
-/** Signals of other realms and fakes are as good as ours. */
+/** Signals of other realms, and fakes, do as well. */
 function isSignal(value: unknown): value is AbortSignal {
   return isObject(value) && typeof value.addEventListener === "function" && "aborted" in value;
 }

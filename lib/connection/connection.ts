@@ -1,4 +1,4 @@
-/** What a handler holds: the contract of a connection. @module */
+/** The contract of a connection, as a handler gets it. @module */
 
 import type { ProxyHeader } from "../wire/proxy/proxy_header.ts";
 import type { RecordOptions } from "./byte_reader.ts";
@@ -8,7 +8,7 @@ import type { StartTlsOptions } from "./start_tls.ts";
 
 /**
  * One connection, as a handler gets it: a `Deno.Conn` whose writes are whole and in order, whose
- * chunks are the reader's for ever, and which knows who is there and how much has passed.
+ * chunks are the handler's indefinitely, and which knows its peer and how much has passed.
  *
  * Reading by iteration is the plainest way and as fast as a loop by hand; `break` does not close.
  * One read at a time: a second one rejects with `Deno.errors.Busy`. After a failure every operation

@@ -1,4 +1,4 @@
-/** Where do arriving bytes go? @module */
+/** Holds the memory that a connection is read into. @module */
 
 /** Bytes of a slab for a connection that has said little: what an idle one pins. */
 const FIRST_SLAB = 512;

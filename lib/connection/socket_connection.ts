@@ -57,7 +57,7 @@ export class SocketConnection<A extends Deno.Addr = Deno.Addr> implements Connec
   abandoned = false;
   /** It is in its PROXY header or TLS handshake, as the server says. */
   handshaking = false;
-  /** Shared with `framed()`, as is what gathers its frames. */
+  /** Shared with `framed()`, as is what coalesces its frames. */
   readonly reader: ByteReader;
   readonly #writer: ByteWriter;
   /** Who is there; settled by the server before the handler runs, or by `startTls()`. */
@@ -268,7 +268,7 @@ export class SocketConnection<A extends Deno.Addr = Deno.Addr> implements Connec
       pull: async (controller) => {
         const request = controller.byobRequest!;
         let n;
-        // A read of nothing is no answer to a request, though sockets of other makes may give one.
+        // A read of nothing is no answer to a request, though custom sockets may give one.
         do n = await this.read(request.view as Uint8Array<ArrayBuffer>); while (n === 0);
         if (n === null) controller.close();
         // At the end a request must still be answered, after the close, or its reader never settles.

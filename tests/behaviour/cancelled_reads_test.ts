@@ -1,4 +1,4 @@
-/** Is no byte lost, doubled or put out of order by reads that give up? @module */
+/** No byte is lost, doubled or put out of order by reads that give up. @module */
 
 import {
   assert,

@@ -1,4 +1,4 @@
-/** Which loops end by themselves while the server stops, when, and what is left of their streams? @module */
+/** Loops end by themselves while the server stops, and what is left of their streams can be read. @module */
 
 import { assert, assertEquals, assertFalse } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
@@ -78,10 +78,6 @@ async function* texts(parts: AsyncIterable<Uint8Array>): AsyncGenerator<string> 
   for await (const part of parts) yield text(part);
 }
 
-async function* each(batches: AsyncIterable<string[]>): AsyncGenerator<string> {
-  for await (const batch of batches) yield* batch;
-}
-
 /** Lines, decoded one by one: a codec of the user's may know no other way. */
 const oneByOne: Codec<string> = {
   decode: (...args) => lines().decode(...args),
@@ -93,7 +89,6 @@ const LOOPS: Record<string, (conn: Connection) => AsyncIterable<string>> = {
   "over chunks": (conn) => texts(conn),
   "over frames": (conn) => framed(conn, lines()),
   "over frames of a codec without batches": (conn) => framed(conn, oneByOne),
-  "over batches": (conn) => each(framed(conn, lines()).batches()),
 };
 
 for (const [over, begin] of Object.entries(LOOPS)) {

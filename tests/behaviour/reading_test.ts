@@ -1,4 +1,4 @@
-/** Do reads of records get what they ask for, however it arrives, and say so when they cannot? @module */
+/** Reads of records get what they ask for, however it arrives, and say so when they cannot. @module */
 
 import {
   assert,

@@ -1,4 +1,4 @@
-/** Does each byte that arrives reach its reader once, and stay as it was? @module */
+/** Each byte that arrives reaches one reader, once, and stays as it was. @module */
 
 import {
   assert,

@@ -1,4 +1,4 @@
-/** Does a read give up when it was asked to, no earlier, and leave nothing behind? @module */
+/** A read gives up when it was asked to, no earlier, and leaves nothing behind. @module */
 
 import {
   assert,

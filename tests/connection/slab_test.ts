@@ -1,4 +1,4 @@
-/** Does each byte that arrives stay as it came, at a cost that does not grow with what waits? @module */
+/** Each byte that arrives stays as it came, at a cost that does not grow with what waits. @module */
 
 import { assert, assertEquals, assertLessOrEqual, assertThrows } from "@std/assert";
 import fc from "fast-check";

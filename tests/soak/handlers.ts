@@ -21,7 +21,7 @@ export function greeted(p: Uint8Array): { client: number; way: Way } {
 }
 
 /** The ways to be served that answer each byte with itself. */
-export const ECHOES = ["chunks", "read", "frames", "batches", "streams", "exactly"] as const;
+export const ECHOES = ["chunks", "read", "frames", "streams", "exactly"] as const;
 
 /** The other ways. */
 export const FAULTS = [
@@ -54,12 +54,6 @@ export const HANDLERS: Record<Way, (conn: Connection, chance: Chance) => Promise
   async frames(conn) {
     const frames = framed(conn, bytewise);
     for await (const frame of frames) await frames.send(frame);
-  },
-  async batches(conn) {
-    const frames = framed(conn, bytewise);
-    for await (const batch of frames.batches()) {
-      for (const frame of batch) await frames.send(frame);
-    }
   },
   async streams(conn) {
     await conn.readable.pipeTo(conn.writable);
