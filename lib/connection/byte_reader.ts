@@ -438,7 +438,7 @@ export class ByteReader implements Arrived {
     } catch (error) {
       // The handler has transferred the memory away while it was being read into: there is a gap in
       // the stream now, and that is the handler's fault.
-      this.#life.settle("handler_error", error);
+      this.#life.setReason("handler_error", error);
       this.#life.close();
       step.promise.catch(() => {});
       step.reject(error);

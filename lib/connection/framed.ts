@@ -4,10 +4,10 @@ import type { Codec } from "../wire/codec/codec.ts";
 import { type ArrivalLoop, type ByteReader, unexpectedEof } from "./byte_reader.ts";
 import { Cancellation, type ReadOptions } from "./cancellation.ts";
 import { checkKeys, checkNumber } from "../check.ts";
+import type { ByteWriter } from "./byte_writer.ts";
 import type { Connection } from "./connection.ts";
 import type { SocketConnection } from "./socket_connection.ts";
 import { DEFAULT_FRAME_TIMEOUT } from "./limits.ts";
-import type { Gatherer } from "./gatherer.ts";
 import { type Lifeline, rejected } from "./lifeline.ts";
 import { Unframer } from "./unframer.ts";
 import { connection } from "./wrap.ts";
@@ -147,7 +147,7 @@ class FramedConnection<T> implements Framed<T>, ArrivalLoop<Result<T>> {
   readonly conn: Connection;
   readonly #life: Lifeline;
   readonly #reader: ByteReader;
-  readonly #gatherer: Gatherer;
+  readonly #writer: ByteWriter;
   readonly #codec: Codec<T>;
   readonly #unframer: Unframer<T>;
   readonly #frameTimeout: number;
@@ -159,18 +159,18 @@ class FramedConnection<T> implements Framed<T>, ArrivalLoop<Result<T>> {
     this.conn = conn;
     this.#life = conn.life;
     this.#reader = conn.reader;
-    this.#gatherer = conn.gatherer;
+    this.#writer = conn.writer;
     this.#codec = codec;
     this.#unframer = new Unframer(conn.reader, codec, true);
     this.#frameTimeout = frameTimeout;
   }
 
   send(frame: T): Promise<void> {
-    return this.#gatherer.send(this.#codec, frame) as Promise<void>;
+    return this.#writer.send(this.#codec, frame) as Promise<void>;
   }
 
   flush(): Promise<void> {
-    return this.#gatherer.flush() as Promise<void>;
+    return this.#writer.flush() as Promise<void>;
   }
 
   read(options?: ReadOptions): Promise<T | null> {
@@ -202,7 +202,7 @@ class FramedConnection<T> implements Framed<T>, ArrivalLoop<Result<T>> {
     if (!reader.dry || this.#unframer.begun) return reader.claim(() => this.#next());
     // Everything that has arrived is answered: now the answers leave, together. Whether they have
     // left is looked at when something new has come.
-    if (this.#gatherer.length > 0) this.#gatherer.flush();
+    if (this.#writer.coalesced > 0) this.#writer.flush();
     return reader.nextOf(this);
   }
 
@@ -215,7 +215,7 @@ class FramedConnection<T> implements Framed<T>, ArrivalLoop<Result<T>> {
   }
 
   async resume(): Promise<Result<T>> {
-    await this.#gatherer.flush();
+    await this.#writer.flush();
     return await this.#next();
   }
 
@@ -238,7 +238,7 @@ class FramedConnection<T> implements Framed<T>, ArrivalLoop<Result<T>> {
         throw unexpectedEof(unframer.inside, reader.buffered);
       }
       // Everything that has arrived is answered: now the answers leave, together.
-      if (this.#gatherer.length > 0) await unlessCancelled(this.#gatherer.flush(), cancellation);
+      if (this.#writer.coalesced > 0) await unlessCancelled(this.#writer.flush(), cancellation);
       if (unframer.begun) {
         await this.#wait(cancellation);
       } else if (!await reader.more(cancellation, isLoop) && !life.peerFinished) {

@@ -90,7 +90,7 @@ export class Lifeline implements Ticking {
   }
 
   /** Decides the reason, unless something before has; the socket stays as it is. */
-  settle(reason: EndReason, error?: unknown): void {
+  setReason(reason: EndReason, error?: unknown): void {
     if (this.#reason !== undefined) return;
     this.#reason = reason;
     this.#error = error;
@@ -99,7 +99,7 @@ export class Lifeline implements Ticking {
   /** Ends the connection for `reason`: pending operations reject with `error`. */
   end(reason: EndReason, error?: unknown): void {
     if (error instanceof Error) produced.add(error);
-    this.settle(reason, error);
+    this.setReason(reason, error);
     this.close();
   }
 
@@ -131,7 +131,7 @@ export class Lifeline implements Ticking {
   failed(error: unknown): unknown {
     if (isMisuse(error)) {
       // The handler's own mistake, and news for `onError`: not an error that a connection made.
-      this.settle("handler_error", error);
+      this.setReason("handler_error", error);
       this.close();
       return this.#error ?? error;
     }

@@ -10,7 +10,6 @@ import type { ReadOptions } from "./cancellation.ts";
 import { type CoarseClock, TICK } from "./coarse_clock.ts";
 import type { TlsInfo } from "./enter_tls.ts";
 import type { ConnectionLimits } from "./limits.ts";
-import { Gatherer } from "./gatherer.ts";
 import { Lifeline } from "./lifeline.ts";
 import { rejected } from "./lifeline.ts";
 import { startTls, type StartTlsOptions } from "./start_tls.ts";
@@ -57,12 +56,11 @@ export class SocketConnection<A extends Deno.Addr = Deno.Addr> implements Connec
   abandoned = false;
   /** It is in its PROXY header or TLS handshake, as the server says. */
   handshaking = false;
-  /** Shared with `framed()`, as is what coalesces its frames. */
+  /** Shared with `framed()`, as is the next. */
   readonly reader: ByteReader;
-  readonly #writer: ByteWriter;
+  readonly writer: ByteWriter;
   /** Who is there; settled by the server before the handler runs, or by `startTls()`. */
   identity: { readonly proxy?: ProxyHeader; readonly tls?: TlsInfo } = UNKNOWN;
-  #gatherer: Gatherer | undefined;
   #ending: Promise<void> | undefined;
   /** On the clock: since when the server is stopping; `undefined` while it is not. */
   #drainedAt: number | undefined;
@@ -82,7 +80,7 @@ export class SocketConnection<A extends Deno.Addr = Deno.Addr> implements Connec
     this.peerAddr = socket.remoteAddr as A;
     this.life = new Lifeline(socket, clock, limits.idleTimeout);
     this.reader = new ByteReader(this.life);
-    this.#writer = new ByteWriter(this.life, limits.writeTimeout, limits.maxUnsent);
+    this.writer = new ByteWriter(this.life, limits.writeTimeout, limits.maxUnsent);
   }
 
   /** Ms since it was accepted; a step of the wall clock does not show in it. */
@@ -110,14 +108,8 @@ export class SocketConnection<A extends Deno.Addr = Deno.Addr> implements Connec
     return this.life.bytesWritten;
   }
 
-  get gatherer(): Gatherer {
-    this.#gatherer ??= new Gatherer(this.#writer, this.life);
-    this.#writer.gatherer = this.#gatherer;
-    return this.#gatherer;
-  }
-
   get unsentBytes(): number {
-    return this.#writer.unsentBytes;
+    return this.writer.unsentBytes;
   }
 
   get signal(): AbortSignal {
@@ -152,11 +144,6 @@ export class SocketConnection<A extends Deno.Addr = Deno.Addr> implements Connec
     if (now >= quiet + TICK) this.reader.endLoop();
   }
 
-  /** Forgets frames that were sent and have not left: called by the server alone. */
-  dropGathered(): void {
-    this.#gatherer?.drop();
-  }
-
   read(p: Uint8Array, options?: ReadOptions): Promise<number | null> {
     return this.reader.read(p, options);
   }
@@ -186,7 +173,7 @@ export class SocketConnection<A extends Deno.Addr = Deno.Addr> implements Connec
   }
 
   write(p: Uint8Array): Promise<number> {
-    return this.#writer.write(p);
+    return this.writer.write(p);
   }
 
   startTls(options: StartTlsOptions): Promise<void> {
@@ -194,7 +181,7 @@ export class SocketConnection<A extends Deno.Addr = Deno.Addr> implements Connec
     if (!closed && (this.tls !== undefined || "handshake" in socket)) {
       return rejected(new TypeError("Cannot start TLS inside TLS"));
     }
-    const started = startTls(this.life, this.reader, this.#writer, options).then((tls) => {
+    const started = startTls(this.life, this.reader, this.writer, options).then((tls) => {
       this.identity = { ...this.identity, tls };
     });
     started.catch(() => {});
@@ -202,7 +189,7 @@ export class SocketConnection<A extends Deno.Addr = Deno.Addr> implements Connec
   }
 
   closeWrite(): Promise<void> {
-    const sent = this.#writer.finish().then(() => {});
+    const sent = this.writer.finish().then(() => {});
     sent.catch(() => {}); // A promise of its own, which nobody has to await either.
     return sent;
   }
@@ -225,7 +212,7 @@ export class SocketConnection<A extends Deno.Addr = Deno.Addr> implements Connec
     if (this.#ending !== undefined || !life.peerFinished || life.writing) return false;
     // TLS has a word of its own for the end, which the peer waits for.
     if (this.unsentBytes > 0 || this.tls?.route === "flexible") return false;
-    life.settle("completed");
+    life.setReason("completed");
     life.close();
     return true;
   }
@@ -233,13 +220,13 @@ export class SocketConnection<A extends Deno.Addr = Deno.Addr> implements Connec
   async #end(): Promise<void> {
     if (this.endAtOnce()) return;
     try {
-      await this.#writer.finish();
+      await this.writer.finish();
     } catch {
       return; // The lifeline knows why, and has closed the socket.
     }
     // Everything was said: what the peer does from here on is no failure of this connection.
     const life = this.life;
-    life.settle("completed");
+    life.setReason("completed");
     await this.#linger();
     life.close();
   }

@@ -336,7 +336,7 @@ export class RunningServer<A extends Deno.Addr> implements Server<A> {
 
   async #refuse(conn: SocketConnection): Promise<void> {
     const { whenFull } = this.#options;
-    conn.life.settle("refused_full");
+    conn.life.setReason("refused_full");
     if (typeof whenFull === "string" || this.#lingeringRefused >= MAX_LINGERING_REFUSED) {
       conn.close();
     } else {

@@ -86,8 +86,6 @@ function leave(conn: SocketConnection, service: Service): void {
 }
 
 function blameAndClose(thrown: unknown, conn: SocketConnection, service: Service): void {
-  // Half of an answer could be taken for a whole one.
-  conn.dropGathered();
   if (!conn.abandoned) blame(thrown, conn, service.reporter);
   close(conn, service);
 }
@@ -95,15 +93,15 @@ function blameAndClose(thrown: unknown, conn: SocketConnection, service: Service
 /** Says what a handler's error means for its connection, and tells `onError` if it is news. */
 function blame(thrown: unknown, conn: SocketConnection, reporter: Reporter): void {
   const origin = originOf(thrown);
-  if (origin === "protocol") return conn.life.settle("protocol_error", thrown);
+  if (origin === "protocol") return conn.life.setReason("protocol_error", thrown);
   if (origin === "handler") reporter.report(thrown, conn);
   // The connection's own first failure, if there was one, has settled the reason before this.
   if (origin === "connection" && conn.life.closed) return;
   // Whoever reads a record, or a frame, is told in this way that the peer has left in its middle.
   if (origin === "cut short" && conn.life.peerFinished) {
-    return conn.life.settle("peer_closed_early", thrown);
+    return conn.life.setReason("peer_closed_early", thrown);
   }
-  conn.life.settle("handler_error", thrown);
+  conn.life.setReason("handler_error", thrown);
 }
 
 /**

@@ -12,7 +12,7 @@ import {
   assertRejects,
   assertStrictEquals,
 } from "@std/assert";
-import { FrameTooLargeError } from "../../lib/errors.ts";
+import { FrameTooLargeError, ProtocolError } from "../../lib/errors.ts";
 import { lines } from "../../lib/wire/codec/lines.ts";
 import { connection, type ConnectionOptions, type Framed, framed } from "../../mod.ts";
 import { netTest } from "../support/needs.ts";
@@ -239,21 +239,22 @@ netTest("what was sent is delivered when the handler returns", async () => {
   assertEquals(ended[0]!.reason, "completed");
 });
 
-netTest("what was sent is not delivered when the handler throws", async () => {
+netTest("what was sent before the handler threw is delivered, awaited or not", async () => {
   for (const awaited of [true, false]) {
-    const { server, ended, errors } = serveNoting(async (conn) => {
-      const messages = framed(conn, lines());
-      await messages.send("left before");
-      await messages.flush();
-      const sent = messages.send("half an answer");
-      if (awaited) await sent;
-      throw new TypeError("mine");
-    });
-    await using _server = server;
-    assertEquals(text(await readAll(await dial(server.addr))), "left before\n");
-    await until(() => ended.length === 1);
-    assertEquals(ended[0]!.reason, "handler_error");
-    assertEquals(errors.length, 1);
+    for (const thrown of [new TypeError("mine"), new ProtocolError("theirs")]) {
+      const { server, ended } = serveNoting(async (conn) => {
+        const messages = framed(conn, lines());
+        await messages.send("first");
+        await messages.flush();
+        const sent = messages.send("500 the last word");
+        if (awaited) await sent;
+        throw thrown;
+      });
+      await using _server = server;
+      assertEquals(text(await readAll(await dial(server.addr))), "first\n500 the last word\n");
+      await until(() => ended.length === 1);
+      assertStrictEquals(ended[0]!.error, thrown);
+    }
   }
 });
 

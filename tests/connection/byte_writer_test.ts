@@ -18,6 +18,7 @@ import {
   type EndRecord,
   serve,
 } from "../../mod.ts";
+import { byChance } from "../support/chance.ts";
 import { netTest } from "../support/needs.ts";
 import { assertPattern, assertReadsPattern, fillPattern, pattern } from "../support/pattern.ts";
 import { bytes, text } from "../support/bytes.ts";
@@ -35,6 +36,9 @@ import { ScriptedSocket } from "../support/scripted_socket.ts";
 import { unhandledDuring } from "../support/unhandled.ts";
 
 const MIB = 1 << 20;
+
+/** Bytes of a write that is not joined with others while it waits. */
+const LARGE = 5000;
 
 /** Bytes of memory that sending may take besides what is sent: two buffers, and what V8 adds. */
 const MEMORY = 24 * MIB;
@@ -176,24 +180,99 @@ Deno.test("one write at a time reaches the socket, however late it settles", asy
   const { socket, conn } = stuck();
   const settled: number[] = [];
   const writes = Array.from({ length: 5 }, (_, i) => {
-    const write = conn.write(pattern(i * 10, 10));
+    const write = conn.write(pattern(i * LARGE, LARGE));
     write.then(() => settled.push(i));
     return write;
   });
   for (let i = 0; i < 5; i++) {
     await until(() => socket.writes.length === 1);
     socket.writes[0]!.take(3);
-    await until(() => socket.writes[0]?.bytes.length === 7);
+    await until(() => socket.writes[0]?.bytes.length === LARGE - 3);
     assertEquals(settled.length, i);
-    socket.writes[0]!.take(7);
+    socket.writes[0]!.take();
     await writes[i];
     assertEquals(settled.length, i + 1);
   }
   assertEquals(settled, [0, 1, 2, 3, 4]);
-  assertEquals(socket.taken, pattern(0, 50));
+  assertEquals(socket.taken, pattern(0, 5 * LARGE));
   assertEquals(socket.mostWrites, 1);
   conn.close();
 });
+
+Deno.test("small writes that wait leave in few writes, and each resolves with its own length", async () => {
+  const { socket, conn } = stuck();
+  const sizes = Array.from({ length: 3000 }, (_, i) => [1, 20, 300][i % 3]!);
+  let at = 0;
+  const writes = [
+    conn.write(bytes`!`),
+    ...sizes.map((size) => {
+      const p = pattern(at, size);
+      at += size;
+      const write = conn.write(p);
+      p.fill(0); // it was copied
+      return write;
+    }),
+  ];
+  assertEquals(conn.unsentBytes, at + 1);
+  conn.closeWrite();
+  const lengths: number[] = [];
+  while (socket.finishedAt.length === 0) {
+    await until(() => socket.writes.length === 1 || socket.finishedAt.length === 1);
+    const [write] = socket.writes;
+    if (write !== undefined) lengths.push(write.bytes.length);
+    write?.take();
+    await turn();
+  }
+  assertEquals(await Promise.all(writes), [1, ...sizes]);
+  assertPattern(socket.taken.subarray(1), 0);
+  assertLessOrEqual(Math.max(...lengths), 16_384);
+  assertLessOrEqual(lengths.length, 1 + Math.ceil(at / (16_384 - 300)));
+  conn.close();
+});
+
+Deno.test("a large write that waits is borrowed, not copied, and small ones keep their place around it", async () => {
+  const { socket, conn } = stuck();
+  const large = pattern(0, LARGE);
+  conn.write(bytes`a`);
+  conn.write(bytes`b`);
+  conn.write(large);
+  conn.write(bytes`c`);
+  conn.write(bytes`d`);
+  large.fill(7); // the caller must not; it shows that there is one copy
+  socket.takes = (p) => p.length;
+  socket.writes[0]!.take();
+  await conn.closeWrite();
+  assertEquals(text(socket.taken.subarray(0, 2)), "ab");
+  assertEquals(socket.taken.subarray(2, -2), new Uint8Array(LARGE).fill(7));
+  assertEquals(text(socket.taken.subarray(-2)), "cd");
+  conn.close();
+});
+
+Deno.test("order is kept by chance, whatever waits and whatever the peer takes", () =>
+  byChance(async (chance) => {
+    const { socket, conn } = stuck({ maxUnsent: Infinity });
+    let at = 0;
+    const writes: Promise<number>[] = [];
+    const sizes: number[] = [];
+    for (let i = 0; i < 400; i++) {
+      const size = chance.pick([1, 1, 7, 100, 2047, 2048, 2049, 9000, 40_000]);
+      sizes.push(size);
+      writes.push(conn.write(pattern(at, size)));
+      at += size;
+      if (!chance.onceIn(3)) continue;
+      await turn();
+      const [write] = socket.writes;
+      write?.take(Math.min(write.bytes.length, chance.pick([1, 1000, MIB])));
+    }
+    socket.takes = (p) => p.length;
+    socket.writes[0]?.take();
+    await conn.closeWrite();
+    assertEquals(await Promise.all(writes), sizes);
+    assertEquals(socket.takenBytes, at);
+    assertPattern(socket.taken, 0);
+    assertEquals(socket.mostWrites, 1);
+    conn.close();
+  }));
 
 Deno.test("a write from the callback of an earlier one queues behind those made meanwhile", async () => {
   const { socket, conn } = stuck();
@@ -371,11 +450,11 @@ Deno.test("a write of which a part was on the way when close() came rejects with
   }
 });
 
-Deno.test("maxUnsent may be reached exactly, and one byte more ends the connection at once", async () => {
-  const { socket, conn } = stuck({ maxUnsent: 100 });
-  const writes = [conn.write(new Uint8Array(1000)), conn.write(new Uint8Array(60))];
-  writes.push(conn.write(new Uint8Array(40)));
-  assertEquals(conn.unsentBytes, 1100);
+Deno.test("a write that finds maxUnsent already waiting ends the connection at once, and none before does", async () => {
+  const { socket, conn } = stuck({ maxUnsent: 10_000 });
+  const writes = [conn.write(new Uint8Array(1000)), conn.write(new Uint8Array(5000))];
+  writes.push(conn.write(new Uint8Array(8000))); // finds 5000, and its own size does not matter
+  assertEquals(conn.unsentBytes, 14_000);
   assertFalse(conn.signal.aborted);
   const over = conn.write(new Uint8Array(1));
   assert(conn.signal.aborted);
@@ -384,8 +463,8 @@ Deno.test("maxUnsent may be reached exactly, and one byte more ends the connecti
   const error = await assertRejects(() => over, Deno.errors.WouldBlock);
   assertEquals(
     error.message,
-    "Cannot queue 1 more bytes: 100 already wait behind the write in progress and 'maxUnsent' is " +
-      "100; await each write, or look at 'unsentBytes' first",
+    "Cannot queue 1 more bytes: 13000 already wait behind the write in progress, 14024 with their " +
+      "overhead, and 'maxUnsent' is 10000; await each write, or look at 'unsentBytes' first",
   );
   writes.push(conn.write(bytes`later`), conn.read(new Uint8Array(1)) as Promise<number>);
   for (const write of writes) {
@@ -394,25 +473,50 @@ Deno.test("maxUnsent may be reached exactly, and one byte more ends the connecti
   assertStrictEquals(conn.signal.reason, error);
 });
 
-Deno.test("maxUnsent counts what waits behind the write in progress, and frees it as that moves on", async () => {
-  const { socket, conn } = stuck({ maxUnsent: 100 });
-  conn.write(new Uint8Array(1000));
-  conn.write(new Uint8Array(100));
+Deno.test("one write is taken however large it is, alone and behind the write in progress", async () => {
+  const { socket, conn } = stuck({ maxUnsent: 1000 });
+  const writes = [conn.write(new Uint8Array(10 * MIB)), conn.write(new Uint8Array(10 * MIB))];
+  assertFalse(conn.signal.aborted);
+  socket.takes = (p) => p.length;
   socket.writes[0]!.take();
-  await until(() => socket.writes[0]?.bytes.length === 100);
-  assertEquals(conn.unsentBytes, 100); // in progress now
-  conn.write(new Uint8Array(100));
+  assertEquals(await Promise.all(writes), [10 * MIB, 10 * MIB]);
+  conn.close();
+});
+
+Deno.test("maxUnsent counts what it takes to hold the writes, so that no size of them makes it cheaper", () => {
+  for (const size of [1, 10, 2048, 2049, 100_000]) {
+    const { conn } = stuck();
+    let queued = 0;
+    conn.write(bytes`stuck`);
+    for (let i = 0; !conn.signal.aborted; i++) {
+      // Small ones of many lengths, each of which has a promise of its own.
+      const length = size > 10 ? size : 1 + i % 2000;
+      conn.write(new Uint8Array(length));
+      queued += length + (size > 2048 ? 450 : 0);
+      assertLess(queued, MIB + 2 * (size + 2000));
+    }
+  }
+});
+
+Deno.test("maxUnsent counts what waits behind the write in progress, and frees it as that moves on", async () => {
+  const { socket, conn } = stuck({ maxUnsent: 5000 });
+  conn.write(new Uint8Array(10_000));
+  conn.write(new Uint8Array(6000));
+  socket.writes[0]!.take();
+  await until(() => socket.writes[0]?.bytes.length === 6000);
+  assertEquals(conn.unsentBytes, 6000); // in progress now
+  conn.write(new Uint8Array(6000));
   conn.closeWrite(); // which has no length
-  assertEquals(conn.unsentBytes, 200);
-  socket.writes[0]!.take(30);
-  await until(() => socket.writes[0]?.bytes.length === 70);
-  assertEquals(conn.unsentBytes, 170);
+  assertEquals(conn.unsentBytes, 12_000);
+  socket.writes[0]!.take(2000);
+  await until(() => socket.writes[0]?.bytes.length === 4000);
+  assertEquals(conn.unsentBytes, 10_000);
   assertFalse(conn.signal.aborted);
   socket.takes = (p) => p.length;
   socket.writes[0]!.take();
   await until(() => socket.finishedAt.length === 1);
   assertEquals(conn.unsentBytes, 0);
-  assertEquals(socket.takenBytes, 1200);
+  assertEquals(socket.takenBytes, 22_000);
   conn.close();
 });
 
@@ -572,7 +676,9 @@ Deno.test("forgotten promises of writing end nothing, whatever becomes of them",
       conn.closeWrite();
       conn.close();
     },
-    "overflow": ({ conn }) => void conn.write(new Uint8Array(2 * MIB)),
+    "overflow": ({ conn }) => {
+      for (let i = 0; i < 2; i++) conn.write(new Uint8Array(2 * MIB));
+    },
     "failure of the first": ({ socket, conn }) => {
       conn.closeWrite();
       conn.closeWrite();

@@ -24,6 +24,9 @@ import { ScriptedSocket } from "../support/scripted_socket.ts";
 
 const MINUTE = 60_000;
 
+/** Bytes of a write that is not joined with others while it waits. */
+const LARGE = 5000;
+
 function newLife(socket: Deno.Conn = new ScriptedSocket()): Lifeline {
   return new Lifeline(socket, new CoarseClock(false), Infinity);
 }
@@ -49,17 +52,17 @@ Deno.test("a lifeline keeps the first reason and the first error", () => {
   const first = new Deno.errors.ConnectionReset("first");
   life.end("peer_reset", first);
   life.end("forced", new Deno.errors.Interrupted("second"));
-  life.settle("completed");
+  life.setReason("completed");
   assertEquals(life.reason, "peer_reset");
   assertStrictEquals(life.error, first);
   assert(life.closed);
   assertEquals(socket.closes, 1);
 });
 
-Deno.test("Lifeline.settle() decides the reason and leaves the socket open", () => {
+Deno.test("Lifeline.setReason() decides the reason and leaves the socket open", () => {
   const socket = new ScriptedSocket();
   const life = newLife(socket);
-  life.settle("completed");
+  life.setReason("completed");
   assertFalse(life.closed);
   assertFalse(socket.closed);
   life.end("peer_reset", new Deno.errors.ConnectionReset());
@@ -74,7 +77,7 @@ Deno.test("Lifeline.close() leaves the reason open", () => {
   life.close();
   assert(life.closed);
   assertEquals(life.reason, undefined);
-  life.settle("handler_error");
+  life.setReason("handler_error");
   assertEquals(life.reason, "handler_error");
 });
 
@@ -544,12 +547,12 @@ Deno.test("each write in the queue has a writeTimeout of its own", async () => {
   const socket = new ScriptedSocket();
   socket.takes = undefined;
   using conn = connection(socket, { writeTimeout: 10 * TICK });
-  const writes = Array.from({ length: 5 }, () => conn.write(bytes`hello`));
+  const writes = Array.from({ length: 5 }, () => conn.write(new Uint8Array(LARGE)));
   for (const write of writes) {
     time.tick(9 * TICK);
     await until(() => socket.writes.length === 1);
     socket.writes[0]!.take();
-    assertEquals(await write, 5);
+    assertEquals(await write, LARGE);
   }
   await turns(2);
   time.tick(MINUTE);

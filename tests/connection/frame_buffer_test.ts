@@ -9,9 +9,9 @@ import {
   assertRejects,
   assertStrictEquals,
 } from "@std/assert";
-import { ByteWriter } from "../../lib/connection/byte_writer.ts";
+import { ByteWriter, HIGH_WATER } from "../../lib/connection/byte_writer.ts";
 import { CoarseClock } from "../../lib/connection/coarse_clock.ts";
-import { type Encoder, Gatherer, HIGH_WATER } from "../../lib/connection/gatherer.ts";
+import type { Encoder } from "../../lib/connection/frame_buffer.ts";
 import { Lifeline } from "../../lib/connection/lifeline.ts";
 import { byChance } from "../support/chance.ts";
 import { LateSocket } from "../support/late_socket.ts";
@@ -52,13 +52,11 @@ class Placing implements Encoder<string> {
   }
 }
 
-/** A gatherer over a socket, with all that is between them. */
+/** A writer over a socket, with all that is between them. */
 function over<S extends ScriptedSocket>(socket: S, maxUnsent = MIB) {
   const life = new Lifeline(socket, new CoarseClock(false), Infinity);
   const writer = new ByteWriter(life, Infinity, maxUnsent);
-  const gatherer = new Gatherer(writer, life);
-  writer.gatherer = gatherer;
-  return { socket, life, writer, gatherer };
+  return { socket, life, writer };
 }
 
 /** Notes each write, and takes it at once. */
@@ -83,12 +81,12 @@ async function settled(promise: Promise<unknown>): Promise<boolean> {
 for (const [name, encoder] of [["its own bytes", allocating], ["none", new Placing()]] as const) {
   Deno.test(`frames of a codec that makes ${name} leave in one write when the event loop comes round`, async () => {
     const { socket, writes } = noting();
-    const { gatherer, life } = over(socket);
-    for (let i = 0; i < 16; i++) await gatherer.send(encoder, `${i};`);
+    const { writer, life } = over(socket);
+    for (let i = 0; i < 16; i++) await writer.send(encoder, `${i};`);
     assertEquals(writes, []);
     await turns(SOON);
     assertEquals(writes, ["0;1;2;3;4;5;6;7;8;9;10;11;12;13;14;15;"]);
-    gatherer.send(encoder, "next");
+    writer.send(encoder, "next");
     await turns(SOON);
     assertEquals(writes.slice(1), ["next"]);
     life.close();
@@ -96,12 +94,12 @@ for (const [name, encoder] of [["its own bytes", allocating], ["none", new Placi
 }
 
 Deno.test("flush() writes at once, and resolves when that is written", async () => {
-  const { socket, gatherer, life } = over(new LateSocket());
-  gatherer.send(allocating, "a");
-  gatherer.send(allocating, "b");
-  assertEquals(gatherer.length, 2);
-  const flushed = gatherer.flush();
-  assertEquals(gatherer.length, 0);
+  const { socket, writer, life } = over(new LateSocket());
+  writer.send(allocating, "a");
+  writer.send(allocating, "b");
+  assertEquals(writer.coalesced, 2);
+  const flushed = writer.flush();
+  assertEquals(writer.coalesced, 0);
   assertEquals(text(socket.late[0]!.p), "ab");
   assertFalse(await settled(flushed));
   socket.let();
@@ -110,12 +108,12 @@ Deno.test("flush() writes at once, and resolves when that is written", async () 
 });
 
 Deno.test("flush() of nothing resolves when all that was sent before is written", async () => {
-  const { socket, writer, gatherer, life } = over(new LateSocket());
-  await gatherer.flush();
-  gatherer.send(allocating, "a");
+  const { socket, writer, life } = over(new LateSocket());
+  await writer.flush();
+  writer.send(allocating, "a");
   await turns(SOON); // it left by itself
   writer.write(bytes`b`);
-  const flushed = gatherer.flush();
+  const flushed = writer.flush();
   socket.let();
   await turns(SOON);
   assertFalse(await settled(flushed));
@@ -126,12 +124,12 @@ Deno.test("flush() of nothing resolves when all that was sent before is written"
 });
 
 Deno.test("frames leave at 64 KiB, and the send that comes to that waits until they are written", async () => {
-  const { socket, gatherer, life } = over(new LateSocket());
-  assert(await settled(gatherer.send(allocating, "x".repeat(HIGH_WATER - 1))));
+  const { socket, writer, life } = over(new LateSocket());
+  assert(await settled(writer.send(allocating, "x".repeat(HIGH_WATER - 1))));
   socket.let();
   await turn();
   assertEquals(socket.late.length, 0);
-  const sends = ["y".repeat(HIGH_WATER - 1), "z"].map((frame) => gatherer.send(allocating, frame));
+  const sends = ["y".repeat(HIGH_WATER - 1), "z"].map((frame) => writer.send(allocating, frame));
   assertEquals(socket.late[0]!.p.length, HIGH_WATER);
   assert(await settled(sends[0]!));
   assertFalse(await settled(sends[1]!));
@@ -142,27 +140,27 @@ Deno.test("frames leave at 64 KiB, and the send that comes to that waits until t
 
 Deno.test("frames larger than any buffer keep their place and their bytes", async () => {
   for (const encoder of [allocating, new Placing()]) {
-    const { socket, gatherer, life } = over(new ScriptedSocket());
+    const { socket, writer, life } = over(new ScriptedSocket());
     const frames: string[] = [];
     for (const size of [1, BUFFER - 1, 1, BUFFER, BUFFER + 1, HIGH_WATER, 5 * HIGH_WATER, 3, MIB]) {
       const frame = String.fromCharCode(97 + frames.length).repeat(size);
       frames.push(frame);
-      await gatherer.send(encoder, frame);
+      await writer.send(encoder, frame);
     }
-    await gatherer.flush();
+    await writer.flush();
     assertEquals(text(socket.taken), frames.join(""));
     life.close();
   }
 });
 
 Deno.test("what is written past the gatherer leaves behind what was gathered, and so does FIN", async () => {
-  const { socket, writer, gatherer, life } = over(new ScriptedSocket());
-  gatherer.send(allocating, "1");
+  const { socket, writer, life } = over(new ScriptedSocket());
+  writer.send(allocating, "1");
   writer.write(bytes`2`);
-  gatherer.send(allocating, "3");
-  gatherer.send(allocating, "4");
+  writer.send(allocating, "3");
+  writer.send(allocating, "4");
   writer.write(bytes`5`);
-  gatherer.send(allocating, "6");
+  writer.send(allocating, "6");
   await writer.finish();
   assertEquals(text(socket.taken), "123456");
   assertEquals(socket.finishedAt, [6]);
@@ -171,7 +169,7 @@ Deno.test("what is written past the gatherer leaves behind what was gathered, an
 
 Deno.test("order is kept by chance, too, with a peer that takes as little as it likes", () =>
   byChance(async (chance) => {
-    const { socket, writer, gatherer, life } = over(new LateSocket(), Infinity);
+    const { socket, writer, life } = over(new LateSocket(), Infinity);
     const encoder = new Placing();
     let expected = "";
     for (let i = 0; i < 500; i++) {
@@ -179,12 +177,12 @@ Deno.test("order is kept by chance, too, with a peer that takes as little as it 
       const frame = String.fromCharCode(chance.from(33, 126)).repeat(size);
       expected += frame;
       if (chance.onceIn(5)) writer.write(new TextEncoder().encode(frame));
-      else gatherer.send(chance.onceIn(4) ? allocating : encoder, frame);
-      if (chance.onceIn(6)) gatherer.flush();
+      else writer.send(chance.onceIn(4) ? allocating : encoder, frame);
+      if (chance.onceIn(6)) writer.flush();
       if (chance.onceIn(4)) await turn();
       if (chance.onceIn(2) && socket.late.length > 0) socket.let(chance.pick([1, 1000, Infinity]));
     }
-    const flushed = gatherer.flush();
+    const flushed = writer.flush();
     while (!await settledNow(flushed)) if (socket.late.length > 0) socket.let();
     assertEquals(text(socket.received), expected);
     assertEquals(socket.mostWrites, 1);
@@ -205,9 +203,9 @@ Deno.test("connections that send in turn gather in the same buffer, which none o
   const encoder = new Placing();
   const lives: Lifeline[] = [];
   for (let i = 0; i < 100; i++) {
-    const { gatherer, life } = over(new ScriptedSocket());
-    gatherer.send(encoder, "hello");
-    await gatherer.flush();
+    const { writer, life } = over(new ScriptedSocket());
+    writer.send(encoder, "hello");
+    await writer.flush();
     lives.push(life);
   }
   for (const life of lives) life.close();
@@ -224,8 +222,8 @@ Deno.test("a buffer is nobody else's while any part of it is still to be written
       const frame = `${i}${chance.pick(["", "x".repeat(1000), "y".repeat(20_000)])};`;
       one.sent += frame;
       // Nobody sends more than the peer takes, or the connection would end.
-      const sent = one.gatherer.send(encoder, frame);
-      if (chance.onceIn(3)) one.gatherer.flush();
+      const sent = one.writer.send(encoder, frame);
+      if (chance.onceIn(3)) one.writer.flush();
       if (chance.onceIn(3)) await turn();
       for (const { socket } of all) {
         if (chance.onceIn(3) && socket.late.length > 0) socket.let(chance.pick([1, 500, Infinity]));
@@ -234,8 +232,8 @@ Deno.test("a buffer is nobody else's while any part of it is still to be written
         one.socket.late[0] && one.socket.let();
       }
     }
-    for (const { gatherer, socket, life, sent } of all) {
-      const flushed = gatherer.flush();
+    for (const { writer, socket, life, sent } of all) {
+      const flushed = writer.flush();
       while (!await settledNow(flushed)) if (socket.late.length > 0) socket.let();
       assertEquals(text(socket.received), sent);
       life.close();
@@ -245,10 +243,10 @@ Deno.test("a buffer is nobody else's while any part of it is still to be written
 Deno.test("a buffer that grew for one large reply is not kept", async () => {
   const encoder = new Placing();
   for (let i = 0; i < 10; i++) {
-    const { gatherer, life } = over(new ScriptedSocket());
-    await gatherer.send(encoder, "x".repeat(100_000));
-    gatherer.send(encoder, "small");
-    await gatherer.flush();
+    const { writer, life } = over(new ScriptedSocket());
+    await writer.send(encoder, "x".repeat(100_000));
+    writer.send(encoder, "small");
+    await writer.flush();
     assertEquals(encoder.rooms.at(-1)!.buffer.byteLength, BUFFER);
     life.close();
   }
@@ -265,8 +263,8 @@ Deno.test("a frame that cannot be encoded leaves no buffer behind", async () => 
   };
   const lives: Lifeline[] = [];
   for (let i = 0; i < 10; i++) {
-    const { gatherer, life } = over(new ScriptedSocket());
-    await assertRejects(() => gatherer.send(failing, "x"), RangeError);
+    const { writer, life } = over(new ScriptedSocket());
+    await assertRejects(() => writer.send(failing, "x"), RangeError);
     lives.push(life); // all open at once
   }
   for (const life of lives) life.close();
@@ -275,10 +273,10 @@ Deno.test("a frame that cannot be encoded leaves no buffer behind", async () => 
 
 Deno.test("what a peer that never reads makes us hold is what was sent, not a buffer for each frame", async () => {
   const encoder = new Placing();
-  const { socket, writer, gatherer, life } = over(new LateSocket());
+  const { socket, writer, life } = over(new LateSocket());
   for (let i = 0; i < 1000; i++) {
-    gatherer.send(encoder, "a short line");
-    if (i % 2 === 0) gatherer.flush();
+    writer.send(encoder, "a short line");
+    if (i % 2 === 0) writer.flush();
     await turn();
   }
   assertEquals(writer.unsentBytes, 12_000);
@@ -292,11 +290,11 @@ Deno.test("what a peer that never reads makes us hold is what was sent, not a bu
 });
 
 Deno.test("frames that are sent while a write is in progress leave in few writes when it ends", async () => {
-  const { socket, gatherer, life } = over(new LateSocket());
-  gatherer.send(allocating, "first");
+  const { socket, writer, life } = over(new LateSocket());
+  writer.send(allocating, "first");
   await turns(SOON);
   for (let i = 0; i < 100; i++) {
-    gatherer.send(allocating, `${i};`);
+    writer.send(allocating, `${i};`);
     await turn();
   }
   assertEquals(socket.late.length, 1);
@@ -308,7 +306,7 @@ Deno.test("frames that are sent while a write is in progress leave in few writes
   }
   assertLessOrEqual(writes, 3);
   assertEquals(text(socket.received).length, 5 + 10 * 2 + 90 * 3);
-  assertEquals(gatherer.length, 0);
+  assertEquals(writer.coalesced, 0);
   life.close();
 });
 
@@ -340,122 +338,107 @@ Deno.test("a frame that cannot be encoded rejects its send, and nothing of it is
     },
   ];
   for (const encoder of failing) {
-    const { socket, gatherer, life } = over(new ScriptedSocket());
-    assertStrictEquals(await gatherer.send(encoder, "x").catch((error) => error), frame);
-    gatherer.send(new Placing(), "be");
-    assertStrictEquals(await gatherer.send(encoder, "x").catch((error) => error), frame);
-    gatherer.send(new Placing(), "fore");
+    const { socket, writer, life } = over(new ScriptedSocket());
+    assertStrictEquals(await writer.send(encoder, "x").catch((error) => error), frame);
+    writer.send(new Placing(), "be");
+    assertStrictEquals(await writer.send(encoder, "x").catch((error) => error), frame);
+    writer.send(new Placing(), "fore");
     assertFalse(life.closed);
-    await gatherer.flush();
+    await writer.flush();
     assertEquals(text(socket.taken), "before");
     life.close();
   }
 });
 
 Deno.test("a gathered write that fails is told by the flush that waits for it, and by every later send and flush", async () => {
-  const { socket, gatherer, life } = over(new LateSocket());
+  const { socket, writer, life } = over(new LateSocket());
   const failure = new Deno.errors.BrokenPipe("Broken pipe (os error 32)");
-  gatherer.send(allocating, "x");
-  const flushes = [gatherer.flush(), gatherer.flush()];
-  gatherer.send(allocating, "y");
-  flushes.push(gatherer.flush());
+  writer.send(allocating, "x");
+  const flushes = [writer.flush(), writer.flush()];
+  writer.send(allocating, "y");
+  flushes.push(writer.flush());
   socket.late.shift()!.settle.reject(failure);
   for (const flushed of flushes) {
     assertStrictEquals(await flushed.catch((error) => error), failure);
   }
   assert(life.closed);
-  assertStrictEquals(await gatherer.send(allocating, "z").catch((error) => error), failure);
-  assertStrictEquals(await gatherer.flush().catch((error) => error), failure);
+  assertStrictEquals(await writer.send(allocating, "z").catch((error) => error), failure);
+  assertStrictEquals(await writer.flush().catch((error) => error), failure);
 });
 
 Deno.test("a write that failed when nobody waited for it is told by the next flush", async () => {
-  const { socket, gatherer } = over(new LateSocket());
+  const { socket, writer } = over(new LateSocket());
   const failure = new Deno.errors.BrokenPipe("Broken pipe (os error 32)");
-  gatherer.send(allocating, "x");
+  writer.send(allocating, "x");
   await turns(SOON);
   socket.late.shift()!.settle.reject(failure);
   await turns(SOON);
-  assertStrictEquals(await gatherer.flush().catch((error) => error), failure);
+  assertStrictEquals(await writer.flush().catch((error) => error), failure);
 });
 
 Deno.test("what was not written when close() came rejects the flush that waits for it", async () => {
   for (const late of [true, false]) {
-    const { gatherer, life } = over(new LateSocket());
-    gatherer.send(allocating, "x");
+    const { writer, life } = over(new LateSocket());
+    writer.send(allocating, "x");
     if (late) await turns(SOON); // it is on its way
-    const flushed = gatherer.flush();
+    const flushed = writer.flush();
     life.close();
     await assertRejects(() => flushed);
-    await assertRejects(() => gatherer.flush(), Deno.errors.BadResource);
+    await assertRejects(() => writer.flush(), Deno.errors.BadResource);
   }
 });
 
 Deno.test("send() after close() or FIN rejects, and its frame is not even encoded", async () => {
   const never: Encoder<string> = { encode: () => assert(false, "encoded") as never };
-  const { writer, gatherer, life } = over(new ScriptedSocket());
+  const { writer, life } = over(new ScriptedSocket());
   writer.finish();
   await assertRejects(
-    () => gatherer.send(never, "x"),
+    () => writer.send(never, "x"),
     Deno.errors.BrokenPipe,
     "Cannot write after closeWrite() or end()",
   );
-  await gatherer.flush(); // all that was sent is written
+  await writer.flush(); // all that was sent is written
   life.close();
-  await assertRejects(() => gatherer.send(never, "x"), Deno.errors.BadResource);
-  assertEquals(gatherer.length, 0);
+  await assertRejects(() => writer.send(never, "x"), Deno.errors.BadResource);
+  assertEquals(writer.coalesced, 0);
 });
 
 Deno.test("promises of sends and flushes that nobody awaits may reject in any way", async () => {
   const mishaps: Record<string, (it: ReturnType<typeof over<LateSocket>>) => void> = {
-    "a wrong frame": ({ gatherer }) => void gatherer.send({ encode: () => bytes`${1n / 0n}` }, ""),
+    "a wrong frame": ({ writer }) => void writer.send({ encode: () => bytes`${1n / 0n}` }, ""),
     "a failed write": ({ socket }) => socket.late.shift()!.settle.reject(new Error("lost")),
     "close()": ({ life }) => life.close(),
-    "FIN": ({ writer, gatherer }) => {
+    "FIN": ({ writer }) => {
       writer.finish();
-      gatherer.send(allocating, "x");
+      writer.send(allocating, "x");
     },
-    "overflow": ({ gatherer }) => void gatherer.send(allocating, "x".repeat(2 * MIB)),
+    "overflow": ({ writer }) => {
+      for (let i = 0; i < 2; i++) writer.send(allocating, "x".repeat(2 * MIB));
+    },
   };
   for (const [name, mishap] of Object.entries(mishaps)) {
     const it = over(new LateSocket());
     const unhandled = await unhandledDuring(async () => {
-      it.gatherer.send(allocating, "x");
-      it.gatherer.flush();
-      it.gatherer.flush();
-      it.gatherer.send(allocating, "x".repeat(HIGH_WATER));
+      it.writer.send(allocating, "x");
+      it.writer.flush();
+      it.writer.flush();
+      it.writer.send(allocating, "x".repeat(HIGH_WATER));
       await turn();
       mishap(it);
       await turns(SOON);
-      it.gatherer.send(allocating, "x");
-      it.gatherer.flush();
+      it.writer.send(allocating, "x");
+      it.writer.flush();
       await turns(SOON);
       it.life.close();
-      it.gatherer.flush();
+      it.writer.flush();
     });
     assertEquals(unhandled, [], name);
   }
 });
 
-Deno.test("drop() forgets what was gathered, and not what is on its way", async () => {
-  const { socket, gatherer, life } = over(new LateSocket());
-  gatherer.send(allocating, "kept");
-  const flushed = gatherer.flush();
-  gatherer.send(allocating, "forgotten");
-  gatherer.drop();
-  assertEquals(gatherer.length, 0);
-  socket.let();
-  await flushed;
-  await turns(SOON);
-  gatherer.send(allocating, ", and more");
-  gatherer.flush();
-  socket.let();
-  assertEquals(text(socket.received), "kept, and more");
-  life.close();
-});
-
 Deno.test("frames gathered when the connection is closed go nowhere", async () => {
-  const { socket, gatherer, life } = over(new ScriptedSocket());
-  gatherer.send(allocating, "x");
+  const { socket, writer, life } = over(new ScriptedSocket());
+  writer.send(allocating, "x");
   life.close();
   await turns(SOON);
   assertEquals(socket.takenBytes, 0);
@@ -465,11 +448,11 @@ Deno.test("frames gathered when the connection is closed go nowhere", async () =
 
 Deno.test("sends that nobody awaits end the connection at maxUnsent, and until then hold no more than that and twice 64 KiB", async () => {
   for (const size of [10, 1000, 30_000, HIGH_WATER]) {
-    const { writer, gatherer, life } = over(new LateSocket());
+    const { writer, life } = over(new LateSocket());
     const frame = "x".repeat(size);
     let [most, sent] = [0, 0];
     while (!life.closed && sent < 4 * MIB) {
-      gatherer.send(allocating, frame);
+      writer.send(allocating, frame);
       sent += size;
       most = Math.max(most, writer.unsentBytes);
       if (sent % 7 === 0) await turn();
@@ -477,17 +460,17 @@ Deno.test("sends that nobody awaits end the connection at maxUnsent, and until t
     assert(life.closed, `${size}`);
     assertEquals(life.reason, "write_overflow");
     assertLess(most, MIB + 2 * (HIGH_WATER + size));
-    await assertRejects(() => gatherer.send(allocating, frame), Deno.errors.WouldBlock);
+    await assertRejects(() => writer.send(allocating, frame), Deno.errors.WouldBlock);
   }
 });
 
 Deno.test("a send that is awaited never ends the connection, however large and whatever is on its way", async () => {
   for (const size of [HIGH_WATER, MIB, 3 * MIB]) {
-    const { socket, gatherer, life } = over(new LateSocket());
+    const { socket, writer, life } = over(new LateSocket());
     for (let i = 0; i < 3; i++) {
-      await gatherer.send(allocating, "on its way;");
+      await writer.send(allocating, "on its way;");
       await turns(SOON);
-      const sent = gatherer.send(allocating, `${"x".repeat(size)};`);
+      const sent = writer.send(allocating, `${"x".repeat(size)};`);
       assertFalse(life.closed, `${size}`);
       assertFalse(await settled(sent)); // until it is written
       socket.let();
@@ -503,8 +486,8 @@ Deno.test("a send that is awaited never ends the connection, however large and w
 });
 
 Deno.test("a write that is awaited may be larger than maxUnsent behind frames, too", async () => {
-  const { socket, writer, gatherer, life } = over(new LateSocket());
-  await gatherer.send(allocating, "a frame");
+  const { socket, writer, life } = over(new LateSocket());
+  await writer.send(allocating, "a frame");
   const written = writer.write(new Uint8Array(2 * MIB));
   assertFalse(life.closed);
   await turn();
@@ -516,11 +499,11 @@ Deno.test("a write that is awaited may be larger than maxUnsent behind frames, t
 });
 
 Deno.test("a flush that is awaited may be larger than maxUnsent, whatever is on its way", async () => {
-  const { socket, gatherer, life } = over(new LateSocket());
-  await gatherer.send(allocating, "on its way");
+  const { socket, writer, life } = over(new LateSocket());
+  await writer.send(allocating, "on its way");
   await turns(SOON);
-  gatherer.send(allocating, "x".repeat(2 * MIB));
-  const flushed = gatherer.flush();
+  writer.send(allocating, "x".repeat(2 * MIB));
+  const flushed = writer.flush();
   assertFalse(life.closed);
   socket.let();
   await turns(SOON);
