@@ -1,4 +1,4 @@
-/** Does each byte that is written leave once, in order, and does memory stay bounded? @module */
+/** Each byte that is written leaves once, in order, and memory stays bounded. @module */
 
 import {
   assert,
@@ -264,6 +264,7 @@ Deno.test("order is kept by chance, whatever waits and whatever the peer takes",
       const [write] = socket.writes;
       write?.take(Math.min(write.bytes.length, chance.pick([1, 1000, MIB])));
     }
+    await turn();
     socket.takes = (p) => p.length;
     socket.writes[0]?.take();
     await conn.closeWrite();

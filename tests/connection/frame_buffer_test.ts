@@ -1,4 +1,4 @@
-/** Do frames leave together, in order, and in memory that is nobody else's by then? @module */
+/** Frames leave together, in order, and in memory that no other connection uses by then. @module */
 
 import {
   assert,
