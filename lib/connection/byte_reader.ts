@@ -8,11 +8,17 @@ import { type Lifeline, rejected } from "./lifeline.ts";
 import { Slab } from "./slab.ts";
 import { type Arrived, type ReadAhead, Unframer } from "./unframer.ts";
 
-/** Bytes that `readExactly` and `peek` wait for at most. */
-const EXACT_LIMIT = 1_048_576;
+/** Bytes of a record unless the caller says otherwise: all that a peer can make a read hold. */
+const RECORD_LIMIT = 65_536;
 
-/** Bytes of a record in any case: about what a string can be long. */
+/** Bytes of a line, or of what a delimiter ends, in any case: about what a string can be long. */
 const LONGEST_RECORD = 2 ** 28;
+
+/**
+ * Reads in a row that may bring nothing before the socket counts as broken. Kernels have none; a
+ * custom socket that brings nothing at once, again and again, would keep the whole process busy.
+ */
+const MOST_EMPTY_READS = 100;
 
 /**
  * How long to wait for a record, and how large it may be.
@@ -36,9 +42,8 @@ const LONGEST_RECORD = 2 ** 28;
  */
 export interface RecordOptions extends ReadOptions {
   /**
-   * Bytes of the record's content; more is a `FrameTooLargeError`, and nothing is taken. For
-   * `readExactly` and `peek` it is 1 MiB unless given. Lines and what ends with a delimiter have at
-   * most 256 MiB.
+   * Bytes of the record's content; more is a `FrameTooLargeError`, and nothing is taken. Lines and
+   * what ends with a delimiter have at most 256 MiB.
    *
    * @default {65_536}
    */
@@ -105,6 +110,9 @@ export class ByteReader implements Arrived {
   };
   /** What has decoded ahead of its consumer, and must rewind before anything else reads. */
   readAhead: ReadAhead | undefined;
+  /** Reads in a row that brought nothing, and how many bytes had come before them. */
+  #emptyReads = 0;
+  #emptyAt = 0;
   /** Made when first needed: most connections are read by iteration or by `read`, not by both. */
   #onRead: ((n: number | null) => number | null) | undefined;
   #onReadFailed: ((error: unknown) => never) | undefined;
@@ -153,7 +161,7 @@ export class ByteReader implements Arrived {
     if (life.reading || life.closed) return this.#refuse();
     this.#begin();
     const handed = life.socket.read(p).then(
-      this.#onRead ??= (n) => this.#count(n),
+      this.#onRead ??= (n) => this.#isStuck(n) ? this.#readFailed(stuck()) : this.#count(n),
       this.#onReadFailed ??= (error) => this.#readFailed(error),
     );
     life.handedRead = handed;
@@ -316,7 +324,7 @@ export class ByteReader implements Arrived {
   async #gather(verb: string, n: number, options: RecordOptions | undefined): Promise<void> {
     checkNumber(verb, "n", n, 0, Infinity, false);
     using cancellation = Cancellation.from(this.#life.clock, options, "limit");
-    const { limit = EXACT_LIMIT } = options ?? {};
+    const { limit = RECORD_LIMIT } = options ?? {};
     checkNumber(verb, "limit", limit, 0, Infinity, true);
     // Before anything is waited for or reserved: the number is often what the peer has announced.
     if (n > limit) {
@@ -371,6 +379,7 @@ export class ByteReader implements Arrived {
   }
 
   readonly #onRaw = (n: number | null): void => {
+    if (this.#isStuck(n)) return this.#onRawFailed(stuck());
     const pending = this.#pending;
     const { by, room, step, loop } = pending;
     pending.by = "none";
@@ -393,6 +402,15 @@ export class ByteReader implements Arrived {
     }
     step?.reject(cause);
   };
+
+  /** The socket has brought nothing once too often. */
+  #isStuck(n: number | null): boolean {
+    if (n !== 0) return false;
+    const { bytesRead } = this.#life;
+    this.#emptyReads = this.#emptyAt === bytesRead ? this.#emptyReads + 1 : 1;
+    this.#emptyAt = bytesRead;
+    return this.#emptyReads > MOST_EMPTY_READS;
+  }
 
   #readFailed(error: unknown): never {
     const life = this.#life;
@@ -473,4 +491,10 @@ export class ByteReader implements Arrived {
 /** `partial` is what came of it; it is still there to be read. */
 export function unexpectedEof(where: string, partial: Uint8Array): Deno.errors.UnexpectedEof {
   return Object.assign(new Deno.errors.UnexpectedEof(`The stream ended ${where}`), { partial });
+}
+
+function stuck(): Deno.errors.InvalidData {
+  return new Deno.errors.InvalidData(
+    `Cannot read: the socket gave no bytes ${MOST_EMPTY_READS + 1} times in a row`,
+  );
 }

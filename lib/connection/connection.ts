@@ -80,20 +80,23 @@ export interface Connection<A extends Deno.Addr = Deno.Addr>
   /**
    * Reads `n` bytes, no more and no less; `null` if the stream ends before the first of them.
    *
-   * @throws {FrameTooLargeError} If `n` is more than `limit`, 1 MiB unless given. Nothing is taken.
+   * @throws {FrameTooLargeError} If `n` is more than `limit`, 64 KiB unless given. Nothing is taken.
    * @throws {Deno.errors.UnexpectedEof} If the stream ends in between; what came is in its `partial`
    * and can still be read.
    */
   readExactly(n: number, options?: RecordOptions): Promise<Uint8Array<ArrayBuffer> | null>;
   /**
-   * Reads up to `delimiter`, which is taken and left out; `null` if the stream ends before another
-   * byte.
+   * Reads up to `delimiter`, or the first of several, which is taken and left out; `null` if the
+   * stream ends before another byte.
    *
    * @throws {FrameTooLargeError} If more than `limit` bytes, 64 KiB unless given, come before it.
    * Nothing is taken, so the next such read fails as well; `read()` gets the bytes.
    * @throws {Deno.errors.UnexpectedEof} If the stream ends before it; as for `readExactly`.
    */
-  readUntil(delimiter: string | Uint8Array, options?: RecordOptions): Promise<Uint8Array | null>;
+  readUntil(
+    delimiter: string | Uint8Array | readonly (string | Uint8Array)[],
+    options?: RecordOptions,
+  ): Promise<Uint8Array | null>;
   /**
    * Reads a line that ends with LF or CRLF, without that, as UTF-8; `null` if the stream ends before
    * another byte.
@@ -107,7 +110,7 @@ export interface Connection<A extends Deno.Addr = Deno.Addr>
    * Waits until `n` bytes have arrived and leaves them to be read; there are fewer only if the stream
    * ends before. They are the memory that is read later: look at them, and do not write into them.
    *
-   * @throws {FrameTooLargeError} If `n` is more than `limit`, 1 MiB unless given.
+   * @throws {FrameTooLargeError} If `n` is more than `limit`, 64 KiB unless given.
    */
   peek(n: number, options?: RecordOptions): Promise<Uint8Array<ArrayBuffer>>;
   /**

@@ -152,7 +152,7 @@ export class SocketConnection<A extends Deno.Addr = Deno.Addr> implements Connec
     return this.reader.readExactly(n, options);
   }
 
-  readUntil(delimiter: string | Uint8Array, options?: RecordOptions): Promise<Uint8Array | null> {
+  readUntil(delimiter: Delimiter, options?: RecordOptions): Promise<Uint8Array | null> {
     return this.reader.readFrame(
       "a record",
       options,
@@ -314,7 +314,9 @@ const known = new Map<string, Codec<Uint8Array>>();
 /** Delimiters that a program reads up to; more than these are made up at run time, and not kept. */
 const MAX_KNOWN = 16;
 
-function until(delimiter: string | Uint8Array): Codec<Uint8Array> {
+type Delimiter = Parameters<typeof delimited>[0];
+
+function until(delimiter: Delimiter): Codec<Uint8Array> {
   if (typeof delimiter !== "string") return delimited(delimiter);
   let codec = known.get(delimiter);
   if (codec === undefined) {

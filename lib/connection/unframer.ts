@@ -114,7 +114,11 @@ export class Unframer<T> implements ReadAhead {
       if (this.#at !== this.#arrived.position) this.#skipTaken();
       if (this.#drop > 0) this.#dropArrived();
       const { buffered } = this.#arrived;
-      if (!this.#isAskable(buffered.length, end)) return Unframer.NO_FRAME;
+      if (!this.#isAskable(buffered.length, end)) {
+        // Room is made as more comes, not once as it was announced.
+        if (buffered.length > 0) this.#arrived.reserve(this.#need);
+        return Unframer.NO_FRAME;
+      }
       if (this.#together && this.#seen === 0 && this.#resumed === undefined) {
         const frame = this.#decodeTogether(buffered);
         if (frame !== Unframer.NO_FRAME) return frame;

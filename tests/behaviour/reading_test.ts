@@ -14,11 +14,14 @@ import { ByteSearch } from "../../lib/wire/codec/byte_search.ts";
 import {
   type Connection,
   connection,
+  copy,
   framed,
   FrameTooLargeError,
+  lengthPrefixed,
   lines,
   ProtocolError,
   type RecordOptions,
+  relay,
 } from "../../mod.ts";
 import { netTest } from "../support/needs.ts";
 import { assertPattern, pattern } from "../support/pattern.ts";
@@ -204,6 +207,16 @@ Deno.test("readUntil() finds a delimiter that may begin inside of what looks lik
       conn.close();
     }
   }
+});
+
+Deno.test("readUntil() reads up to the first of several delimiters", async () => {
+  const { conn } = scripted(bytes`one\r\ntwo\nthree;`, null);
+  const delimiters = ["\r\n", "\n", bytes`;`] as const;
+  assertEquals(asText(await conn.readUntil(delimiters)), "one");
+  assertEquals(asText(await conn.readUntil(delimiters)), "two");
+  assertEquals(asText(await conn.readUntil(delimiters, { limit: 5 })), "three");
+  assertEquals(await conn.readUntil([";"]), null);
+  conn.close();
 });
 
 Deno.test("readUntil() refuses a delimiter of no bytes or of another type", async () => {
@@ -401,7 +414,7 @@ netTest("records of all sizes come whole from a real socket", async () => {
   let at = 0;
   const kept: Uint8Array[] = [];
   for (const size of [...sizes, ...sizes.toReversed()]) {
-    kept.push((await conn.readExactly(size))!);
+    kept.push((await conn.readExactly(size, { limit: MIB }))!);
     at += size;
   }
   assertEquals(at, length);
@@ -523,20 +536,20 @@ Deno.test("a record over its limit stays: the next such read fails as well, any 
   }
 });
 
-Deno.test("readExactly() and peek() take up to 1 MiB, or to the limit, and refuse more at once", async () => {
+Deno.test("readExactly() and peek() take up to 64 KiB, or to the limit, and refuse more at once", async () => {
   const { socket, conn } = scripted(pattern(0, 100));
   const refused: [read: () => Promise<unknown>, message: string, limit: number, size: number][] = [
     [
-      () => conn.readExactly(MIB + 1),
-      "Cannot read exactly 1048577 bytes: the option 'limit' is 1048576",
-      MIB,
-      MIB + 1,
+      () => conn.readExactly(64 * KIB + 1),
+      "Cannot read exactly 65537 bytes: the option 'limit' is 65536",
+      64 * KIB,
+      64 * KIB + 1,
     ],
     [
-      () => conn.peek(MIB + 1),
-      "Cannot peek 1048577 bytes: the option 'limit' is 1048576",
-      MIB,
-      MIB + 1,
+      () => conn.peek(64 * KIB + 1),
+      "Cannot peek 65537 bytes: the option 'limit' is 65536",
+      64 * KIB,
+      64 * KIB + 1,
     ],
     [
       () => conn.readExactly(11, { limit: 10 }),
@@ -552,8 +565,8 @@ Deno.test("readExactly() and peek() take up to 1 MiB, or to the limit, and refus
     ],
     [
       () => conn.readExactly(Number.MAX_SAFE_INTEGER),
-      "Cannot read exactly 9007199254740991 bytes: the option 'limit' is 1048576",
-      MIB,
+      "Cannot read exactly 9007199254740991 bytes: the option 'limit' is 65536",
+      64 * KIB,
       Number.MAX_SAFE_INTEGER,
     ],
   ];
@@ -563,8 +576,8 @@ Deno.test("readExactly() and peek() take up to 1 MiB, or to the limit, and refus
   }
   assertEquals(socket.reads, 0);
   assertPattern((await conn.readExactly(10, { limit: 10 }))!, 0);
-  socket.arrive(pattern(100, MIB));
-  const pending = conn.readExactly(MIB);
+  socket.arrive(pattern(100, 64 * KIB));
+  const pending = conn.readExactly(64 * KIB);
   assertPattern((await pending)!, 10);
   conn.close();
 });
@@ -602,19 +615,31 @@ Deno.test("a limit that is no number of bytes is refused, and nothing is read", 
 });
 
 Deno.test("what was only announced is not reserved", async () => {
-  const socket = new Noting();
-  const conn = connection(socket);
-  const pending = conn.readExactly(MIB);
-  let sent = 0;
-  for (; sent < 20_000; sent += 100) {
-    socket.arrive(pattern(sent, 100));
+  const announced: Record<string, (conn: Connection) => Promise<unknown>> = {
+    "readExactly()": (conn) => conn.readExactly(MIB, { limit: MIB }),
+    "peek()": (conn) => conn.peek(MIB, { limit: MIB }),
+    "framed()": async (conn) => {
+      await conn.readExactly(4);
+      return await framed(conn, lengthPrefixed({ limit: MIB })).read();
+    },
+  };
+  for (const [name, read] of Object.entries(announced)) {
+    const socket = new Noting();
+    const conn = connection(socket);
+    if (name === "framed()") socket.arrive(new Uint8Array([0, 0, 0, 0, 0, 16, 0, 0]));
+    const pending = read(conn);
     await turn();
-    assertLessOrEqual(socket.rooms.at(-1)!, Math.max(2 * (sent + 100), 4 * KIB) + KIB);
+    let sent = 0;
+    for (; sent < 20_000; sent += 100) {
+      socket.arrive(pattern(sent, 100));
+      await turn();
+      assertLessOrEqual(socket.rooms.at(-1)!, Math.max(2 * (sent + 100), 4 * KIB) + KIB, name);
+    }
+    socket.arrive(pattern(sent, MIB - sent));
+    assertPattern((await pending) as Uint8Array, 0);
+    assertLessOrEqual(Math.max(...socket.rooms), MIB + KIB, name);
+    conn.close();
   }
-  socket.arrive(pattern(sent, MIB - sent));
-  assertPattern((await pending)!, 0);
-  assertLessOrEqual(Math.max(...socket.rooms), MIB + KIB);
-  conn.close();
 });
 
 Deno.test("a connection that waits after a record of 1 MiB pins little of its memory", async () => {
@@ -683,8 +708,8 @@ for (const size of [256 * KIB, MIB]) {
       LONG_DELIMITER,
       (conn) => conn.readUntil(LONG_DELIMITER, { limit: size }),
     ],
-    "readExactly()": ["", (conn) => conn.readExactly(size)],
-    "peek()": ["", (conn) => conn.peek(size)],
+    "readExactly()": ["", (conn) => conn.readExactly(size, { limit: size })],
+    "peek()": ["", (conn) => conn.peek(size, { limit: size })],
   };
   for (const [name, [end, read]] of Object.entries(kinds)) {
     Deno.test(`${name} of ${size} bytes, one at a time, looks at each twice at most and copies it 2.5 times`, async () => {
@@ -709,6 +734,58 @@ Deno.test("a chunk or a plain read costs no copy", async () => {
   });
   assertEquals(copied, 2 * 100); // what the socket itself copies
   conn.close();
+});
+
+// A socket that brings nothing
+
+const EVERY_READ: Record<string, (conn: Connection) => Promise<unknown>> = {
+  ...READS,
+  "read() until something came": async (conn) => {
+    const p = new Uint8Array(8);
+    for (let n; (n = await conn.read(p)) !== null;) if (n > 0) return;
+  },
+  "iteration": async (conn) => {
+    for await (const chunk of conn) if (chunk.length > 0) return;
+  },
+  "iteration over frames": async (conn) => {
+    for await (const _ of framed(conn, lines())) return;
+  },
+  "readable": (conn) => conn.readable.getReader().read(),
+  "copy()": async (conn) => {
+    using to = connection(new ScriptedSocket());
+    await copy(conn, to);
+  },
+  "relay()": (conn) => relay(conn, connection(new ScriptedSocket())),
+};
+
+for (const [name, read] of Object.entries(EVERY_READ)) {
+  if (["read()", "read() with options", "next()"].includes(name)) continue; // which a single empty read settles
+  Deno.test(`${name} gives up on a socket that brings nothing a hundred times in a row`, async () => {
+    const { socket, conn } = scripted();
+    let reads = 0;
+    socket.read = () => Promise.resolve(++reads > 10_000 ? null : 0);
+    const error = await assertRejects(() => read(conn), Deno.errors.InvalidData);
+    assertEquals(error.message, "Cannot read: the socket gave no bytes 101 times in a row");
+    assertEquals(reads, 101);
+    assertStrictEquals(conn.signal.reason, error);
+    await assertRejects(() => conn.readLine(), Deno.errors.InvalidData);
+  });
+}
+
+Deno.test("a socket that now and then brings nothing is read on", async () => {
+  const { socket, conn } = scripted();
+  const line = conn.readLine();
+  for (let i = 0; i < 1000; i++) socket.arrive(i % 100 === 0 ? bytes`x` : bytes``);
+  socket.arrive(bytes`\n`);
+  assertEquals(await line, "x".repeat(10));
+  conn.close();
+});
+
+Deno.test("end() does not wait for a peer whose socket brings nothing", async () => {
+  const { socket, conn } = scripted();
+  socket.read = () => Promise.resolve(0);
+  await conn.end();
+  assert(socket.closed);
 });
 
 // One at a time
