@@ -31,8 +31,8 @@ export type {
   TcpListenOptions,
   UnixListenOptions,
 } from "./lib/listener/listen_options.ts";
+export type { EndRecord } from "./lib/server/end_records.ts";
 export type {
-  EndRecord,
   ServeListenersOptions,
   ServeOptions,
   ServeSettings,

@@ -32,8 +32,6 @@ export function enterTls(
   contexts: TlsContexts,
 ): Promise<TlsInfo> {
   const ahead = reader.take(reader.length);
-  // What the handler can read is what is counted.
-  life.bytesRead -= ahead.length;
   return settle(life, async () => {
     const socket = new TlsSocket(life.socket, ahead, contexts.socketOptions());
     life.socket = socket;

@@ -108,11 +108,6 @@ export class Lifeline implements Ticking {
     this.end("handshake_timeout", timedOut("it was not identified within 'handshakeTimeout'"));
   }
 
-  /** Gives the end that has come a better name, for who knows more than the error said. */
-  rename(reason: EndReason): void {
-    this.#reason = reason;
-  }
-
   /** Closes the socket at once and leaves the reason open; safe to call twice. */
   close(): void {
     if (this.#closed) return;

@@ -7,7 +7,7 @@ import type { ProxyHeader } from "../wire/proxy/proxy_header.ts";
 import { ByteReader, type RecordOptions } from "./byte_reader.ts";
 import { ByteWriter } from "./byte_writer.ts";
 import type { ReadOptions } from "./cancellation.ts";
-import { type CoarseClock, TICK } from "./coarse_clock.ts";
+import type { CoarseClock } from "./coarse_clock.ts";
 import type { TlsInfo } from "./enter_tls.ts";
 import type { ConnectionLimits } from "./limits.ts";
 import { Lifeline } from "./lifeline.ts";
@@ -26,15 +26,6 @@ const LINGER = 500;
  */
 const LINGER_BYTES = 8_388_608;
 
-/**
- * Milliseconds without a byte after which a loop ends when the server is stopping: what was on its
- * way has arrived by then.
- */
-const DRAIN_QUIET = 100;
-
-/** The same for a connection on which nothing has come yet: it was opened to say something. */
-const FIRST_BYTE_PATIENCE = 5000;
-
 /** Bytes thrown away in one read. */
 const SCRATCH = 65536;
 
@@ -50,21 +41,13 @@ export class SocketConnection<A extends Deno.Addr = Deno.Addr> implements Connec
   readonly #openedAt = performance.now();
   /** Shared with the server, which decides there why the connection is over. */
   readonly life: Lifeline;
-  /** The slot that it holds, while its handler runs; the server's, as is the next. */
-  slot: Disposable | undefined;
-  /** Its handler did not settle in time, and is not listened to any more. */
-  abandoned = false;
-  /** It is in its PROXY header or TLS handshake, as the server says. */
-  handshaking = false;
   /** Shared with `framed()`, as is the next. */
   readonly reader: ByteReader;
   readonly writer: ByteWriter;
   /** Who is there; settled by the server before the handler runs, or by `startTls()`. */
   identity: { readonly proxy?: ProxyHeader; readonly tls?: TlsInfo } = UNKNOWN;
   #ending: Promise<void> | undefined;
-  /** On the clock: since when the server is stopping; `undefined` while it is not. */
-  #drainedAt: number | undefined;
-  #drainer: AbortController | undefined;
+  #neverDrained: AbortSignal | undefined;
   #readable: ReadableStream<Uint8Array<ArrayBuffer>> | undefined;
   #writable: WritableStream<Uint8Array<ArrayBufferLike>> | undefined;
 
@@ -116,32 +99,13 @@ export class SocketConnection<A extends Deno.Addr = Deno.Addr> implements Connec
     return this.life.signal;
   }
 
+  /** Only a server drains its connections. */
   get draining(): boolean {
-    return this.#drainedAt !== undefined;
+    return false;
   }
 
   get drainSignal(): AbortSignal {
-    this.#drainer ??= new AbortController();
-    if (this.draining) this.#drainer.abort(drainReason());
-    return this.#drainer.signal;
-  }
-
-  /** Tells the handler that the server is stopping; called by the server alone. */
-  drain(): void {
-    if (this.draining) return;
-    this.#drainedAt = this.life.clock.now;
-    this.#drainer?.abort(drainReason());
-  }
-
-  /** Called by the server at each tick of its clock. */
-  tick(now: number): void {
-    this.life.tick(now);
-    if (this.#drainedAt === undefined) return;
-    const { bytesRead, movedAt } = this.life;
-    const quiet = bytesRead === 0
-      ? this.#drainedAt + FIRST_BYTE_PATIENCE
-      : Math.max(this.#drainedAt, movedAt) + DRAIN_QUIET;
-    if (now >= quiet + TICK) this.reader.endLoop();
+    return this.#neverDrained ??= new AbortController().signal;
   }
 
   read(p: Uint8Array, options?: ReadOptions): Promise<number | null> {
@@ -333,8 +297,4 @@ let discarded: Uint8Array | undefined;
 /** One for all: nobody looks at what is read into it. */
 function scratch(): Uint8Array {
   return discarded ??= new Uint8Array(SCRATCH);
-}
-
-function drainReason(): DOMException {
-  return new DOMException("The server is stopping", "AbortError");
 }

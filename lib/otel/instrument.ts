@@ -9,8 +9,8 @@ import {
   trace,
 } from "@opentelemetry/api";
 import { checkBoolean, checkKeys } from "../check.ts";
-import { observeEnds } from "../server/end_observers.ts";
-import type { EndRecord } from "../server/options.ts";
+import type { EndRecord } from "../server/end_records.ts";
+import type { RunningServer } from "../server/running_server.ts";
 import type { Server } from "../server/server.ts";
 import { type Attributes, DURATION, METRICS } from "../watch/metrics.ts";
 import { checkServer, steadyStats } from "../watch/observed.ts";
@@ -77,7 +77,8 @@ export function instrument(server: Server, options: InstrumentOptions = {}): Dis
     throw new TypeError("Cannot instrument a server twice: dispose what the first call returned");
   }
   const about = attributesOf(server.addr, "server");
-  const ends = observeEnds(server, recorder(server, about, spans));
+  const { records } = server as unknown as RunningServer<Deno.Addr>;
+  const ends = records.observe(recorder(server, about, spans));
   const stop = observe(server, about);
   const instrumentation = {
     [Symbol.dispose]() {

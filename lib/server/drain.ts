@@ -1,7 +1,8 @@
-/** How do we stop? @module */
+/** Stops a server step by step: lame duck, sweep, drain, force. @module */
 
-import type { SocketConnection } from "../connection/socket_connection.ts";
-import type { LiveConnections } from "./live_connections.ts";
+import { abandon, serveConnection, type Service } from "./serve_connection.ts";
+import type { AcceptLoop, Held } from "./accept_loop.ts";
+import { Sweep } from "./sweep.ts";
 
 /** Ms that handlers get to settle after their connections were closed under them. */
 const LAST_CHANCE = 1000;
@@ -36,58 +37,40 @@ export interface ShutdownReport {
   readonly ms: number;
 }
 
-/** How the server comes to accept nobody any more. */
-export interface Accepting {
-  /** Takes in who has connected, and closes the listeners; resolves with how many those are. */
-  stop(): Promise<number>;
-  /** Closes the listeners at once; `stop()` then takes in nobody. */
-  cut(): void;
-  /** Serves those who were taken in. */
-  letIn(): void;
-  /** Ends the waiting of those who have no slot yet. */
-  sendAway(): void;
-}
-
-/**
- * Ends the present work, step by step: goes on as before for a while; takes in who is at the door and
- * closes it; asks; waits; forces, and gives up on handlers that do not return.
- */
+/** The end of a server's work, from the first call of `shutdown()` to its report. */
 export class Drain {
-  readonly #live: LiveConnections;
-  readonly #accepting: Accepting;
-  readonly #abandon: (conn: SocketConnection) => void;
+  /** Resolves when no connection is left. */
+  readonly report: Promise<ShutdownReport>;
+  readonly #loops: readonly AcceptLoop[];
+  readonly #service: Service;
+  readonly #sweep: Sweep;
+  readonly #done: (report: ShutdownReport) => void;
+  /** Accepted during the sweep. They are served after it, since a client that is served may come again at once. */
+  readonly #held: Held[] = [];
   readonly #timers = new Set<ReturnType<typeof setTimeout>>();
   readonly #since = performance.now();
-  /** Once the door is being closed. */
-  #closed: Promise<void> | undefined;
-  #told = false;
+  /** Connections that were open by now, or have come since. */
+  readonly #before: number;
+  #step: "lame duck" | "sweeping" | "draining" | "done" = "lame duck";
   #forced = false;
-  #over = false;
-  #left = 0;
-  #swept = 0;
 
-  /** @param abandon Gives up on a handler that does not settle. */
-  constructor(
-    live: LiveConnections,
-    accepting: Accepting,
-    abandon: (conn: SocketConnection) => void,
-  ) {
-    this.#live = live;
-    this.#accepting = accepting;
-    this.#abandon = abandon;
-    for (const conn of live.all) this.join(conn);
+  constructor(loops: readonly AcceptLoop[], service: Service) {
+    const { live, statistics } = service;
+    this.#loops = loops;
+    this.#service = service;
+    this.#sweep = new Sweep(loops.map(({ acceptor }) => acceptor), statistics);
+    this.#before = statistics.accepted - live.all.size;
+    ({ promise: this.report, resolve: this.#done } = Promise.withResolvers<ShutdownReport>());
   }
 
-  /** Counts a connection, and tells it. One that comes after the force is closed at once, too. */
-  join(conn: SocketConnection): void {
-    this.#left++;
-    if (this.#told) conn.drain();
-    if (this.#forced) force(conn);
+  /** The listeners accept as before. */
+  get isLameDuck(): boolean {
+    return this.#step === "lame duck";
   }
 
   /**
-   * Begins in `lameDuck` ms and forces `timeout` ms later, at the latest. Of several calls the one
-   * that is due first counts.
+   * Begins to drain in `lameDuck` ms and forces `timeout` ms later, at the latest. Of several calls
+   * the one that is due first counts.
    */
   within(lameDuck: number, timeout: number): void {
     if (lameDuck + timeout <= 0) return this.#force();
@@ -96,61 +79,59 @@ export class Drain {
     else if (lameDuck !== Infinity) this.#in(lameDuck, () => this.#begin());
   }
 
-  /** Resolves when the door is closed, and whoever came in by then is being served. */
-  get closed(): Promise<void> {
-    return this.#begin();
+  async #begin(): Promise<void> {
+    if (!this.isLameDuck) return;
+    this.#step = "sweeping";
+    const { slots, live } = this.#service;
+    for (const loop of this.#loops) loop.hold(this.#held);
+    // Serves what was already accepted, even if paused; this also wakes the accept loops.
+    slots.resume();
+    await this.#sweep.run();
+    await Promise.allSettled(this.#loops.map(({ ended }) => ended));
+    this.#step = "draining";
+    this.#tell();
+    for (const { conn, bound } of this.#held) serveConnection(conn, bound, this.#service);
+    await live.empty();
+    this.#finish();
   }
 
-  /** Nobody is left: the count of how they ended. */
-  finish(forced: number, abandoned: number): ShutdownReport {
-    this.#over = true;
-    for (const timer of this.#timers) clearTimeout(timer);
-    this.#timers.clear();
-    const completed = this.#left - forced - abandoned;
-    const ms = performance.now() - this.#since;
-    return { completed, forced, abandoned, swept: this.#swept, ms };
-  }
-
-  #begin(): Promise<void> {
-    return this.#closed ??= this.#accepting.stop().then((swept) => {
-      this.#swept = swept;
-      this.#tell();
-      this.#accepting.letIn();
-    });
-  }
-
+  /** Drains each connection, and closes each one after the force, too. */
   #tell(): void {
-    if (this.#told) return;
-    this.#told = true;
-    for (const conn of this.#live.all) conn.drain();
+    for (const conn of this.#service.live.all) {
+      conn.drain();
+      if (this.#forced) conn.life.end("forced", new Deno.errors.Interrupted(FORCED));
+    }
   }
 
   #force(): void {
     if (this.#forced) return;
     this.#forced = true;
-    this.#accepting.cut();
+    this.#sweep.cut();
     this.#begin();
     this.#tell();
-    for (const conn of this.#live.all) force(conn);
-    this.#accepting.sendAway();
+    this.#service.slots.dismiss();
     this.#in(LAST_CHANCE, () => {
-      for (const conn of this.#live.all) this.#abandon(conn);
+      for (const conn of this.#service.live.all) abandon(conn, this.#service);
     });
+  }
+
+  #finish(): void {
+    this.#step = "done";
+    for (const timer of this.#timers) clearTimeout(timer);
+    const { accepted, ended: { forced, abandoned } } = this.#service.statistics;
+    const completed = accepted - this.#before - forced - abandoned;
+    const ms = performance.now() - this.#since;
+    this.#done({ completed, forced, abandoned, swept: this.#held.length, ms });
   }
 
   #in(ms: number, step: () => void): void {
     // setTimeout takes 2 ** 31 - 1 ms at most and fires at once for more.
     const timer = setTimeout(step, Math.min(ms, 2 ** 31 - 1));
-    // The first timer of a process runs microtasks while it is made, in `deno test` at least: with
-    // nobody here the drain may have finished meanwhile, and the timer would outlive the server.
-    if (this.#over) clearTimeout(timer);
+    // The first timer of a process runs microtasks while it is made, in `deno test` at least: without
+    // connections the drain may have finished meanwhile, and the timer would outlive the server.
+    if (this.#step === "done") clearTimeout(timer);
     else this.#timers.add(timer);
   }
 }
 
-function force(conn: SocketConnection): void {
-  conn.life.end(
-    "forced",
-    new Deno.errors.Interrupted("The server closed the connection because it is stopping"),
-  );
-}
+const FORCED = "The server closed the connection because it is stopping";

@@ -1,7 +1,7 @@
 /** Who is not identified yet, and until when may that be so? @module */
 
 import type { CoarseClock, Ticking } from "../connection/coarse_clock.ts";
-import type { SocketConnection } from "../connection/socket_connection.ts";
+import type { ServedConnection } from "./served_connection.ts";
 
 /**
  * The connections in their PROXY header or TLS handshake, the oldest first. A peer that says nothing
@@ -13,7 +13,7 @@ export class Handshaking implements Ticking {
   readonly #timeout: number;
   readonly #limit: () => number;
   /** By when, on the clock. All have the same time, so who came first is due first. */
-  readonly #deadlines = new Map<SocketConnection, number>();
+  readonly #deadlines = new Map<ServedConnection, number>();
 
   /** @param limit How many there may be, which may change. */
   constructor(clock: CoarseClock, timeout: number, limit: () => number) {
@@ -27,8 +27,7 @@ export class Handshaking implements Ticking {
     return this.#deadlines.size;
   }
 
-  enter(conn: SocketConnection): void {
-    conn.handshaking = true;
+  enter(conn: ServedConnection): void {
     this.#deadlines.set(conn, this.#clock.deadline(this.#timeout));
     this.#clock.watch(this);
     for (const oldest of this.#deadlines.keys()) {
@@ -38,8 +37,7 @@ export class Handshaking implements Ticking {
     }
   }
 
-  leave(conn: SocketConnection): void {
-    conn.handshaking = false;
+  leave(conn: ServedConnection): void {
     this.#deadlines.delete(conn);
     if (this.#deadlines.size === 0) this.#clock.unwatch(this);
   }

@@ -1,84 +1,89 @@
-/** Who is it? @module */
+/** Identifies a connection: PROXY header, rules about addresses, TLS. @module */
 
-import type { SocketConnection } from "../connection/socket_connection.ts";
 import { enterTls, finishNativeTls } from "../connection/enter_tls.ts";
-import type { EndReason } from "../connection/end_reason.ts";
 import { ProxyHeaderError } from "../errors.ts";
-import { type ProxyHeader, proxyHeader } from "../wire/proxy/proxy_header.ts";
 import type { Expected } from "../listener/bind.ts";
-import type { AddressTest } from "../listener/address_rules.ts";
+import { type ProxyHeader, proxyHeader } from "../wire/proxy/proxy_header.ts";
+import type { AccessRules } from "./access_rules.ts";
 import type { Handshaking } from "./handshaking.ts";
-import type { PeerLimit } from "./peer_limit.ts";
+import type { Reporter } from "./reporter.ts";
+import type { ServedConnection } from "./served_connection.ts";
 
-/** Who may come in, at whichever address. */
-export interface House {
-  readonly isWelcome: AddressTest | undefined;
-  readonly peerLimit: PeerLimit;
+/** What identifying a connection works with. */
+export interface Identification {
+  readonly access: AccessRules;
   readonly handshaking: Handshaking;
-  /** Told of what is wrong with the server's own options, which shows in a handshake only. */
-  report(error: unknown, conn: SocketConnection): void;
+  readonly reporter: Reporter;
 }
 
 /**
  * Makes a socket a connection whose facts no longer change: the PROXY header first, as it comes
- * before everything else; then the rules, which are about the address that the header says; then the
- * TLS handshake, which is dear and for those alone who may come in.
+ * before everything else; then the rules, which are about the address in the header; then the TLS
+ * handshake, which is expensive and only for those that the rules let in.
  *
  * A connection that does not get through is closed when this is over, with its reason.
  *
  * @returns `undefined` if there was nothing to wait for; it never rejects.
  */
 export function identify(
-  conn: SocketConnection,
+  conn: ServedConnection,
   expected: Expected,
-  house: House,
+  service: Identification,
 ): Promise<void> | undefined {
   const { isTrusted, tls } = expected;
-  // Before it has a place among the handshakes: who may not come in displaces nobody there.
-  if (isTrusted === undefined) admit(conn, house);
+  // Before it has a place among the handshakes, so that a refused peer displaces no other.
+  if (isTrusted === undefined) service.access.apply(conn);
   else if (!isTrusted(conn.peerAddr)) conn.life.end("refused_address");
   const isOver = conn.life.closed || (isTrusted === undefined && tls === undefined);
-  return isOver ? undefined : shakeHands(conn, expected, house);
+  if (!isOver) return shakeHands(conn, expected, service);
+  conn.stage = "serving";
+  return undefined;
 }
 
 async function shakeHands(
-  conn: SocketConnection,
+  conn: ServedConnection,
   { isTrusted, tls }: Expected,
-  house: House,
+  { access, handshaking, reporter }: Identification,
 ): Promise<void> {
-  const { handshaking } = house;
+  const { life, reader } = conn;
   handshaking.enter(conn);
   try {
     if (isTrusted !== undefined) {
+      conn.stage = "proxy-header";
       await readProxyHeader(conn);
-      admit(conn, house);
+      access.apply(conn);
     }
-    const { life, reader, proxy } = conn;
-    if (tls === undefined || life.closed) return;
-    // Proxies look at ports with TLS, too: many connect and leave.
-    if (proxy?.command === "LOCAL" && (await reader.peek(1)).length === 0) {
-      return life.end("health_check");
+    if (life.closed) return;
+    if (tls !== undefined) {
+      conn.stage = "tls-handshake";
+      // Proxies check the health of ports with TLS, too: many connect and leave.
+      if (conn.proxy?.command === "LOCAL" && (await reader.peek(1)).length === 0) {
+        return life.end("health_check");
+      }
+      const settled = tls === "native" ? finishNativeTls(life) : enterTls(life, reader, tls);
+      conn.identity = { ...conn.identity, tls: await settled };
     }
-    const settled = tls === "native" ? finishNativeTls(life) : enterTls(life, reader, tls);
-    conn.identity = { ...conn.identity, tls: await settled };
+    // Only what the handler can read counts as received.
+    life.bytesRead = reader.length;
+    conn.stage = "serving";
   } catch (error) {
-    // What fails has ended the connection, and said why. Nobody comes in by what has not.
-    conn.life.end("handshake_failed", error);
-    // No peer can cause this: the function that chooses certificates failed, or gave none.
-    if (error instanceof TypeError) house.report(error, conn);
+    // Whatever failed usually ended the connection with its own reason; otherwise end it here, so that
+    // no failure admits a client.
+    life.end("handshake_failed", error);
+    // No peer can cause this: the function that chooses certificates failed, or returned none.
+    if (error instanceof TypeError) reporter.report(error, conn);
   } finally {
     handshaking.leave(conn);
   }
 }
 
 /** Ends the connection, unless its peer sends a good header. */
-async function readProxyHeader(conn: SocketConnection): Promise<void> {
+async function readProxyHeader(conn: ServedConnection): Promise<void> {
   const { life, reader } = conn;
   let header: ProxyHeader | null;
   try {
     header = await reader.readFrame("a PROXY header", undefined, proxyHeader);
   } catch (error) {
-    if (life.bytesRead === 0 && life.reason === "peer_reset") life.rename("health_check");
     // A stream that ends inside a header is no error of the socket.
     const isBroken = error instanceof ProxyHeaderError ||
       error instanceof Deno.errors.UnexpectedEof;
@@ -87,29 +92,4 @@ async function readProxyHeader(conn: SocketConnection): Promise<void> {
   }
   if (header === null) return life.end("health_check");
   conn.identity = { proxy: header };
-  // What the handler can read is what is counted.
-  life.bytesRead = reader.length;
-}
-
-/** Applies the rules about addresses. */
-function admit(conn: SocketConnection, { isWelcome, peerLimit }: House): void {
-  const { life, proxy } = conn;
-  if (life.closed) return;
-  // The proxy itself looks whether we live: it was asked for, and is nobody's client.
-  if (proxy?.command === "LOCAL") return;
-  if (isWelcome?.(conn.remoteAddr) === false) return life.end("refused_address");
-  // Where the client is not known, everybody would be one peer.
-  if (proxy !== undefined && proxy.source === undefined) return;
-  if (!peerLimit.enter(conn)) life.end("refused_peer_limit");
-}
-
-/** What a proxy that only looks whether we live may end as. */
-const LEFT: readonly EndReason[] = ["completed", "peer_closed_early", "peer_reset"];
-
-/** Whether that was a proxy which looked whether we live, and said nothing. */
-export function isHealthCheck(conn: SocketConnection, reason: EndReason): boolean {
-  if (conn.proxy?.command !== "LOCAL" || conn.bytesRead > 0) return false;
-  if (LEFT.includes(reason)) return true;
-  // It has seen that we speak TLS, which was all it wanted, and does not wait for the last message.
-  return reason === "handshake_failed" && conn.life.error instanceof Deno.errors.ConnectionReset;
 }

@@ -1,33 +1,33 @@
-/** Who is still here, and when is nobody? @module */
+/** The connections of a server that are not over. @module */
 
 import type { CoarseClock, Ticking } from "../connection/coarse_clock.ts";
-import type { SocketConnection } from "../connection/socket_connection.ts";
+import type { ServedConnection } from "./served_connection.ts";
 
 /**
- * Every connection that was accepted and has no end record yet. The clock watches them together: a
- * place of its own for each would be memory that an idle one holds.
+ * Every connection that was accepted and has no end record yet. The clock watches them together: an
+ * entry of its own for each would be memory that an idle one holds.
  */
 export class LiveConnections implements Ticking {
-  readonly all: Set<SocketConnection> = new Set();
+  readonly all: Set<ServedConnection> = new Set();
   readonly #clock: CoarseClock;
-  #nobody: PromiseWithResolvers<void> | undefined;
+  #empty: PromiseWithResolvers<void> | undefined;
 
   constructor(clock: CoarseClock) {
     this.#clock = clock;
   }
 
-  enter(conn: SocketConnection): void {
+  enter(conn: ServedConnection): void {
     this.#clock.watch(this);
     this.all.add(conn);
   }
 
   /** Whether it was still here: a connection is over only once. */
-  leave(conn: SocketConnection): boolean {
+  leave(conn: ServedConnection): boolean {
     const wasHere = this.all.delete(conn);
     if (this.all.size === 0) {
       this.#clock.unwatch(this);
-      this.#nobody?.resolve();
-      this.#nobody = undefined;
+      this.#empty?.resolve();
+      this.#empty = undefined;
     }
     return wasHere;
   }
@@ -36,11 +36,11 @@ export class LiveConnections implements Ticking {
     for (const conn of this.all) conn.tick(now);
   }
 
-  /** Resolves when nobody is here; right away if so. */
-  async nobody(): Promise<void> {
+  /** Resolves when no connection is left; right away if so. */
+  async empty(): Promise<void> {
     while (this.all.size > 0) {
-      this.#nobody ??= Promise.withResolvers();
-      await this.#nobody.promise;
+      this.#empty ??= Promise.withResolvers();
+      await this.#empty.promise;
     }
   }
 }

@@ -7,7 +7,7 @@ import {
   DEFAULT_HANDSHAKE_TIMEOUT,
   DEFAULT_LIMITS,
 } from "../connection/limits.ts";
-import type { EndReason } from "../connection/end_reason.ts";
+import type { EndRecord } from "./end_records.ts";
 import type { TlsListenOptions } from "../tls/tls_options.ts";
 import { type AddressTest, completeAddressRules } from "../listener/address_rules.ts";
 import {
@@ -19,48 +19,6 @@ import {
   type TcpListenOptions,
   type UnixListenOptions,
 } from "../listener/listen_options.ts";
-
-/**
- * What `onEnd` is told about a connection that is over.
- *
- * @example One line for each connection
- * ```ts
- * import { type EndRecord, formatAddress, serve } from "@usher/server";
- * import { assertMatch } from "@std/assert";
- *
- * const log: string[] = [];
- * const onEnd = ({ id, remoteAddr, reason, bytesWritten }: EndRecord) =>
- *   log.push(`${id} ${formatAddress(remoteAddr)} ${reason} ${bytesWritten}`);
- *
- * const server = serve({ port: 0, hostname: "127.0.0.1", onEnd }, async (conn) => {
- *   await conn.write(new TextEncoder().encode("hello"));
- * });
- * const client = await Deno.connect({ port: server.addr.port });
- * await new Response(client.readable).text();
- * await server.shutdown();
- * assertMatch(log[0]!, /^1 tcp:\/\/127\.0\.0\.1:\d+ completed 5$/);
- * ```
- */
-export interface EndRecord {
-  /** The connection's `id`. */
-  readonly id: number;
-  /** Why it is over. */
-  readonly reason: EndReason;
-  /** The other end as the kernel saw it. */
-  readonly peerAddr: Deno.Addr;
-  /** The client's address. */
-  readonly remoteAddr: Deno.Addr;
-  /** Bytes received. */
-  readonly bytesRead: number;
-  /** Bytes handed to the kernel. */
-  readonly bytesWritten: number;
-  /** When it was accepted, in ms since 1970. */
-  readonly openedAt: number;
-  /** How long it lasted, in ms. */
-  readonly duration: number;
-  /** The error that ended it, where there was one. */
-  readonly error?: unknown;
-}
 
 /**
  * What `serve()` takes besides the address.
@@ -263,8 +221,8 @@ export interface CompleteServeOptions extends ConnectionLimits {
   readonly maxConnectionsPerPeer: number;
   /** A quarter of `maxConnections`, whatever that is at the time, if not given. */
   readonly maxHandshaking: number | undefined;
-  /** Who may come in; everybody without it. */
-  readonly isWelcome: AddressTest | undefined;
+  /** Whether an address may connect; every one may without it. */
+  readonly isAllowed: AddressTest | undefined;
   readonly handshakeTimeout: number;
   readonly whenFull: "wait" | "refuse" | Uint8Array;
   readonly shutdownTimeout: number;
@@ -338,7 +296,7 @@ export function completeServeOptions(options: ServeOptions): CompleteServeOption
     maxHandshaking: given.maxHandshaking === undefined
       ? undefined
       : checkLimit("maxHandshaking", given.maxHandshaking),
-    isWelcome: completeAddressRules(verb, given),
+    isAllowed: completeAddressRules(verb, given),
     whenFull,
     handshakeTimeout: number("handshakeTimeout", 1),
     idleTimeout: number("idleTimeout", 1),

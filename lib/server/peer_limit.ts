@@ -1,20 +1,20 @@
 /** How many connections has this peer already? @module */
 
-import type { SocketConnection } from "../connection/socket_connection.ts";
+import type { ServedConnection } from "./served_connection.ts";
 import { peerKey } from "../wire/address/peer_key.ts";
 
 /** Counts connections by IPv4 address and by /64 of IPv6; peers of Unix sockets do not count. */
 export class PeerLimit {
   readonly #limit: number;
   readonly #counts = new Map<string, number>();
-  readonly #counted = new Map<SocketConnection, string>();
+  readonly #counted = new Map<ServedConnection, string>();
 
   constructor(limit: number) {
     this.#limit = limit;
   }
 
   /** Counts a connection, unless its peer has as many as it may. Whether it may come in. */
-  enter(conn: SocketConnection): boolean {
+  enter(conn: ServedConnection): boolean {
     const { remoteAddr } = conn;
     if (this.#limit === Infinity || !("hostname" in remoteAddr)) return true;
     const key = peerKey(remoteAddr.hostname);
@@ -26,7 +26,7 @@ export class PeerLimit {
   }
 
   /** It is over; one that was not counted is none. */
-  leave(conn: SocketConnection): void {
+  leave(conn: ServedConnection): void {
     const key = this.#counted.get(conn);
     if (key === undefined) return;
     this.#counted.delete(conn);

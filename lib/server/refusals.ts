@@ -1,4 +1,4 @@
-/** How many were refused, and why? @module */
+/** Reports refused connections in aggregate. @module */
 
 import type { CoarseClock, Ticking } from "../connection/coarse_clock.ts";
 import { RefusedError } from "../errors.ts";
@@ -8,10 +8,12 @@ import type { RefusalCause } from "./statistics.ts";
 /** Ms that are reported in one line: an attack would fill the log with lines of its own. */
 const WINDOW = 10_000;
 
-/** Reports refusals together, some seconds after the first of them. */
+/** Counts refusals, and reports them together some seconds after the first of them. */
 export class Refusals implements Ticking {
   readonly #clock: CoarseClock;
   readonly #reporter: Reporter;
+  /** Refused connections that are still being told why. */
+  lingering = 0;
   readonly #counts: Partial<Record<RefusalCause, number>> = {};
   /** On the clock: when the first of them was refused. */
   #since: number | undefined;
@@ -30,11 +32,11 @@ export class Refusals implements Ticking {
   }
 
   tick(now: number): void {
-    if (now >= this.#since! + WINDOW) this.tell();
+    if (now >= this.#since! + WINDOW) this.report();
   }
 
   /** Reports what was not reported yet, if there is something. */
-  tell(): void {
+  report(): void {
     if (this.#since === undefined) return;
     const seconds = Math.max(1, Math.round((this.#clock.now - this.#since) / 1000));
     const counts = { ...this.#counts };

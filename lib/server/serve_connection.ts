@@ -1,12 +1,24 @@
-/** What happens to one connection, start to end? @module */
+/** Serves one connection, from its slot to its record. @module */
 
 import { isPromiseLike } from "../check.ts";
+import type { CoarseClock } from "../connection/coarse_clock.ts";
 import type { Connection } from "../connection/connection.ts";
-import type { SocketConnection } from "../connection/socket_connection.ts";
-import type { EndReason } from "../connection/end_reason.ts";
 import { Lifeline } from "../connection/lifeline.ts";
 import { ProtocolError } from "../errors.ts";
+import type { Bound } from "../listener/bind.ts";
+import { disarmCompilerPanic } from "../listener/descriptor_panics.ts";
+import type { EndRecords } from "./end_records.ts";
+import { type Identification, identify } from "./identify.ts";
+import type { LiveConnections } from "./live_connections.ts";
+import type { CompleteServeOptions } from "./options.ts";
+import type { Refusals } from "./refusals.ts";
 import type { Reporter } from "./reporter.ts";
+import type { ServedConnection } from "./served_connection.ts";
+import type { Slots } from "./slots.ts";
+import type { Statistics } from "./statistics.ts";
+
+/** Refused connections that are still being told why; more than these are closed without a word. */
+const MAX_LINGERING_REFUSED = 64;
 
 /**
  * What serves a connection: its promise owns it, and when that settles the connection is closed.
@@ -35,34 +47,56 @@ import type { Reporter } from "./reporter.ts";
  */
 export type Handler<A extends Deno.Addr = Deno.Addr> = (conn: Connection<A>) => Promise<unknown>;
 
-/** What all connections of a server have in common. */
-export interface Service {
+/** What all connections of a server share. */
+export interface Service extends Identification {
   readonly handler: Handler;
-  readonly reporter: Reporter;
-  /** Takes note that a connection is over. */
-  over(conn: SocketConnection, reason: EndReason): void;
+  readonly options: CompleteServeOptions;
+  readonly clock: CoarseClock;
+  readonly live: LiveConnections;
+  readonly slots: Slots;
+  readonly statistics: Statistics;
+  readonly refusals: Refusals;
+  readonly records: EndRecords;
 }
 
 /**
- * Runs the handler once it is clear who is there, closes politely and sees to it that `over` is called
- * and the slot given back, whatever the handler, the peer or the server does. A handler that does not
- * settle even after its connection was closed is abandoned by the server, which then does both in its
- * place; what the handler does later has no effect.
+ * Serves a connection, once it has a slot: identifies it, runs the handler and closes politely. What it
+ * holds is given back whatever the handler, the peer or the server does. A handler that does not settle
+ * even after its connection was closed is abandoned; what it does later has no effect.
  *
  * Not `async`, and with no more closures than two: the frame of a pending async function is half a KiB
  * for each idle connection, and a closure with what it holds on to some 100 bytes.
  */
-export function serveConnection(
-  conn: SocketConnection,
-  identifying: Promise<void> | undefined,
+export function serveConnection(conn: ServedConnection, bound: Bound, service: Service): void {
+  // Forced as it came: a handler could do nothing with it, and nothing is left to end a wait.
+  if (conn.life.closed) giveBack(conn, service);
+  else if (service.slots.take()) begin(conn, bound, service);
+  else serveOverLimit(conn, bound, service);
+}
+
+async function serveOverLimit(
+  conn: ServedConnection,
+  bound: Bound,
   service: Service,
-): void {
+): Promise<void> {
+  const { slots, options } = service;
+  // Where clients are refused, it waits for the end of a pause only.
+  while (options.whenFull !== "wait" && slots.paused && !conn.life.closed) await slots.changed();
+  const taken = options.whenFull === "wait" ? await slots.wait() : slots.take();
+  if (taken) begin(conn, bound, service);
+  else if (conn.life.closed) giveBack(conn, service);
+  else refuse(conn, service);
+}
+
+function begin(conn: ServedConnection, bound: Bound, service: Service): void {
+  conn.hasSlot = true;
+  const identifying = identify(conn, bound, service);
   if (identifying === undefined) run(conn, service);
   else identifying.then(() => run(conn, service));
 }
 
-function run(conn: SocketConnection, service: Service): void {
-  if (conn.life.closed) return close(conn, service); // it was not let in, or has gone already
+function run(conn: ServedConnection, service: Service): void {
+  if (conn.life.closed) return close(conn, service); // refused, failed, or gone already
   try {
     const serving: unknown = service.handler(conn);
     if (!isPromiseLike(serving)) return close(conn, service);
@@ -75,29 +109,54 @@ function run(conn: SocketConnection, service: Service): void {
   }
 }
 
-function close(conn: SocketConnection, service: Service): void {
-  if (conn.endAtOnce()) leave(conn, service);
-  else conn.end().then(() => leave(conn, service));
-}
-
-function leave(conn: SocketConnection, service: Service): void {
-  using _slot = conn.slot; // freed last: the record is written while the connection still counts
-  service.over(conn, conn.life.reason ?? "completed");
-}
-
-function blameAndClose(thrown: unknown, conn: SocketConnection, service: Service): void {
-  if (!conn.abandoned) blame(thrown, conn, service.reporter);
+function blameAndClose(thrown: unknown, conn: ServedConnection, service: Service): void {
+  if (conn.stage !== "abandoned") blame(thrown, conn, service.reporter);
   close(conn, service);
 }
 
-/** Says what a handler's error means for its connection, and tells `onError` if it is news. */
-function blame(thrown: unknown, conn: SocketConnection, reporter: Reporter): void {
+function close(conn: ServedConnection, service: Service): void {
+  if (conn.endAtOnce()) giveBack(conn, service);
+  else conn.end().then(() => giveBack(conn, service));
+}
+
+/** Closes a connection for which no slot is free, after what `whenFull` says to it. */
+async function refuse(conn: ServedConnection, service: Service): Promise<void> {
+  const { options: { whenFull }, refusals } = service;
+  conn.life.setReason("refused_full");
+  if (typeof whenFull !== "string" && refusals.lingering < MAX_LINGERING_REFUSED) {
+    refusals.lingering++;
+    conn.write(whenFull);
+    await conn.end();
+    refusals.lingering--;
+  }
+  conn.close();
+  giveBack(conn, service);
+}
+
+/** Gives up on a handler that does not settle. */
+export function abandon(conn: ServedConnection, service: Service): void {
+  conn.stage = "abandoned";
+  giveBack(conn, service);
+}
+
+/** Gives back everything that a connection holds, and writes its record; only the first call does. */
+function giveBack(conn: ServedConnection, service: Service): void {
+  if (!service.live.leave(conn)) return;
+  disarmCompilerPanic();
+  if (conn.hasSlot) service.slots.giveBack();
+  service.handshaking.leave(conn);
+  service.access.leave(conn);
+  service.records.write(conn);
+}
+
+/** Decides what a handler's error means for its connection, and reports the handler's own. */
+function blame(thrown: unknown, conn: ServedConnection, reporter: Reporter): void {
   const origin = originOf(thrown);
   if (origin === "protocol") return conn.life.setReason("protocol_error", thrown);
   if (origin === "handler") reporter.report(thrown, conn);
   // The connection's own first failure, if there was one, has settled the reason before this.
   if (origin === "connection" && conn.life.closed) return;
-  // Whoever reads a record, or a frame, is told in this way that the peer has left in its middle.
+  // Reads of records and frames throw it when the peer has left in the middle of one.
   if (origin === "cut short" && conn.life.peerFinished) {
     return conn.life.setReason("peer_closed_early", thrown);
   }
@@ -106,7 +165,8 @@ function blame(thrown: unknown, conn: SocketConnection, reporter: Reporter): voi
 
 /**
  * Where an error that a handler threw comes from. `connection` may be another one than its own, in a
- * broadcast for instance: like a plain socket's `peer` that left, it ends the handler but is no news.
+ * broadcast for instance: as with a plain socket whose `peer` left, it ends the handler and is not
+ * reported.
  */
 function originOf(
   thrown: unknown,
@@ -117,7 +177,7 @@ function originOf(
     if (thrown instanceof Deno.errors.UnexpectedEof) return "cut short";
     return isPeerGone(thrown) ? "peer" : "handler";
   } catch {
-    return "handler"; // A Proxy may throw at `instanceof` even; who throws one hears of it.
+    return "handler"; // A Proxy may throw even at `instanceof`.
   }
 }
 

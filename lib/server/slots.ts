@@ -1,34 +1,21 @@
-/** May another one come in? @module */
-
-/** The right to hold one connection; given back once, however often it is disposed. */
-export class Slot implements Disposable {
-  #admission: Admission | undefined;
-
-  constructor(admission: Admission) {
-    this.#admission = admission;
-  }
-
-  [Symbol.dispose](): void {
-    this.#admission?.giveBack();
-    this.#admission = undefined;
-  }
-}
+/** Slots, each the right to hold one connection, shared by all listeners of a server. @module */
 
 /**
- * The slots of one server, shared by all its listeners.
+ * The slots of one server.
  *
- * Nothing is accepted without a free slot, so the kernel's queue holds what is too many. An accept
- * that was pending when the last slot went to another listener, when the limit was lowered or the
- * server paused cannot be taken back: its socket is a surplus and stands first in line.
+ * Accept is called only while a slot is free, so the kernel's queue holds the clients beyond
+ * `maxConnections`. An accept that was pending when another listener took the last slot, when the
+ * limit was lowered or when the server was paused cannot be taken back: its connection is over-limit
+ * and waits first in line.
  */
-export class Admission {
+export class Slots {
   #limit: number;
   #taken = 0;
   #paused = false;
-  readonly #line: ((slot: Slot | null) => void)[] = [];
+  readonly #line: ((taken: boolean) => void)[] = [];
   #change: PromiseWithResolvers<void> | undefined;
-  #fullSince: number | undefined;
-  #fullFor = 0;
+  #saturatedSince: number | undefined;
+  #saturatedFor = 0;
 
   constructor(limit: number) {
     this.#limit = limit;
@@ -41,7 +28,7 @@ export class Admission {
 
   set limit(limit: number) {
     this.#limit = limit;
-    this.#moveOn();
+    this.#changed();
   }
 
   get paused(): boolean {
@@ -49,79 +36,83 @@ export class Admission {
   }
 
   /** Every slot is taken. */
-  get full(): boolean {
+  get saturated(): boolean {
     return this.#taken >= this.#limit;
   }
 
-  /** Ms for which every slot was taken. */
-  get fullFor(): number {
-    return this.#fullFor +
-      (this.#fullSince === undefined ? 0 : performance.now() - this.#fullSince);
+  /** Ms for which every slot was taken, so far. */
+  get saturatedFor(): number {
+    return this.#saturatedFor +
+      (this.#saturatedSince === undefined ? 0 : performance.now() - this.#saturatedSince);
   }
 
-  /** A slot is to be had at once: nobody stands in line for it. */
-  get open(): boolean {
-    return !this.#paused && !this.full && this.#line.length === 0;
+  /** A slot is free, and no over-limit connection waits for it. */
+  get free(): boolean {
+    return !this.#paused && !this.saturated && this.#line.length === 0;
   }
 
-  /** Resolves at the next change of anything that decides who may come in. */
+  /** Resolves at the next change of anything that decides whether a slot is free. */
   changed(): Promise<void> {
     this.#change ??= Promise.withResolvers();
     return this.#change.promise;
   }
 
-  /** A slot, or `null` when none is to be had at once. */
-  take(): Slot | null {
-    return this.open ? this.#next() : null;
+  /** Takes a slot if one is free. Whether it did. */
+  take(): boolean {
+    if (!this.free) return false;
+    this.#take();
+    return true;
   }
 
-  /** A slot as soon as those before have theirs; `null` if the line is sent away. */
-  wait(): Promise<Slot | null> {
-    if (this.open) return Promise.resolve(this.#next());
+  /** Takes a slot as soon as those before in the line have theirs. `false` after `dismiss()`. */
+  wait(): Promise<boolean> {
+    if (this.take()) return Promise.resolve(true);
     return new Promise((resolve) => {
       this.#line.push(resolve);
     });
   }
 
+  /** Gives back one that was taken; once for each. */
+  giveBack(): void {
+    this.#taken--;
+    this.#changed();
+  }
+
   pause(): void {
     this.#paused = true;
-    this.#moveOn();
+    this.#changed();
   }
 
   resume(): void {
     this.#paused = false;
-    this.#moveOn();
+    this.#changed();
   }
 
-  /** Nobody who stands in line will get a slot. */
-  sendAway(): void {
-    for (const turn of this.#line.splice(0)) turn(null);
-    this.#moveOn();
+  /** Ends the waiting of the whole line without a slot. */
+  dismiss(): void {
+    for (const resolve of this.#line.splice(0)) resolve(false);
+    this.#changed();
   }
 
-  /** Called by the slot. */
-  giveBack(): void {
-    this.#taken--;
-    this.#moveOn();
-  }
-
-  #next(): Slot {
+  #take(): void {
     this.#taken++;
-    this.#watchTheClock();
-    return new Slot(this);
+    this.#measure();
   }
 
-  #moveOn(): void {
-    while (!this.#paused && !this.full && this.#line.length > 0) this.#line.shift()!(this.#next());
-    this.#watchTheClock();
+  #changed(): void {
+    while (!this.#paused && !this.saturated && this.#line.length > 0) {
+      this.#take();
+      this.#line.shift()!(true);
+    }
+    this.#measure();
     this.#change?.resolve();
     this.#change = undefined;
   }
 
-  #watchTheClock(): void {
-    if (this.full === (this.#fullSince !== undefined)) return;
+  #measure(): void {
+    if (this.saturated === (this.#saturatedSince !== undefined)) return;
     const now = performance.now();
-    if (this.#fullSince !== undefined) this.#fullFor += now - this.#fullSince;
-    this.#fullSince = this.full ? now : undefined;
+    if (this.#saturatedSince !== undefined) this.#saturatedFor += now - this.#saturatedSince;
+    this.#saturatedSince = this.saturated ? now : undefined;
   }
 }

@@ -1,7 +1,7 @@
 /** What was counted? @module */
 
 import { END_REASONS, type EndReason } from "../connection/end_reason.ts";
-import type { SocketConnection } from "../connection/socket_connection.ts";
+import type { ServedConnection } from "./served_connection.ts";
 
 /**
  * What a server has done so far. At any moment `accepted` is `active` plus the sum over `ended`.
@@ -45,7 +45,7 @@ export interface ServerStats {
   /** Bytes handed to the kernel, running connections included. */
   readonly bytesWritten: number;
   /** Ms for which accepting stood still because every slot was taken. */
-  readonly fullFor: number;
+  readonly saturatedFor: number;
   /** How long the connections lasted that are over. */
   readonly durations: {
     /** Ms in all. */
@@ -112,7 +112,7 @@ export class Statistics {
   readonly #durations: number[] = DURATION_BOUNDS.map(() => 0).concat(0);
 
   /** Counts a connection that is over. */
-  end(reason: EndReason, conn: SocketConnection): void {
+  end(reason: EndReason, conn: ServedConnection): void {
     this.ended[reason]++;
     const { duration } = conn;
     this.#lasted += duration;
@@ -124,9 +124,9 @@ export class Statistics {
   }
 
   snapshot(
-    live: ReadonlySet<SocketConnection>,
+    live: ReadonlySet<ServedConnection>,
     handshaking: number,
-    fullFor: number,
+    saturatedFor: number,
   ): ServerStats {
     let { bytesRead, bytesWritten } = this;
     for (const conn of live) {
@@ -147,7 +147,7 @@ export class Statistics {
       acceptFailures: { lost: this.lost, starved: this.starved },
       bytesRead,
       bytesWritten,
-      fullFor,
+      saturatedFor,
       durations: {
         sum: this.#lasted,
         bounds: DURATION_BOUNDS,

@@ -1,4 +1,4 @@
-/** Who has connected and is not accepted yet, when the server stops? @module */
+/** Empties the kernel's queues of connections before the listeners close. @module */
 
 import type { Acceptor } from "../listener/accept.ts";
 
@@ -41,15 +41,14 @@ const LONGEST = 250;
  */
 export class Sweep {
   readonly #acceptors: readonly Acceptor[];
-  readonly #accepted: () => number;
+  readonly #statistics: { readonly accepted: number };
   /** Ends the moment that is being waited for. */
   #wake: (() => void) | undefined;
   #cut = false;
 
-  /** @param accepted How many sockets were accepted so far. */
-  constructor(acceptors: readonly Acceptor[], accepted: () => number) {
+  constructor(acceptors: readonly Acceptor[], statistics: { readonly accepted: number }) {
     this.#acceptors = acceptors;
-    this.#accepted = accepted;
+    this.#statistics = statistics;
   }
 
   /** Closes the listeners once their queues are empty; resolves when they are closed. */
@@ -61,12 +60,12 @@ export class Sweep {
       if (acceptor.backingOff) acceptor.close();
     }
     for (let quiet = 0; this.#isOpen && quiet < QUIET_ROUNDS && elapsed() < LONGEST;) {
-      const [before, began] = [this.#accepted(), elapsed()];
+      const [before, began] = [this.#statistics.accepted, elapsed()];
       const isStorm = began >= PATIENCE;
       for (const acceptor of isStorm ? this.#acceptors : []) acceptor.closeWhenIdle();
       await this.#moment(QUIET);
       for (let i = 0; i < TURNS; i++) await new Promise((resolve) => setImmediate(resolve));
-      const isQuiet = before === this.#accepted() && (isStorm || elapsed() - began < LATE);
+      const isQuiet = before === this.#statistics.accepted && (isStorm || elapsed() - began < LATE);
       quiet = isQuiet ? quiet + 1 : 0;
     }
     this.cut();

@@ -3,7 +3,8 @@
 import { bad, checkObject } from "../check.ts";
 import type { Connection } from "../connection/connection.ts";
 import { connection } from "../connection/wrap.ts";
-import type { EndRecord, ServeSettings } from "../server/options.ts";
+import type { EndRecord } from "../server/end_records.ts";
+import type { ServeSettings } from "../server/options.ts";
 import { serve } from "../server/serve.ts";
 import type { Server } from "../server/server.ts";
 import type { Handler } from "../server/serve_connection.ts";

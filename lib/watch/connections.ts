@@ -1,7 +1,7 @@
 /** Lists the connections of a server as a table asks for them: filtered, sorted, one page at a time. @module */
 
-import type { SocketConnection } from "../connection/socket_connection.ts";
 import { formatAddress, oneLine } from "../format_address.ts";
+import type { ServedConnection } from "../server/served_connection.ts";
 import type { Server } from "../server/server.ts";
 
 /** Rows of a page unless the query says otherwise. */
@@ -62,7 +62,7 @@ export interface ConnectionPage {
 
 /** Each cell by itself: sorting ten thousand connections by one cell makes no rows. */
 const CELLS: {
-  readonly [Name in keyof ConnectionRow]: (conn: SocketConnection) => ConnectionRow[Name];
+  readonly [Name in keyof ConnectionRow]: (conn: ServedConnection) => ConnectionRow[Name];
 } = {
   id: ({ id }) => id,
   state: stateOf,
@@ -91,8 +91,8 @@ const PARAMETERS = ["sort", "order", "offset", "limit", "filter", "state"];
  */
 export function listConnections(server: Server, parameters: URLSearchParams): ConnectionPage {
   const { sort, descending, offset, limit, filter, state } = readQuery(parameters);
-  const connections = server.connections as ReadonlySet<unknown> as ReadonlySet<SocketConnection>;
-  const found: { readonly key: number | string; readonly conn: SocketConnection }[] = [];
+  const connections = server.connections as ReadonlySet<unknown> as ReadonlySet<ServedConnection>;
+  const found: { readonly key: number | string; readonly conn: ServedConnection }[] = [];
   for (const conn of connections) {
     if (state !== undefined && stateOf(conn) !== state) continue;
     if (filter !== "" && !FILTERED.some((cell) => cell(conn).toLowerCase().includes(filter))) {
@@ -163,28 +163,28 @@ function wrong(name: string, value: string, known: readonly string[]): RangeErro
   );
 }
 
-function rowOf(conn: SocketConnection): ConnectionRow {
+function rowOf(conn: ServedConnection): ConnectionRow {
   return Object.fromEntries(
     Object.entries(CELLS).map(([name, cell]) => [name, cell(conn)]),
   ) as unknown as ConnectionRow;
 }
 
-function stateOf({ life, slot, handshaking }: SocketConnection): ConnectionState {
+function stateOf({ life, stage }: ServedConnection): ConnectionState {
   if (life.closed || life.reason !== undefined) return "closing";
-  if (slot === undefined) return "waiting";
-  if (handshaking) return "handshaking";
+  if (stage === "over-limit") return "waiting";
+  if (stage !== "serving") return "handshaking";
   if (life.writing) return "writing";
   return life.reading ? "reading" : "working";
 }
 
-function tlsVersionOf({ tls, proxy }: SocketConnection): string {
+function tlsVersionOf({ tls, proxy }: ServedConnection): string {
   if (tls !== undefined) return oneLine(tls.version ?? "TLS");
   const ssl = proxy?.tlvs?.ssl;
   return ssl?.ssl ? oneLine(ssl.version ?? "TLS") : "";
 }
 
 /** What TLS has proven comes before what a balancer says. */
-function nameOf({ tls, proxy }: SocketConnection): string {
+function nameOf({ tls, proxy }: ServedConnection): string {
   const { ssl, authority } = proxy?.tlvs ?? {};
   return oneLine(tls?.serverName ?? ssl?.commonName ?? authority ?? "");
 }

@@ -90,11 +90,11 @@ export const METRICS: readonly Metric[] = [
     read: ({ acceptFailures }) => byWord("usher.accept.failure.kind", acceptFailures),
   },
   {
-    name: "usher.accept.standstill",
+    name: "usher.accept.saturated_time",
     kind: "counter",
     unit: "s",
-    help: "Time for which accepting stood still because every slot was taken",
-    read: ({ fullFor }) => [[fullFor / 1000]],
+    help: "Time for which every slot was taken",
+    read: ({ saturatedFor }) => [[saturatedFor / 1000]],
   },
   {
     name: "usher.server.accepting",

@@ -3,7 +3,7 @@
 import { assert, assertEquals, assertFalse } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
 import { CoarseClock, TICK } from "../../lib/connection/coarse_clock.ts";
-import { SocketConnection } from "../../lib/connection/socket_connection.ts";
+import { ServedConnection } from "../../lib/server/served_connection.ts";
 import { DEFAULT_LIMITS } from "../../lib/connection/limits.ts";
 import {
   type Codec,
@@ -26,12 +26,12 @@ const PATIENCE = 5000 + TICK;
 /** A connection of a server, without the server, in a time of its own. */
 class Scene implements Disposable {
   readonly socket = new ScriptedSocket();
-  readonly conn: SocketConnection;
+  readonly conn: ServedConnection;
   readonly #time = new FakeTime();
   readonly #clock = new CoarseClock(false);
 
   constructor() {
-    this.conn = new SocketConnection(1, this.socket, this.socket.localAddr, this.#clock, {
+    this.conn = new ServedConnection(1, this.socket, this.socket.localAddr, this.#clock, {
       ...DEFAULT_LIMITS,
       idleTimeout: Infinity,
     });

@@ -17,7 +17,7 @@ import {
   type ServeSettings,
   type TlsListenOptions,
 } from "../../mod.ts";
-import { BEHIND } from "../support/balancer.ts";
+import { arrived, BEHIND } from "../support/balancer.ts";
 import { server as certificate } from "../support/certificates.ts";
 import { netTest } from "../support/needs.ts";
 import { bytes } from "../support/bytes.ts";
@@ -175,13 +175,13 @@ const ROWS: Record<EndReason, Row> = {
     provoke: (scene) =>
       visit(scene, async (client) => {
         await client.write(bytes`PROXY `); // and never who
-        await until(() => scene.server.stats().bytesRead === 6);
+        await until(() => arrived(scene.server) === 6);
         scene.time.tick(10_000);
         assertEquals(scene.ended.length, 0);
         scene.time.tick(200);
         assertEquals(await client.read(new Uint8Array(1)), null);
       }),
-    record: { error: isTimeout, bytesRead: 6 },
+    record: { error: isTimeout, bytesRead: 0 },
   },
   handshake_failed: {
     address: { ...certificate, tls: { route: "flexible" } },

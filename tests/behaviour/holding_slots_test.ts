@@ -166,9 +166,9 @@ for (
     time.tick(1000);
     await server.finished;
     // Nobody can take it any more, but the time for which all are taken has stopped.
-    const [{ fullFor }, now] = [server.stats(), performance.now()];
+    const [{ saturatedFor }, now] = [server.stats(), performance.now()];
     await until(() => performance.now() > now + 1);
-    assertEquals(server.stats().fullFor, fullFor);
+    assertEquals(server.stats().saturatedFor, saturatedFor);
   });
 }
 

@@ -130,8 +130,8 @@ netTest("a listener that somebody else closes is reported, and the others go on"
   assert(reported[0] instanceof Deno.errors.BadResource);
   assertEquals(
     reported[0].message,
-    `Cannot accept on tcp://127.0.0.1:${mine.addr.port} any more: somebody else has closed the ` +
-      "listener",
+    `Cannot accept on tcp://127.0.0.1:${mine.addr.port} any more: the listener was closed ` +
+      "from outside",
   );
   const client = await dial(server.addrs[1] as Deno.NetAddr);
   assertEquals(text(await readAll(client)), "still here");

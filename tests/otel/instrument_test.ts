@@ -1,12 +1,18 @@
 /** Does OpenTelemetry get what the server counts? A collector of our own is told by Deno itself. @module */
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
+import type { Server } from "../../mod.ts";
 import { connect } from "../../lib/testing/mod.ts";
 import { instrument, type InstrumentOptions } from "../../lib/otel/instrument.ts";
 import { DURATION, METRICS } from "../../lib/watch/metrics.ts";
-import { endObserversOf } from "../../lib/server/end_observers.ts";
+import type { RunningServer } from "../../lib/server/running_server.ts";
 import { netTest } from "../support/needs.ts";
 import { Program } from "../support/program.ts";
+
+/** How many observe the ends of a server's connections. */
+function observed(server: Server): number {
+  return (server as RunningServer<Deno.Addr>).records.observed;
+}
 
 type Value = { stringValue?: string; intValue?: string | number; doubleValue?: number };
 type Attribute = { key: string; value: Value };
@@ -200,11 +206,11 @@ Deno.test("instrument() costs nothing that could be seen without OpenTelemetry, 
   await using client = connect((conn) => conn.readLine());
   const { server } = client;
   const instrumented = instrument(server, { spans: true });
-  assertEquals(endObserversOf(server)?.size, 1);
+  assertEquals(observed(server), 1);
   client.close();
   assertEquals((await client.ended).reason, "completed");
   instrumented[Symbol.dispose]();
-  assertEquals(endObserversOf(server), undefined);
+  assertEquals(observed(server), 0);
 });
 
 Deno.test("instrument() refuses to do so twice, unless the first was disposed", async () => {
@@ -233,5 +239,5 @@ Deno.test("instrument() refuses what is wrong, and has not begun then", async ()
   for (const [options, message] of wrong) {
     assertThrows(() => instrument(server, options as InstrumentOptions), TypeError, message);
   }
-  assertEquals(endObserversOf(server), undefined);
+  assertEquals(observed(server), 0);
 });

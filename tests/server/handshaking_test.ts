@@ -4,7 +4,7 @@ import { assert, assertEquals } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
 import fc from "fast-check";
 import { CoarseClock } from "../../lib/connection/coarse_clock.ts";
-import { SocketConnection } from "../../lib/connection/socket_connection.ts";
+import { ServedConnection } from "../../lib/server/served_connection.ts";
 import { DEFAULT_LIMITS } from "../../lib/connection/limits.ts";
 import { Handshaking } from "../../lib/server/handshaking.ts";
 import { type Connection, type EndRecord, serve } from "../../mod.ts";
@@ -25,9 +25,9 @@ import { turns, until } from "../support/wait.ts";
 import { ScriptedSocket } from "../support/scripted_socket.ts";
 
 /** A connection by its number, whose end can be looked at. */
-function connectionOf(id: number, clock: CoarseClock): SocketConnection {
+function connectionOf(id: number, clock: CoarseClock): ServedConnection {
   const socket = new ScriptedSocket();
-  return new SocketConnection(id, socket, socket.localAddr, clock, DEFAULT_LIMITS);
+  return new ServedConnection(id, socket, socket.localAddr, clock, DEFAULT_LIMITS);
 }
 
 Deno.test("enter() closes the oldest of too many, and no others", () => {
@@ -51,9 +51,9 @@ Deno.test("enter() counts nobody who has left", () => {
   const clock = new CoarseClock(false);
   const handshaking = new Handshaking(clock, 1000, () => 2);
   const [one, two, three] = [1, 2, 3].map((id) => connectionOf(id, clock)) as [
-    SocketConnection,
-    SocketConnection,
-    SocketConnection,
+    ServedConnection,
+    ServedConnection,
+    ServedConnection,
   ];
   handshaking.enter(one);
   handshaking.enter(two);
@@ -83,8 +83,8 @@ Deno.test("enter() keeps the newest, in whatever order they come and leave", () 
   const steps = fc.array(fc.oneof(fc.constant("comes" as const), fc.nat(9)), { maxLength: 60 });
   fc.assert(fc.property(fc.integer({ min: 1, max: 5 }), steps, (limit, steps) => {
     const handshaking = new Handshaking(clock, 1000, () => limit);
-    let here: SocketConnection[] = [];
-    const displaced: SocketConnection[] = [];
+    let here: ServedConnection[] = [];
+    const displaced: ServedConnection[] = [];
     for (const [i, step] of steps.entries()) {
       if (step === "comes") {
         const conn = connectionOf(i, clock);
@@ -105,9 +105,9 @@ Deno.test("tick() ends each at its own time, and lets the clock rest when nobody
   const clock = new CoarseClock(false);
   const handshaking = new Handshaking(clock, 1000, () => 10);
   const [one, two, three] = [1, 2, 3].map((id) => connectionOf(id, clock)) as [
-    SocketConnection,
-    SocketConnection,
-    SocketConnection,
+    ServedConnection,
+    ServedConnection,
+    ServedConnection,
   ];
   handshaking.enter(one);
   time.tick(500);

@@ -3,11 +3,12 @@
 import { assert, assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
 import { CoarseClock } from "../../lib/connection/coarse_clock.ts";
-import { SocketConnection } from "../../lib/connection/socket_connection.ts";
+import { ServedConnection } from "../../lib/server/served_connection.ts";
 import { DEFAULT_LIMITS } from "../../lib/connection/limits.ts";
+import { AccessRules } from "../../lib/server/access_rules.ts";
 import { Handshaking } from "../../lib/server/handshaking.ts";
 import { identify } from "../../lib/server/identify.ts";
-import { PeerLimit } from "../../lib/server/peer_limit.ts";
+import { Reporter } from "../../lib/server/reporter.ts";
 import {
   type Connection,
   type EndRecord,
@@ -18,6 +19,7 @@ import {
 } from "../../mod.ts";
 import { encodeProxyHeader } from "../../lib/wire/mod.ts";
 import {
+  arrived,
   BEHIND,
   dialSaying,
   dialTls,
@@ -138,12 +140,8 @@ for (const version of [1, 2] as const) {
     await using server = serve({ ...LOOPBACK, ...BEHIND, ...seen.hooks }, seen.echo);
     const header = proxied("192.0.2.7", version);
     for (let i = 1; i <= header.length; i++) {
-      const before = server.stats().bytesRead;
       const client = await dialSaying(server.addr, header.subarray(0, i));
-      // Whole, it does not count any more.
-      await until(() =>
-        i < header.length ? server.stats().bytesRead === before + i : seen.served.length === i
-      );
+      await until(() => i < header.length ? arrived(server) === i : seen.served.length === i);
       await writeAll(client, new Uint8Array([...header.subarray(i), ...bytes`payload`]));
       await client.closeWrite();
       assertEquals(await hear(client), "payload", `split after ${i} bytes`);
@@ -161,7 +159,7 @@ for (const version of [1, 2] as const) {
     for (const [i, byte] of header.entries()) {
       assertEquals(seen.served, []);
       await client.write(Uint8Array.of(byte));
-      if (i + 1 < header.length) await until(() => server.stats().bytesRead === i + 1);
+      if (i + 1 < header.length) await until(() => arrived(server) === i + 1);
     }
     await until(() => seen.served.length === 1);
     client.close();
@@ -336,7 +334,7 @@ netTest("a stream that ends inside a header ends the connection, wherever that i
       assertEquals(await hear(client), "");
       await until(() => seen.ended.length > count);
       const { reason, error, bytesRead } = seen.ended[count++]!;
-      assertEquals([reason, bytesRead], ["proxy_header_invalid", length]);
+      assertEquals([reason, bytesRead], ["proxy_header_invalid", 0]);
       assertInstanceOf(error, Deno.errors.UnexpectedEof);
     }
   }
@@ -368,7 +366,7 @@ netTest("who resets inside a header is no health check", async () => {
   await using server = serve({ ...LOOPBACK, ...BEHIND, ...seen.hooks }, seen.echo);
   const client = await connectResettable(server.addr);
   client.write(bytes`PROXY`);
-  await until(() => server.stats().bytesRead === 5);
+  await until(() => arrived(server) === 5);
   await client.reset();
   await until(() => seen.ended.length === 1);
   assertEquals([seen.reasons, seen.reported], [["peer_reset"], []]);
@@ -384,7 +382,7 @@ netTest("a header that comes drop by drop must be there in time", async () => {
   for (let i = 0; i < 10; i++) {
     assertEquals(seen.ended, []);
     await client.write(header.subarray(i, i + 1));
-    await until(() => server.stats().bytesRead === i + 1);
+    await until(() => arrived(server) === i + 1);
     time.tick(1000);
   }
   assertEquals(seen.ended, []); // not early
@@ -781,21 +779,19 @@ netTest("who is forced as it waits for a slot is not identified any more", async
 
 // The function by itself.
 
-Deno.test("identify() lets nobody in when something fails that has not ended the connection", async () => {
+Deno.test("identify() admits no connection when something fails that has not ended the connection", async () => {
   const clock = new CoarseClock(false);
   const socket = new ScriptedSocket();
-  const conn = new SocketConnection(1, socket, socket.localAddr, clock, DEFAULT_LIMITS);
+  const conn = new ServedConnection(1, socket, socket.localAddr, clock, DEFAULT_LIMITS);
   const error = new RangeError("a bug");
   socket.arrive(proxied("192.0.2.7"));
   const handshaking = new Handshaking(clock, 1000, () => 1);
-  const identifying = identify(conn, { isTrusted: () => true }, {
-    isWelcome: () => {
-      throw error;
-    },
-    peerLimit: new PeerLimit(Infinity),
-    handshaking,
-    report: () => {},
-  });
+  const access = new AccessRules(() => {
+    throw error;
+  }, Infinity);
+  const reporter = new Reporter(() => {}, clock);
+  const service = { access, handshaking, reporter };
+  const identifying = identify(conn, { isTrusted: () => true }, service);
   assertEquals(handshaking.size, 1);
   await identifying;
   assertEquals([conn.life.closed, conn.life.error, handshaking.size], [true, error, 0]);
@@ -803,13 +799,13 @@ Deno.test("identify() lets nobody in when something fails that has not ended the
 
 Deno.test("identify() gives nothing to wait for where nothing is expected", () => {
   const clock = new CoarseClock(false);
-  for (const isWelcome of [undefined, () => true, () => false]) {
+  for (const isAllowed of [undefined, () => true, () => false]) {
     const socket = new ScriptedSocket();
-    const conn = new SocketConnection(1, socket, socket.localAddr, clock, DEFAULT_LIMITS);
+    const conn = new ServedConnection(1, socket, socket.localAddr, clock, DEFAULT_LIMITS);
     const handshaking = new Handshaking(clock, 1000, () => 1);
-    const report = () => {};
-    const house = { isWelcome, peerLimit: new PeerLimit(1), handshaking, report };
-    assertEquals(identify(conn, {}, house), undefined);
-    assertEquals([conn.life.closed, handshaking.size], [isWelcome?.() === false, 0]);
+    const access = new AccessRules(isAllowed, 1);
+    const reporter = new Reporter(() => {}, clock);
+    assertEquals(identify(conn, {}, { access, handshaking, reporter }), undefined);
+    assertEquals([conn.life.closed, handshaking.size], [isAllowed?.() === false, 0]);
   }
 });

@@ -3,7 +3,7 @@
 import { assertEquals } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
 import { CoarseClock, TICK } from "../../lib/connection/coarse_clock.ts";
-import type { SocketConnection } from "../../lib/connection/socket_connection.ts";
+import type { ServedConnection } from "../../lib/server/served_connection.ts";
 import { LiveConnections } from "../../lib/server/live_connections.ts";
 
 function newLive(): LiveConnections {
@@ -11,7 +11,7 @@ function newLive(): LiveConnections {
 }
 
 /** Only told apart, never used. */
-const someone = () => ({}) as SocketConnection;
+const someone = () => ({}) as ServedConnection;
 
 /** Whether a promise has settled once every microtask has run. */
 async function hasSettled(promise: Promise<unknown>): Promise<boolean> {
@@ -40,39 +40,39 @@ Deno.test("leave() says whether the connection was still here", () => {
   assertEquals([live.leave(one), live.leave(one), live.leave(someone())], [true, false, false]);
 });
 
-Deno.test("nobody() resolves right away when nobody is here", async () => {
-  assertEquals(await hasSettled(newLive().nobody()), true);
+Deno.test("empty() resolves right away when nobody is here", async () => {
+  assertEquals(await hasSettled(newLive().empty()), true);
 });
 
-Deno.test("nobody() resolves when the last one leaves, and not before", async () => {
+Deno.test("empty() resolves when the last one leaves, and not before", async () => {
   const live = newLive();
   const [one, two] = [someone(), someone()];
   live.enter(one);
   live.enter(two);
-  const nobody = live.nobody();
+  const empty = live.empty();
   live.leave(one);
-  assertEquals(await hasSettled(nobody), false);
+  assertEquals(await hasSettled(empty), false);
   live.leave(two);
-  assertEquals(await hasSettled(nobody), true);
+  assertEquals(await hasSettled(empty), true);
 });
 
-Deno.test("nobody() waits for those as well who enter as the last one leaves", async () => {
+Deno.test("empty() waits for those as well who enter as the last one leaves", async () => {
   const live = newLive();
   const [one, two] = [someone(), someone()];
   live.enter(one);
-  const nobody = live.nobody();
+  const empty = live.empty();
   live.leave(one);
   live.enter(two);
-  assertEquals(await hasSettled(nobody), false);
+  assertEquals(await hasSettled(empty), false);
   live.leave(two);
-  assertEquals(await hasSettled(nobody), true);
+  assertEquals(await hasSettled(empty), true);
 });
 
-Deno.test("nobody() resolves for everybody who waits", async () => {
+Deno.test("empty() resolves for everybody who waits", async () => {
   const live = newLive();
   const one = someone();
   live.enter(one);
-  const waiting = [live.nobody(), live.nobody()];
+  const waiting = [live.empty(), live.empty()];
   live.leave(one);
   assertEquals(await Promise.all(waiting.map(hasSettled)), [true, true]);
 });
@@ -82,7 +82,7 @@ Deno.test("the clock ticks for everybody while somebody is here, and for nobody 
   const live = newLive();
   const ticks: string[] = [];
   const ticking = (name: string) =>
-    ({ tick: (now: number) => ticks.push(`${name} ${now}`) }) as unknown as SocketConnection;
+    ({ tick: (now: number) => ticks.push(`${name} ${now}`) }) as unknown as ServedConnection;
   const [one, two] = [ticking("one"), ticking("two")];
   live.enter(one);
   live.enter(two);

@@ -20,7 +20,7 @@ Deno.test("completeServeOptions() fills in what was not given", () => {
     maxConnections: 10_000,
     maxConnectionsPerPeer: Infinity,
     maxHandshaking: undefined,
-    isWelcome: undefined,
+    isAllowed: undefined,
     whenFull: "wait",
     handshakeTimeout: 10_000,
     idleTimeout: 300_000,
@@ -53,7 +53,7 @@ Deno.test("completeServeOptions() keeps what was given", () => {
   const complete = completeServeOptions({ path: "app.sock", mode: 0o600, ...settings });
   assertEquals({ ...complete }, {
     listeners: [{ path: "app.sock", mode: 0o600 }],
-    isWelcome: undefined,
+    isAllowed: undefined,
     ...settings,
   });
 });
@@ -104,10 +104,10 @@ Deno.test("completeServeOptions() completes each entry of listeners, and leaves 
 
 Deno.test("completeServeOptions() makes one rule of allow and deny", () => {
   const rules = { allow: ["192.0.2.0/24"], deny: ["192.0.2.9"] };
-  const { isWelcome } = completeServeOptions({ port: 0, ...rules });
+  const { isAllowed } = completeServeOptions({ port: 0, ...rules });
   const hostnames = ["192.0.2.7", "192.0.2.9", "198.51.100.1"];
   assertEquals(
-    hostnames.filter((hostname) => isWelcome!({ transport: "tcp", hostname, port: 1 })),
+    hostnames.filter((hostname) => isAllowed!({ transport: "tcp", hostname, port: 1 })),
     ["192.0.2.7"],
   );
 });

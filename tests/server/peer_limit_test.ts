@@ -4,7 +4,7 @@ import { assertEquals, assertRejects } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
 import fc from "fast-check";
 import { CoarseClock } from "../../lib/connection/coarse_clock.ts";
-import { SocketConnection } from "../../lib/connection/socket_connection.ts";
+import { ServedConnection } from "../../lib/server/served_connection.ts";
 import { DEFAULT_LIMITS } from "../../lib/connection/limits.ts";
 import { PeerLimit } from "../../lib/server/peer_limit.ts";
 import { type Connection, type EndRecord, serve, type ServeSettings } from "../../mod.ts";
@@ -28,10 +28,10 @@ import { turns, until } from "../support/wait.ts";
 import { ScriptedSocket } from "../support/scripted_socket.ts";
 
 /** A connection of a client at an address. */
-function of(hostname: string): SocketConnection {
+function of(hostname: string): ServedConnection {
   const socket = new ScriptedSocket();
   const clock = new CoarseClock(false);
-  const conn = new SocketConnection(1, socket, socket.localAddr, clock, DEFAULT_LIMITS);
+  const conn = new ServedConnection(1, socket, socket.localAddr, clock, DEFAULT_LIMITS);
   conn.identity = { proxy: headerOf(hostname) };
   return conn;
 }
@@ -71,7 +71,7 @@ Deno.test("a peer never has more than it may, and no place is lost, in whatever 
   const steps = fc.array(fc.record({ who: fc.nat(4), leaves: fc.boolean() }), { maxLength: 60 });
   fc.assert(fc.property(fc.integer({ min: 1, max: 4 }), steps, (most, steps) => {
     const limit = new PeerLimit(most);
-    const inside: SocketConnection[][] = [[], [], []];
+    const inside: ServedConnection[][] = [[], [], []];
     for (const { who, leaves } of steps) {
       const here = inside[kinds[who]!]!;
       if (leaves) {

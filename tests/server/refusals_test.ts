@@ -64,13 +64,13 @@ Deno.test("add() begins to count anew after a report, with what was refused sinc
 Deno.test("tell() says at once what was not said, and nothing where nothing was", () => {
   using time = new FakeTime();
   const { refusals, clock, told } = listening();
-  refusals.tell();
+  refusals.report();
   for (let i = 0; i < 3; i++) refusals.add("address");
-  refusals.tell();
-  refusals.tell();
+  refusals.report();
+  refusals.report();
   refusals.add("full");
   time.tick(3600);
-  refusals.tell();
+  refusals.report();
   assertEquals(told.map(({ message }) => message), [
     "3 refused in 1 s: 3 address not allowed",
     "1 refused in 4 s: 1 full",
@@ -86,7 +86,7 @@ Deno.test("a report names the causes in order, the most frequent first", () => {
     refusals.add(cause);
   }
   for (let i = 0; i < 5; i++) refusals.add("peerLimit");
-  refusals.tell();
+  refusals.report();
   assertEquals(
     told[0]!.message,
     "10 refused in 1 s: 5 per-peer limit, 2 displaced in the handshake, 2 address not allowed, " +
@@ -100,7 +100,7 @@ Deno.test("the default onError writes a report as one line that blames no source
   const clock = new CoarseClock(false);
   const refusals = new Refusals(clock, new Reporter(undefined, clock));
   for (let i = 0; i < 12; i++) refusals.add("address");
-  refusals.tell();
+  refusals.report();
   assertEquals(written.calls.map(({ args }) => args), [
     ["usher: 12 refused in 1 s: 12 address not allowed"],
   ]);

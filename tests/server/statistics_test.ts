@@ -2,11 +2,12 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { END_REASONS } from "../../lib/connection/end_reason.ts";
-import type { SocketConnection } from "../../lib/connection/socket_connection.ts";
+import type { ServedConnection } from "../../lib/server/served_connection.ts";
 import { refusalCause, Statistics } from "../../lib/server/statistics.ts";
 import { connect } from "../../lib/testing/mod.ts";
 import { type EndReason, serve, type ServerStats } from "../../mod.ts";
-import { accountedFor, BEHIND, dialSaying, proxied } from "../support/balancer.ts";
+import { accountedFor, arrived, BEHIND, dialSaying, proxied } from "../support/balancer.ts";
+import { ca, server as certificate } from "../support/certificates.ts";
 import { Holding } from "../support/holding.ts";
 import { netTest } from "../support/needs.ts";
 import { bytes } from "../support/bytes.ts";
@@ -26,7 +27,7 @@ netTest("stats() has every count from the start, at 0", async () => {
     acceptFailures: { lost: 0, starved: 0 },
     bytesRead: 0,
     bytesWritten: 0,
-    fullFor: 0,
+    saturatedFor: 0,
   });
   assertEquals(durations.sum, 0);
   assertEquals(durations.counts, Array(durations.bounds.length + 1).fill(0));
@@ -90,18 +91,18 @@ netTest("stats() tells for how long every slot was taken, and only that", async 
   const held = new Holding();
   await using server = serve({ ...LOOPBACK, maxConnections: 1 }, held.handler);
   await turns(3);
-  assertEquals(server.stats().fullFor, 0);
+  assertEquals(server.stats().saturatedFor, 0);
   using client = await dial(server.addr);
   await until(() => held.served === 1);
-  await until(() => server.stats().fullFor > 2);
+  await until(() => server.stats().saturatedFor > 2);
   client.close();
   held.letGo();
   await until(() => server.stats().active === 0);
   await until(() => server.waitingFor === null);
-  const { fullFor } = server.stats();
-  assert(fullFor > 2);
+  const { saturatedFor } = server.stats();
+  assert(saturatedFor > 2);
   await turns(3);
-  assertEquals(server.stats().fullFor, fullFor);
+  assertEquals(server.stats().saturatedFor, saturatedFor);
 });
 
 Deno.test("stats() sorts connections that are over by how long they lasted", async () => {
@@ -112,7 +113,7 @@ Deno.test("stats() sorts connections that are over by how long they lasted", asy
   const statistics = new Statistics();
   const lasted = [0, bounds[0]!, bounds[0]! + 0.1, bounds.at(-1)!, 1e9];
   for (const duration of lasted) {
-    const conn = { duration, bytesRead: 0, bytesWritten: 0 } as SocketConnection;
+    const conn = { duration, bytesRead: 0, bytesWritten: 0 } as ServedConnection;
     statistics.end("completed", conn);
   }
   const { durations } = statistics.snapshot(new Set(), 0, 0);
@@ -134,7 +135,7 @@ netTest("stats() counts those in their handshake apart, and as active", async ()
   const held = new Holding();
   await using server = serve({ ...LOOPBACK, ...BEHIND }, held.handler);
   using client = await dialSaying(server.addr, proxied("192.0.2.7").subarray(0, 10));
-  await until(() => server.stats().bytesRead === 10);
+  await until(() => arrived(server) === 10);
   assertEquals([server.stats().active, server.stats().handshaking], [1, 1]);
   await writeAll(client, proxied("192.0.2.7").subarray(10));
   await until(() => held.served === 1);
@@ -142,6 +143,32 @@ netTest("stats() counts those in their handshake apart, and as active", async ()
   assertEquals([active, handshaking, bytesRead], [1, 0, 0]);
   client.close();
   held.letGo();
+});
+
+netTest("stats() never counts fewer bytes than before, whatever identifies a client", async () => {
+  await using server = serve({ ...LOOPBACK, ...BEHIND, ...certificate }, async (conn) => {
+    for await (const chunk of conn) await conn.write(chunk);
+  });
+  const counted: number[] = [];
+  const look = () => counted.push(server.stats().bytesRead);
+  const header = proxied("192.0.2.7");
+  const client = await dialSaying(server.addr, header.subarray(0, 20));
+  await until(() => arrived(server) === 20);
+  look();
+  await writeAll(client, header.subarray(20));
+  await until(() => [...server.connections][0]?.proxy !== undefined);
+  look();
+  using inside = await Deno.startTls(client, { hostname: "127.0.0.1", caCerts: [ca.cert] });
+  await writeAll(inside, bytes`hello`);
+  await readExactly(inside, 5);
+  look();
+  inside.close();
+  await until(() => server.stats().active === 0);
+  look();
+  using _broken = await dialSaying(server.addr, bytes`PROXY of no kind`);
+  await until(() => server.stats().ended.proxy_header_invalid === 1);
+  look();
+  assertEquals(counted, [0, 0, 5, 5, 5]);
 });
 
 /** What may happen to a client of the server below, each with the reason and the cause. */

@@ -42,8 +42,12 @@ class Sweeping {
   readonly #since = performance.now();
 
   constructor(...doors: Door[]) {
-    const accepted = () => doors.reduce((sum, door) => sum + door.accepted, 0);
-    this.sweep = new Sweep(doors.map(({ acceptor }) => acceptor), accepted);
+    const statistics = {
+      get accepted() {
+        return doors.reduce((sum, door) => sum + door.accepted, 0);
+      },
+    };
+    this.sweep = new Sweep(doors.map(({ acceptor }) => acceptor), statistics);
     this.done = this.sweep.run().then(() => void (this.isDone = true));
   }
 
@@ -160,7 +164,7 @@ Deno.test("cut() closes at once, before a sweep, in it, and after it", async () 
     await door.over;
   }
   const door = new Door();
-  const sweep = new Sweep([door.acceptor], () => door.accepted);
+  const sweep = new Sweep([door.acceptor], door);
   sweep.cut();
   await sweep.run();
   await door.over;

@@ -205,8 +205,8 @@ class Generation {
       await readExactly(client, 1);
     }
     // With one slot more, or one given back twice, this server would not be full.
-    const { fullFor } = server.stats();
-    await until(() => server.stats().fullFor > fullFor);
+    const { saturatedFor } = server.stats();
+    await until(() => server.stats().saturatedFor > saturatedFor);
     for (const client of clients) client.close();
     await until(() => server.connections.size === this.#stay.size);
     return "as many as there should be";

@@ -1,7 +1,8 @@
 /** What does a balancer say and do in tests? @module */
 
 import { encodeProxyHeader, type ProxyHeader } from "../../lib/wire/mod.ts";
-import type { ServerStats } from "../../mod.ts";
+import type { ServedConnection } from "../../lib/server/served_connection.ts";
+import type { Server, ServerStats } from "../../mod.ts";
 import { ca } from "./certificates.ts";
 import { dial, writeAll } from "./peers.ts";
 
@@ -28,6 +29,11 @@ export const LOCAL: Uint8Array<ArrayBuffer> = encodeProxyHeader({ version: 2, co
 export const UNKNOWN: readonly Uint8Array<ArrayBuffer>[] = ([1, 2] as const).map((version) =>
   encodeProxyHeader({ version, command: "PROXY" })
 );
+
+/** Bytes that the newest connection of a server has received, the PROXY header included. */
+export function arrived({ connections }: Server): number {
+  return ([...connections].at(-1) as ServedConnection | undefined)?.life.bytesRead ?? 0;
+}
 
 /** Connects to a server and says this first. */
 export async function dialSaying(

@@ -17,7 +17,7 @@ Deno.test("METRICS have names in one style, each once, and a sentence without a 
   const names = [...METRICS, DURATION].map(({ name }) => name);
   assertEquals(new Set(names).size, names.length);
   for (const { name, help } of [...METRICS, DURATION]) {
-    assertMatch(name, /^usher(\.[a-z]+){2,3}$/);
+    assertMatch(name, /^usher(\.[a-z_]+){2,3}$/);
     assertMatch(help, /^[A-Z][^.\n]*$/);
   }
 });
@@ -37,7 +37,9 @@ Deno.test("METRICS say each count of stats(), and only once", async () => {
     read(counted as ServerStats, { ...server, state: "running" } as unknown as Server)
       .map(([value]) => value)
   );
-  const told = measured.map((value) => value === counted.fullFor / 1000 ? counted.fullFor : value);
+  const told = measured.map((value) =>
+    value === counted.saturatedFor / 1000 ? counted.saturatedFor : value
+  );
   for (let i = 2; i <= next; i++) {
     assertEquals(told.filter((value) => value === i).length, 1, `the ${i}th count`);
   }

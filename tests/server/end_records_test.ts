@@ -1,11 +1,16 @@
-/** Do observers hear of every end, beside the user's own hook? @module */
+/** Observers are called with every end record, beside the user's own hook. @module */
 
 import { assertEquals } from "@std/assert";
-import { endObserversOf, observeEnds } from "../../lib/server/end_observers.ts";
+import type { RunningServer } from "../../lib/server/running_server.ts";
 import { pair, scriptedListener } from "../../lib/testing/mod.ts";
-import { type EndRecord, serve } from "../../mod.ts";
+import { type EndRecord, serve, type Server } from "../../mod.ts";
 
-Deno.test("observeEnds() tells every observer the record that onEnd is told", async () => {
+/** The records of a server. */
+function recordsOf(server: Server): RunningServer<Deno.Addr>["records"] {
+  return (server as RunningServer<Deno.Addr>).records;
+}
+
+Deno.test("observe() has an observer called with the record that onEnd gets", async () => {
   const [client, socket] = pair();
   const told: EndRecord[][] = [[], [], []];
   const listener = scriptedListener([socket]);
@@ -13,25 +18,25 @@ Deno.test("observeEnds() tells every observer the record that onEnd is told", as
     { listeners: [listener], onEnd: (record) => told[0]!.push(record) },
     async () => {},
   );
-  observeEnds(server, (record) => told[1]!.push(record));
-  observeEnds(server, (record) => told[2]!.push(record));
+  recordsOf(server).observe((record) => told[1]!.push(record));
+  recordsOf(server).observe((record) => told[2]!.push(record));
   client.close();
   await server.shutdown();
   assertEquals(told.map((records) => records.map(({ id }) => id)), [[1], [1], [1]]);
   assertEquals(told[1], told[0]);
 });
 
-Deno.test("observeEnds() tells an observer of a server without onEnd", async () => {
+Deno.test("observe() works on a server without onEnd", async () => {
   const [client, socket] = pair();
   const told: EndRecord[] = [];
   const server = serve({ listeners: [scriptedListener([socket])] }, async () => {});
-  using _observing = observeEnds(server, (record) => told.push(record));
+  using _observing = recordsOf(server).observe((record) => told.push(record));
   client.close();
   await server.shutdown();
   assertEquals(told.map(({ reason }) => reason), ["completed"]);
 });
 
-Deno.test("observeEnds() costs nobody anything when an observer fails, and says so", async () => {
+Deno.test("an observer that fails is reported, and the others are called all the same", async () => {
   const [client, socket] = pair();
   const errors: unknown[] = [];
   const told: EndRecord[] = [];
@@ -40,24 +45,24 @@ Deno.test("observeEnds() costs nobody anything when an observer fails, and says 
     { listeners: [listener], onError: (error) => errors.push(error) },
     async () => {},
   );
-  observeEnds(server, () => {
+  recordsOf(server).observe(() => {
     throw new TypeError("as asked");
   });
-  observeEnds(server, (record) => told.push(record));
+  recordsOf(server).observe((record) => told.push(record));
   client.close();
   await server.shutdown();
   assertEquals(told.length, 1);
   assertEquals(errors.map(String), ["TypeError: Hook 'instrument' failed: as asked"]);
 });
 
-Deno.test("observeEnds() tells nothing more once it was disposed, and disposes of itself alone", () => {
-  const server = {};
-  const [one, two] = [() => {}, () => {}];
-  const first = observeEnds(server, one);
-  const second = observeEnds(server, two);
+Deno.test("observe() ends when what it returned is disposed, and only for that observer", async () => {
+  await using server = serve({ listeners: [scriptedListener([])] }, async () => {});
+  const records = recordsOf(server);
+  const first = records.observe(() => {});
+  const second = records.observe(() => {});
   first[Symbol.dispose]();
   first[Symbol.dispose]();
-  assertEquals([...endObserversOf(server)!], [two]);
+  assertEquals(records.observed, 1);
   second[Symbol.dispose]();
-  assertEquals(endObserversOf(server), undefined);
+  assertEquals(records.observed, 0);
 });

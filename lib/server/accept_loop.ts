@@ -1,0 +1,99 @@
+/** Takes connections from one listener and hands each over once, to be served. @module */
+
+import { Acceptor } from "../listener/accept.ts";
+import { type Bound, setSocketOptions } from "../listener/bind.ts";
+import { disarmCompilerPanic } from "../listener/descriptor_panics.ts";
+import { ServedConnection } from "./served_connection.ts";
+import { serveConnection, type Service } from "./serve_connection.ts";
+
+/** Open connections from which on a server prepares for running out of descriptors. */
+const PREPARE_AT = 4;
+
+/** A connection that was accepted while the server closes its listeners, and is not served yet. */
+export interface Held {
+  readonly conn: ServedConnection;
+  readonly bound: Bound;
+}
+
+/** The accept loop of one listener. */
+export class AcceptLoop {
+  readonly bound: Bound;
+  readonly addr: Deno.Addr;
+  readonly acceptor: Acceptor;
+  /** Resolves when the listener is closed, rejects when accepting has failed for good. */
+  readonly ended: Promise<void>;
+  readonly #service: Service;
+  #held: Held[] | undefined;
+  /** While it waits for a slot: keeps the process alive, which no pending accept does then. */
+  #waiting: ReturnType<typeof setTimeout> | undefined;
+  #unref = false;
+
+  constructor(bound: Bound, service: Service) {
+    this.bound = bound;
+    this.addr = bound.listener.addr;
+    this.#service = service;
+    const { statistics, reporter } = service;
+    this.acceptor = new Acceptor(bound.listener, {
+      lost: () => void statistics.lost++,
+      starved: (error) => {
+        statistics.starved++;
+        reporter.starved(error, this.addr);
+      },
+    });
+    this.ended = this.#run();
+  }
+
+  /** From now on accepts without regard to slots, and keeps what comes for later in `held`. */
+  hold(held: Held[]): void {
+    this.#held = held;
+  }
+
+  ref(): void {
+    this.#unref = false;
+    this.acceptor.ref();
+    if (this.#waiting !== undefined) Deno.refTimer(this.#waiting as unknown as number);
+  }
+
+  unref(): void {
+    this.#unref = true;
+    this.acceptor.unref();
+    if (this.#waiting !== undefined) Deno.unrefTimer(this.#waiting as unknown as number);
+  }
+
+  async #run(): Promise<void> {
+    const { bound } = this;
+    for (;;) {
+      while (!this.#mayAccept) await this.#change();
+      const socket = await this.acceptor.next();
+      if (socket === null) return;
+      setSocketOptions(socket, bound);
+      const conn = this.#enter(socket);
+      if (this.#held === undefined) serveConnection(conn, bound, this.#service);
+      else this.#held.push({ conn, bound });
+    }
+  }
+
+  #enter(socket: Deno.Conn): ServedConnection {
+    const { statistics, clock, options, live } = this.#service;
+    // A Unix socket was bound under a temporary name, which the kernel goes on calling it.
+    const localAddr = "path" in this.addr ? this.addr : socket.localAddr;
+    const conn = new ServedConnection(++statistics.accepted, socket, localAddr, clock, options);
+    live.enter(conn);
+    if (live.all.size >= PREPARE_AT) disarmCompilerPanic();
+    return conn;
+  }
+
+  /** A slot is free, or clients without one are refused, or all that come are held. */
+  get #mayAccept(): boolean {
+    const { slots, options } = this.#service;
+    return slots.free || this.#held !== undefined || (options.whenFull !== "wait" && !slots.paused);
+  }
+
+  async #change(): Promise<void> {
+    this.#waiting = setTimeout(() => {}, 2 ** 31 - 1);
+    if (this.#unref) Deno.unrefTimer(this.#waiting as unknown as number);
+    await this.#service.slots.changed();
+    clearTimeout(this.#waiting);
+    this.#waiting = undefined;
+  }
+}

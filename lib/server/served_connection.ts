@@ -1,0 +1,66 @@
+/** A connection with what only its server knows of it. @module */
+
+import { TICK } from "../connection/coarse_clock.ts";
+import { SocketConnection } from "../connection/socket_connection.ts";
+
+/**
+ * Ms without a byte received after which a loop ends when the connection is drained: what was on its
+ * way has arrived by then.
+ */
+const DRAIN_QUIET = 100;
+
+/** The same for a connection on which nothing has arrived yet: it was opened to say something. */
+const FIRST_BYTE_PATIENCE = 5000;
+
+/**
+ * How far the server has come with a connection: it waits for a slot, sends its PROXY header, makes
+ * its TLS handshake, or is the handler's. `abandoned`: its handler did not settle in time.
+ */
+export type Stage = "over-limit" | "proxy-header" | "tls-handshake" | "serving" | "abandoned";
+
+/** The connection that a handler gets from a server. */
+export class ServedConnection<A extends Deno.Addr = Deno.Addr> extends SocketConnection<A> {
+  stage: Stage = "over-limit";
+  /** It holds a slot. */
+  hasSlot = false;
+  /** On the clock: since when it is drained; `undefined` while it is not. */
+  #drainedAt: number | undefined;
+  #drainer: AbortController | undefined;
+
+  /** Bytes of the PROXY header and of TLS do not count, so none does before it is identified. */
+  override get bytesRead(): number {
+    return this.stage === "serving" || this.stage === "abandoned" ? this.life.bytesRead : 0;
+  }
+
+  override get draining(): boolean {
+    return this.#drainedAt !== undefined;
+  }
+
+  override get drainSignal(): AbortSignal {
+    this.#drainer ??= new AbortController();
+    if (this.draining) this.#drainer.abort(drainReason());
+    return this.#drainer.signal;
+  }
+
+  /** Asks the handler to finish. */
+  drain(): void {
+    if (this.draining) return;
+    this.#drainedAt = this.life.clock.now;
+    this.#drainer?.abort(drainReason());
+  }
+
+  /** Called at each tick of the server's clock. */
+  tick(now: number): void {
+    this.life.tick(now);
+    if (this.#drainedAt === undefined) return;
+    const { bytesRead, movedAt } = this.life;
+    const quiet = bytesRead === 0
+      ? this.#drainedAt + FIRST_BYTE_PATIENCE
+      : Math.max(this.#drainedAt, movedAt) + DRAIN_QUIET;
+    if (now >= quiet + TICK) this.reader.endLoop();
+  }
+}
+
+function drainReason(): DOMException {
+  return new DOMException("The server is stopping", "AbortError");
+}
