@@ -1,6 +1,6 @@
-/** Refuses wrong values with a message that says what would do; the first argument is what was attempted. @module */
+/** Refuses wrong values with a message that says what to use; the first argument is the attempt. @module */
 
-/** A whole number from `least` to `most`, or `Infinity` where that is a value, too. */
+/** Refuses what is not a whole number from `least` to `most`, or `Infinity` where it is allowed. */
 export function checkNumber(
   attempt: string,
   name: string,
@@ -39,7 +39,7 @@ export function checkChoice(
   throw new (sameType ? RangeError : TypeError)(bad(attempt, name, value, wanted));
 }
 
-/** Refuses what is no object: the options themselves, or the part of them called `name`. */
+/** Refuses what is not an object: the options themselves, or the part of them called `name`. */
 export function checkObject(attempt: string, value: unknown, name?: string): void {
   if (isObject(value)) return;
   throw new TypeError(
@@ -49,7 +49,7 @@ export function checkObject(attempt: string, value: unknown, name?: string): voi
   );
 }
 
-/** Refuses what is no object, and unknown keys of the options or of the part of them called `name`. */
+/** Refuses what is not an object, and unknown keys of the options or of their part `name`. */
 export function checkKeys(
   attempt: string,
   given: unknown,
@@ -70,18 +70,18 @@ export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null;
 }
 
-/** Whether awaiting it would mean anything. */
+/** Whether a value has a `then` method. */
 export function isPromiseLike(value: unknown): value is PromiseLike<unknown> {
   return typeof value === "object" && value !== null && "then" in value &&
     typeof value.then === "function";
 }
 
-/** The message for a wrong value: what was attempted, what was given, what would do. */
+/** The message for a wrong value: the attempt, the value, what to use. */
 export function bad(attempt: string, name: string, value: unknown, wanted: string): string {
   return `Cannot ${attempt} with '${name}' of ${show(value)}: use ${wanted}`;
 }
 
-/** A value as a reader of the message would write it. */
+/** A value as the reader of a message would write it. */
 export function show(value: unknown): string {
   if (typeof value === "string") return JSON.stringify(value);
   if (typeof value === "bigint") return `${value}n`;

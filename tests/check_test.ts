@@ -1,9 +1,9 @@
-/** Is a wrong option refused, and is it said what would have been right? @module */
+/** Wrong options are refused with a message that says what to use. @module */
 
 import { assertEquals, assertFalse, assertThrows } from "@std/assert";
 import { bad, checkKeys, checkNumber, checkObject, isObject } from "../lib/check.ts";
 
-Deno.test("checkNumber() gives back what is within its bounds, these included", () => {
+Deno.test("checkNumber() returns a number within its bounds, these included", () => {
   for (const value of [3, 4, 7]) {
     assertEquals(checkNumber("serve", "port", value, 3, 7, false), value);
   }
@@ -12,7 +12,7 @@ Deno.test("checkNumber() gives back what is within its bounds, these included", 
   assertEquals(checkNumber("serve", "port", 2 ** 40, 0, Infinity, false), 2 ** 40);
 });
 
-Deno.test("checkNumber() refuses what is no number with a TypeError", () => {
+Deno.test("checkNumber() refuses what is not a number with a TypeError", () => {
   const given: [value: unknown, shown: string][] = [
     ["80", '"80"'],
     ['say "hi"\n', String.raw`"say \"hi\"\n"`],
@@ -54,7 +54,7 @@ Deno.test("checkNumber() refuses what is out of range with a RangeError", () => 
   assertThrows(() => checkNumber("serve", "port", Infinity, 1, Infinity, false), RangeError);
 });
 
-Deno.test("checkNumber() says Infinity where it would do, and modes as they are written", () => {
+Deno.test("checkNumber() names Infinity where it is allowed, and modes in octal", () => {
   const messages: [run: () => unknown, message: string][] = [
     [
       () => checkNumber("serve", "idleTimeout", 0, 1, Infinity, true),
@@ -74,7 +74,7 @@ Deno.test("checkNumber() says Infinity where it would do, and modes as they are 
   }
 });
 
-Deno.test("checkObject() takes objects only", () => {
+Deno.test("checkObject() accepts objects only", () => {
   checkObject("serve", {});
   checkObject("serve", Object.create(null));
   const given: [value: unknown, shown: string][] = [
@@ -90,7 +90,7 @@ Deno.test("checkObject() takes objects only", () => {
   }
 });
 
-Deno.test("checkKeys() refuses what it does not know, unless that is undefined", () => {
+Deno.test("checkKeys() refuses unknown keys, unless they are undefined", () => {
   checkKeys("serve", {}, ["port"]);
   checkKeys("serve", { port: 1, extra: undefined }, ["port"]);
   const error = assertThrows(() => checkKeys("serve", { prot: 1 }, ["port", "path"]), TypeError);
@@ -112,7 +112,7 @@ Deno.test("isObject() tells objects from all else", () => {
   }
 });
 
-Deno.test("bad() says what was attempted, what was given and what would do", () => {
+Deno.test("bad() names the attempt, the value and what to use", () => {
   assertEquals(
     bad("serve", "noDelay", "yes", "true or false"),
     `Cannot serve with 'noDelay' of "yes": use true or false`,

@@ -1,5 +1,5 @@
 /**
- * Does any stream break a decoder? Arguments and output; HELP below says how it is used.
+ * Fuzzes the decoders from the command line; HELP below says how to use it.
  *
  * @module
  */
@@ -9,13 +9,14 @@ import { type Figures, run } from "./run.ts";
 
 const HELP = `deno task fuzz [options]
 
-  --seconds N   how long; default: 5
-  --count N     how many streams, in place of a time
-  --seed N      repeats a run; default: another one each time
-  --help        this
+  --seconds N   how long to run; default: 5
+  --count N     how many streams to try, in place of a time
+  --seed N      repeats a run; default: a random one
+  --help        prints this
 
-Tries PROXY headers, right ones and wrong ones, and streams for the other codecs. The first one that
-breaks a rule ends it, with the seed, the stream and the exit code 1.`;
+Tries PROXY headers, ClientHellos, the binary reader and streams for the codecs, well-formed and
+malformed. The first stream that breaks a rule ends the run with its seed, its bytes and the exit
+code 1.`;
 
 interface Options {
   readonly seconds: number;
@@ -34,11 +35,11 @@ function main(): number {
   const { seconds, count, seed } = options;
   print(`Seed ${seed}`);
   const begin = performance.now();
-  const goesOn = (done: number) =>
+  const continues = (done: number) =>
     count > 0 ? done < count : performance.now() - begin < seconds * 1000;
   let figures;
   try {
-    figures = run(seed, goesOn);
+    figures = run(seed, continues);
   } catch (error) {
     print(error instanceof Error ? error.stack ?? error.message : String(error));
     return 1;
@@ -59,7 +60,7 @@ function table(figures: Map<string, Figures>): string {
   ).join("\n");
 }
 
-/** The options, or what to say to who got them wrong. */
+/** The options, or what to print where they are wrong. */
 function parse(args: string[]): Options | string {
   let values;
   try {

@@ -1,10 +1,10 @@
-/** Does any of some ten thousand streams break a decoder? `deno task fuzz` tries more. @module */
+/** Some ten thousand streams break no decoder; `deno task fuzz` tries more. @module */
 
 import { assertEquals } from "@std/assert";
 import { run } from "./run.ts";
 import { TRIALS } from "./trials.ts";
 
-/** The same streams each time, so whoever fails them can go on where it failed. */
+/** The same streams each time, so that a failure can be repeated. */
 const SEED = 20_260_402;
 
 const COUNT = 20_000;

@@ -1,15 +1,15 @@
-/** Which PROXY headers are tried, right ones and wrong ones? @module */
+/** Makes PROXY headers to try, well-formed and malformed. @module */
 
 import { encodeProxyHeader } from "../../lib/wire/proxy/encode_proxy_header.ts";
 import { writeIp } from "../../lib/wire/address/ip_address.ts";
 import type { ProxyAddress, ProxyHeader } from "../../lib/wire/proxy/proxy_header.ts";
-import type { ProxySsl, ProxyTlvs } from "../../lib/wire/proxy/proxy_tlvs.ts";
+import type { ProxySsl, ProxyTlv, ProxyTlvs } from "../../lib/wire/proxy/proxy_tlvs.ts";
 import type { Chance } from "../support/chance.ts";
 
-/** The first bytes of a stream, with what may come behind them. */
+/** The first bytes of a stream, with what may follow them. */
 export interface Sample {
   readonly stream: Uint8Array;
-  /** What must be read from it, and from how many bytes, if nothing was made wrong. */
+  /** The header that must be decoded, and its size, where nothing is wrong. */
   readonly right?: { header: ProxyHeader; taken: number };
 }
 
@@ -19,9 +19,9 @@ export const HEADERS: Record<string, (chance: Chance) => Sample> = {
   "version 2": (chance) => right(chance, binaryHeader(chance), false),
   "version 2 with a checksum": (chance) => right(chance, binaryHeader(chance), true),
   "any bytes": (chance) => wrong(bytes(chance, chance.from(0, 300))),
-  "any bytes behind the signature": (chance) => wrong(anyBlock(chance)),
+  "any bytes after the signature": (chance) => wrong(anyBlock(chance)),
   "bits flipped": (chance) => wrong(flipped(chance, encoded(chance), 0)),
-  "bits flipped behind a length": (chance) => wrong(flipped(chance, encoded(chance), 16)),
+  "bits flipped after a length": (chance) => wrong(flipped(chance, encoded(chance), 16)),
   "cut short": (chance) => {
     const whole = encoded(chance);
     const part = whole.subarray(0, chance.from(0, whole.length - 1));
@@ -52,7 +52,7 @@ function wrong(stream: Uint8Array): Sample {
   return { stream };
 }
 
-/** A header that is right, of any kind. */
+/** A well-formed header of any kind. */
 function encoded(chance: Chance): Uint8Array {
   if (chance.onceIn(3)) return encodeProxyHeader(lineHeader(chance));
   return encodeProxyHeader(binaryHeader(chance), { crc32c: chance.onceIn(2) });
@@ -105,7 +105,6 @@ function tlvsOf(chance: Chance): ProxyTlvs {
       { authority: chance.pick(["example.com", "", "bücher.example", "\n"]) }),
     ...(chance.onceIn(4) && { uniqueId: bytes(chance, chance.from(0, 128)) }),
     ...(chance.onceIn(3) && { ssl: sslOf(chance) }),
-    ...(chance.onceIn(8) && { netns: "blue" }),
     ...(chance.onceIn(8) && { aws: { vpcEndpointId: "vpce-08d2bf15fac5001c9" } }),
     ...(chance.onceIn(8) && { azure: { privateEndpointLinkId: chance.from(0, 2 ** 32 - 1) } }),
     ...(chance.onceIn(8) && { gcp: { pscConnectionId: BigInt(chance.from(0, 2 ** 32)) << 31n } }),
@@ -115,6 +114,9 @@ function tlvsOf(chance: Chance): ProxyTlvs {
         value: bytes(chance, chance.from(0, 30)),
       })),
     }),
+    ...(chance.onceIn(2)
+      ? chance.onceIn(4) && { netns: "blue" }
+      : chance.onceIn(8) && { others: [broken(0x30)] }),
   };
 }
 
@@ -122,21 +124,27 @@ function sslOf(chance: Chance): ProxySsl {
   const certConnection = chance.onceIn(2);
   const certSession = chance.onceIn(2);
   const verifyResult = chance.pick([0, 10]);
+  const ssl = chance.onceIn(2);
   return {
-    ssl: chance.onceIn(2),
+    ssl,
     certConnection,
     certSession,
-    verified: (certConnection || certSession) && verifyResult === 0,
+    verified: ssl && (certConnection || certSession) && verifyResult === 0,
     verifyResult,
     ...(chance.onceIn(2) && { version: "TLSv1.3" }),
     ...(chance.onceIn(2) && { commonName: "Kurt Gödel" }),
     ...(chance.onceIn(4) && { cipher: "ECDHE-RSA-AES128-GCM-SHA256" }),
     ...(chance.onceIn(8) && { clientCertificate: bytes(chance, chance.from(0, 1500)) }),
-    ...(chance.onceIn(8) && { others: [{ type: 0x29, value: bytes(chance, 3) }] }),
+    ...(chance.onceIn(8) && { others: [{ type: 0x29, value: bytes(chance, 3) }, broken(0x27)] }),
   };
 }
 
-/** A fixed part with bytes behind it that mean nothing, or nearly something. */
+/** A text that is not UTF-8. */
+function broken(type: number): ProxyTlv {
+  return { type, value: Uint8Array.of(97, 255) };
+}
+
+/** A fixed part with bytes after it that mean nothing, or nearly something. */
 function anyBlock(chance: Chance): Uint8Array {
   const stream = encodeProxyHeader({ version: 2, command: "PROXY" });
   stream[13] = chance.pick([0, 0x11, 0x21, 0x31, chance.from(0, 255)]);
@@ -181,7 +189,7 @@ function twice(chance: Chance): Uint8Array {
   return doubled;
 }
 
-/** A header with one TLV, of any type that is known, and where it begins. */
+/** A header with one TLV of a known type, and where it begins. */
 function withTlv(chance: Chance, size: number): { stream: Uint8Array; at: number } {
   const before = encodeProxyHeader({ version: 2, command: "PROXY", ...ends(chance) });
   const type = chance.pick([1, 2, 3, 4, 5, 0x20, 0x30, 0xe0, 0xea, 0xee]);
@@ -226,7 +234,7 @@ function misspelled(chance: Chance): Uint8Array {
   return join(line, payload(chance));
 }
 
-/** What comes behind a header; some of it looks like one. */
+/** The bytes after a header; some of them look like one. */
 function payload(chance: Chance): Uint8Array {
   if (chance.onceIn(4)) return encoded(chance);
   return bytes(chance, chance.from(0, 20));

@@ -1,4 +1,4 @@
-/** Tries streams by chance, one kind after the other, and measures what decoding them takes. @module */
+/** Tries random streams, one kind after the other, and measures the time that decoding takes. @module */
 
 import { Chance } from "../support/chance.ts";
 import { type Trial, TRIALS } from "./trials.ts";
@@ -6,7 +6,7 @@ import { type Trial, TRIALS } from "./trials.ts";
 /** Trials of one kind in a row: enough to measure. */
 const BATCH = 100;
 
-/** What came of one kind. */
+/** The figures of one kind. */
 export interface Figures {
   count: number;
   /** Ms of decoding whole streams. */
@@ -14,18 +14,18 @@ export interface Figures {
 }
 
 /**
- * Goes on until it is told to stop, asked between two batches.
+ * Runs until `continues()` is false, which is called between two batches.
  *
- * @throws What a trial throws, its kind, its stream, and the seed added to the message.
+ * @throws What a trial throws, with its kind, its stream and the seed added to the message.
  */
 export function run(
   seed: number,
-  goesOn: (count: number) => boolean,
+  continues: (count: number) => boolean,
 ): Map<string, Figures> {
   const chance = new Chance(seed);
   const kinds = Object.entries(TRIALS);
   const figures = new Map(kinds.map(([kind]): [string, Figures] => [kind, { count: 0, time: 0 }]));
-  for (let count = 0, i = 0; goesOn(count); count += BATCH, i++) {
+  for (let count = 0, i = 0; continues(count); count += BATCH, i++) {
     const [kind, make] = kinds[i % kinds.length]!;
     const trials = Array.from({ length: BATCH }, () => make(chance));
     const begin = performance.now();

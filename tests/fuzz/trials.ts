@@ -1,4 +1,4 @@
-/** What must hold for every stream, whatever is in it? @module */
+/** Says what must hold for every stream, whatever is in it. @module */
 
 import { assert, assertEquals } from "@std/assert";
 import type { Codec } from "../../lib/wire/codec/codec.ts";
@@ -10,16 +10,16 @@ import { cut, drive, outcome } from "../wire/codec/drive.ts";
 import { type Outcome, takeHeader } from "../wire/proxy/take_header.ts";
 import { HEADERS, type Sample } from "./headers.ts";
 
-/** One stream that is tried. */
+/** One stream to try. */
 export interface Trial {
   readonly stream: Uint8Array;
-  /** Decodes all of it at once; what that takes is measured. */
+  /** Decodes all of it at once, which is timed. */
   run(): void;
   /** Asserts what must hold. */
   check(): void;
 }
 
-/** All kinds of trials, by what is tried. */
+/** The kinds of trials. */
 export const TRIALS: Record<string, (chance: Chance) => Trial> = {
   ...Object.fromEntries(
     Object.entries(HEADERS).map(([name, make]) => [
@@ -76,7 +76,7 @@ function headerTrial({ stream, right }: Sample, chance: Chance): Trial {
       if (bytewise) checkCost(stream, new Array(stream.length).fill(1), whole.outcome);
       assertEquals(text(before), text(stream), "the stream was written to");
       if (typeof whole.outcome === "object" && "header" in whole.outcome) {
-        // What comes behind it changes nothing.
+        // The bytes after it change nothing.
         const { outcome } = takeHeader(stream.subarray(0, whole.outcome.taken), []);
         assertEquals(text(outcome), text(whole.outcome));
       }
@@ -84,7 +84,7 @@ function headerTrial({ stream, right }: Sample, chance: Chance): Trial {
   };
 }
 
-/** However the stream arrives, the same comes of it, and no byte is looked at more than twice. */
+/** However a stream arrives, the outcome is the same, and no byte is looked at more than twice. */
 function checkCost(stream: Uint8Array, sizes: number[], wanted: Outcome): void {
   const { outcome, arrived, examined } = takeHeader(stream, sizes, true);
   assertEquals(text(outcome), text(wanted), `in chunks of ${sizes}`);
@@ -92,7 +92,7 @@ function checkCost(stream: Uint8Array, sizes: number[], wanted: Outcome): void {
   assert(examined <= 2 * length, `${examined} looks at ${length} bytes, in chunks of ${sizes}`);
 }
 
-/** Much faster than comparing objects. */
+/** A value as text, which compares much faster than objects. */
 function text(value: unknown): string {
   return JSON.stringify(
     value,
@@ -117,7 +117,7 @@ function few(chance: Chance, values: readonly number[]): Uint8Array {
   return Uint8Array.from({ length: chance.from(0, 60) }, () => chance.pick(values));
 }
 
-/** Sizes of chunks: mostly small ones, so that the beginning is split as well. */
+/** Sizes of chunks, mostly small ones, so that the beginning is split, too. */
 function sizesOf(chance: Chance, length: number): number[] {
   const sizes: number[] = [];
   const most = chance.pick([2, 8, 64, 1024]);

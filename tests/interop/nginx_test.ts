@@ -2,7 +2,8 @@
 
 import { assertEquals } from "@std/assert";
 import { forward } from "../../examples/forward.ts";
-import { connection, type ProxyHeader, serve } from "../../mod.ts";
+import { encodeProxyHeader } from "../../lib/wire/mod.ts";
+import { connection, peerKey, type ProxyHeader, serve } from "../../mod.ts";
 import { ca, server as certificate } from "../support/certificates.ts";
 import type { Directory } from "../support/directory.ts";
 import { netTest } from "../support/needs.ts";
@@ -109,6 +110,47 @@ for (const hostname of ["127.0.0.1", "::1"]) {
     assertEquals(serving.seen[0]?.proxy, told as ProxyHeader);
     assertEquals(serving.seen[0]?.remoteAddr, source);
     assertEquals(await serving.reasons(1), ["completed"]);
+    assertEquals(serving.errors, []);
+  }, needs);
+}
+
+netTest("nginx on IPv6: a client of IPv4 is known", async () => {
+  await using serving = new Serving(BEHIND_PROXY);
+  await using nginx = await Nginx.start(`server {
+    listen [::]:PORT ipv6only=off;
+    proxy_pass 127.0.0.1:${serving.port};
+    proxy_protocol on;
+    proxy_half_close on;
+  }`);
+  const { port } = await echo(nginx.port, "127.0.0.1");
+  const { hostname } = serving.seen[0]?.remoteAddr as Deno.NetAddr;
+  assertEquals(serving.seen[0]?.remoteAddr, { transport: "tcp", hostname, port });
+  assertEquals(peerKey(hostname), "127.0.0.1");
+  assertEquals(await serving.reasons(1), ["completed"]);
+}, needs);
+
+/** A listener of nginx, and a client of the other family that comes through a proxy before it. */
+const TWO_FAMILIES = [["127.0.0.1", "127.0.0.1", "2001:db8::7"], ["[::1]", "::1", "192.0.2.7"]];
+
+for (const [listen = "", hostname = "", client = ""] of TWO_FAMILIES) {
+  netTest(`nginx on ${hostname} behind a proxy: a client of ${client} is known`, async () => {
+    await using serving = new Serving(BEHIND_PROXY);
+    await using nginx = await Nginx.start(`server {
+      listen ${listen}:PORT proxy_protocol;
+      set_real_ip_from ${hostname};
+      proxy_pass 127.0.0.1:${serving.port};
+      proxy_protocol on;
+      proxy_half_close on;
+    }`);
+    const socket = await Deno.connect({ hostname, port: nginx.port });
+    const source = { transport: "tcp", hostname: client, port: 4711 } as const;
+    const header = { version: 1, command: "PROXY", source, destination: source } as const;
+    await socket.write(encodeProxyHeader(header));
+    await socket.write(bytes`hello`);
+    await socket.closeWrite();
+    assertEquals(text(await readAll(socket)), "hello");
+    const destination = { transport: "tcp", hostname, port: nginx.port } as const;
+    assertEquals(serving.seen[0]?.proxy, { version: 1, command: "PROXY", source, destination });
     assertEquals(serving.errors, []);
   }, needs);
 }

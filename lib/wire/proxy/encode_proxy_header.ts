@@ -1,4 +1,4 @@
-/** How is a PROXY header written? @module */
+/** Encodes PROXY headers of version 1 and 2. @module */
 
 import {
   bad,
@@ -9,7 +9,7 @@ import {
   checkObject,
 } from "../../check.ts";
 import { ATTEMPT, sizeOf, textBytes, tlvsOf, writeTlvs } from "./encode_proxy_tlvs.ts";
-import { readIp, writeIp } from "../address/ip_address.ts";
+import { mapped, readIp, writeIp } from "../address/ip_address.ts";
 import { checksum, type ProxyAddress, type ProxyHeader, readPath } from "./proxy_header.ts";
 import {
   FIXED,
@@ -24,7 +24,7 @@ import {
 import type { ProxyTlv } from "./proxy_tlvs.ts";
 
 /**
- * How {@linkcode encodeProxyHeader} writes a header.
+ * The options of {@linkcode encodeProxyHeader}.
  *
  * @example With a checksum
  * ```ts
@@ -37,29 +37,31 @@ import type { ProxyTlv } from "./proxy_tlvs.ts";
  */
 export interface EncodeProxyHeaderOptions {
   /**
-   * Whether to add a checksum, which receivers verify. Version 2 only.
+   * Whether to add a checksum, which receivers verify; version 2 only.
    *
    * @default {false}
    */
   crc32c?: boolean;
 }
 
-/** What holds when nothing is said. */
-export const ENCODE_DEFAULTS = Object.freeze({ crc32c: false });
+/** The defaults of {@linkcode EncodeProxyHeaderOptions}. */
+export const ENCODE_DEFAULTS: Required<EncodeProxyHeaderOptions> = Object.freeze({ crc32c: false });
 
 const encoder = new TextEncoder();
 
 /**
- * Writes the header that a proxy sends before everything else.
+ * Encodes the header that a proxy sends before everything else.
  *
- * {@linkcode proxyHeader} reads from it what was given. Send it at once, before any other byte.
+ * {@linkcode proxyHeader} decodes it to what was given, but for padding (a TLV of type 0x04), which
+ * receivers skip, and for an IPv4 and an IPv6 address in one header: the IPv4 one is mapped into
+ * IPv6. Send the header at once, before any other byte.
  *
- * @param header What to say. An address is given for both ends or for none.
- * @param options How to write it.
+ * @param header The header. Addresses are given for both ends or for none.
+ * @param options Whether to add a checksum.
  * @returns The bytes.
- * @throws {TypeError} If something is of the wrong type or unknown.
- * @throws {RangeError} If something is out of range, or the version cannot say it: version 1 knows
- * TCP alone and has no TLVs.
+ * @throws {TypeError} If a value is unknown or of the wrong type.
+ * @throws {RangeError} If a value is out of range, or the version cannot express it: version 1 has
+ * only TCP addresses and no TLVs.
  *
  * @example What a forwarder sends to its backend first
  * ```ts
@@ -97,10 +99,10 @@ export function encodeProxyHeader(
   }
   if (command === "LOCAL" && (ends !== null || extras.length > 0)) {
     throw new RangeError(
-      "Cannot encode a PROXY header with the command LOCAL and addresses or TLVs: receivers discard them",
+      "Cannot encode a PROXY header with the command LOCAL and addresses or TLVs: use PROXY, since receivers discard them",
     );
   }
-  // The first of them, so that its place is known.
+  // First, so that its place is known.
   if (crc32c) extras.unshift({ type: TLV.CRC32C, value: new Uint8Array(4) });
   return encodeBinary(command, ends, extras, crc32c);
 }
@@ -153,14 +155,14 @@ function encodeBinary(
 
 /** Both addresses, as bytes. */
 interface Ends {
-  /** Family and transport, as the 14th byte says it. */
+  /** Family and transport, as in the 14th byte. */
   readonly kind: number;
   readonly transport: ProxyAddress["transport"];
   readonly source: End;
   readonly destination: End;
 }
 
-/** One address. A Unix path may be shorter than its place, and has no port. */
+/** One address. A Unix path may be shorter than its field, and has no port. */
 interface End {
   readonly kind: number;
   readonly bytes: Uint8Array;
@@ -170,21 +172,28 @@ interface End {
 function endsOf({ source, destination }: ProxyHeader): Ends | null {
   if (source === undefined && destination === undefined) return null;
   if (source === undefined) {
-    throw new TypeError(bad(ATTEMPT, "source", source, "an address, as it has a 'destination'"));
+    throw new TypeError(bad(ATTEMPT, "source", source, "an address, as there is a 'destination'"));
   }
   if (destination === undefined) {
     throw new TypeError(
-      bad(ATTEMPT, "destination", destination, "an address, as it has a 'source'"),
+      bad(ATTEMPT, "destination", destination, "an address, as there is a 'source'"),
     );
   }
+  const { transport } = source;
   const from = endOf("source", source);
   const to = endOf("destination", destination);
-  if (from.kind !== to.kind) {
+  if (transport !== destination.transport) {
     throw new RangeError(
-      "Cannot encode a PROXY header with a 'source' and a 'destination' of two kinds: use one transport, and IPv4 or IPv6 for both",
+      `Cannot encode a PROXY header with a 'source' of "${transport}" and a 'destination' of "${destination.transport}": use one transport for both`,
     );
   }
-  return { kind: from.kind, transport: source.transport, source: from, destination: to };
+  if (from.kind === to.kind) return { kind: from.kind, transport, source: from, destination: to };
+  return {
+    kind: transport === "tcp" ? 0x21 : 0x22,
+    transport,
+    source: { ...from, bytes: mapped(from.bytes) },
+    destination: { ...to, bytes: mapped(to.bytes) },
+  };
 }
 
 function endOf(name: string, address: ProxyAddress): End {
@@ -193,7 +202,7 @@ function endOf(name: string, address: ProxyAddress): End {
     checkKeys(ATTEMPT, address, ["transport", "path"], name);
     checkChoice(ATTEMPT, `${name}.transport`, address.transport, ["unix", "unixpacket"]);
     const kind = address.transport === "unix" ? 0x31 : 0x32;
-    // Deno has `null` for a peer without a name, whatever its types say.
+    // Deno has `null` for an unnamed peer, whatever its types say.
     const path = (address.path as string | null) ?? "";
     return { kind, bytes: pathBytes(`${name}.path`, path), port: 0 };
   }
@@ -213,9 +222,9 @@ function endOf(name: string, address: ProxyAddress): End {
 
 function pathBytes(name: string, path: string): Uint8Array {
   const bytes = textBytes(name, path);
-  // Shorter ones are filled up with NUL, so not each NUL comes back.
+  // Shorter paths are padded with NUL, so not every NUL survives.
   if (bytes.length > UNIX_PATH || readPath(bytes) !== path) {
-    const wanted = `at most ${UNIX_PATH} bytes of UTF-8, with no NUL behind the first character`;
+    const wanted = `at most ${UNIX_PATH} bytes of UTF-8, with no NUL after the first character`;
     throw new RangeError(bad(ATTEMPT, name, path, wanted));
   }
   return bytes;
@@ -223,6 +232,6 @@ function pathBytes(name: string, path: string): Uint8Array {
 
 function impossible(what: string): RangeError {
   return new RangeError(
-    `Cannot encode a PROXY header of version 1 with ${what}: it knows TCP addresses alone, so use version 2`,
+    `Cannot encode a PROXY header of version 1 with ${what}: use version 2, since version 1 has only TCP addresses`,
   );
 }

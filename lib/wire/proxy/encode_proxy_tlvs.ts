@@ -1,4 +1,4 @@
-/** How are the TLVs of a PROXY header written? @module */
+/** Encodes the TLVs of a PROXY header. @module */
 
 import { bad, checkBoolean, checkKeys, checkNumber } from "../../check.ts";
 import {
@@ -14,22 +14,25 @@ import {
   VENDOR_SUBTYPE,
 } from "./proxy_layout.ts";
 import {
-  isUnderstood,
   isVerified,
+  nameInSsl,
+  nameOf,
   type ProxySsl,
   type ProxyTlv,
   type ProxyTlvs,
+  TEXTS,
+  TEXTS_IN_SSL,
 } from "./proxy_tlvs.ts";
 
-/** What a wrong value spoils. */
+/** What failed, as messages about wrong values say it. */
 export const ATTEMPT = "encode a PROXY header";
 
-/** Each TLV with its value, in the order of their types; the rest as it was given. */
+/** The TLVs in the order of their types, then `others` as given. */
 export function tlvsOf(tlvs: ProxyTlvs): ProxyTlv[] {
   checkKeys(ATTEMPT, tlvs, [
     ...["alpn", "authority", "uniqueId", "ssl", "netns", "aws", "azure", "gcp", "others"],
   ], "tlvs");
-  const { alpn, authority, uniqueId, ssl, netns, aws, azure, gcp, others } = tlvs;
+  const { alpn, authority, uniqueId, ssl, netns, aws, azure, gcp } = tlvs;
   const list: ProxyTlv[] = [];
   const add = (type: number, value: Uint8Array) => void list.push({ type, value });
   if (alpn !== undefined) add(TLV.ALPN, alpnBytes(alpn));
@@ -53,12 +56,11 @@ export function tlvsOf(tlvs: ProxyTlvs): ProxyTlv[] {
     checkKeys(ATTEMPT, azure, ["privateEndpointLinkId"], "tlvs.azure");
     add(TLV.AZURE, azureBytes(azure.privateEndpointLinkId));
   }
-  if (others !== undefined) list.push(...checkOthers("tlvs.others", others, isUnderstood));
-  return list;
+  return [...list, ...othersOf(IN_HEADER, tlvs)];
 }
 
 function alpnBytes(alpn: string): Uint8Array {
-  const wanted = "a string of characters up to U+00FF, each of which stands for a byte";
+  const wanted = "a string of characters up to U+00FF, each of which is a byte";
   if (typeof alpn !== "string") throw new TypeError(bad(ATTEMPT, "tlvs.alpn", alpn, wanted));
   const codes = Array.from({ length: alpn.length }, (_, i) => alpn.charCodeAt(i));
   if (codes.some((code) => code > 255)) {
@@ -100,8 +102,8 @@ function sslBytes(ssl: ProxySsl): Uint8Array {
   for (const name of flags) checkBoolean(ATTEMPT, `tlvs.ssl.${name}`, ssl[name]);
   const { certConnection, certSession, verified, verifyResult = verified ? 0 : 1 } = ssl;
   checkNumber(ATTEMPT, "tlvs.ssl.verifyResult", verifyResult, 0, 2 ** 32 - 1);
-  if (verified !== isVerified(certConnection || certSession, verifyResult)) {
-    const wanted = "true for a certificate with a 'verifyResult' of 0, and only for that";
+  if (verified !== isVerified(ssl.ssl, certConnection || certSession, verifyResult)) {
+    const wanted = "true for TLS with a certificate and a 'verifyResult' of 0, and only for that";
     throw new RangeError(bad(ATTEMPT, "tlvs.ssl.verified", verified, wanted));
   }
 
@@ -110,15 +112,12 @@ function sslBytes(ssl: ProxySsl): Uint8Array {
     const text = ssl[name];
     if (text !== undefined) tlvs.push({ type, value: textBytes(`tlvs.ssl.${name}`, text) });
   }
-  const { clientCertificate, others } = ssl;
+  const { clientCertificate } = ssl;
   if (clientCertificate !== undefined) {
     checkBytes("tlvs.ssl.clientCertificate", clientCertificate, LONGEST_BLOCK);
     tlvs.push({ type: SSL_CLIENT_CERT, value: clientCertificate });
   }
-  if (others !== undefined) {
-    const known: number[] = [...Object.values(SSL_TEXTS), SSL_CLIENT_CERT];
-    tlvs.push(...checkOthers("tlvs.ssl.others", others, ({ type }) => known.includes(type)));
-  }
+  tlvs.push(...othersOf(IN_SSL, ssl));
 
   const value = new Uint8Array(SSL_HEAD + sizeOf(tlvs));
   for (const [name, bit] of Object.entries(SSL_BITS)) {
@@ -129,33 +128,55 @@ function sslBytes(ssl: ProxySsl): Uint8Array {
   return value;
 }
 
-/** Refuses what would not come back as one of the others. */
-function checkOthers(
-  name: string,
-  others: readonly ProxyTlv[],
-  isKnown: (tlv: ProxyTlv) => boolean,
-): readonly ProxyTlv[] {
-  if (!Array.isArray(others)) throw new TypeError(bad(ATTEMPT, name, others, "an array of TLVs"));
-  for (const [i, tlv] of (others as readonly ProxyTlv[]).entries()) {
-    checkKeys(ATTEMPT, tlv, ["type", "value"], `${name}[${i}]`);
-    checkNumber(ATTEMPT, `${name}[${i}].type`, tlv.type, 0, 255);
-    checkBytes(`${name}[${i}].value`, tlv.value, LONGEST_BLOCK);
-    if (isKnown(tlv)) {
-      throw new RangeError(
-        `Cannot encode a PROXY header with '${name}[${i}].type' of ${hex(tlv.type)}: ` +
-          "it is known by name, so use that",
-      );
+/** A list of TLVs: where it is given, and which types have names there. */
+interface Scope {
+  readonly path: "tlvs" | "tlvs.ssl";
+  readonly texts: ReadonlyMap<number, string>;
+  readonly nameOf: (tlv: ProxyTlv) => string | null;
+}
+
+const IN_HEADER: Scope = { path: "tlvs", texts: TEXTS, nameOf };
+const IN_SSL: Scope = { path: "tlvs.ssl", texts: TEXTS_IN_SSL, nameOf: nameInSsl };
+
+/** The others, after refusing those that a receiver would not find there. */
+function othersOf(scope: Scope, given: ProxyTlvs | ProxySsl): readonly ProxyTlv[] {
+  const { path, texts, nameOf } = scope;
+  const { others = [] }: { others?: unknown } = given;
+  if (!Array.isArray(others)) {
+    throw new TypeError(bad(ATTEMPT, `${path}.others`, others, "an array of TLVs"));
+  }
+  const named = given as Readonly<Record<string, unknown>>;
+  // A text comes once, whether by name or, where it is not UTF-8, here.
+  const taken = new Set(
+    [...texts].flatMap(([type, name]) => named[name] === undefined ? [] : [type]),
+  );
+  for (const [i, tlv] of (others as ProxyTlv[]).entries()) {
+    const place = `${path}.others[${i}]`;
+    checkKeys(ATTEMPT, tlv, ["type", "value"], place);
+    const { type, value } = tlv;
+    checkNumber(ATTEMPT, `${place}.type`, type, 0, 255);
+    checkBytes(`${place}.value`, value, LONGEST_BLOCK);
+    const name = nameOf(tlv);
+    if (name !== null) throw wrongType(place, type, `'${path}.${name}'`);
+    if (scope === IN_HEADER && type === TLV.CRC32C) {
+      throw wrongType(place, type, "the option 'crc32c'");
     }
+    if (taken.has(type)) throw wrongType(place, type, "one TLV of that type");
+    if (texts.has(type)) taken.add(type);
   }
   return others;
 }
 
-/** How many bytes they are. */
+function wrongType(place: string, type: number, wanted: string): RangeError {
+  return new RangeError(`Cannot ${ATTEMPT} with '${place}.type' of ${hex(type)}: use ${wanted}`);
+}
+
+/** Bytes that TLVs take. */
 export function sizeOf(tlvs: readonly ProxyTlv[]): number {
   return tlvs.reduce((sum, { value }) => sum + TLV_HEAD + value.length, 0);
 }
 
-/** Writes them down at a place. */
+/** Writes TLVs into `room`, from `at` on. */
 export function writeTlvs(tlvs: readonly ProxyTlv[], room: Uint8Array, at: number): void {
   for (const { type, value } of tlvs) {
     room.set([type, value.length >> 8, value.length & 255], at);
@@ -164,11 +185,11 @@ export function writeTlvs(tlvs: readonly ProxyTlv[], room: Uint8Array, at: numbe
   }
 }
 
-/** The bytes of a text. */
+/** The UTF-8 bytes of a text. */
 export function textBytes(name: string, text: string): Uint8Array {
   if (typeof text !== "string") throw new TypeError(bad(ATTEMPT, name, text, "a string"));
   if (!text.isWellFormed()) {
-    throw new RangeError(bad(ATTEMPT, name, text, "a string without half a surrogate pair"));
+    throw new RangeError(bad(ATTEMPT, name, text, "a string without lone surrogates"));
   }
   return encoder.encode(text);
 }

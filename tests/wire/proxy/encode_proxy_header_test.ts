@@ -1,4 +1,4 @@
-/** Is a PROXY header written as its specification says, or refused with the way out? @module */
+/** PROXY headers are encoded as their specification says, or refused with the way out. @module */
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import {
@@ -12,7 +12,7 @@ const FROM = { transport: "tcp", hostname: "192.0.2.7", port: 56324 } as const;
 const TO = { transport: "tcp", hostname: "192.0.2.1", port: 443 } as const;
 const BINARY: ProxyHeader = { version: 2, command: "PROXY", source: FROM, destination: TO };
 
-Deno.test("encodeProxyHeader() writes version 1", () => {
+Deno.test("encodeProxyHeader() encodes version 1", () => {
   const header: ProxyHeader = { ...BINARY, version: 1 };
   assertEquals(text(encodeProxyHeader(header)), "PROXY TCP4 192.0.2.7 192.0.2.1 56324 443\r\n");
   const six = { transport: "tcp", hostname: "2001:DB8:0::1", port: 0 } as const;
@@ -23,7 +23,7 @@ Deno.test("encodeProxyHeader() writes version 1", () => {
   assertEquals(text(encodeProxyHeader({ version: 1, command: "PROXY" })), "PROXY UNKNOWN\r\n");
 });
 
-Deno.test("encodeProxyHeader() writes version 2", () => {
+Deno.test("encodeProxyHeader() encodes version 2", () => {
   const signature = "0d0a0d0a000d0a515549540a";
   const path = (text: string) => new TextEncoder().encode(text).toHex().padEnd(216, "0");
   const headers: [ProxyHeader, string, EncodeProxyHeaderOptions?][] = [
@@ -73,7 +73,7 @@ Deno.test("encodeProxyHeader() writes version 2", () => {
       "21000023" + "200009" + "0300000000" + "21000178" + "e000080000000000000102" +
       "ee00050102010000" + "f0000109",
     ],
-    // The checksum of a public capture says that it is right, in proxy_header_test.ts.
+    // proxy_header_test.ts has the checksum of a public capture.
     [{ version: 2, command: "LOCAL" }, "20000007030004a9b87e8f", { crc32c: true }],
   ];
   for (const [header, rest, options] of headers) {
@@ -81,14 +81,43 @@ Deno.test("encodeProxyHeader() writes version 2", () => {
   }
 });
 
-Deno.test("encodeProxyHeader() takes a certificate for verified as the flags say", () => {
+Deno.test("encodeProxyHeader() encodes padding, and a receiver skips it", () => {
+  for (const size of [0, 13]) {
+    const padding = { type: 4, value: new Uint8Array(size) };
+    const bytes = encodeProxyHeader({ ...BINARY, tlvs: { others: [padding] } });
+    assertEquals(bytes.length, 28 + 3 + size);
+    assertEquals(proxyHeader().decode(bytes, 0, false), { frame: BINARY, taken: bytes.length });
+  }
+});
+
+Deno.test("encodeProxyHeader() maps the IPv4 address of two families into IPv6", () => {
+  const six = { ...TO, hostname: "2001:db8::1" };
+  const mapped = { ...FROM, hostname: "::ffff:192.0.2.7" };
+  for (const version of [1, 2] as const) {
+    for (const transport of version === 1 ? ["tcp"] as const : ["tcp", "udp"] as const) {
+      const [v4, v6] = [{ ...FROM, transport }, { ...six, transport }];
+      for (const [source, destination] of [[v4, v6], [v6, v4]] as const) {
+        const header = { version, command: "PROXY", source, destination } as const;
+        const bytes = encodeProxyHeader(header);
+        const asRead = (end: typeof v4 | typeof v6) =>
+          end === v4 ? { ...mapped, transport } : { ...end };
+        assertEquals(proxyHeader().decode(bytes, 0, false), {
+          frame: { ...header, source: asRead(source), destination: asRead(destination) },
+          taken: bytes.length,
+        });
+      }
+    }
+  }
+});
+
+Deno.test("encodeProxyHeader() adds the result of verification where it is left out", () => {
   const ssl = { ssl: true, certConnection: true, certSession: true, verified: false };
   const bytes = encodeProxyHeader({ ...BINARY, tlvs: { ssl } });
   const { frame } = proxyHeader().decode(bytes, 0, false) as { frame: ProxyHeader };
   assertEquals(frame.tlvs?.ssl, { ...ssl, verifyResult: 1 });
 });
 
-Deno.test("encodeProxyHeader() gives memory of its own, and leaves what it was given alone", () => {
+Deno.test("encodeProxyHeader() returns memory of its own, and does not write to its arguments", () => {
   const value = Uint8Array.of(1, 2, 3);
   const header = Object.freeze({ ...BINARY, tlvs: Object.freeze({ uniqueId: value }) });
   const bytes = encodeProxyHeader(header, { crc32c: true });
@@ -96,7 +125,7 @@ Deno.test("encodeProxyHeader() gives memory of its own, and leaves what it was g
   assertEquals(value, Uint8Array.of(1, 2, 3));
 });
 
-Deno.test("encodeProxyHeader() takes the addresses of a connection as Deno gives them", () => {
+Deno.test("encodeProxyHeader() accepts the addresses of a connection as Deno gives them", () => {
   const addr: Deno.NetAddr = Object.assign(Object.create(null), FROM);
   const bytes = encodeProxyHeader({ ...BINARY, source: addr, destination: addr });
   const { frame } = proxyHeader().decode(bytes, 0, false) as { frame: ProxyHeader };
@@ -104,12 +133,11 @@ Deno.test("encodeProxyHeader() takes the addresses of a connection as Deno gives
   assertEquals(source, FROM as Deno.NetAddr);
 });
 
-Deno.test("encodeProxyHeader() says what it cannot write, and what would do", () => {
-  const six = { ...FROM, hostname: "::1" };
+Deno.test("encodeProxyHeader() says what it cannot encode, and what to use", () => {
   const unix = { transport: "unix", path: "/a" };
   const ssl = { ssl: true, certConnection: false, certSession: false, verified: false };
-  const fits = "at most 108 bytes of UTF-8, with no NUL behind the first character";
-  const one = "it knows TCP addresses alone, so use version 2";
+  const fits = "at most 108 bytes of UTF-8, with no NUL after the first character";
+  const one = "use version 2, since version 1 has only TCP addresses";
   const tlvs = (tlvs: unknown) => ({ ...BINARY, tlvs });
   const from = (source: unknown) => ({ ...BINARY, source });
   const others = (...others: unknown[]) => tlvs({ others });
@@ -141,12 +169,12 @@ Deno.test("encodeProxyHeader() says what it cannot write, and what would do", ()
     [
       from(undefined),
       TypeError,
-      "with 'source' of undefined: use an address, as it has a 'destination'",
+      "with 'source' of undefined: use an address, as there is a 'destination'",
     ],
     [
       { ...BINARY, destination: undefined },
       TypeError,
-      "with 'destination' of undefined: use an address, as it has a 'source'",
+      "with 'destination' of undefined: use an address, as there is a 'source'",
     ],
     [from("::1"), TypeError, `with 'source' of "::1": use an object`],
     [
@@ -190,14 +218,14 @@ Deno.test("encodeProxyHeader() says what it cannot write, and what would do", ()
       "with 'source.port' of NaN: use a whole number from 0 to 65535",
     ],
     [
-      from(six),
+      from({ ...FROM, transport: "udp" }),
       RangeError,
-      "with a 'source' and a 'destination' of two kinds: use one transport, and IPv4 or IPv6 for both",
+      `with a 'source' of "udp" and a 'destination' of "tcp": use one transport for both`,
     ],
     [
       from(unix),
       RangeError,
-      "with a 'source' and a 'destination' of two kinds: use one transport, and IPv4 or IPv6 for both",
+      `with a 'source' of "unix" and a 'destination' of "tcp": use one transport for both`,
     ],
     [from({ ...unix, path: "x".repeat(109) }), RangeError, `use ${fits}`],
     [from({ ...unix, path: "a\0" }), RangeError, `with 'source.path' of "a\\u0000": use ${fits}`],
@@ -230,12 +258,12 @@ Deno.test("encodeProxyHeader() says what it cannot write, and what would do", ()
     [
       { ...BINARY, command: "LOCAL" },
       RangeError,
-      "with the command LOCAL and addresses or TLVs: receivers discard them",
+      "with the command LOCAL and addresses or TLVs: use PROXY, since receivers discard them",
     ],
     [
       { version: 2, command: "LOCAL", tlvs: { netns: "" } },
       RangeError,
-      "with the command LOCAL and addresses or TLVs: receivers discard them",
+      "with the command LOCAL and addresses or TLVs: use PROXY, since receivers discard them",
     ],
     [tlvs(7), TypeError, "with 'tlvs' of 7: use an object"],
     [
@@ -246,13 +274,13 @@ Deno.test("encodeProxyHeader() says what it cannot write, and what would do", ()
     [
       tlvs({ alpn: "→" }),
       RangeError,
-      `with 'tlvs.alpn' of "→": use a string of characters up to U+00FF, each of which stands for a byte`,
+      `with 'tlvs.alpn' of "→": use a string of characters up to U+00FF, each of which is a byte`,
     ],
     [tlvs({ alpn: ["h2"] }), TypeError, "with 'tlvs.alpn' of an array: use a string of characters"],
     [
       tlvs({ authority: "\ud800" }),
       RangeError,
-      `with 'tlvs.authority' of "\\ud800": use a string without half a surrogate pair`,
+      `with 'tlvs.authority' of "\\ud800": use a string without lone surrogates`,
     ],
     [tlvs({ netns: 7 }), TypeError, "with 'tlvs.netns' of 7: use a string"],
     [
@@ -287,7 +315,7 @@ Deno.test("encodeProxyHeader() says what it cannot write, and what would do", ()
     [
       tlvs({ ssl: { ...ssl, verified: true } }),
       RangeError,
-      "with 'tlvs.ssl.verified' of true: use true for a certificate with a 'verifyResult' of 0, and only for that",
+      "with 'tlvs.ssl.verified' of true: use true for TLS with a certificate and a 'verifyResult' of 0, and only for that",
     ],
     [
       tlvs({ ssl: { ...ssl, certSession: true, verifyResult: 0 } }),
@@ -308,7 +336,24 @@ Deno.test("encodeProxyHeader() says what it cannot write, and what would do", ()
     [
       tlvs({ ssl: { ...ssl, others: [{ type: 0x28, value: new Uint8Array() }] } }),
       RangeError,
-      "with 'tlvs.ssl.others[0].type' of 0x28: it is known by name, so use that",
+      "with 'tlvs.ssl.others[0].type' of 0x28: use 'tlvs.ssl.clientCertificate'",
+    ],
+    [
+      tlvs({ ssl: { ...ssl, ssl: false, certSession: true, verifyResult: 0, verified: true } }),
+      RangeError,
+      "with 'tlvs.ssl.verified' of true",
+    ],
+    [
+      tlvs({ ssl: { ...ssl, others: [{ type: 0x22, value: Uint8Array.of(97) }] } }),
+      RangeError,
+      "with 'tlvs.ssl.others[0].type' of 0x22: use 'tlvs.ssl.commonName'",
+    ],
+    [
+      tlvs({
+        ssl: { ...ssl, commonName: "a", others: [{ type: 0x22, value: Uint8Array.of(255) }] },
+      }),
+      RangeError,
+      "with 'tlvs.ssl.others[0].type' of 0x22: use one TLV of that type",
     ],
     [tlvs({ others: {} }), TypeError, "with 'tlvs.others' of an object: use an array of TLVs"],
     [others(7), TypeError, "with 'tlvs.others[0]' of 7: use an object"],
@@ -323,14 +368,24 @@ Deno.test("encodeProxyHeader() says what it cannot write, and what would do", ()
       "with 'tlvs.others[0].value' of an array: use a Uint8Array of at most 4096 bytes",
     ],
     [
-      others({ type: 4, value: new Uint8Array() }),
+      others({ type: 3, value: new Uint8Array(4) }),
       RangeError,
-      "with 'tlvs.others[0].type' of 0x04: it is known by name, so use that",
+      "with 'tlvs.others[0].type' of 0x03: use the option 'crc32c'",
+    ],
+    [
+      others({ type: 2, value: Uint8Array.of(97) }),
+      RangeError,
+      "with 'tlvs.others[0].type' of 0x02: use 'tlvs.authority'",
+    ],
+    [
+      others({ type: 2, value: Uint8Array.of(255) }, { type: 2, value: Uint8Array.of(254) }),
+      RangeError,
+      "with 'tlvs.others[1].type' of 0x02: use one TLV of that type",
     ],
     [
       others({ type: 0xe0, value: new Uint8Array(8) }),
       RangeError,
-      "with 'tlvs.others[0].type' of 0xe0: it is known by name, so use that",
+      "with 'tlvs.others[0].type' of 0xe0: use 'tlvs.gcp'",
     ],
     [
       others({ type: 7, value: new Uint8Array(4097 - 12 - 3) }),

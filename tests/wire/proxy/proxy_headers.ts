@@ -1,9 +1,10 @@
-/** Which PROXY headers are there to write? @module */
+/** Makes PROXY headers of every kind for property tests. @module */
 
 import fc from "fast-check";
 import { readIp, writeIp } from "../../../lib/wire/address/ip_address.ts";
 import type { ProxyAddress, ProxyHeader } from "../../../lib/wire/proxy/proxy_header.ts";
 import type { ProxySsl, ProxyTlv, ProxyTlvs } from "../../../lib/wire/proxy/proxy_tlvs.ts";
+import { TEXTS, TEXTS_IN_SSL } from "../../../lib/wire/proxy/proxy_tlvs.ts";
 
 const port = fc.oneof(fc.constantFrom(0, 1, 65535), fc.nat(65535));
 const hostname = {
@@ -33,6 +34,11 @@ function both(address: fc.Arbitrary<ProxyAddress>): fc.Arbitrary<Partial<ProxyHe
 
 const text = fc.string({ unit: "binary", maxLength: 20 });
 const value = fc.uint8Array({ maxLength: 20 });
+/** A text that is not UTF-8, in each of some types or in none. */
+const broken = (types: number[]): fc.Arbitrary<ProxyTlv[]> =>
+  fc.uniqueArray(fc.constantFrom(...types), { maxLength: 2 }).map((types) =>
+    types.map((type) => ({ type, value: Uint8Array.of(97, 255) }))
+  );
 const others = (types: number[]): fc.Arbitrary<ProxyTlv[]> =>
   fc.array(fc.record({ type: fc.constantFrom(...types), value }), { minLength: 1, maxLength: 4 });
 
@@ -49,11 +55,13 @@ const ssl: fc.Arbitrary<ProxySsl> = fc.record({
   group: text,
   signatureScheme: text,
   clientCertificate: value,
-  others: others([0x00, 0x20, 0x29, 0xff]),
+  others: fc.tuple(others([0x00, 0x20, 0x29, 0xff]), broken([0x23, 0x26])).map((lists) =>
+    lists.flat()
+  ),
 }, { requiredKeys: ["ssl", "certConnection", "certSession", "verifyResult"] }).map((ssl) => ({
   ...ssl,
-  verified: (ssl.certConnection || ssl.certSession) && ssl.verifyResult === 0,
-}));
+  verified: ssl.ssl && (ssl.certConnection || ssl.certSession) && ssl.verifyResult === 0,
+})).map(withoutRepeats(TEXTS_IN_SSL));
 
 const tlvs: fc.Arbitrary<ProxyTlvs> = fc.record({
   alpn: fc.string({
@@ -67,10 +75,22 @@ const tlvs: fc.Arbitrary<ProxyTlvs> = fc.record({
   aws: fc.record({ vpcEndpointId: text }),
   azure: fc.record({ privateEndpointLinkId: fc.nat(2 ** 32 - 1) }),
   gcp: fc.record({ pscConnectionId: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }) }),
-  others: others([0x00, 0x06, 0x21, 0xe1, 0xef, 0xff]),
-}, { requiredKeys: [] });
+  others: fc.tuple(others([0x00, 0x06, 0x21, 0xe1, 0xef, 0xff]), broken([0x02, 0x30])).map((
+    lists,
+  ) => lists.flat()),
+}, { requiredKeys: [] }).map(withoutRepeats(TEXTS));
 
-/** Headers as they are read: with nothing in them that says nothing. */
+/** Leaves out each text of which there is a broken one, too. */
+function withoutRepeats(texts: ReadonlyMap<number, string>) {
+  return <T extends { others?: readonly ProxyTlv[] }>(tlvs: T): T => {
+    const repeated = (tlvs.others ?? []).map(({ type }) => texts.get(type));
+    return Object.fromEntries(
+      Object.entries(tlvs).filter(([name]) => !repeated.includes(name)),
+    ) as T;
+  };
+}
+
+/** Headers as they are decoded: without empty parts. */
 export const headers: fc.Arbitrary<ProxyHeader> = fc.oneof(
   fc.constant<ProxyHeader>({ version: 1, command: "PROXY" }),
   fc.constant<ProxyHeader>({ version: 2, command: "LOCAL" }),

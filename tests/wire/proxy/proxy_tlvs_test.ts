@@ -1,18 +1,19 @@
-/** Is each TLV of a PROXY header read as what it says, and each that is wrong refused? @module */
+/** TLVs of a PROXY header are decoded to what they say, and malformed ones are refused. @module */
 
 import { assertEquals, assertThrows } from "@std/assert";
 import { ProxyHeaderError } from "../../../lib/errors.ts";
 import {
-  isUnderstood,
+  nameInSsl,
+  nameOf,
   type ProxySsl,
   type ProxyTlvs,
   readTlvs,
 } from "../../../lib/wire/proxy/proxy_tlvs.ts";
 
-/** Where in a header the TLVs of these tests begin: behind two addresses of IPv4. */
+/** Where in a header the TLVs of these tests begin: after two IPv4 addresses. */
 const START = 28;
 
-/** The bytes that hexadecimal digits stand for. */
+/** The bytes of hexadecimal digits. */
 function hex(digits: string): Uint8Array<ArrayBuffer> {
   return Uint8Array.fromHex(digits.replaceAll(" ", ""));
 }
@@ -36,7 +37,7 @@ const NO_TLS: ProxySsl = {
   verifyResult: 1,
 };
 
-Deno.test("readTlvs() reads every type", () => {
+Deno.test("readTlvs() decodes every type", () => {
   const types: [string, ProxyTlvs | undefined][] = [
     ["", undefined],
     [tlv("01", text("h2")), { alpn: "h2" }],
@@ -63,7 +64,7 @@ Deno.test("readTlvs() reads every type", () => {
   });
 });
 
-Deno.test("readTlvs() reads what is said of TLS, to its last detail", () => {
+Deno.test("readTlvs() decodes all facts about TLS", () => {
   // As HAProxy sends it for a client with a certificate, and all that may be added.
   const parts = tlv("21", text("TLSv1.3")) + tlv("22", text("Kurt Gödel")) +
     tlv("23", text("ECDHE-RSA-AES128-GCM-SHA256")) + tlv("24", text("RSA-SHA256")) +
@@ -89,12 +90,15 @@ Deno.test("readTlvs() reads what is said of TLS, to its last detail", () => {
   });
 });
 
-Deno.test("readTlvs() takes a certificate for verified only if there is one", () => {
+Deno.test("readTlvs() reports verified only for a certificate in TLS", () => {
   const cases: [string, Partial<ProxySsl>][] = [
-    // HAProxy sends 0 for a client without a certificate.
+    // HAProxy sends 0 for a client without a certificate, too.
     ["01 00000000", { ssl: true, verified: false, verifyResult: 0 }],
-    ["02 00000000", { certConnection: true, verified: true, verifyResult: 0 }],
-    ["04 00000000", { certSession: true, verified: true, verifyResult: 0 }],
+    ["03 00000000", { ssl: true, certConnection: true, verified: true, verifyResult: 0 }],
+    ["05 00000000", { ssl: true, certSession: true, verified: true, verifyResult: 0 }],
+    // Without the bit of TLS, the other two prove nothing.
+    ["02 00000000", { certConnection: true, verified: false, verifyResult: 0 }],
+    ["06 00000000", { certConnection: true, certSession: true, verified: false, verifyResult: 0 }],
     ["02 0000000a", { certConnection: true, verified: false, verifyResult: 10 }],
     ["06 ffffffff", { certConnection: true, certSession: true, verifyResult: 2 ** 32 - 1 }],
     ["f8 00000001", {}],
@@ -104,13 +108,13 @@ Deno.test("readTlvs() takes a certificate for verified only if there is one", ()
   }
 });
 
-Deno.test("readTlvs() keeps what it does not understand, in order", () => {
+Deno.test("readTlvs() keeps TLVs that it does not understand, in order", () => {
   const foreign: [string, string][] = [
     ["00", ""],
     ["e1", "01"],
     ["e1", "02"],
     ["21", "61"],
-    // Free types, whose values are not the vendors'.
+    // Free types with values that are not the vendors'.
     ["e0", "0102"],
     ["ea", ""],
     ["ea", "02 61"],
@@ -123,39 +127,71 @@ Deno.test("readTlvs() keeps what it does not understand, in order", () => {
   const digits = foreign.map(([type, value]) => tlv(type, value));
   digits.splice(3, 0, tlv("30", "61"));
   assertEquals(readTlvs(hex(digits.join("")), START).tlvs, { netns: "a", others });
-  for (const one of others) assertEquals(isUnderstood(one), false);
+  for (const one of others) assertEquals(nameOf(one), null);
 });
 
-Deno.test("isUnderstood() knows each type that is read by name", () => {
-  const known: [number, string][] = [
-    ...[0x01, 0x02, 0x03, 0x04, 0x05, 0x20, 0x30].map((type): [number, string] => [type, "ff"]),
-    [0xe0, "0000000000000000"],
-    [0xea, "01 61"],
-    [0xee, "01 00000000"],
+Deno.test("readTlvs() keeps the bytes of a text that is not UTF-8", () => {
+  for (const bad of ["61ff", "eda080", "c3"]) {
+    for (const type of ["02", "30"]) {
+      const other = { type: parseInt(type, 16), value: hex(bad) };
+      const found = readTlvs(hex(tlv("01", text("h2")) + tlv(type, bad)), START);
+      assertEquals(found.tlvs, { alpn: "h2", others: [other] });
+      assertEquals(nameOf(other), null);
+      assertThrows(
+        () => readTlvs(hex(tlv(type, bad) + tlv(type, "61")), START),
+        ProxyHeaderError,
+        `a second TLV of type 0x${type}`,
+      );
+    }
+    const other = { type: 0x22, value: hex(bad) };
+    const inSsl = `01 00000001 ${tlv("22", bad)}`;
+    assertEquals(readTlvs(hex(tlv("20", inSsl)), START).tlvs, {
+      ssl: { ...NO_TLS, ssl: true, others: [other] },
+    });
+    assertEquals(nameInSsl(other), null);
+    assertThrows(
+      () => readTlvs(hex(tlv("20", inSsl + tlv("22", bad))), START),
+      ProxyHeaderError,
+      "a second TLV of type 0x22",
+    );
+  }
+});
+
+Deno.test("nameOf() gives the name under which a TLV is decoded", () => {
+  const known: [number, string, string][] = [
+    [0x01, "ff", "alpn"],
+    [0x02, "61", "authority"],
+    [0x05, "ff", "uniqueId"],
+    [0x20, "ff", "ssl"],
+    [0x30, "61", "netns"],
+    [0xe0, "0000000000000000", "gcp"],
+    [0xea, "01 61", "aws"],
+    [0xee, "01 00000000", "azure"],
   ];
-  for (const [type, value] of known) assertEquals(isUnderstood({ type, value: hex(value) }), true);
+  for (const [type, value, name] of known) {
+    assertEquals<string | null>(nameOf({ type, value: hex(value) }), name);
+  }
+  // Neither is found among the TLVs of a decoded header.
+  for (const type of [0x03, 0x04]) assertEquals(nameOf({ type, value: hex("00") }), null);
 });
 
 Deno.test("readTlvs() says what is wrong, and at which byte of the header", () => {
   const before = tlv("30", "61");
   const at = START + 4;
   const refusals: [string, number, string][] = [
-    ["01", at, "1 bytes are left, too few for a TLV"],
-    ["01 00", at, "2 bytes are left, too few for a TLV"],
-    ["02 0002 61", at, "the TLV of type 0x02 has 2 bytes, where 1 are left"],
-    ["04 ffff 61", at, "the TLV of type 0x04 has 65535 bytes, where 1 are left"],
-    [tlv("02", "61ff"), at, "the TLV of type 0x02 is not UTF-8"],
-    [tlv("02", "eda080"), at, "the TLV of type 0x02 is not UTF-8"],
-    [tlv("03", "010203"), at, "a checksum has 3 bytes, where 4 would do"],
-    [tlv("05", "00".repeat(129)), at, "a unique id has 129 bytes, where at most 128 would do"],
-    [tlv("20", "00000000"), at, "what is said of TLS has 4 bytes, where at least 5 would do"],
-    [tlv("20", "00 00000000 21 00"), at + 8, "2 bytes are left, too few for a TLV"],
+    ["01", at, "1 bytes are too few for a TLV"],
+    ["01 00", at, "2 bytes are too few for a TLV"],
+    ["02 0002 61", at, "the TLV of type 0x02 has 2 bytes, and 1 are left"],
+    ["04 ffff 61", at, "the TLV of type 0x04 has 65535 bytes, and 1 are left"],
+    [tlv("03", "010203"), at, "the checksum has 3 bytes instead of 4"],
+    [tlv("05", "00".repeat(129)), at, "the unique id has 129 bytes instead of at most 128"],
+    [tlv("20", "00000000"), at, "the TLV about TLS has 4 bytes instead of at least 5"],
+    [tlv("20", "00 00000000 21 00"), at + 8, "2 bytes are too few for a TLV"],
     [
       tlv("20", `00 00000000 ${tlv("21", "61")} 22 0002 61`),
       at + 12,
-      "the TLV of type 0x22 has 2 bytes, where 1 are left",
+      "the TLV of type 0x22 has 2 bytes, and 1 are left",
     ],
-    [tlv("20", `00 00000000 ${tlv("22", "ff")}`), at + 8, "the TLV of type 0x22 is not UTF-8"],
     [
       tlv("20", `00 00000000 ${tlv("28", "61")} ${tlv("28", "61")}`),
       at + 12,
@@ -177,7 +213,7 @@ Deno.test("readTlvs() says what is wrong, and at which byte of the header", () =
   ];
   for (const [digits, at, what] of refusals) {
     const error = assertThrows(() => readTlvs(hex(before + digits), START), ProxyHeaderError);
-    assertEquals(error.message, `Cannot take a PROXY header: ${what}, at byte ${at}`);
+    assertEquals(error.message, `Cannot decode a PROXY header: ${what}, at byte ${at}`);
     assertEquals(error.at, at);
   }
 });

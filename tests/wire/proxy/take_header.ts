@@ -1,22 +1,22 @@
-/** How is a PROXY header taken from the front of a stream, and what does that cost? @module */
+/** Decodes a PROXY header from the front of a stream, and counts the cost. @module */
 
 import { assert } from "@std/assert";
 import { ProxyHeaderError } from "../../../lib/errors.ts";
 import type { Decoder } from "../../../lib/wire/codec/codec.ts";
 import { type ProxyHeader, proxyHeader } from "../../../lib/wire/proxy/proxy_header.ts";
 
-/** What came of it. */
+/** The header, or why there is none. */
 export type Outcome =
   | { header: ProxyHeader; taken: number }
   | { error: string; at: number }
   | "more is needed";
 
-/** What came of it, and what it took. */
+/** The outcome and its cost. */
 export interface Taken {
   outcome: Outcome;
-  /** Bytes that had arrived when it was clear. */
+  /** Bytes that had arrived when it was certain. */
   arrived: number;
-  /** Bytes that were looked at, if that was to be counted. */
+  /** Bytes that were looked at, where they are counted. */
   examined: number;
 }
 
@@ -57,7 +57,7 @@ export function takeHeader(
   return result("more is needed");
 }
 
-/** The bytes, counting what is read of them by index, and what is handed out to be read elsewhere. */
+/** The bytes, counting reads by index and the bytes of parts that are read elsewhere. */
 function counted(bytes: Uint8Array, tally: { examined: number }): Uint8Array {
   const part = (name: "subarray" | "slice") => (from?: number, to?: number) => {
     const part = bytes[name](from, to);
@@ -70,7 +70,7 @@ function counted(bytes: Uint8Array, tally: { examined: number }): Uint8Array {
       if (key === "length") return target.length;
       if (key === "subarray" || key === "slice") return parts[key];
       if (key === "buffer") {
-        tally.examined += 4; // The checksum that is stated is read through a view.
+        tally.examined += 4; // The checksum in the header is read through a view.
         return target.buffer;
       }
       if (key === "byteOffset") return target.byteOffset;
