@@ -1,4 +1,4 @@
-/** What was the bench asked for? @module */
+/** What the bench was asked for. @module */
 
 import { parseArgs } from "node:util";
 import { type Case, CASES } from "./cases.ts";
@@ -9,12 +9,15 @@ const INDENT = 20, WIDTH = 80;
 
 export const HELP = `deno task bench [options]
 
-  --long            every case and every server that this machine can run, 9 rounds, most of an
-                    hour (else: what matters at each read and write, 1 round, about a minute)
-  --case NAME,...   only these cases:${names(CASES)}
+  --long            every case and every server that this machine can run, 9 rounds, hours
+                    (else: what matters at each read and write, 1 round, about a minute)
+  --case NAME,...   only these cases, win* for all that begin so:${names(CASES)}
   --only NAME,...   only these servers, and the baselines:${names(servers(undefined))}
   --rounds N        rounds; each figure is the median of them
   --seconds S       measured seconds for each case and server
+  --count           chunks, copies and allocations for each message, and what idle connections pin
+                    5 s later, in a run of its own for the cases that say so
+  --v8-flags FLAGS  for every server that Deno runs, such as --max-semi-space-size=1
   --against PATH    the usher of another checkout, too, interleaved, as NAME@before
   --load c|deno     the load generator; default: c where there is a compiler
   --json FILE       every single figure, as JSON
@@ -44,6 +47,8 @@ export interface Options {
   readonly load: "c" | "deno" | undefined;
   readonly json: string | undefined;
   readonly write: boolean;
+  readonly count: boolean;
+  readonly v8Flags: string | undefined;
 }
 
 /** What was asked for, or the text to print instead. */
@@ -51,7 +56,7 @@ export function parse(args: string[]): Options | string {
   const { values } = readArguments(args);
   if (typeof values === "string") return values;
   if (values.help) return HELP;
-  const { load, long, json, write } = values;
+  const { load, long, json, write, count, "v8-flags": v8Flags } = values;
   const rounds = Number(values.rounds ?? (long ? 9 : 1));
   const seconds = Number(values.seconds ?? (long ? 1 : 0.7));
   if (!Number.isInteger(rounds) || rounds < 1) return "--rounds takes a whole number from 1";
@@ -70,7 +75,7 @@ export function parse(args: string[]): Options | string {
     (baselines.has(server.name) ||
       wanted.includes(server) && (values.only !== undefined || long || server.always))
   );
-  return { cases, servers: chosen, rounds, seconds, load, json, write };
+  return { cases, servers: chosen, rounds, seconds, load, json, write, count, v8Flags };
 }
 
 function readArguments(args: string[]) {
@@ -85,6 +90,8 @@ function readArguments(args: string[]) {
         seconds: { type: "string" },
         against: { type: "string" },
         load: { type: "string" },
+        count: { type: "boolean", default: false },
+        "v8-flags": { type: "string" },
         json: { type: "string" },
         write: { type: "boolean", default: false },
         help: { type: "boolean", default: false },
@@ -105,11 +112,13 @@ function pick<T extends { readonly name: string }>(
 ): readonly T[] | string {
   if (list === undefined) return all;
   const names = list.split(",");
-  const unknown = names.find((name) => !all.some((entry) => base(entry.name) === name));
+  const means = (name: string, entry: T) =>
+    name.endsWith("*") ? entry.name.startsWith(name.slice(0, -1)) : base(entry.name) === name;
+  const unknown = names.find((name) => !all.some((entry) => means(name, entry)));
   if (unknown !== undefined) {
     return `${option}: there is no '${unknown}', but ${all.map(({ name }) => name).join(", ")}`;
   }
-  return all.filter(({ name }) => names.includes(base(name)));
+  return all.filter((entry) => names.some((name) => means(name, entry)));
 }
 
 /** `usher_read@before` is chosen together with `usher_read`. */

@@ -1,5 +1,5 @@
 /**
- * How fast is usher, measured against the plain loop in the same minute? `--help` says how it is used.
+ * Measures usher against the plain loop in the same minute. `--help` says how it is used.
  *
  * Run with `-A`: it starts programs, reads /proc (which Deno grants only with all rights), and opens
  * sockets on the loopback interface alone.
@@ -7,7 +7,7 @@
  * @module
  */
 
-import { HELP, parse } from "./arguments.ts";
+import { HELP, type Options, parse } from "./arguments.ts";
 import { writeCertificate } from "./build.ts";
 import { type Case, isTls } from "./cases.ts";
 import { endAll } from "./children.ts";
@@ -16,7 +16,7 @@ import { type Generator, prepareLoad } from "./load_process.ts";
 import { machine } from "./machine.ts";
 import { failureList, goalTable, table } from "./report.ts";
 import { again, Results } from "./results.ts";
-import { runOnce, type RunSettings } from "./run.ts";
+import { countOnce, runOnce, type RunSettings } from "./run.ts";
 import { type PreparedServer, type Server, takesPart } from "./servers.ts";
 import { writeResults } from "./write.ts";
 
@@ -38,7 +38,7 @@ async function main(): Promise<number> {
   const prepared = await prepareAll(options.servers);
   const cases = possible(options.cases, generator, prepared);
   const [first, second] = about.cores;
-  const { rounds, seconds } = options;
+  const { rounds, seconds, v8Flags } = options;
   const settings: RunSettings = {
     generator,
     seconds,
@@ -46,14 +46,17 @@ async function main(): Promise<number> {
     // On a single core there is nothing to keep apart.
     serverCore: second === undefined ? undefined : first,
     loadCore: second,
+    v8Flags,
   };
-  const conditions = `Load: ${generator.description}; ${rounds} x ${seconds} s per case and server`;
+  const conditions =
+    `Load: ${generator.description}; ${rounds} x ${seconds} s per case and server` +
+    (v8Flags === undefined ? "" : `; Deno with --v8-flags=${v8Flags}`);
   print(
     `Deno ${about.deno}, ${about.system}, ${about.processor}, ${about.cores.length} cores\n` +
       `${conditions}\n`,
   );
 
-  const results = await measure(cases, rounds, prepared, settings);
+  const results = await measure(cases, options, prepared, settings);
   const measured = cases.filter(({ name }) => results.serversOf(name).size > 0);
   for (const benchCase of measured) print(table(benchCase, results) + "\n");
   const names = options.servers.map(({ name }) => name);
@@ -118,7 +121,7 @@ async function prepareAll(chosen: readonly Server[]): Promise<PreparedServer[]> 
 
 async function measure(
   cases: readonly Case[],
-  rounds: number,
+  { rounds, count }: Options,
   prepared: readonly PreparedServer[],
   settings: RunSettings,
 ): Promise<Results> {
@@ -132,7 +135,9 @@ async function measure(
         for (const server of turn % 2 === 0 ? field : field.toReversed()) {
           if (interrupt.signal.aborted) return results;
           progress(`round ${round + 1} of ${rounds}: ${benchCase.name}, ${server.name}`);
-          await measureOnce(benchCase, turn, server, settings, results);
+          // What is counted does not stray: once is enough.
+          const counting = count && turn === 0 && benchCase.counted && server.counts;
+          await measureOnce(benchCase, turn, server, settings, results, counting);
         }
       }
     }
@@ -147,10 +152,13 @@ async function measureOnce(
   server: PreparedServer,
   settings: RunSettings,
   results: Results,
+  counting = false,
 ): Promise<void> {
   const where = { case: benchCase.name, round, server: server.name };
   try {
-    results.samples.push({ ...where, ...await runOnce(server, benchCase, settings) });
+    const { figures, busy } = await runOnce(server, benchCase, settings);
+    const counted = counting ? (await countOnce(server, benchCase, settings)).figures : {};
+    results.samples.push({ ...where, figures: { ...figures, ...counted }, busy });
   } catch (error) {
     if (interrupt.signal.aborted) return;
     const reason = error instanceof Error ? error.message : String(error);

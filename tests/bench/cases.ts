@@ -1,17 +1,21 @@
-/** What is measured? One entry is one case. @module */
+/** What is measured: one entry is one case. @module */
 
 import {
+  counted,
   exchanges,
   fairness,
   type Figure,
   type FigureName,
   idling,
+  keeping,
   once,
   streams,
 } from "./figures.ts";
 import type { StartPlan } from "./first_answer.ts";
+import type { KeepPlan } from "./keeping.ts";
 import type { LoadPlan } from "./load_process.ts";
 import type { RedisPlan } from "./redis_benchmark.ts";
+import { type Kept, KEPT_ITEMS } from "./servers/kept_items.ts";
 import type { StopPlan } from "./stopping.ts";
 
 /** What a server does with what it reads; servers/plain.ts says it for each. */
@@ -22,6 +26,8 @@ export type Mode =
   | "discard"
   | "forward"
   | "lines"
+  | "once"
+  | "keep"
   | "tls_echo"
   | "stop"
   | "kv";
@@ -32,7 +38,7 @@ export interface Case {
   readonly mode: Mode;
   /** The size that the modes `send` and `discard` work with. */
   readonly bytes?: number;
-  readonly load: LoadPlan | RedisPlan | StartPlan | StopPlan;
+  readonly load: LoadPlan | KeepPlan | RedisPlan | StartPlan | StopPlan;
   /** The server that every other one is compared with; it runs twice in each round. */
   readonly baseline: string;
   readonly figures: readonly Figure[];
@@ -44,6 +50,10 @@ export interface Case {
   readonly repeats?: number;
   /** How many times as long as the others it takes; 1 where missing. */
   readonly longer?: number;
+  /** The servers beside usher's that take part; all that can where missing. */
+  readonly beside?: readonly string[];
+  /** With `--count`, a run of its own in each of usher's servers and the plain loop counts as well. */
+  readonly counted?: true;
   /** Set for the servers. It is Deno that reads these variables, so no other server takes part. */
   readonly denoEnv?: Readonly<Record<string, string>>;
 }
@@ -68,28 +78,26 @@ const EVENTS_128 = { DENO_TOKIO_MAX_IO_EVENTS_PER_TICK: "128" };
 /** Tests of redis-benchmark. */
 export const KV_TESTS: readonly string[] = ["ping_inline", "ping_mbulk", "set", "get"];
 
+/** What a user would take instead, where it is reading that is measured. */
+const READERS: readonly string[] = ["plain", "node_net_deno", "node_net"];
+
 export const CASES: readonly Case[] = [
   echo("echo1", 1),
   // Its goals are a few percent apart, and in the first second code is still being compiled.
   { ...echo("echo64", 64), longer: 3 },
-  {
-    ...echo("echo4k", 64),
-    title: "4 KiB echo, 64 connections",
-    load: { kind: "exchange", connections: 64, request: 4096, reply: 4096 },
-    long: true,
-  },
+  ...[1, 4, 16, 64].map(messages),
+  ...[64, 256].flatMap((window) =>
+    [4, 16].flatMap((connections) =>
+      [1460, 16384, 65536].map((size) => windowed(window, connections, size))
+    )
+  ),
   echo("echo512", 512),
   withEvents(echo("echo512_events128", 512)),
   withEvents(echo("echo1500_events128", 1500)),
-  {
-    name: "connect",
-    title: "connect, 64-byte echo, close; 16 at a time",
-    mode: "echo",
-    load: { kind: "connect", connections: 16, request: 64, reply: 64 },
-    baseline: "plain",
-    figures: exchanges("conn"),
-    pictured: "rate",
-  },
+  connect("connect", 16),
+  { ...connect("connect32", 32), long: true },
+  connectOnce("connect_once", 16),
+  connectOnce("connect32_once", 32),
   {
     name: "bulk_out",
     title: `the server sends, ${STREAMS} connections`,
@@ -137,6 +145,21 @@ export const CASES: readonly Case[] = [
     figures: idling(),
     pictured: "idle",
   },
+  ...[4, 16, 64].map((kibibytes) =>
+    memoryAfter(
+      `memory_${kibibytes}k`,
+      `12 messages of ${kibibytes} KiB`,
+      { burst: 1024 * kibibytes, times: 12 },
+    )
+  ),
+  ...[64, 256].map((kibibytes) =>
+    memoryAfter(
+      `memory_win${kibibytes}k`,
+      `a stream of 1 MiB with at most ${kibibytes} KiB unanswered`,
+      { burst: 16384, window: 1024 * kibibytes, times: 64 },
+    )
+  ),
+  ...Object.entries(KEPT_ITEMS).map(([what, { title }]) => keep(what as Kept, title)),
   {
     name: "forward",
     title: `a stream forwarded to an echo and back, ${STREAMS} connections`,
@@ -202,6 +225,97 @@ function echo(name: string, connections: number): Case {
     baseline: "plain",
     figures: [...exchanges(), ...connections > 1 ? fairness() : []],
     pictured: "cpu",
+  };
+}
+
+/** Messages of one size, one in flight on each of 64 connections. */
+function messages(kibibytes: number): Case {
+  const size = 1024 * kibibytes;
+  return {
+    ...echo(`echo${kibibytes}k`, 64),
+    title: `${kibibytes} KiB echo, 64 connections`,
+    load: { kind: "exchange", connections: 64, request: size, reply: size },
+    figures: [...exchanges(), ...counted()],
+    beside: READERS,
+    counted: true,
+    long: true,
+  };
+}
+
+/** What a protocol with a window, and every network slower than loopback, looks like to a server. */
+function windowed(kibibytes: number, connections: number, size: number): Case {
+  return {
+    name: `win${kibibytes}k_${connections}x${size}`,
+    title: `echo of writes of ${size.toLocaleString("en")} B, at most ${kibibytes} KiB ` +
+      `unanswered, ${connections} connections`,
+    mode: "echo",
+    load: { kind: "stream", connections, request: size, reply: size, window: 1024 * kibibytes },
+    baseline: "plain",
+    figures: [
+      ...streams(size),
+      ...exchanges().filter(({ name }) => /^p\d/.test(name)),
+      ...counted(),
+    ],
+    pictured: "rate",
+    beside: READERS,
+    counted: true,
+    long: true,
+  };
+}
+
+/** Short connections where the client's FIN comes first. */
+function connect(name: string, connections: number): Case {
+  return {
+    name,
+    title: `connect, 64-byte echo, close; ${connections} at a time`,
+    mode: "echo",
+    load: { kind: "connect", connections, request: 64, reply: 64 },
+    baseline: "plain",
+    figures: exchanges("conn"),
+    pictured: "rate",
+  };
+}
+
+/** The same where the server's FIN comes first. */
+function connectOnce(name: string, connections: number): Case {
+  return {
+    ...connect(name, connections),
+    title: `connect, 64-byte echo, the server closes; ${connections} at a time`,
+    mode: "once",
+    load: { kind: "connect", connections, request: 64, reply: 64, serverCloses: true },
+    long: true,
+  };
+}
+
+/** What connections hold seconds after they were busy. */
+function memoryAfter(
+  name: string,
+  what: string,
+  sizes: Pick<LoadPlan, "burst" | "times" | "window">,
+): Case {
+  return {
+    name,
+    title: `1,000 idle connections, after 64 bytes and 5 s after ${what} on each`,
+    mode: "echo",
+    load: { kind: "hold", connections: 1000, request: 64, reply: 64, rest: 5, ...sizes },
+    baseline: "plain",
+    figures: idling(),
+    pictured: "idle_after_burst",
+    beside: READERS,
+    long: true,
+  };
+}
+
+function keep(what: Kept, title: string): Case {
+  return {
+    name: `keep_${what}`,
+    title: `memory that ${title} keeps`,
+    mode: "keep",
+    load: { kind: "keep", connections: 1, what },
+    baseline: "plain_keep",
+    figures: keeping(),
+    pictured: "kept",
+    long: true,
   };
 }
 

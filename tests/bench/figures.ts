@@ -1,5 +1,6 @@
-/** Which figures does one measurement give? @module */
+/** The figures that one measurement gives. @module */
 
+import type { Count } from "./counting.ts";
 import type { LoadReport } from "./load_process.ts";
 import type { Snapshot } from "./measure.ts";
 
@@ -14,7 +15,12 @@ export type FigureName =
   | "even"
   | "idle"
   | "idle_after_burst"
-  | "ms";
+  | "ms"
+  | "chunks"
+  | "copied"
+  | "allocated"
+  | "pinned"
+  | "kept";
 
 export interface Figure {
   readonly name: FigureName;
@@ -35,6 +41,8 @@ export interface Measurement {
   /** The server at rest: "warm" before the measured time, "end" behind it; more for some loads. */
   readonly snapshots: ReadonlyMap<string, Snapshot>;
   readonly connections: number;
+  /** What the server itself counted, in the phases of the load; only where it was asked to. */
+  readonly counts?: ReadonlyMap<string, Count>;
 }
 
 /** For exchanges of messages; `unit` is the head's word for one of them. */
@@ -71,6 +79,25 @@ export function once(title: string): Figure[] {
   return [{ name: "ms", title: `ms ${title}`, of: ({ report }) => report.seconds * 1000 }];
 }
 
+/** What the server does for each message, and what it holds for each connection that is idle again. */
+export function counted(): Figure[] {
+  return [
+    { name: "chunks", title: "chunks/msg", of: (m) => perMessage(m, "chunks") },
+    { name: "copied", title: "copied B/msg", of: (m) => perMessage(m, "copied") },
+    { name: "allocated", title: "alloc. B/msg", of: (m) => perMessage(m, "allocated") },
+    { name: "pinned", title: "KB/conn pinned", of: pinned },
+  ];
+}
+
+/** What each item that a handler keeps costs in memory. */
+export function keeping(): Figure[] {
+  return [{
+    name: "kept",
+    title: "B/item kept",
+    of: (m) => perUnit(held(m, "end", "start"), m.report.requests),
+  }];
+}
+
 /** For connections that are there and say nothing. */
 export function idling(): Figure[] {
   return [
@@ -82,6 +109,31 @@ export function idling(): Figure[] {
 /** 1 when every connection was served alike. */
 function evenness({ least, most }: LoadReport): number | undefined {
   return least === undefined || most === undefined ? undefined : perUnit(least, most);
+}
+
+function perMessage(
+  { counts, report }: Measurement,
+  name: "chunks" | "copied" | "allocated",
+): number | undefined {
+  return perUnit(
+    difference(counts?.get("done")?.[name], counts?.get("warm")?.[name]),
+    report.requests,
+  );
+}
+
+/**
+ * Memory of buffers alone, after a collection, seconds after the last byte: resident memory would show
+ * what is not collected yet.
+ */
+function pinned({ counts, connections }: Measurement): number | undefined {
+  const grown = difference(counts?.get("idle")?.external, counts?.get("start")?.external);
+  return perUnit(grown, connections * 1000);
+}
+
+/** By what JavaScript's objects and the memory behind them have grown. */
+function held({ counts }: Measurement, to: string, from: string): number | undefined {
+  const of = (count: Count | undefined) => count && count.heap + count.external;
+  return difference(of(counts?.get(to)), of(counts?.get(from)));
 }
 
 function cpu({ snapshots }: Measurement): number | undefined {

@@ -1,15 +1,23 @@
 /*
- * How does a server behave under load? One thread, epoll, closed loop: every connection has one
- * exchange in flight, and the next begins when the last byte of the reply is there.
+ * Puts load on a server: one thread, epoll, closed loop. Every connection has one exchange in flight, and
+ * the next begins when the last byte of the reply has arrived.
  *
  *   load exchange PORT --connections 64 --request 64 --reply 64 --depth 1 --warm 0.2 --seconds 1
+ *   load stream   PORT --connections 16 --request 1460 --window 65536 --warm 0.2 --seconds 1
  *   load connect  PORT --connections 16 --request 64 --warm 0.2 --seconds 1
  *   load hold     PORT --connections 2000 --request 64 --burst 65536 --warm 0.3
  *
  * exchange  sends request bytes and waits for reply bytes; depth exchanges travel as one batch
+ * stream    writes request bytes at a time to an echo, whenever at most window bytes would then be
+ *           unanswered; the latency is that from a write to the last byte of its echo
  * connect   one exchange on each connection: connect, exchange, FIN, wait for the server's FIN; the
- *           latency is that from connect() to the reply
- * hold      opens connections, exchanges once on each, then once again with burst bytes
+ *           latency is that from connect() to the reply. With `--server-closes 1` the server's FIN comes
+ *           first
+ * hold      opens connections, exchanges once on each, then `--times` times with burst bytes (with
+ *           `--window`, as a stream of that many writes)
+ *
+ * `--rest S` keeps the connections of exchange and stream open and silent for S seconds behind the
+ * measured time, then adds the phase "idle"; for hold it is the silence before memory is read.
  *
  * With `--tls 1` all of it happens inside TLS, where load_tls.h could be built; the latency of connect
  * is then that from connect() to the first reply, handshake included.
@@ -51,11 +59,12 @@
 /* Seconds a started exchange may take beyond the end of its phase. */
 #define GRACE 3.0
 
-/* Seconds of silence before memory is read, for what the server does behind its replies. */
+/* Seconds of silence before memory is read where --rest is missing: for what the server does behind its
+ * replies. */
 #define REST 0.3
 
 /* Seconds after which this program is over whatever happened, on top of the phases asked for. */
-#define SPARE 45
+#define SPARE 60
 
 struct connection {
   int fd;
@@ -63,15 +72,19 @@ struct connection {
   int waits_to_send;
   int ending; /* FIN sent, theirs awaited */
   size_t sent, received;
+  size_t begun;       /* of a stream: the bytes of every write begun so far */
+  uint64_t *began_at; /* of a stream: when each unanswered write began, as a ring */
   uint64_t began;
   uint64_t served;
+  int done; /* exchanges of the present run */
 };
 
 static struct {
-  int port, connections, depth, tls;
-  size_t request, reply, burst;
-  double warm, seconds;
-} asked = {.connections = 1, .depth = 1, .request = 64, .reply = 64, .burst = 65536};
+  int port, connections, depth, tls, server_closes, times;
+  size_t request, reply, burst, window;
+  double warm, seconds, rest;
+} asked = {
+    .connections = 1, .depth = 1, .times = 1, .request = 64, .reply = 64, .burst = 65536};
 
 static int queue = -1;
 static int short_lived; /* one exchange per connection */
@@ -172,26 +185,34 @@ static int open_socket(struct connection *c) {
   return 1;
 }
 
+/* Sends as much as fits; 0 when nothing does, -1 when the connection is lost. */
+static ssize_t send_some(struct connection *c, const unsigned char *from, size_t size) {
+  ssize_t n = c->tls != NULL ? tls_send(c->tls, from, size)
+                             : send(c->fd, from, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+  if (n >= 0) return n;
+  if (errno == EAGAIN) return 0;
+  connection_failed(c, "send", errno);
+  return -1;
+}
+
+/* Asks epoll for the moment when there is room to send, as long as something is left. */
+static void await_room(struct connection *c, int left) {
+  int waits = left && (c->tls == NULL || tls_waits_to_send(c->tls));
+  if (waits == c->waits_to_send) return;
+  struct epoll_event interest = {.events = EPOLLIN | (waits ? EPOLLOUT : 0), .data.ptr = c};
+  epoll_ctl(queue, EPOLL_CTL_MOD, c->fd, &interest);
+  c->waits_to_send = waits;
+}
+
 /* Sends what is left of the request; false when the connection is lost. */
 static int send_rest(struct connection *c) {
   while (c->sent < request) {
-    const unsigned char *from = pattern + c->sent;
-    size_t size = request - c->sent;
-    ssize_t n = c->tls != NULL ? tls_send(c->tls, from, size)
-                               : send(c->fd, from, size, MSG_DONTWAIT | MSG_NOSIGNAL);
-    if (n < 0 && errno != EAGAIN) {
-      connection_failed(c, "send", errno);
-      return 0;
-    }
-    if (n < 0) break;
+    ssize_t n = send_some(c, pattern + c->sent, request - c->sent);
+    if (n < 0) return 0;
+    if (n == 0) break;
     c->sent += (size_t)n;
   }
-  int waits = c->sent < request && (c->tls == NULL || tls_waits_to_send(c->tls));
-  if (waits != c->waits_to_send) {
-    struct epoll_event interest = {.events = EPOLLIN | (waits ? EPOLLOUT : 0), .data.ptr = c};
-    epoll_ctl(queue, EPOLL_CTL_MOD, c->fd, &interest);
-    c->waits_to_send = waits;
-  }
+  await_room(c, c->sent < request);
   return 1;
 }
 
@@ -209,8 +230,9 @@ enum progress { WAITS, COMPLETE, LOST };
 static enum progress answered(struct connection *c) {
   record(nanoseconds() - c->began);
   if (!short_lived) return COMPLETE;
-  if (c->tls != NULL) tls_end(c->tls);
   c->ending = 1;
+  if (asked.server_closes) return WAITS;
+  if (c->tls != NULL) tls_end(c->tls);
   shutdown(c->fd, SHUT_WR);
   return WAITS;
 }
@@ -248,13 +270,14 @@ static enum progress receive(struct connection *c) {
   return WAITS;
 }
 
-/* Exchanges on each connection until the time is over; for 0 seconds, once on each. */
-static void run(struct connection *all, int count, double seconds) {
+/* Exchanges on each connection until the time is over; for 0 seconds, so many times on each. */
+static void run(struct connection *all, int count, double seconds, int times) {
   struct epoll_event events[256];
   uint64_t now = nanoseconds();
   uint64_t end = now + (uint64_t)(seconds * 1e9);
   uint64_t limit = end + (uint64_t)(GRACE * 1e9);
   int active = 0;
+  for (int i = 0; i < count; i++) all[i].done = 0;
   for (int i = 0; i < count; i++) active += begin(&all[i], now);
   while (active > 0) {
     int n = epoll_wait(queue, events, 256, 100);
@@ -278,7 +301,89 @@ static void run(struct connection *all, int count, double seconds) {
       if (progress == WAITS) continue;
       if (progress == COMPLETE) c->served += (uint64_t)asked.depth;
       now = nanoseconds();
-      if (progress == LOST || now >= end || !begin(c, now)) active--;
+      int over = seconds > 0 ? now >= end : ++c->done >= times;
+      if (progress == LOST || over || !begin(c, now)) active--;
+    }
+  }
+}
+
+/* Begins writes as long as the window has room for a whole one; false when the connection is lost. */
+static int send_stream(struct connection *c, int beginning, uint64_t now) {
+  size_t slots = asked.window / request;
+  for (;;) {
+    if (c->sent == c->begun) {
+      if (!beginning || c->begun - c->received + request > asked.window) break;
+      c->began_at[c->begun / request % slots] = now;
+      c->begun += request;
+    }
+    ssize_t n = send_some(c, pattern + c->sent % request, c->begun - c->sent);
+    if (n < 0) return 0;
+    if (n == 0) break;
+    c->sent += (size_t)n;
+  }
+  await_room(c, c->sent < c->begun);
+  return 1;
+}
+
+/* Takes what has arrived of a stream's echo; false when the connection is lost. */
+static int receive_stream(struct connection *c) {
+  size_t slots = asked.window / request;
+  int flags = MSG_DONTWAIT | (checking ? 0 : MSG_TRUNC);
+  do {
+    ssize_t n = c->tls != NULL ? tls_receive(c->tls, arrived, arrived_size)
+                               : recv(c->fd, arrived, arrived_size, flags);
+    if (n < 0 && errno == EAGAIN) return 1;
+    if (n <= 0 || c->received + (size_t)n > c->sent) {
+      connection_failed(c, n < 0 ? "recv" : n == 0 ? "the server closed" : "more bytes than sent",
+                        n < 0 ? errno : 0);
+      return 0;
+    }
+    for (size_t i = 0; checking && i < (size_t)n; i++) {
+      if (arrived[i] == pattern[(c->received + i) % request]) continue;
+      connection_failed(c, "the echo differs from what was sent", 0);
+      return 0;
+    }
+    uint64_t now = nanoseconds();
+    size_t answered = c->received / request;
+    c->received += (size_t)n;
+    for (; answered < c->received / request; answered++, c->served++)
+      record(now - c->began_at[answered % slots]);
+  } while (c->tls != NULL);
+  return 1;
+}
+
+/* Streams on each connection until the time is over; for 0 seconds, so many writes on each. */
+static void run_stream(struct connection *all, int count, double seconds, int times) {
+  struct epoll_event events[256];
+  uint64_t now = nanoseconds();
+  uint64_t end = now + (uint64_t)(seconds * 1e9);
+  uint64_t limit = end + (uint64_t)(GRACE * 1e9);
+  int active = 0;
+  for (int i = 0; i < count; i++) {
+    struct connection *c = &all[i];
+    c->sent = c->received = c->begun = 0;
+    if (c->began_at == NULL) c->began_at = calloc(asked.window / request, sizeof *c->began_at);
+    if (c->began_at == NULL) fail("calloc");
+    active += send_stream(c, 1, now);
+  }
+  while (active > 0) {
+    int n = epoll_wait(queue, events, 256, 100);
+    now = nanoseconds();
+    if (now > limit) {
+      for (int i = 0; i < count; i++)
+        if (all[i].fd >= 0 && all[i].received < all[i].begun)
+          connection_failed(&all[i], "no echo within the grace time", 0);
+      return;
+    }
+    for (int i = 0; i < n; i++) {
+      struct connection *c = events[i].data.ptr;
+      if (events[i].events & ~EPOLLOUT && !receive_stream(c)) {
+        active--;
+        continue;
+      }
+      now = nanoseconds();
+      int beginning = seconds > 0 ? now < end : c->begun < (size_t)times * request;
+      if (!send_stream(c, beginning, now) || (!beginning && c->received == c->begun)) active--;
     }
   }
 }
@@ -289,7 +394,7 @@ static void open_all(struct connection *all, int count) {
     int group = count - from < OPEN_AT_ONCE ? count - from : OPEN_AT_ONCE;
     int opened = 0;
     for (int i = from; i < from + group; i++) opened += open_socket(&all[i]);
-    if (opened == group) run(all + from, group, 0);
+    if (opened == group) run(all + from, group, 0, 1);
     if (errors > 0) return;
   }
 }
@@ -298,7 +403,10 @@ static void close_all(struct connection *all, int count) {
   for (int i = 0; i < count; i++) close_socket(&all[i]);
 }
 
-static void rest(void) { usleep((useconds_t)(REST * 1e6)); }
+static void rest(void) {
+  double seconds = asked.rest > 0 ? asked.rest : REST;
+  usleep((useconds_t)(seconds * 1e6));
+}
 
 /* A phase that had errors is the last one. */
 static void phase(const char *name) {
@@ -312,9 +420,19 @@ static void phase(const char *name) {
   if (read(0, line, sizeof line) <= 0) exit(0);
 }
 
-static void report(struct connection *all, uint64_t began, double cpu) {
-  double seconds = (double)(nanoseconds() - began) / 1e9;
-  double busy = (own_cpu() - cpu) / seconds;
+/* What the load itself has used. */
+struct spent {
+  uint64_t clock; /* ns */
+  double cpu;     /* s */
+};
+
+static struct spent spent_so_far(void) {
+  return (struct spent){.clock = nanoseconds(), .cpu = own_cpu()};
+}
+
+static void report(struct connection *all, struct spent from, struct spent to) {
+  double seconds = (double)(to.clock - from.clock) / 1e9;
+  double busy = (to.cpu - from.cpu) / seconds;
   uint64_t requests = 0, least = UINT64_MAX, most = 0;
   for (int i = 0; i < asked.connections; i++) {
     uint64_t served = all[i].served;
@@ -344,11 +462,13 @@ static void set_sizes(size_t request_size, size_t reply_size) {
                      : (unsigned char)('a' + (i + i / request_size + i / 4096) % 26);
 }
 
+typedef void load_run(struct connection *all, int count, double seconds, int times);
+
 /* The warm-up compares every byte of an echo; the measured time does not, to stay cheap. */
-static void warm_up(struct connection *all, int count) {
+static void warm_up(struct connection *all, int count, load_run *one) {
   if (errors > 0) return;
   checking = request == reply;
-  run(all, count, asked.warm);
+  one(all, count, asked.warm, 1);
   checking = 0;
 }
 
@@ -358,36 +478,42 @@ static void count_from_here(struct connection *all) {
   recorded = 0;
 }
 
-static void measure(struct connection *all) {
+static void measure(struct connection *all, load_run *one) {
   int count = asked.connections;
+  warm_up(all, count, one);
   phase("warm");
   count_from_here(all);
-  uint64_t began = nanoseconds();
-  double cpu = own_cpu();
-  run(all, count, asked.seconds);
-  report(all, began, cpu);
+  struct spent began = spent_so_far();
+  one(all, count, asked.seconds, 1);
+  struct spent ended = spent_so_far();
+  if (asked.rest > 0) {
+    phase("done");
+    rest();
+    phase("idle");
+  }
+  report(all, began, ended);
 }
 
 static void hold(struct connection *all) {
   int count = asked.connections;
   int few = count < BURSTS_AT_ONCE ? count : BURSTS_AT_ONCE;
   open_all(all, few);
-  warm_up(all, few);
+  warm_up(all, few, run);
   close_all(all, few);
-  rest();
+  usleep((useconds_t)(REST * 1e6));
   phase("warm");
   count_from_here(all);
-  uint64_t began = nanoseconds();
-  double cpu = own_cpu();
+  struct spent began = spent_so_far();
   open_all(all, count);
-  rest();
+  usleep((useconds_t)(REST * 1e6));
   phase("small");
   set_sizes(asked.burst, asked.burst);
+  load_run *burst = asked.window > 0 ? run_stream : run;
   for (int from = 0; from < count && errors == 0; from += few)
-    run(all + from, count - from < few ? count - from : few, 0);
+    burst(all + from, count - from < few ? count - from : few, 0, asked.times);
   rest();
   phase("burst");
-  report(all, began, cpu);
+  report(all, began, spent_so_far());
 }
 
 static void parse(int count, char **words) {
@@ -398,6 +524,10 @@ static void parse(int count, char **words) {
     else if (strcmp(name, "--request") == 0) asked.request = (size_t)atol(value);
     else if (strcmp(name, "--reply") == 0) asked.reply = (size_t)atol(value);
     else if (strcmp(name, "--burst") == 0) asked.burst = (size_t)atol(value);
+    else if (strcmp(name, "--window") == 0) asked.window = (size_t)atol(value);
+    else if (strcmp(name, "--times") == 0) asked.times = atoi(value);
+    else if (strcmp(name, "--server-closes") == 0) asked.server_closes = atoi(value);
+    else if (strcmp(name, "--rest") == 0) asked.rest = atof(value);
     else if (strcmp(name, "--tls") == 0) asked.tls = atoi(value);
     else if (strcmp(name, "--warm") == 0) asked.warm = atof(value);
     else if (strcmp(name, "--seconds") == 0) asked.seconds = atof(value);
@@ -410,21 +540,27 @@ static void parse(int count, char **words) {
 
 int main(int count, char **words) {
   if (count < 3) {
-    fprintf(stderr, "usage: load exchange|connect|hold PORT [--option value]...\n");
+    fprintf(stderr, "usage: load exchange|stream|connect|hold PORT [--option value]...\n");
     return 2;
   }
   const char *kind = words[1];
   asked.port = atoi(words[2]);
   parse(count, words);
-  if (asked.connections < 1 || asked.depth < 1 || asked.request < 1 || asked.reply < 1) {
+  if (asked.connections < 1 || asked.depth < 1 || asked.request < 1 || asked.reply < 1 ||
+      asked.times < 1) {
     fprintf(stderr, "load: counts and sizes start at 1\n");
+    return 2;
+  }
+  size_t write_size = strcmp(kind, "hold") == 0 ? asked.burst : asked.request;
+  if (asked.window < write_size && (asked.window > 0 || strcmp(kind, "stream") == 0)) {
+    fprintf(stderr, "load: a window has room for a whole write\n");
     return 2;
   }
   if (asked.tls && !tls_prepare()) {
     fprintf(stderr, "load: built without OpenSSL\n");
     return 2;
   }
-  alarm((unsigned)(asked.warm + asked.seconds) + SPARE);
+  alarm((unsigned)(asked.warm + asked.seconds + asked.rest) + SPARE);
 
   struct rlimit files;
   getrlimit(RLIMIT_NOFILE, &files);
@@ -440,12 +576,14 @@ int main(int count, char **words) {
 
   if (strcmp(kind, "exchange") == 0) {
     open_all(all, asked.connections);
-    warm_up(all, asked.connections);
-    measure(all);
+    measure(all, run);
+  } else if (strcmp(kind, "stream") == 0) {
+    set_sizes(asked.request, asked.request);
+    open_all(all, asked.connections);
+    measure(all, run_stream);
   } else if (strcmp(kind, "connect") == 0) {
     short_lived = 1;
-    warm_up(all, asked.connections);
-    measure(all);
+    measure(all, run);
   } else if (strcmp(kind, "hold") == 0) {
     hold(all);
   } else {

@@ -1,6 +1,6 @@
 /**
- * How does a server behave under load, where there is no C compiler? The same command line, phases and
- * report as load.c, which says what they mean. It costs more per request than the servers it measures,
+ * Puts load on a server where there is no C compiler. The same command line, phases and report as
+ * load.c, which says what they mean. It costs more per request than the servers it measures,
  * so rates and latencies are its own; the server's CPU time per request is still worth something.
  *
  * @module
@@ -10,7 +10,7 @@ import { parseArgs } from "node:util";
 import { snapshot } from "./measure.ts";
 
 /** As in load.c. */
-const OPEN_AT_ONCE = 64, BURSTS_AT_ONCE = 16, REST = 300, SPARE = 45_000;
+const OPEN_AT_ONCE = 64, BURSTS_AT_ONCE = 16, REST = 300, SPARE = 60_000;
 
 const { positionals: [kind, port], values } = parseArgs({
   allowPositionals: true,
@@ -20,6 +20,10 @@ const { positionals: [kind, port], values } = parseArgs({
     reply: { type: "string", default: "64" },
     depth: { type: "string", default: "1" },
     burst: { type: "string", default: "65536" },
+    window: { type: "string", default: "0" },
+    times: { type: "string", default: "1" },
+    "server-closes": { type: "string", default: "0" },
+    rest: { type: "string", default: "0" },
     tls: { type: "string", default: "0" },
     warm: { type: "string", default: "0" },
     seconds: { type: "string", default: "0" },
@@ -29,6 +33,7 @@ const count = Number(values.connections);
 const depth = Number(values.depth);
 const warm = Number(values.warm);
 const seconds = Number(values.seconds);
+const serverCloses = values["server-closes"] !== "0";
 /** Full handshakes, as in load.c: each connection has a configuration, and so a cache, of its own. */
 const authority = values.tls === "0"
   ? undefined
@@ -48,39 +53,49 @@ let latencies: number[] = [];
 let errors = 0;
 let firstError = "";
 
-setTimeout(() => Deno.exit(1), (warm + seconds) * 1000 + SPARE);
+setTimeout(() => Deno.exit(1), (warm + seconds + Number(values.rest)) * 1000 + SPARE);
 const peers = Array.from({ length: count }, (): Peer => ({
   conn: undefined,
   served: 0,
-  buffer: new Uint8Array(Math.min(65536, kind === "hold" ? Number(values.burst) : reply)),
+  buffer: new Uint8Array(65536),
 }));
 switch (kind) {
   case "exchange":
     await openAll(peers);
-    await warmUp(peers, exchange);
-    await measure(exchange);
+    await measure((time) => run(peers, time, exchange));
+    break;
+  case "stream":
+    request = pattern.subarray(0, Number(values.request));
+    reply = request.length;
+    await openAll(peers);
+    await measure((time) => runStream(peers, time));
     break;
   case "connect":
-    await warmUp(peers, exchangeOnce);
-    await measure(exchangeOnce);
+    await measure((time) => run(peers, time, exchangeOnce));
     break;
   case "hold":
     await hold();
     break;
   default:
-    throw new TypeError(`Unknown kind '${kind}': use exchange, connect or hold`);
+    throw new TypeError(`Unknown kind '${kind}': use exchange, stream, connect or hold`);
 }
 Deno.exit(0);
 
-async function measure(one: (peer: Peer) => Promise<void>): Promise<void> {
+async function measure(load: (time: number) => Promise<void>): Promise<void> {
+  await warmUp(load);
   await phase("warm");
-  await reportOn(() => run(peers, seconds, one));
+  await reportOn(() => load(seconds), async () => {
+    if (values.rest === "0") return;
+    await phase("done");
+    await rest(Number(values.rest) * 1000);
+    await phase("idle");
+  });
 }
 
 async function hold(): Promise<void> {
   const few = peers.slice(0, BURSTS_AT_ONCE);
   await openAll(few);
-  await warmUp(few, exchange);
+  await warmUp((time) => run(few, time, exchange));
   for (const peer of few) peer.conn?.close();
   await rest();
   await phase("warm");
@@ -91,17 +106,23 @@ async function hold(): Promise<void> {
     const burst = Number(values.burst);
     request = pattern = patternOf(burst, burst);
     reply = burst;
-    await inGroups(peers, BURSTS_AT_ONCE, (group) => run(group, 0, exchange));
-    await rest();
+    const times = Number(values.times);
+    await inGroups(
+      peers,
+      BURSTS_AT_ONCE,
+      (group) =>
+        values.window === "0" ? run(group, 0, exchange, times) : runStream(group, 0, times),
+    );
+    await rest(Number(values.rest) * 1000 || REST);
     await phase("burst");
   });
 }
 
 /** The warm-up compares every byte of an echo; the measured time does not, to stay cheap. */
-async function warmUp(some: Peer[], one: (peer: Peer) => Promise<void>): Promise<void> {
+async function warmUp(load: (time: number) => Promise<void>): Promise<void> {
   if (errors > 0) return;
   checking = request.length === reply;
-  await run(some, warm, one);
+  await load(warm);
   checking = false;
 }
 
@@ -113,19 +134,72 @@ async function openAll(some: Peer[]): Promise<void> {
   });
 }
 
-/** Exchanges on each connection until the time is over; for 0 seconds, once on each. */
+/** Exchanges on each connection until the time is over; for 0 seconds, so many times on each. */
 async function run(
   some: Peer[],
   time: number,
   one: (peer: Peer) => Promise<void>,
+  times = 1,
 ): Promise<void> {
   const end = performance.now() + time * 1000;
+  await onEach(some, async (peer) => {
+    let done = 0;
+    do {
+      await one(peer);
+      peer.served += depth;
+    } while (time > 0 ? performance.now() < end : ++done < times);
+  });
+}
+
+/** Streams on each connection until the time is over; for 0 seconds, so many writes on each. */
+async function runStream(some: Peer[], time: number, times = 1): Promise<void> {
+  const end = performance.now() + time * 1000;
+  const window = Number(values.window);
+  const size = request.length;
+  await onEach(some, async (peer) => {
+    const { conn, buffer } = peer;
+    if (conn === undefined) throw new Error("Not connected");
+    const begun: number[] = [];
+    let writes = 0, received = 0, stopped = false;
+    let roomMade = () => {};
+    const sending = (async () => {
+      while (time > 0 ? performance.now() < end : writes < times) {
+        if ((writes + 1) * size - received > window) {
+          await new Promise<void>((resolve) => roomMade = resolve);
+          continue;
+        }
+        writes++;
+        begun.push(performance.now());
+        await sendRequest(conn);
+      }
+      stopped = true;
+    })();
+    while (received < writes * size || !stopped) {
+      const n = await conn.read(buffer);
+      if (n === null) throw new Error("The server closed");
+      for (let i = 0; checking && i < n; i++) {
+        if (buffer[i] !== pattern[(received + i) % size]) {
+          throw new Error("The echo differs from what was sent");
+        }
+      }
+      const answered = Math.floor(received / size);
+      received += n;
+      for (let i = answered; i < Math.floor(received / size); i++) {
+        latencies.push((performance.now() - (begun.shift() ?? 0)) * 1000);
+        peer.served++;
+      }
+      roomMade();
+      // The sender sees the room, or the end of the time, before this decides whether to read on.
+      if (received === writes * size) await new Promise((resolve) => setTimeout(resolve, 0));
+    }
+    await sending;
+  });
+}
+
+async function onEach(some: Peer[], work: (peer: Peer) => Promise<void>): Promise<void> {
   await Promise.all(some.map(async (peer) => {
     try {
-      do {
-        await one(peer);
-        peer.served += depth;
-      } while (performance.now() < end);
+      await work(peer);
     } catch (error) {
       if (errors++ === 0) firstError = String(error);
     }
@@ -136,7 +210,7 @@ async function exchangeOnce(peer: Peer): Promise<void> {
   const began = performance.now();
   const conn = await open(peer);
   await exchange(peer, began);
-  await conn.closeWrite();
+  if (!serverCloses) await conn.closeWrite();
   if (await conn.read(peer.buffer) !== null) throw new Error("More bytes than asked for");
   conn.close();
 }
@@ -192,7 +266,10 @@ async function phase(name: string): Promise<void> {
   if (await Deno.stdin.read(new Uint8Array(16)) === null) Deno.exit(0);
 }
 
-async function reportOn(work: () => Promise<void>): Promise<void> {
+async function reportOn(
+  work: () => Promise<void>,
+  behind: () => Promise<void> = () => Promise.resolve(),
+): Promise<void> {
   for (const peer of peers) peer.served = 0;
   latencies = [];
   const began = performance.now();
@@ -200,6 +277,7 @@ async function reportOn(work: () => Promise<void>): Promise<void> {
   await work();
   const took = performance.now() - began;
   const after = await snapshot(Deno.pid);
+  await behind();
   latencies.sort((a, b) => a - b);
   const served = peers.map((peer) => peer.served);
   await say({
@@ -236,6 +314,6 @@ async function inGroups(
   }
 }
 
-async function rest(): Promise<void> {
-  await new Promise((resolve) => setTimeout(resolve, REST));
+async function rest(milliseconds = REST): Promise<void> {
+  await new Promise((resolve) => setTimeout(resolve, milliseconds));
 }

@@ -1,18 +1,26 @@
-/** How is the load started and spoken with? @module */
+/** Starts the load and speaks with it. @module */
 
 import { compileC } from "./build.ts";
 import { Child } from "./children.ts";
 
 /** What the load does; each kind is explained at the head of load.c. */
 export interface LoadPlan {
-  readonly kind: "exchange" | "connect" | "hold";
+  readonly kind: "exchange" | "stream" | "connect" | "hold";
   readonly connections: number;
   readonly request: number;
   readonly reply: number;
   /** Exchanges that travel as one batch; 1 where missing. */
   readonly depth?: number;
-  /** Bytes of the second exchange of `hold`. */
+  /** Bytes of each exchange of `hold` behind the first. */
   readonly burst?: number;
+  /** How many of them; 1 where missing. */
+  readonly times?: number;
+  /** Bytes that a stream keeps unanswered at most. */
+  readonly window?: number;
+  /** Whether the server's FIN comes first in `connect`; the mode is then `once`. */
+  readonly serverCloses?: true;
+  /** Seconds of silence before memory is read. */
+  readonly rest?: number;
 }
 
 /** What every kind of load says in the end; latencies in µs. */
@@ -37,7 +45,7 @@ export interface Generator {
 }
 
 /** Milliseconds beyond the time asked for, until the load counts as stuck. */
-const SPARE = 20_000;
+const SPARE = 40_000;
 
 /** The generator in C where it can be had, else the one in TypeScript. */
 export async function prepareLoad(wanted: "c" | "deno" | undefined): Promise<Generator> {
@@ -81,14 +89,20 @@ export interface LoadSettings {
 export async function applyLoad(
   { command }: Generator,
   { port, tls }: { port: number; tls: boolean },
-  { kind, ...sizes }: LoadPlan,
+  { kind, serverCloses, ...sizes }: LoadPlan,
   { warm, seconds, core, atRest }: LoadSettings,
 ): Promise<LoadReport> {
-  const options = Object.entries({ ...sizes, warm, seconds, tls: tls ? 1 : 0 })
-    .flatMap(([name, value]) => [`--${name}`, String(value)]);
+  const options = Object.entries({
+    ...sizes,
+    "server-closes": serverCloses ? 1 : 0,
+    warm,
+    seconds,
+    tls: tls ? 1 : 0,
+  }).flatMap(([name, value]) => [`--${name}`, String(value)]);
   await using load = new Child([...command, kind, String(port), ...options], core);
+  const limit = (warm + seconds + (sizes.rest ?? 0)) * 1000 + SPARE;
   while (true) {
-    const word: Word = JSON.parse(await load.line((warm + seconds) * 1000 + SPARE));
+    const word: Word = JSON.parse(await load.line(limit));
     await atRest(word.at);
     if (isLast(word)) {
       if (word.errors === 0) return word;

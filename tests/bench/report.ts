@@ -1,4 +1,4 @@
-/** How are results printed? @module */
+/** Prints results as tables. @module */
 
 import type { Case } from "./cases.ts";
 import type { Goal } from "./goals.ts";
@@ -20,8 +20,12 @@ export function caseRows(
   benchCase: Case,
   results: Results,
 ): { rows: string[][]; remark: string | undefined } {
-  const { name, figures, baseline } = benchCase;
+  const { name, baseline } = benchCase;
   const servers = [...results.serversOf(name)];
+  // What no server was asked for, or this machine cannot tell, has no column.
+  const figures = benchCase.figures.filter((figure) =>
+    servers.some((server) => results.median(name, server, figure.name) !== undefined)
+  );
   const slow = servers.filter((server) => results.busy(name, server) > BUSY);
   const rows = [
     ["", ...figures.flatMap((figure) => [figure.title, ""])],

@@ -1,8 +1,10 @@
-/** What happens in one measurement? @module */
+/** One measurement: a server of its own, a load of its own. @module */
 
 import { type Case, isTls } from "./cases.ts";
+import { askCount, type Count, COUNTING } from "./counting.ts";
 import type { FigureName, Measurement } from "./figures.ts";
 import { awaitFirstAnswer } from "./first_answer.ts";
+import { sendItems } from "./keeping.ts";
 import { applyLoad, type Generator, type LoadReport, type LoadSettings } from "./load_process.ts";
 import { type Snapshot, snapshot } from "./measure.ts";
 import { applyRedisBenchmark } from "./redis_benchmark.ts";
@@ -15,7 +17,12 @@ export interface RunSettings {
   readonly seconds: number;
   readonly serverCore: number | undefined;
   readonly loadCore: number | undefined;
+  /** What V8 is told in every server that Deno runs. */
+  readonly v8Flags: string | undefined;
 }
+
+/** Seconds of silence before what idle connections hold is counted. */
+const IDLE = 5;
 
 export interface Outcome {
   readonly figures: Partial<Record<FigureName, number>>;
@@ -29,7 +36,11 @@ export async function runOnce(
   benchCase: Case,
   settings: RunSettings,
 ): Promise<Outcome> {
-  const running = await startServer(server, benchCase, settings.serverCore);
+  // What a handler keeps is only counted.
+  if (benchCase.load.kind === "keep") return await countOnce(server, benchCase, settings);
+  const { serverCore, v8Flags } = settings;
+  const flags = v8Flags === undefined ? [] : [`--v8-flags=${v8Flags}`];
+  const running = await startServer(server, benchCase, serverCore, flags);
   const { child } = running;
   await using _server = child;
   const snapshots = new Map<string, Snapshot>();
@@ -41,6 +52,34 @@ export async function runOnce(
   const { connections } = benchCase.load;
   return { figures: figuresOf(benchCase, { report, snapshots, connections }), busy: report.busy };
 }
+
+/** The same with a server that counts, which costs it time: no figure of time comes of it. */
+export async function countOnce(
+  server: PreparedServer,
+  benchCase: Case,
+  settings: RunSettings,
+): Promise<Outcome> {
+  const running = await startServer(server, benchCase, settings.serverCore, COUNTING);
+  const { child } = running;
+  await using _server = child;
+  const counts = new Map<string, Count>([["start", await askCount(child)]]);
+  const plan = benchCase.load.kind === "exchange" || benchCase.load.kind === "stream"
+    ? { ...benchCase, load: { ...benchCase.load, rest: IDLE } }
+    : benchCase;
+  const report = await load(running, plan, settings, async (phase) => {
+    counts.set(phase, await askCount(child));
+  }).catch((error: Error) => {
+    throw new Error(error.message + (child.complaint && `; the server said: ${child.complaint}`));
+  });
+  const { connections } = benchCase.load;
+  const all = figuresOf(benchCase, { report, snapshots: new Map(), connections, counts });
+  const figures: Outcome["figures"] = {};
+  for (const name of COUNTED) if (all[name] !== undefined) figures[name] = all[name];
+  return { figures, busy: report.busy };
+}
+
+/** What counting says; the other figures of such a run are not worth having. */
+const COUNTED: readonly FigureName[] = ["chunks", "copied", "allocated", "pinned", "kept"];
 
 async function load(
   running: Running,
@@ -55,6 +94,8 @@ async function load(
       return await awaitFirstAnswer(running, tls, settings);
     case "stop":
       return await stopServer(running, plan, settings);
+    case "keep":
+      return await sendItems(running, plan, settings);
     case "redis":
       return await applyRedisBenchmark(running.port, plan, settings);
     default:

@@ -1,4 +1,4 @@
-/** Which servers are there, and how is each of them started? @module */
+/** The servers that are measured, and how each of them is started. @module */
 
 import { pathToFileURL } from "node:url";
 import { compileC, compileGo, installBun } from "./build.ts";
@@ -12,6 +12,8 @@ export interface Server {
   readonly always: boolean;
   /** Whether Deno runs it. */
   readonly deno?: true;
+  /** Whether it can count, as servers/counting.ts does. */
+  readonly counts?: true;
   /** usher's module, for the servers that take one. */
   readonly module?: string;
   /** Its arguments where they are not MODE BYTES [MODULE]; `port` is free, and may be ignored. */
@@ -38,7 +40,7 @@ export interface Running {
 /** Milliseconds until a server that has not said `ready` counts as stuck. */
 const START = 15_000;
 
-const ALL: readonly Mode[] = ["echo", "two_writes", "send", "discard"];
+const ALL: readonly Mode[] = ["echo", "once", "two_writes", "send", "discard"];
 
 const USHER = new URL("../../mod.ts", import.meta.url);
 
@@ -57,6 +59,7 @@ export function servers(against: string | undefined): Server[] {
     peer("bun", [...ALL, "tls_echo"], async () => [await installBun(), "servers/bun.mjs"]),
     peer("go", [...ALL, "tls_echo"], async () => [await compileGo("servers/echo.go")]),
     peer("epoll", ALL, async () => [await compileC("servers/epoll.c")]),
+    onDeno("plain_keep", "plain_keep.ts", ["keep"], true),
     onDeno("plain_pipe", "plain_pipe.ts", ["forward"], true),
     onDeno("plain_lines", "plain_lines.ts", ["lines"], true),
     redis(),
@@ -64,22 +67,31 @@ export function servers(against: string | undefined): Server[] {
 }
 
 /** Whether a server can do what a case asks for. */
-export function takesPart({ modes, deno }: Server, { mode, denoEnv }: Case): boolean {
-  return modes.includes(mode) && (deno === true || denoEnv === undefined);
+export function takesPart(
+  { name, modes, deno }: Server,
+  { mode, beside, denoEnv }: Case,
+): boolean {
+  return modes.includes(mode) && (deno === true || denoEnv === undefined) &&
+    (beside === undefined || beside.includes(name) || name.startsWith("usher"));
 }
 
 /** Starts a server for one case and awaits its port. */
 export async function startServer(
   server: PreparedServer,
-  { mode, bytes, denoEnv }: Case,
+  { mode, bytes, load, denoEnv }: Case,
   core: number | undefined,
+  denoFlags: readonly string[] = [],
 ): Promise<Running> {
   const { command, module, ready = /^ready (\d+)$/ } = server;
+  const [program = "", ...rest] = command;
+  // Behind `run`, where Deno's own options stand.
+  const words = server.deno ? [program, "run", ...denoFlags, ...rest.slice(1)] : command;
   const given = server.arguments === undefined ? 0 : freePort();
-  const words = server.arguments?.(given) ??
-    [mode, String(bytes ?? 0), ...module === undefined ? [] : [module]];
+  const about = load.kind === "keep" ? load.what : String(bytes ?? 0);
+  const args = server.arguments?.(given) ??
+    [mode, about, ...module === undefined ? [] : [module]];
   const began = performance.now();
-  const child = new Child([...command, ...words], core, denoEnv);
+  const child = new Child([...words, ...args], core, denoEnv);
   try {
     for (;;) {
       const match = ready.exec(await child.line(START));
@@ -98,23 +110,38 @@ function freePort(): number {
 }
 
 function usher(suffix: string, module: URL): Server[] {
-  const entry = (name: string, modes: readonly Mode[], needs: string, run: string[]): Server => ({
+  const entry = (
+    name: string,
+    modes: readonly Mode[],
+    needs: string,
+    run: string[],
+    home: URL = module,
+  ): Server => ({
     name: name + suffix,
     modes,
     always: true,
     deno: true,
+    counts: true,
     module: module.href,
     prepare: async () => {
       if (!await exists(module)) throw new Error(`there is no ${module.pathname}`);
       // Another checkout may be from before it.
-      const source = await Deno.readTextFile(module);
-      if (!source.includes(needs)) throw new Error(`${module.pathname} has no ${needs}()`);
+      const source = await Deno.readTextFile(home).catch(() => "");
+      if (!source.includes(needs)) throw new Error(`${home.pathname} has no '${needs}'`);
       return run;
     },
   });
   return [
     entry("usher_iterate", ALL, "serve", denoRun("usher_iterate.ts")),
     entry("usher_read", ALL, "serve", denoRun("usher_read.ts")),
+    entry(
+      "usher_chunks",
+      ALL.filter((mode) => mode !== "send"),
+      "reuse",
+      denoRun("usher_chunks.ts"),
+      new URL("lib/connection/connection.ts", module),
+    ),
+    entry("usher_keep", ["keep"], "serve", denoRun("usher_keep.ts")),
     entry("usher_native", ["tls_echo"], "serve", [...denoRun("usher_tls.ts"), "native"]),
     entry("usher_flexible", ["tls_echo"], "serve", [...denoRun("usher_tls.ts"), "flexible"]),
     entry("usher_forward", ["forward"], "serve", denoRun("usher_forward.ts")),
@@ -159,7 +186,11 @@ function redis(): Server {
 }
 
 function onDeno(name: string, file: string, modes: readonly Mode[], always: boolean): Server {
-  return { name, modes, always, deno: true, prepare: () => Promise.resolve(denoRun(file)) };
+  const prepare = () => Promise.resolve(denoRun(file));
+  // What Node's modules do in Deno bypasses what is counted.
+  return file.endsWith(".mjs")
+    ? { name, modes, always, deno: true, prepare }
+    : { name, modes, always, deno: true, counts: true, prepare };
 }
 
 function peer(

@@ -1,8 +1,8 @@
-/** How fast is Bun's own TCP server? See plain.ts for the arguments; `tls_echo`, too. */
+/** How fast Bun's own TCP server is. See plain.ts for the arguments; `tls_echo`, too. */
 
 import { readFileSync } from "node:fs";
 
-const modes = { echo, tls_echo: echo, two_writes: twoWrites, send, discard };
+const modes = { echo, tls_echo: echo, once, two_writes: twoWrites, send, discard };
 const serve = modes[process.argv[2] ?? "echo"] ?? echo;
 const bytes = Number(process.argv[3] ?? 4194304);
 const block = new Uint8Array(65536);
@@ -27,6 +27,10 @@ await Bun.write(Bun.stdout, `ready ${server.port}\n`);
 
 function echo(socket, chunk) {
   write(socket, chunk);
+}
+
+function once(socket, chunk) {
+  socket.end(chunk);
 }
 
 function twoWrites(socket, chunk) {

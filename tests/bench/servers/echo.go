@@ -1,4 +1,4 @@
-// How fast is Go? A goroutine per connection, one buffer each; see plain.ts for the arguments;
+// How fast Go is: a goroutine per connection, one buffer each; see plain.ts for the arguments;
 // tls_echo, too.
 package main
 
@@ -19,7 +19,7 @@ func main() {
 	serve := echo
 	if len(os.Args) > 1 {
 		modes := map[string]func(net.Conn){
-			"echo": echo, "tls_echo": echo, "two_writes": twoWrites, "send": send, "discard": discard,
+			"echo": echo, "tls_echo": echo, "once": once, "two_writes": twoWrites, "send": send, "discard": discard,
 		}
 		if chosen, ok := modes[os.Args[1]]; ok {
 			serve = chosen
@@ -68,6 +68,13 @@ func echo(conn net.Conn) {
 		if _, err := conn.Write(p[:n]); err != nil {
 			return
 		}
+	}
+}
+
+func once(conn net.Conn) {
+	p := make([]byte, size)
+	if n, err := conn.Read(p); err == nil {
+		conn.Write(p[:n])
 	}
 }
 

@@ -1,4 +1,4 @@
-/* How fast is the machine itself? The plain loop in C: one thread, epoll, no socket options. */
+/* How fast the machine itself is: the plain loop in C: one thread, epoll, no socket options. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -22,7 +22,7 @@ struct connection {
   unsigned char *kept;      /* the rest of an echo that did not fit */
 };
 
-static enum { ECHO, TWO_WRITES, SEND, DISCARD } mode;
+static enum { ECHO, ONCE, TWO_WRITES, SEND, DISCARD } mode;
 static size_t message; /* bytes, for SEND and DISCARD */
 static unsigned char block[BLOCK], zeros[BLOCK];
 static int queue;
@@ -79,6 +79,8 @@ static int serve(struct connection *c) {
   switch (mode) {
     case ECHO:
       return reply(c, block, size);
+    case ONCE:
+      return reply(c, block, size) && c->left > 0;
     case TWO_WRITES:
       return reply(c, block, size / 2) && reply(c, block + size / 2, size - size / 2);
     case SEND:
@@ -95,6 +97,7 @@ int main(int count, char **words) {
   const char *name = count > 1 ? words[1] : "echo";
   message = count > 2 ? (size_t)atol(words[2]) : 4194304;
   mode = strcmp(name, "two_writes") == 0 ? TWO_WRITES
+         : strcmp(name, "once") == 0     ? ONCE
          : strcmp(name, "send") == 0     ? SEND
          : strcmp(name, "discard") == 0  ? DISCARD
                                          : ECHO;

@@ -1,12 +1,12 @@
 /**
- * How fast is node:net? The same program runs on Node and on Deno, under two names; see plain.ts for
+ * How fast node:net is. The same program runs on Node and on Deno, under two names; see plain.ts for
  * the arguments.
  */
 
 import { createServer } from "node:net";
 import process from "node:process";
 
-const modes = { echo, two_writes: twoWrites, send, discard };
+const modes = { echo, once, two_writes: twoWrites, send, discard };
 const serve = modes[process.argv[2] ?? "echo"] ?? echo;
 const bytes = Number(process.argv[3] ?? 4194304);
 
@@ -18,6 +18,10 @@ server.listen(0, "127.0.0.1", () => process.stdout.write(`ready ${server.address
 
 function echo(socket) {
   socket.pipe(socket);
+}
+
+function once(socket) {
+  socket.once("data", (chunk) => socket.end(chunk));
 }
 
 function twoWrites(socket) {

@@ -1,9 +1,10 @@
 /**
- * What does the loop that every tutorial shows cost? This is the baseline of every ratio: it stays as
+ * The loop that every tutorial shows. This is the baseline of every ratio: it stays as
  * it is, so that figures of different days can be compared.
  *
  * Like every server here: `plain.ts [MODE [BYTES]]`, one line `ready PORT`, then until it is ended.
  * - `echo`: what was read is written back
+ * - `once`: the same, and after the first read it closes
  * - `two_writes`: the same in two halves
  * - `send`: every read is answered by BYTES bytes
  * - `discard`: every BYTES bytes read are answered by one byte
@@ -13,6 +14,7 @@
 
 const modes: Record<string, (conn: Deno.Conn) => Promise<void>> = {
   echo,
+  once,
   two_writes: twoWrites,
   send,
   discard,
@@ -29,6 +31,12 @@ async function echo(conn: Deno.Conn): Promise<void> {
   for (let n = await conn.read(p); n !== null; n = await conn.read(p)) {
     for (let sent = 0; sent < n;) sent += await conn.write(p.subarray(sent, n));
   }
+}
+
+async function once(conn: Deno.Conn): Promise<void> {
+  const p = new Uint8Array(65536);
+  const n = await conn.read(p) ?? 0;
+  for (let sent = 0; sent < n;) sent += await conn.write(p.subarray(sent, n));
 }
 
 async function twoWrites(conn: Deno.Conn): Promise<void> {

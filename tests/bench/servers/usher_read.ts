@@ -1,5 +1,5 @@
 /**
- * How fast is usher with a buffer of one's own, by `read(p)`? Arguments as in usher_iterate.ts.
+ * How fast usher is with a buffer of one's own, by `read(p)`. Arguments as in usher_iterate.ts.
  *
  * @module
  */
@@ -11,6 +11,7 @@ const SIZE = 65536;
 
 const modes: Record<string, (conn: Connection) => Promise<void>> = {
   echo,
+  once,
   two_writes: twoWrites,
   send,
   discard,
@@ -19,7 +20,10 @@ const handler = modes[Deno.args[0] ?? "echo"] ?? echo;
 const bytes = Number(Deno.args[1] ?? 4194304);
 const { serve }: { serve: typeof Serve } = await import(Deno.args[2] ?? "../../../mod.ts");
 
-const server = serve({ port: 0, hostname: "127.0.0.1" }, handler);
+const { countChunks = (it) => it } = globalThis as {
+  countChunks?: (it: typeof handler) => typeof handler;
+};
+const server = serve({ port: 0, hostname: "127.0.0.1" }, countChunks(handler));
 await Deno.stdout.write(new TextEncoder().encode(`ready ${server.addr.port}\n`));
 
 async function echo(conn: Connection): Promise<void> {
@@ -27,6 +31,12 @@ async function echo(conn: Connection): Promise<void> {
   for (let n = await conn.read(p); n !== null; n = await conn.read(p)) {
     await conn.write(p.subarray(0, n));
   }
+}
+
+async function once(conn: Connection): Promise<void> {
+  const p = new Uint8Array(SIZE);
+  const n = await conn.read(p);
+  if (n !== null) await conn.write(p.subarray(0, n));
 }
 
 async function twoWrites(conn: Connection): Promise<void> {
