@@ -310,6 +310,54 @@ Deno.test("frames that are sent while a write is in progress leave in few writes
   life.close();
 });
 
+Deno.test("the room of an encoder holds nothing that another connection sent, or left in it", async () => {
+  const leaving: Encoder<string>[] = [
+    new Placing(),
+    {
+      encode: () => bytes`x`,
+      encodeInto(_, room) {
+        room.fill(33);
+        return 1; // and has written more
+      },
+    },
+    {
+      encode: () => bytes`x`,
+      encodeInto(_, room) {
+        room.fill(33);
+        return null;
+      },
+    },
+    {
+      encode: () => bytes`x`,
+      encodeInto(_, room) {
+        room.fill(33);
+        throw new RangeError("no");
+      },
+    },
+  ];
+  for (const encoder of leaving) {
+    for (const writing of [false, true]) {
+      const before = over(new ScriptedSocket());
+      if (writing) before.writer.write(bytes`in progress`);
+      before.writer.send(encoder, "password123");
+      await before.writer.flush().catch(() => {});
+      await turns(SOON);
+      let seen: Uint8Array | undefined;
+      const looking: Encoder<string> = {
+        encode: () => bytes`x`,
+        encodeInto(_, room) {
+          seen = new Uint8Array(room.buffer).slice();
+          return 0;
+        },
+      };
+      const after = over(new ScriptedSocket());
+      after.writer.send(looking, "x");
+      assert(seen!.every((byte) => byte === 0), text(seen!.subarray(0, 20)));
+      for (const { life } of [before, after]) life.close();
+    }
+  }
+});
+
 // What fails
 
 Deno.test("a frame that cannot be encoded rejects its send, and nothing of it is sent", async () => {
@@ -350,7 +398,70 @@ Deno.test("a frame that cannot be encoded rejects its send, and nothing of it is
   }
 });
 
-Deno.test("a gathered write that fails is told by the flush that waits for it, and by every later send and flush", async () => {
+Deno.test("an encoder that says it has written what cannot be rejects its send, and nothing is sent", async () => {
+  for (const n of [-1, 0.5, NaN, Infinity, BUFFER, BUFFER + 1, 1e9, "3" as unknown as number]) {
+    const { socket, writer, life } = over(new ScriptedSocket());
+    await writer.send(allocating, "be");
+    const wrong: Encoder<string> = { encode: () => bytes`never asked`, encodeInto: () => n };
+    await assertRejects(
+      () => writer.send(wrong, "x"),
+      RangeError,
+      `Cannot send a frame of ${n} bytes: 'encodeInto' is to return how many it has written into ` +
+        `${BUFFER - 2}, or null`,
+    );
+    await writer.send(allocating, "fore");
+    await writer.flush();
+    assertEquals(text(socket.taken), "before");
+    life.close();
+  }
+});
+
+Deno.test("an encoder that gives no bytes rejects its send", async () => {
+  for (const wrong of ["123", [1, 2, 3], undefined, null]) {
+    const { socket, writer, life } = over(new ScriptedSocket());
+    const encoder: Encoder<string> = { encode: () => wrong as unknown as Uint8Array };
+    await assertRejects(() => writer.send(encoder, "x"), TypeError, "use a Uint8Array");
+    await writer.flush();
+    assertEquals(socket.takenBytes, 0);
+    life.close();
+  }
+});
+
+Deno.test("whatever an encoder does before it throws, no byte of its frame leaves", () =>
+  byChance(async (chance) => {
+    const { socket, writer, life } = over(new LateSocket(), Infinity);
+    let expected = "";
+    for (let i = 0; i < 300; i++) {
+      const frame = `${i}${"x".repeat(chance.pick([0, 10, 1000, 20_000, 70_000]))};`;
+      const good = chance.onceIn(2);
+      const scribbles = chance.from(0, BUFFER);
+      const encoder: Encoder<string> = {
+        encode(frame) {
+          if (!good) throw new RangeError("no");
+          return new TextEncoder().encode(frame);
+        },
+        encodeInto(frame, room) {
+          room.fill(33, 0, good ? 0 : scribbles);
+          if (chance.onceIn(3)) return null;
+          if (!good) throw new RangeError("no");
+          const { read, written } = new TextEncoder().encodeInto(frame, room);
+          return read === frame.length ? written : null;
+        },
+      };
+      const sent = writer.send(encoder, frame);
+      if (good) expected += frame;
+      else await assertRejects(() => sent, RangeError, "no");
+      if (chance.onceIn(5)) writer.flush();
+      if (chance.onceIn(3)) await turn();
+      if (chance.onceIn(2) && socket.late.length > 0) socket.let(chance.pick([1, 1000, Infinity]));
+    }
+    const flushed = writer.flush();
+    while (!await settledNow(flushed)) if (socket.late.length > 0) socket.let();
+    assertEquals(text(socket.received), expected);
+    life.close();
+  }));
+
+Deno.test("a coalesced write that fails rejects the flush that waits for it, and every later send and flush", async () => {
   const { socket, writer, life } = over(new LateSocket());
   const failure = new Deno.errors.BrokenPipe("Broken pipe (os error 32)");
   writer.send(allocating, "x");

@@ -108,9 +108,10 @@ export interface Codec<T> extends Decoder<T> {
    * Where it exists it is called first.
    *
    * @param frame The frame.
-   * @param room The memory to write to. Its content after `null` or an error does not matter.
+   * @param room The memory to write to, which holds nothing of other connections. Its content after
+   * `null` or an error does not matter.
    * @returns How many bytes were written, or `null` if the frame does not fit: `encode` is called
-   * then.
+   * then. A number that is no such count rejects the `send()` with a `RangeError`.
    * @throws {RangeError} If no bytes would decode to this frame.
    */
   encodeInto?(frame: T, room: Uint8Array): number | null;
