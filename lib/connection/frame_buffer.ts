@@ -3,6 +3,9 @@
 /** Bytes of a room for frames. Most replies to one read fit; larger ones grow it. */
 const ROOM_SIZE = 16384;
 
+/** Bytes that an encoder is offered first: all that it may have written to must be wiped. */
+const FIRST_OFFER = 1024;
+
 /** Bytes up to which a room doubles when it grows; what is larger is made to measure. */
 const MOST_DOUBLED = 65536;
 
@@ -19,10 +22,10 @@ export interface Encoder<T> {
 
 /** Frames of one connection, encoded. It borrows a room while it holds something: an idle one has none. */
 export class FrameBuffer {
-  #room: Uint8Array = EMPTY;
+  #room: Room | undefined;
   #length = 0;
   /** The room whose bytes are being written. */
-  #leaving: Uint8Array = EMPTY;
+  #leaving: Room | undefined;
 
   /** Bytes held. */
   get length(): number {
@@ -31,9 +34,12 @@ export class FrameBuffer {
 
   /** Adds a frame. An encoder that throws leaves no byte of it. */
   put<T>(encoder: Encoder<T>, frame: T): void {
-    if (this.#room === EMPTY) this.#room = spare.pop() ?? new Uint8Array(ROOM_SIZE);
     try {
-      this.#length += this.#encode(encoder, frame);
+      this.#length = this.#encode(
+        this.#room ??= spare.pop() ?? new Room(ROOM_SIZE),
+        encoder,
+        frame,
+      );
     } catch (error) {
       if (this.#length === 0) this.clear();
       throw error;
@@ -42,10 +48,11 @@ export class FrameBuffer {
 
   /** Gives out everything, to be written now; {@linkcode written} makes the room free again. */
   leave(): Uint8Array {
-    const bytes = this.#room.subarray(0, this.#length);
+    const room = this.#room!;
+    const bytes = room.bytes.subarray(0, this.#length);
     // With one on its way already, which is rare, this one is left to the garbage collector.
-    if (this.#leaving === EMPTY) this.#leaving = this.#room;
-    this.#room = EMPTY;
+    this.#leaving ??= room;
+    this.#room = undefined;
     this.#length = 0;
     return bytes;
   }
@@ -55,66 +62,86 @@ export class FrameBuffer {
    * times what the queue counts, so it is a copy unless the room is half full.
    */
   leaveLater(): Uint8Array {
-    const bytes = this.#room.subarray(0, this.#length);
-    if (2 * bytes.length > this.#room.length) {
-      this.#room = EMPTY;
-      this.#length = 0;
-      return bytes;
-    }
-    const copy = bytes.slice();
+    const { bytes } = this.#room!;
+    const leaving = bytes.subarray(0, this.#length);
+    if (2 * leaving.length > bytes.length) this.#room = undefined; // whose bytes are the queue's now
+    const left = this.#room === undefined ? leaving : leaving.slice();
     this.clear();
-    return copy;
+    return left;
   }
 
   /** What was given out is written. */
   written(): void {
-    if (this.#leaving !== EMPTY) keep(this.#leaving);
-    this.#leaving = EMPTY;
+    this.#leaving?.keep();
+    this.#leaving = undefined;
   }
 
   /** Forgets every frame. */
   clear(): void {
-    keep(this.#room);
-    this.#room = EMPTY;
+    this.#room?.keep();
+    this.#room = undefined;
     this.#length = 0;
   }
 
-  #encode<T>(encoder: Encoder<T>, frame: T): number {
+  /** Encodes a frame behind the others; what they are long together. */
+  #encode<T>(room: Room, encoder: Encoder<T>, frame: T): number {
     const at = this.#length;
     if (encoder.encodeInto !== undefined) {
-      const room = at === 0 ? this.#room : this.#room.subarray(at);
-      const n = encoder.encodeInto(frame, room);
-      if (n !== null) return checkEncoded(n, room);
+      let offered = room.offer(at, FIRST_OFFER);
+      let n = encoder.encodeInto(frame, offered);
+      if (n === null && at + FIRST_OFFER < room.bytes.length) {
+        offered = room.offer(at, room.bytes.length);
+        n = encoder.encodeInto(frame, offered);
+      }
+      if (n !== null) return at + checkEncoded(n, offered);
     }
     const bytes = encoder.encode(frame);
     if (!(bytes instanceof Uint8Array)) {
       throw new TypeError("Cannot send a frame whose codec gives no bytes: use a Uint8Array");
     }
-    if (at + bytes.length > this.#room.length) this.#grow(at + bytes.length);
-    this.#room.set(bytes, at);
-    return bytes.length;
+    const length = at + bytes.length;
+    if (length > room.bytes.length) room = this.#grow(room, length);
+    room.offer(at, bytes.length).set(bytes);
+    return length;
   }
 
-  #grow(length: number): void {
-    const doubled = Math.min(2 * this.#room.length, MOST_DOUBLED);
-    const larger = new Uint8Array(Math.max(length, doubled));
-    larger.set(this.#room.subarray(0, this.#length));
-    keep(this.#room);
-    this.#room = larger;
+  #grow(room: Room, length: number): Room {
+    const doubled = Math.min(2 * room.bytes.length, MOST_DOUBLED);
+    const larger = new Room(Math.max(length, doubled));
+    larger.offer(0, this.#length).set(room.bytes.subarray(0, this.#length));
+    room.keep();
+    return this.#room = larger;
   }
 }
 
-const EMPTY = new Uint8Array(0);
-const spare: Uint8Array[] = [];
+/** Memory that frames are encoded into, and how far that may have been written to. */
+class Room {
+  readonly bytes: Uint8Array;
+  #touched = 0;
 
-/**
- * Keeps a room for the next connection; one that grew was for a large reply, and is not kept. All of it
- * is wiped, for a quarter of a microsecond: an encoder may have left bytes anywhere in it, and another
- * one that counts wrongly would send them to another peer.
- */
-function keep(room: Uint8Array): void {
-  if (room.length === ROOM_SIZE && spare.length < MAX_SPARE) spare.push(room.fill(0));
+  constructor(size: number) {
+    this.bytes = new Uint8Array(size);
+  }
+
+  /** At most `length` bytes from `at` on, to be written to. */
+  offer(at: number, length: number): Uint8Array {
+    this.#touched = Math.max(this.#touched, at + length);
+    return this.bytes.subarray(at, at + length);
+  }
+
+  /**
+   * Keeps it for the next connection, wiped: an encoder that counts wrongly would send what is left in it
+   * to another peer. One that grew was for a large reply, and is not kept.
+   */
+  keep(): void {
+    if (this.bytes.length !== ROOM_SIZE || spare.length >= MAX_SPARE) return;
+    this.bytes.fill(0, 0, this.#touched);
+    this.#touched = 0;
+    spare.push(this);
+  }
 }
+
+const spare: Room[] = [];
 
 function checkEncoded(n: number, room: Uint8Array): number {
   if (Number.isInteger(n) && n >= 0 && n <= room.length) return n;
