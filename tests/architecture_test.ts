@@ -1,6 +1,6 @@
 /** Does the tree keep to its own rules? Reads files, runs nothing of them. @module */
 
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { DEFAULT_FRAME_TIMEOUT, DEFAULT_HANDSHAKE_TIMEOUT } from "../lib/connection/limits.ts";
 import { LISTEN_DEFAULTS } from "../lib/listener/listen_options.ts";
 import { DEFAULTS } from "../lib/server/options.ts";
@@ -253,10 +253,15 @@ treeTest("an entry point gives the public names, and nothing else", () => {
   for (const entry of Object.values(ENTRIES)) {
     assertEquals(code(entry).replaceAll(exports, "").trim(), "", entry);
   }
-  const configuration = JSON.parse(source("deno.json")) as { exports: Record<string, string> };
-  assertEquals(
-    Object.values(configuration.exports),
-    Object.values(ENTRIES).map((entry) => `./${entry}`),
+  const { exports: published, tasks } = JSON.parse(source("deno.json")) as {
+    exports: Record<string, string>;
+    tasks: Record<string, { command: string }>;
+  };
+  const entries = Object.values(ENTRIES);
+  assertEquals(Object.values(published), entries.map((entry) => `./${entry}`));
+  assertStringIncludes(
+    tasks["ok:static"]?.command ?? "",
+    `deno doc --lint ${entries.join(" ")} &&`,
   );
 });
 
