@@ -1,4 +1,4 @@
-/** Does the tree keep to its own rules? Reads files, runs nothing of them. @module */
+/** The tree keeps to its own rules. Reads files, runs nothing of them. @module */
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { DEFAULT_FRAME_TIMEOUT, DEFAULT_HANDSHAKE_TIMEOUT } from "../lib/connection/limits.ts";
@@ -19,16 +19,17 @@ import { granted, root, treeTest } from "./support/needs.ts";
 /** What is not ours: made by running the tasks, or by git. */
 const NOT_OURS = [".git", "node_modules", "coverage", "tests/bench/build"];
 
-/** The rooms of the house. Imports go to the same room or to one further up in this list. */
-const ROOMS = [
-  "lib/errors.ts",
-  "lib/check.ts",
-  "lib/format_address.ts",
-  "lib/wire/",
-  "lib/tls/",
-  "lib/connection/",
-  "lib/listener/",
-  "lib/server/",
+/**
+ * The rooms of the house by rank. Imports go to the same room or to one of a lower rank: rooms of one
+ * rank do not know each other.
+ */
+const RANKS = [
+  ["lib/errors.ts"],
+  ["lib/check.ts"],
+  ["lib/format_address.ts"],
+  ["lib/wire/", "lib/tls/"],
+  ["lib/connection/", "lib/listener/"],
+  ["lib/server/"],
 ];
 
 /** What stands on all rooms and on nothing else beside it, each with its entry point. */
@@ -132,20 +133,20 @@ function isUnder(path: string, list: Record<string, string>): boolean {
 
 const library = () => filesUnder("lib/", /\.ts$/);
 
-treeTest("imports point one way: wire, connection, server, entries; errors.ts is for all", () => {
+treeTest("imports point one way: wire and tls, connection and listener, server, entries", () => {
   for (const path of [...library(), "mod.ts"]) {
     const isIn = (room: string) => path.startsWith(room);
+    const rank = RANKS.findIndex((rooms) => rooms.some(isIn));
     const entry = Object.keys(ENTRIES).filter(isIn);
-    const room = ROOMS.findIndex(isIn);
-    const mayUse = room >= 0
-      ? ROOMS.slice(0, room + 1)
-      : [...ROOMS, ...entry, ...entry.flatMap((name) => SHARED[name] ?? [])];
-    assert(room >= 0 || entry.length > 0, `${path} is in no room`);
+    assert(rank >= 0 || entry.length > 0, `${path} is in no room`);
+    const mayUse = rank >= 0
+      ? [...RANKS.slice(0, rank).flat(), ...RANKS[rank]?.filter(isIn) ?? []]
+      : [...RANKS.flat(), ...entry, ...entry.flatMap((name) => SHARED[name] ?? [])];
     for (const imported of importsOf(path)) {
       if (imported.startsWith("node:") || PACKAGES[path]?.includes(imported)) continue;
       assert(imported.startsWith("lib/"), `${path} imports ${imported}, which is not in lib/`);
       const isBelow = mayUse.some((room) => imported.startsWith(room));
-      assert(isBelow, `${path} imports ${imported}, a room above it`);
+      assert(isBelow, `${path} imports ${imported}, from a room that is not below its own`);
     }
   }
 });
@@ -205,6 +206,91 @@ treeTest("each file of lib/ begins with one sentence that says what it is about"
       /^[A-Z`](?:[^.?!]|[.?!](?! |$))*[.?]$/,
       path,
     );
+  }
+});
+
+/** Folders whose files may still begin with a question. The list only shrinks. */
+const QUESTIONING = [
+  "lib/",
+  "tests/behaviour/",
+  "tests/connection/",
+  "tests/listener/",
+  "tests/otel/",
+  "tests/server/",
+  "tests/testing/",
+  "tests/tls/",
+  "tests/watch/",
+  "tests/wire/",
+];
+
+treeTest("what a file says first is a statement, not a question", () => {
+  const files = filesUnder("", /\.(ts|mjs|c|h|go)$/).filter((path) =>
+    !QUESTIONING.some((folder) => path.startsWith(folder))
+  );
+  const asking = files.filter((path) => {
+    const [, first = ""] = /^(?:\/\*\*?|\/\/)\s+(?:\* )?([^.?!]*[.?!])/.exec(
+      source(path).replaceAll(/`[^`\n]*`/g, "code"),
+    ) ?? [];
+    return first.endsWith("?");
+  });
+  assertEquals(asking, []);
+});
+
+/** Messages that show a value in a way of their own, and why. */
+const SHOWN_OTHERWISE: Record<string, string> = {
+  "lib/wire/proxy/encode_proxy_tlvs.ts":
+    "a type is written in hexadecimal, as the specification does",
+  "lib/watch/connections.ts": "a query's words are quoted as they came",
+};
+
+treeTest("one checker refuses wrong values", () => {
+  const files = library().filter((path) => path !== "lib/check.ts");
+  // A size is no value: `of 12 bytes` says what is wrong with one.
+  const own = /Cannot [^`]*' of \$\{(?![\w.]+\} (?:bytes|characters))[^`]*: use/;
+  const builders = files.filter((path) => !(path in SHOWN_OTHERWISE) && own.test(code(path)));
+  assertEquals(builders, []);
+});
+
+/** Files with more than one function or class that others import, and why they stay together. */
+const TOGETHER: Record<string, string> = {
+  "lib/check.ts": "the one checker, a function for each kind of value",
+  "lib/errors.ts": "the errors a caller may catch",
+  "lib/format_address.ts": "one escaping for addresses and for every other foreign text",
+  "lib/connection/byte_reader.ts": "the error that its callers throw with its own words",
+  "lib/connection/enter_tls.ts": "two ways into one handshake",
+  "lib/connection/lifeline.ts": "a rejection that is marked as handled, which its errors become",
+  "lib/connection/write_queue.ts": "a queue and the turns in it",
+  "lib/listener/address_rules.ts": "rules for addresses, completed and asked",
+  "lib/listener/bind.ts": "how a socket is set before and behind binding",
+  "lib/listener/descriptor_panics.ts": "the two panics of one cause",
+  "lib/listener/listen_options.ts": "the options of an address, alone and as an entry",
+  "lib/server/options.ts": "the same checks when a server is made and when a limit is set later",
+  "lib/server/rate_limit.ts": "one arithmetic for the public limit and for the server's own",
+  "lib/server/serve_connection.ts": "the two ends of one connection's service",
+  "lib/server/statistics.ts": "which counter a reason belongs to",
+  "lib/tls/check_certificate.ts": "reads and checks the same PEM",
+  "lib/tls/pem.ts": "reads and checks the same PEM",
+  "lib/tls/tls_contexts.ts": "what a failed context means in a handshake",
+  "lib/tls/tls_engine.ts": "the engine, and whether this Deno has what it needs",
+  "lib/tls/tls_options.ts": "the options of TLS, of a server, of a name and of startTls()",
+  "lib/watch/gate.ts": "two kinds of request pass one gate",
+  "lib/watch/observed.ts": "what may be observed, checked and read",
+  "lib/watch/page/format.ts": "the page's figures, in a form for each unit",
+  "lib/wire/address/ip_address.ts": "an IP address from text to bytes and back",
+  "lib/wire/codec/drop.ts": "two ways to drop what is too large",
+  "lib/wire/proxy/encode_proxy_tlvs.ts": "sizes are computed by what writes the same fields",
+  "lib/wire/proxy/proxy_header.ts": "parts of the layout that the encoder shares",
+  "lib/wire/proxy/proxy_layout.ts": "the numbers of the specification and their sizes",
+  "lib/wire/proxy/proxy_tlvs.ts": "names of TLVs for reading and for writing",
+};
+
+treeTest("each file of lib/ gives others one function or class, and what belongs to it", () => {
+  const declared = /^export (?:default )?(?:abstract )?(?:async )?(?:function\*?|class) (\w+)/gm;
+  for (const path of library()) {
+    if (path in TOGETHER) continue;
+    // Overloads of one function have one name.
+    const names = new Set([...code(path).matchAll(declared)].map(([, name]) => name));
+    assert(names.size <= 1, `${path} exports ${[...names].join(", ")}`);
   }
 });
 

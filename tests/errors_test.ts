@@ -1,4 +1,4 @@
-/** Is an error told more of without becoming another one? @module */
+/** An error's message is extended, and the error stays the same. @module */
 
 import { assertEquals, assertInstanceOf, assertStringIncludes } from "@std/assert";
 import { extendMessage } from "../lib/errors.ts";

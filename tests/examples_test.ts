@@ -1,4 +1,4 @@
-/** Does every example do what its first comment says? @module */
+/** Every example does what its first comment says. @module */
 
 import { pathToFileURL } from "node:url";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";

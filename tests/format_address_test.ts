@@ -1,4 +1,4 @@
-/** Is an address written as people paste it? @module */
+/** An address is written as people paste it. @module */
 
 import { assertEquals } from "@std/assert";
 import { oneLine } from "../lib/format_address.ts";

@@ -1,4 +1,8 @@
-/** Is the table of the four socket calls in the README true? A test for each row, by its name. @module */
+/**
+ * The table of the four socket calls in the README is true. A test for each row, by its name.
+ *
+ * @module
+ */
 
 import { assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { connection, listen, serve } from "../mod.ts";

@@ -1,4 +1,4 @@
-/** What does a bare `deno test` say of the tests that it may not run? @module */
+/** What a bare `deno test` says of the tests that it may not run. @module */
 
 import { granted } from "./support/needs.ts";
 

@@ -1,6 +1,6 @@
 /**
- * Would `deno publish` take this tree? It refuses one with uncommitted changes. Where somebody is at
- * work there always are some, so they are allowed and said; where `CI` is set they are not.
+ * Checks that `deno publish` would take this tree. It refuses one with uncommitted changes. Where
+ * there are some they are allowed and said, but for `CI`.
  *
  * @module
  */

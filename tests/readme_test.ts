@@ -1,4 +1,8 @@
-/** Is what the README says true? Its code blocks run as tests of their own (`deno test --doc`). @module */
+/**
+ * What the README says is true. Its code blocks run as tests of their own (`deno test --doc`).
+ *
+ * @module
+ */
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { END_REASONS } from "../lib/connection/end_reason.ts";

@@ -1,4 +1,4 @@
-/** Which commands are there, and what does each of them do? @module */
+/** The commands, and what each of them does. @module */
 
 import { matchesGlob } from "./glob.ts";
 import { type Command, Failure, type Reply, Status } from "./resp.ts";

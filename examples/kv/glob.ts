@@ -1,4 +1,4 @@
-/** Does a text match a pattern with `*`, `?`, `[a-z]`, `[^a]` and `\`? @module */
+/** Matches a text against a pattern with `*`, `?`, `[a-z]`, `[^a]` and `\`. @module */
 
 /**
  * Compares in steps of at most the product of both lengths: a star that fails later is tried again one

@@ -1,4 +1,4 @@
-/** How is RESP2, the protocol of Redis, written as codecs? @module */
+/** RESP2, the protocol of Redis, as codecs. @module */
 
 import {
   type Batch,

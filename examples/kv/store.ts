@@ -1,4 +1,4 @@
-/** What is stored under which key, and until when? @module */
+/** Holds values under keys, each until it expires. @module */
 
 /** Bytes above which a store is full, unless told otherwise: 1 GiB. */
 const CAPACITY = 1_073_741_824;

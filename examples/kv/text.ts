@@ -1,4 +1,4 @@
-/** What do bytes say that may be text, a number, or anything? @module */
+/** Reads bytes as text, a number, or anything. @module */
 
 /** Text with a character for each byte, whatever the bytes are. */
 export function latin1(bytes: Uint8Array): string {

@@ -1,4 +1,4 @@
-/** Which words are in a line that somebody typed? @module */
+/** Splits a typed line into words. @module */
 
 import { ProtocolError } from "@usher/server";
 import { fromLatin1 } from "./text.ts";

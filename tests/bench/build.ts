@@ -1,4 +1,4 @@
-/** What has to be made before it can run? Everything goes to build/, which git ignores. @module */
+/** Makes what has to be made before it can run. Everything goes to build/, which git ignores. @module */
 
 import { fileURLToPath } from "node:url";
 import { ca, server } from "../support/certificates.ts";

@@ -1,4 +1,4 @@
-/** Which processes were started here, and how does each of them end? @module */
+/** Starts processes and ends each of them. @module */
 
 /** Characters of a child's stderr that are kept: the first lines say why it failed. */
 const KEPT = 600;

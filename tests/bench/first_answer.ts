@@ -1,4 +1,4 @@
-/** How long until a process that has just been started has served somebody? @module */
+/** Measures the time from the start of a process to its first answer. @module */
 
 import { ca } from "../support/certificates.ts";
 import type { LoadReport, LoadSettings } from "./load_process.ts";

@@ -1,4 +1,4 @@
-/** What is usher meant to reach, and does it? @module */
+/** What usher is meant to reach, and whether it does. @module */
 
 import { KV_TESTS } from "./cases.ts";
 import type { FigureName } from "./figures.ts";

@@ -1,4 +1,4 @@
-/** Is what was measured judged by the goals as they are meant? @module */
+/** What was measured is judged by the goals as they are meant. @module */
 
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";

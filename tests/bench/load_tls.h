@@ -1,5 +1,5 @@
 /*
- * How does the load speak TLS? Like send() and recv() without waiting: -1 with EAGAIN means later.
+ * Lets the load speak TLS. Like send() and recv() without waiting: -1 with EAGAIN means later.
  *
  * Every connection is a full handshake: no session is kept, so none is resumed. The certificate is not
  * verified, which would cost the load time and the server none.

@@ -1,4 +1,4 @@
-/** What does the bench run on? @module */
+/** What the bench runs on. @module */
 
 export interface Machine {
   readonly deno: string;

@@ -1,4 +1,4 @@
-/** What has a process used so far? Linux only: elsewhere the figures are missing. @module */
+/** What a process has used so far. Linux only: elsewhere the figures are missing. @module */
 
 export interface Snapshot {
   /** Processor time of all threads in µs. */

@@ -1,4 +1,4 @@
-/** Does whoever is at the other end answer? @module */
+/** Exchanges one byte, which proves that the other end answers. @module */
 
 /** Milliseconds after which no answer counts as none. */
 const LIMIT = 15_000;

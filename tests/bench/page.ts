@@ -1,4 +1,4 @@
-/** How are results written down? As a page of Markdown, with a picture for each case. @module */
+/** Writes results as a page of Markdown, with a picture for each case. @module */
 
 import type { Case } from "./cases.ts";
 import { isBetterHigh } from "./figures.ts";

@@ -1,4 +1,4 @@
-/** Does the page say what was measured, and where and how? @module */
+/** The page says what was measured, where and how. @module */
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { type Case, CASES } from "./cases.ts";

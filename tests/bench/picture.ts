@@ -1,4 +1,4 @@
-/** How is one figure of several servers drawn? As bars, in SVG that needs nothing else. @module */
+/** Draws one figure of several servers as bars, in SVG that needs nothing else. @module */
 
 import { format } from "./report.ts";
 

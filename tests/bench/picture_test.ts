@@ -1,4 +1,4 @@
-/** Do pictures show what they are given, so that everybody can read it? @module */
+/** Pictures show what they are given, readably. @module */
 
 import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
 import fc from "fast-check";

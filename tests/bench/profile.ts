@@ -1,5 +1,5 @@
 /**
- * Where does the time of a small request go? With perf(1), on Linux:
+ * Shows where the time of a small request goes, with perf(1), on Linux.
  *
  * `deno run -A tests/bench/profile.ts [SERVER,...]` runs the case `echo64` once for each server and says
  * which share of its processor time was spent in the kernel, in Deno (its ops, and what V8 has in C++,

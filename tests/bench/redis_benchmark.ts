@@ -1,4 +1,4 @@
-/** How is Redis's own benchmark put on a server? @module */
+/** Puts Redis's own benchmark on a server. @module */
 
 import { Child } from "./children.ts";
 import type { LoadReport, LoadSettings } from "./load_process.ts";

@@ -1,4 +1,4 @@
-/** What did redis-benchmark say? @module */
+/** Reads what redis-benchmark prints. @module */
 
 import type { LoadReport } from "./load_process.ts";
 

@@ -1,4 +1,4 @@
-/** Is redis-benchmark understood, and everything else refused? @module */
+/** What redis-benchmark prints is understood, and everything else refused. @module */
 
 import { assertEquals, assertThrows } from "@std/assert";
 import { readReport } from "./redis_report.ts";

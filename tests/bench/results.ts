@@ -1,4 +1,4 @@
-/** What has been measured so far? @module */
+/** What has been measured so far. @module */
 
 import type { Case } from "./cases.ts";
 import type { FigureName } from "./figures.ts";

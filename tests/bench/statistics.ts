@@ -1,4 +1,4 @@
-/** What do several rounds say together? @module */
+/** What several rounds say together. @module */
 
 /** One figure of one server in one case: round → value. Rounds that failed are missing. */
 export type Series = ReadonlyMap<number, number>;

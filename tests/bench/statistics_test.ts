@@ -1,4 +1,4 @@
-/** Do several rounds say together what they should? And the list of cores. @module */
+/** Several rounds say together what they should, and the list of cores is read. @module */
 
 import { assertAlmostEquals, assertEquals } from "@std/assert";
 import fc from "fast-check";

@@ -1,4 +1,4 @@
-/** How long does a server take to stop when nobody has anything more to say? @module */
+/** Measures how long a server takes to stop when every client is done. @module */
 
 import type { LoadReport, LoadSettings } from "./load_process.ts";
 import { exchangeOneByte } from "./one_byte.ts";

@@ -1,4 +1,4 @@
-/** Of which versions is what stands behind the figures? @module */
+/** The versions of what stands behind the figures. @module */
 
 import { BUN_PROGRAM } from "./build.ts";
 

@@ -1,4 +1,4 @@
-/** Where do the results go that are kept? Into RESULTS.md, and its pictures beside it. @module */
+/** Keeps results: into RESULTS.md, and its pictures beside it. @module */
 
 import { fileURLToPath } from "node:url";
 import { page, picture, pictureFile, type Run } from "./page.ts";

@@ -1,4 +1,4 @@
-/** Is the certificate of an example kept, and nobody else's lost? @module */
+/** The certificate of an example is kept, and no other file is lost. @module */
 
 import { assertEquals, assertRejects } from "@std/assert";
 import { FakeTime } from "@std/testing/time";

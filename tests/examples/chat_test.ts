@@ -1,4 +1,4 @@
-/** Does everybody in the room hear what is said, at their own pace? @module */
+/** Everybody in the room hears what is said, at their own pace. @module */
 
 import { assert, assertEquals } from "@std/assert";
 import { FakeTime } from "@std/testing/time";

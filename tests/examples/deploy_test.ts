@@ -1,4 +1,4 @@
-/** Do the files in examples/deploy/ work, and do their numbers add up? @module */
+/** The files in examples/deploy/ work, and their numbers add up. @module */
 
 import { assert, assertEquals } from "@std/assert";
 import { DEFAULTS } from "../../lib/server/options.ts";

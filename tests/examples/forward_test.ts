@@ -1,4 +1,4 @@
-/** Does the next one learn who the client is? @module */
+/** The next server learns who the client is. @module */
 
 import { assertEquals } from "@std/assert";
 import { forward } from "../../examples/forward.ts";

@@ -1,4 +1,8 @@
-/** Does the key-value server serve its clients in order, and hold little for those that are slow? @module */
+/**
+ * The key-value server serves its clients in order, and holds little for those that are slow.
+ *
+ * @module
+ */
 
 import { assert, assertEquals } from "@std/assert";
 import { kv } from "../../examples/kv.ts";

@@ -1,4 +1,4 @@
-/** Are questions answered, whatever is asked? @module */
+/** Questions are answered, whatever is asked. @module */
 
 import { assertEquals } from "@std/assert";
 import { quotes } from "../../examples/quotes.ts";

@@ -1,4 +1,4 @@
-/** Is it a certificate that clients take, for those names and no others? @module */
+/** The certificate is one that clients take, for its names and no others. @module */
 
 import { assert, assertEquals } from "@std/assert";
 import { X509Certificate } from "node:crypto";

@@ -1,4 +1,4 @@
-/** Does it shout whatever it is told, however long that gets? @module */
+/** Every line comes back in capitals, however long it is. @module */
 
 import { assert, assertEquals } from "@std/assert";
 import { shout } from "../../examples/shout.ts";

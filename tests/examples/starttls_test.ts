@@ -1,4 +1,4 @@
-/** Is mail taken, and what was said in clear forgotten inside TLS? @module */
+/** Mail is taken, and what was said in clear is forgotten inside TLS. @module */
 
 import { assertEquals } from "@std/assert";
 import { mail } from "../../examples/starttls.ts";

@@ -1,4 +1,4 @@
-/** Does the example show what it serves? @module */
+/** The example shows what it serves. @module */
 
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { netTest } from "../support/needs.ts";

@@ -1,4 +1,4 @@
-/** Where do programs find the certificates of tests? @module */
+/** Writes the certificates of tests where programs find them. @module */
 
 import { ca, client, server, stranger, wildcard } from "../support/certificates.ts";
 import { Directory } from "../support/directory.ts";

@@ -1,4 +1,4 @@
-/** Does curl get along with a PROXY header of its own, and with STARTTLS? @module */
+/** curl works with a PROXY header of its own, and with STARTTLS. @module */
 
 import { assertEquals } from "@std/assert";
 import { mail } from "../../examples/starttls.ts";

@@ -1,4 +1,4 @@
-/** What is a HAProxy for the time of a test? @module */
+/** A HAProxy for the time of a test. @module */
 
 import type { Directory } from "../support/directory.ts";
 import { text } from "../support/bytes.ts";

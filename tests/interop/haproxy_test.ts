@@ -1,4 +1,4 @@
-/** Is HAProxy understood, whatever it is told to say, and is what we say understood by it? @module */
+/** HAProxy is understood, whatever it is told to say, and understands what usher says. @module */
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { forward } from "../../examples/forward.ts";

@@ -1,4 +1,4 @@
-/** Is nginx understood, when it says who the client is, and what we say understood by it? @module */
+/** nginx is understood when it says who the client is, and understands what usher says. @module */
 
 import { assertEquals } from "@std/assert";
 import { forward } from "../../examples/forward.ts";

@@ -1,4 +1,4 @@
-/** Does OpenSSL get along with our TLS, on both routes? @module */
+/** OpenSSL works with usher's TLS. @module */
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import type { Connection, ServeTcpOptions } from "../../mod.ts";

@@ -1,4 +1,4 @@
-/** How does a test run programs of others? @module */
+/** Runs other projects' programs in tests. @module */
 
 import { granted } from "../support/needs.ts";
 import { text } from "../support/bytes.ts";

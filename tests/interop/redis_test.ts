@@ -1,4 +1,4 @@
-/** Do Redis's own programs take examples/kv.ts for a Redis, and does it answer as Redis does? @module */
+/** Redis's own programs take examples/kv.ts for a Redis, and it answers as Redis does. @module */
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { kv } from "../../examples/kv.ts";

@@ -1,4 +1,8 @@
-/** Does no request fail while servers behind HAProxy are restarted? A short form of the program. @module */
+/**
+ * No request fails while servers behind HAProxy are restarted. A short form of the program.
+ *
+ * @module
+ */
 
 import { assert, assertEquals } from "@std/assert";
 import { roll } from "../soak/rolling_run.ts";

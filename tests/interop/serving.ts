@@ -1,4 +1,4 @@
-/** What does a server learn of clients that come through programs of others? @module */
+/** Servers that note what they learn of clients that come through other programs. @module */
 
 import { assertEquals } from "@std/assert";
 import {

@@ -1,4 +1,4 @@
-/** What do clients do, well and badly? @module */
+/** What clients do, well and badly. @module */
 
 import type { Chance } from "../support/chance.ts";
 import { fillPattern, pattern } from "../support/pattern.ts";

@@ -1,4 +1,4 @@
-/** By which ways do clients come to a server? @module */
+/** The ways by which clients come to a server. @module */
 
 import { connect } from "node:net";
 import { headerOf } from "../support/balancer.ts";

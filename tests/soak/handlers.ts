@@ -1,4 +1,4 @@
-/** What do handlers do, well and badly? @module */
+/** What handlers do, well and badly. @module */
 
 import { type Connection, framed, lines, ProtocolError } from "../../mod.ts";
 import type { Chance } from "../support/chance.ts";

@@ -1,4 +1,4 @@
-/** Does a process leak? Judged by what it held at quiet moments and at most. @module */
+/** Judges whether a process leaks by what it held at quiet moments and at most. @module */
 
 /** What a process held at one moment of a run. */
 export interface Sample {

@@ -1,4 +1,4 @@
-/** Does the verdict about memory tell a leak from a process that has grown up? @module */
+/** The verdict about memory tells a leak from a process that has grown up. @module */
 
 import { assertEquals } from "@std/assert";
 import { judgeMemory, type Sample } from "./memory.ts";

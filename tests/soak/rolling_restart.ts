@@ -1,6 +1,8 @@
 /**
- * How many requests fail while two servers behind HAProxy are restarted in turn? Prints a table;
- * `--seconds N` says for how long each row goes on (60). @module
+ * Counts the requests that fail while two servers behind HAProxy are restarted in turn. Prints a
+ * table; `--seconds N` says for how long each row goes on (60).
+ *
+ * @module
  */
 
 import { parseArgs } from "node:util";

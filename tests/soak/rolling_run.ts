@@ -1,4 +1,8 @@
-/** Does a request fail while the servers behind a balancer are restarted, one after the other? @module */
+/**
+ * Restarts the servers behind a balancer one after the other, and counts the requests that fail.
+ *
+ * @module
+ */
 
 import { bytes, text } from "../support/bytes.ts";
 import { readAll } from "../support/peers.ts";

@@ -1,4 +1,4 @@
-/** How does a soak go? Servers one after the other, and clients of every kind all the time. @module */
+/** One soak: servers one after the other, and clients of every kind all the time. @module */
 
 import { Chance } from "../support/chance.ts";
 import { Directory } from "../support/directory.ts";

@@ -1,4 +1,8 @@
-/** Does the server hold out? Arguments and output; HELP below says how it is used. @module */
+/**
+ * Shows whether the server holds out: arguments and output. HELP below says how it is used.
+ *
+ * @module
+ */
 
 import { parseArgs } from "node:util";
 import { soak, type Soaked } from "./run.ts";

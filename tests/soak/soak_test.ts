@@ -1,4 +1,4 @@
-/** Does everything add up after some seconds of a soak? `deno task soak` takes longer. @module */
+/** Everything adds up after some seconds of a soak. `deno task soak` takes longer. @module */
 
 import { assert, assertEquals } from "@std/assert";
 import { byChance } from "../support/chance.ts";

@@ -1,5 +1,6 @@
 /**
- * How long do the answers of a status page take while many are connected, and does traffic wait?
+ * Measures how long the answers of a status page take while many are connected, and whether
+ * traffic waits.
  *
  * deno run -A tests/soak/status_answers.ts [connections, 10000 unless given]
  *

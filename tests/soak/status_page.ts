@@ -1,5 +1,6 @@
 /**
- * Does a status page, or the server that it shows, grow while 500 connections come and go?
+ * Measures whether a status page, or the server that it shows, grows while 500 connections come
+ * and go.
  *
  * deno run -A tests/soak/status_page.ts [seconds, 60 unless given]
  *

@@ -1,4 +1,4 @@
-/** Does a stop keep its time by the clock on the wall, and not only by a fake one? @module */
+/** A stop keeps its time by the clock on the wall, and not only by a fake one. @module */
 
 import { assertEquals, assertGreaterOrEqual, assertLess } from "@std/assert";
 import { serve } from "../../mod.ts";

@@ -1,5 +1,5 @@
 /**
- * How many clients does a stop lose that comes in the midst of a storm? Prints a table; the arguments
+ * Counts the clients that are lost by a stop in the midst of a storm. Prints a table; the arguments
  * are how many storms for each row (50), how many clients in each (500), and the seed.
  *
  * @module

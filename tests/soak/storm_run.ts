@@ -1,4 +1,4 @@
-/** Who is lost when a server stops in the midst of a storm of clients? @module */
+/** Stops a server in the midst of a storm of clients, and counts who is lost. @module */
 
 import type { ShutdownReport } from "../../mod.ts";
 import type { Chance } from "../support/chance.ts";

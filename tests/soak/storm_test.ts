@@ -1,4 +1,9 @@
-/** Is nobody lost who has connected when a server stops? `tests/soak/storm.ts` storms for longer. @module */
+/**
+ * No client that has connected is lost when a server stops. `tests/soak/storm.ts` storms for
+ * longer.
+ *
+ * @module
+ */
 
 import { assert, assertEquals } from "@std/assert";
 import { byChance } from "../support/chance.ts";

@@ -1,4 +1,8 @@
-/** Which timers has nobody cleared? To be imported before anything that keeps a timer function. @module */
+/**
+ * Finds timers that were not cleared. To be imported before anything that keeps a timer function.
+ *
+ * @module
+ */
 
 const { setTimeout, clearTimeout, setInterval, clearInterval } = globalThis;
 

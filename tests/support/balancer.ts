@@ -1,4 +1,4 @@
-/** What does a balancer say and do in tests? @module */
+/** A balancer for tests. @module */
 
 import { encodeProxyHeader, type ProxyHeader } from "../../lib/wire/mod.ts";
 import type { ServedConnection } from "../../lib/server/served_connection.ts";

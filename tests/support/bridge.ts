@@ -1,4 +1,4 @@
-/** What stands between two peers whose connections a test joins? @module */
+/** What stands between two peers whose connections a test joins. @module */
 
 import { connection } from "../../mod.ts";
 import { socketPair } from "./peers.ts";

@@ -1,4 +1,4 @@
-/** What does a test see in a real browser? @module */
+/** What a test sees in a real browser. @module */
 
 import { Program } from "./program.ts";
 

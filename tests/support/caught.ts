@@ -1,4 +1,4 @@
-/** What does an error look like, in words that can be compared and sent between processes? @module */
+/** Writes an error in words that can be compared and sent between processes. @module */
 
 /** What a caller sees of an error. */
 export interface Caught {

@@ -1,5 +1,5 @@
 /**
- * Which certificates do peers show each other in tests?
+ * The certificates that peers show each other in tests.
  *
  * Made once with OpenSSL 3 and no secret of anybody: ECDSA keys on P-256
  * (`openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256`), signed with `openssl ca` and

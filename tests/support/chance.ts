@@ -1,4 +1,4 @@
-/** What is chance in a test that can be repeated? @module */
+/** Chance that can be repeated. @module */
 
 /** Numbers that follow from a seed, and from nothing else. */
 export class Chance {

@@ -1,4 +1,4 @@
-/** How does a program in a process of its own hear what the test wants? @module */
+/** Lets a program in a process of its own hear what the test wants. @module */
 
 /** Says one line to the test. */
 export function say(line: string): void {

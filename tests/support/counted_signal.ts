@@ -1,4 +1,4 @@
-/** How many still listen to a signal? @module */
+/** A signal that counts its listeners. @module */
 
 /** An abort signal that counts who listens. */
 export class CountedSignal extends EventTarget implements AbortSignal {

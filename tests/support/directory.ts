@@ -1,4 +1,4 @@
-/** Where do the files of a test go? @module */
+/** A directory for the files of a test. @module */
 
 /** A directory of its own for one test, gone with everything in it when its scope is left. */
 export class Directory implements Disposable {

@@ -1,4 +1,4 @@
-/** What do both ends see of a TLS handshake? @module */
+/** What both ends see of a TLS handshake. @module */
 
 import { connect, type ConnectionOptions } from "node:tls";
 import type { HandshakeOptions } from "../../lib/tls/tls_contexts.ts";

@@ -1,4 +1,4 @@
-/** How does a test decide when a handler returns? @module */
+/** Lets a test decide when a handler returns. @module */
 
 import type { Connection } from "../../mod.ts";
 

@@ -1,4 +1,4 @@
-/** What does a socket do that looks at what it writes only when it writes it? @module */
+/** A socket that looks at what it writes only when it writes it. @module */
 
 import { ScriptedSocket } from "./scripted_socket.ts";
 

@@ -1,4 +1,4 @@
-/** What does a test need from the machine, and what is said where that is missing? @module */
+/** What a test needs from the machine, and what is said where that is missing. @module */
 
 /** The permissions that `deno task test` grants. */
 const PERMISSIONS = ["net", "read", "write", "run", "env", "sys"] as const;

@@ -1,4 +1,4 @@
-/** What are bytes like that show their place in a stream? @module */
+/** Bytes that show their place in a stream. @module */
 
 import { assertEquals } from "@std/assert";
 

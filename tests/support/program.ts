@@ -1,4 +1,4 @@
-/** How does a test talk to a process of its own? @module */
+/** Lets a test talk to a process of its own. @module */
 
 /** Ms after which a program that a test forgot, or that hangs, is ended by force. */
 const LONGEST_RUN = 120_000;

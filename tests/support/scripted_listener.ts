@@ -1,4 +1,4 @@
-/** What does a listener do whose every move the test decides? @module */
+/** A listener whose every move the test decides. @module */
 
 /** What an `accept()` comes to: a socket, or a failure that is thrown. */
 type Step = { readonly socket: Deno.Conn } | { readonly error: unknown };

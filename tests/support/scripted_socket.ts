@@ -1,4 +1,4 @@
-/** What does a socket do whose every move the test decides? @module */
+/** A socket whose every move the test decides. @module */
 
 /** A raw `write()` that waits for the test. */
 export class PendingWrite {

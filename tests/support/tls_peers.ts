@@ -1,4 +1,4 @@
-/** What do clients do in tests that speak TLS, or stop speaking it? @module */
+/** Clients that speak TLS in tests, or stop speaking it. @module */
 
 import { connect as connectPlain, type Socket } from "node:net";
 import { connect, type ConnectionOptions, type TLSSocket } from "node:tls";

@@ -1,4 +1,4 @@
-/** Which rejections did nobody handle? @module */
+/** Collects rejections that were not handled. @module */
 
 import { turns } from "./wait.ts";
 

@@ -1,4 +1,4 @@
-/** What do the forwarders forward to? A plain echo server in the forwarder's own process. @module */
+/** What the forwarders forward to: a plain echo server in the forwarder's own process. @module */
 
 /** Starts it; its port. */
 export function startBackend(): number {

@@ -1,6 +1,6 @@
 /**
- * How fast is node:tls? The same program runs on Node and on Deno, under two names; see plain.ts for
- * the arguments, echo only. The certificate is where build.ts puts it.
+ * How fast node:tls is. The same program runs on Node and on Deno, under two names; see plain.ts
+ * for the arguments, echo only. The certificate is where build.ts puts it.
  */
 
 import { readFileSync } from "node:fs";

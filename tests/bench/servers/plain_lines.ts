@@ -1,7 +1,7 @@
 /**
- * What does answering lines cost the obvious way? A buffer of 64 KiB, a search for the line feed, one
- * `TextDecoder` call and one awaited write for each line. Without Nagle's algorithm, which is not what
- * is measured. See plain.ts for the arguments; lines only.
+ * What answering lines costs the obvious way. A buffer of 64 KiB, a search for the line feed, one
+ * `TextDecoder` call and one awaited write for each line. Without Nagle's algorithm, which is not
+ * what is measured. See plain.ts for the arguments; lines only.
  *
  * @module
  */

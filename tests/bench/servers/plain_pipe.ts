@@ -1,4 +1,4 @@
-/** What does forwarding cost the obvious way? `pipeTo` in both directions, to an echo. @module */
+/** What forwarding costs the obvious way. `pipeTo` in both directions, to an echo. @module */
 
 import { startBackend } from "./echo_backend.ts";
 

@@ -1,5 +1,5 @@
 /**
- * What does a timeout for each read cost, made the obvious way? The plain loop with `setTimeout`,
+ * What a timeout for each read costs, made the obvious way. The plain loop with `setTimeout`,
  * `clearTimeout` and `Promise.race` around every read; see plain.ts for the arguments, echo only.
  *
  * @module

@@ -1,6 +1,6 @@
 /**
- * What does the tutorial's loop cost with TLS? The baseline of every ratio with TLS; see plain.ts for the
- * arguments, echo only. The certificate is where build.ts puts it.
+ * What the tutorial's loop costs with TLS. The baseline of every ratio with TLS; see plain.ts for
+ * the arguments, echo only. The certificate is where build.ts puts it.
  *
  * @module
  */

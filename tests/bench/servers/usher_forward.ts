@@ -1,5 +1,5 @@
 /**
- * What does forwarding cost with usher's `relay()`, to an echo? Arguments as in usher_iterate.ts, the
+ * What forwarding to an echo costs with usher's `relay()`. Arguments as in usher_iterate.ts, the
  * first two without meaning.
  *
  * @module

@@ -1,5 +1,5 @@
 /**
- * What does answering lines cost with usher's `framed()` and `lines()`? Arguments as in
+ * What answering lines costs with usher's `framed()` and `lines()`. Arguments as in
  * usher_iterate.ts, the first two without meaning.
  *
  * @module

@@ -1,5 +1,5 @@
 /**
- * How long does usher's `shutdown()` take? Arguments as in usher_iterate.ts, the first two without
+ * How long usher's `shutdown()` takes. Arguments as in usher_iterate.ts, the first two without
  * meaning. Echoes until a line arrives on stdin, then stops and says `stopped MILLISECONDS`.
  *
  * @module

@@ -1,5 +1,5 @@
 /**
- * How fast is usher with TLS? `usher_tls.ts ROUTE [MODE [BYTES [MODULE]]]`: native or flexible, and
+ * How fast usher is with TLS. `usher_tls.ts ROUTE [MODE [BYTES [MODULE]]]`: native or flexible, and
  * the rest as in usher_iterate.ts; echo only. The certificate is where build.ts puts it.
  *
  * @module

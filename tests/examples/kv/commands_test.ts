@@ -1,4 +1,4 @@
-/** Does each command do what Redis's does? @module */
+/** Each command does what Redis's does. @module */
 
 import { assertEquals } from "@std/assert";
 import { FakeTime } from "@std/testing/time";

@@ -1,4 +1,4 @@
-/** Do patterns match what Redis's match? @module */
+/** Patterns match what Redis's match. @module */
 
 import { assert, assertEquals } from "@std/assert";
 import { matchesGlob } from "../../../examples/kv/glob.ts";

@@ -1,4 +1,4 @@
-/** Does the codec for RESP read what Redis reads, however it arrives? @module */
+/** The codec for RESP reads what Redis reads, however it arrives. @module */
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";

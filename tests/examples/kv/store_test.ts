@@ -1,4 +1,4 @@
-/** Does the store forget what has expired, and nothing else? @module */
+/** The store forgets what has expired, and nothing else. @module */
 
 import { assertEquals } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
