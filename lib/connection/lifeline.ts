@@ -156,6 +156,8 @@ export class Lifeline implements Ticking {
 
   tick(now: number): void {
     if (this.#closed) return;
+    // A byte that moved behind a slow handler, when the last tick was long ago, moved just now.
+    if (this.movedAt === this.clock.before) this.movedAt = now - TICK;
     if ((this.reading || this.writing) && now >= this.movedAt + this.idleTimeout + TICK) {
       return this.end("idle_timeout", timedOut("no byte moved within 'idleTimeout'"));
     }

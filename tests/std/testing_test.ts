@@ -46,6 +46,14 @@ Deno.test("FakeTime() replaces date and timers until disposed, and nothing else"
   replaced().forEach((value, i) => assertStrictEquals(value, before[i]));
 });
 
+Deno.test("FakeTime() puts the same functions in place each time, as the original does", () => {
+  const [first, second] = [0, 1].map(() => {
+    using _time = new FakeTime();
+    return replaced();
+  });
+  first!.forEach((value, i) => assertStrictEquals(value, second![i]));
+});
+
 Deno.test("FakeTime() starts now, or at a number, a text or a date", () => {
   const before = Date.now();
   {

@@ -29,6 +29,9 @@ const numbered = withGlobal({
   clearInterval: () => {},
 });
 
+/** A fake time's clock, for the functions that all fake times share. */
+const CLOCK = Symbol("clock");
+
 /** The fake time in force. */
 let active: FakeTime | undefined;
 
@@ -58,10 +61,8 @@ export interface DelayOptions {
  * everything else, `performance` among it, goes on in real time.
  */
 export class FakeTime {
-  readonly #clock: Clock;
+  readonly [CLOCK]: Clock;
   readonly #start: number;
-  readonly #globals: object;
-  readonly #signalTimeout: typeof AbortSignal.timeout;
   readonly #advancing: ReturnType<typeof setInterval> | undefined;
 
   constructor(start?: number | string | Date | null, options?: FakeTimeOptions) {
@@ -71,23 +72,8 @@ export class FakeTime {
       throw new TypeError(`Cannot construct FakeTime: '${start}' is not a time`);
     }
     const clock = numbered.createClock(this.#start);
-    this.#clock = clock;
-    this.#globals = {
-      Date: clock.Date,
-      setTimeout: (callback: unknown, delay = 0, ...args: unknown[]) =>
-        setTimer(clock, "setTimeout", callback, Math.max(0, delay), args),
-      setInterval: (callback: unknown, delay = 0, ...args: unknown[]) =>
-        setTimer(clock, "setInterval", callback, Math.max(1, delay), args),
-      clearTimeout: (id: unknown) => clearTimer(clock, id),
-      clearInterval: (id: unknown) => clearTimer(clock, id),
-    };
-    this.#signalTimeout = (delay) => {
-      const controller = new AbortController();
-      const abort = () => controller.abort(new DOMException("Signal timed out.", "TimeoutError"));
-      setTimer(clock, "setTimeout", abort, delay, []);
-      return controller.signal;
-    };
-    this.#install();
+    this[CLOCK] = clock;
+    install();
     active = this;
 
     const { advanceRate = 0, advanceFrequency = 10 } = options ?? {};
@@ -109,20 +95,19 @@ export class FakeTime {
     ...args: Args
   ): Promise<T> {
     if (!active) throw new TimeError("Cannot restore time: time is not faked");
-    const time = active;
     uninstall();
     try {
       const result = callback(...args);
       // No await for a plain value: other tasks would get to see real time.
       return result instanceof Promise ? await result : result;
     } finally {
-      time.#install();
+      install();
     }
   }
 
   /** Fake milliseconds since the epoch; setting it calls all timers due by then, in order. */
   get now(): number {
-    return this.#clock.now;
+    return this[CLOCK].now;
   }
 
   set now(value: number) {
@@ -132,9 +117,9 @@ export class FakeTime {
     // Timer by timer, so that one that throws stops time where it is, as the original does;
     // the clock's own tick would go on to the end and throw then.
     for (let due = this.#nextDue(); due !== undefined && due <= value; due = this.#nextDue()) {
-      this.#clock.next();
+      this[CLOCK].next();
     }
-    this.#clock.now = value;
+    this[CLOCK].now = value;
   }
 
   /** Fake milliseconds since the epoch when time was faked. */
@@ -211,14 +196,44 @@ export class FakeTime {
     this.restore();
   }
 
-  #install(): void {
-    Object.assign(globalThis, this.#globals);
-    AbortSignal.timeout = this.#signalTimeout;
-  }
-
   #nextDue(): number | undefined {
-    return this.#clock.timerHeap?.peek()?.callAt;
+    return this[CLOCK].timerHeap?.peek()?.callAt;
   }
+}
+
+/** Put in place each time: the original's are its module's, too, so that their identity says nothing. */
+const fake = {
+  Date: Object.assign(FakeDate, { now: fakeNow }),
+  setTimeout: (callback: unknown, delay = 0, ...args: unknown[]) =>
+    setTimer("setTimeout", callback, Math.max(0, delay), args),
+  setInterval: (callback: unknown, delay = 0, ...args: unknown[]) =>
+    setTimer("setInterval", callback, Math.max(1, delay), args),
+  clearTimeout: clearTimer,
+  clearInterval: clearTimer,
+};
+
+/** A function, as `Date()` without `new` gives a text. */
+function FakeDate(...args: unknown[]): unknown {
+  if (new.target === undefined) return new real.Date(fakeNow()).toString();
+  return Reflect.construct(real.Date, args.length === 0 ? [fakeNow()] : args, new.target);
+}
+Object.setPrototypeOf(FakeDate, real.Date);
+FakeDate.prototype = real.Date.prototype;
+
+function fakeNow(): number {
+  return active?.now ?? real.Date.now();
+}
+
+function fakeSignalTimeout(delay: number): AbortSignal {
+  const controller = new AbortController();
+  const abort = () => controller.abort(new DOMException("Signal timed out.", "TimeoutError"));
+  setTimer("setTimeout", abort, delay, []);
+  return controller.signal;
+}
+
+function install(): void {
+  Object.assign(globalThis, fake);
+  AbortSignal.timeout = fakeSignalTimeout;
 }
 
 function uninstall(): void {
@@ -227,13 +242,13 @@ function uninstall(): void {
 }
 
 function setTimer(
-  clock: Clock,
   kind: "setTimeout" | "setInterval",
   callback: unknown,
   delay: number,
   args: unknown[],
 ): number {
   if (!active) throw new TimeError(`Cannot ${kind}: time is not faked`);
+  const clock = active[CLOCK];
   if (typeof callback !== "function") {
     throw new TimeError(`Cannot ${kind} with '${callback}': use a function`);
   }
@@ -246,8 +261,9 @@ function setTimer(
   return Number(clock[kind](call, Math.floor(delay), ...args));
 }
 
-function clearTimer(clock: Clock, id: unknown): void {
+function clearTimer(id: unknown): void {
   if (!active) throw new TimeError("Cannot clear a timer: time is not faked");
+  const clock = active[CLOCK];
   // Only its own: the clock warns of timers it does not know, the original passes over them.
   if (typeof id === "number" && clock.timers?.has(id)) clock.clearTimeout(id);
 }
