@@ -289,7 +289,7 @@ Deno.test("a clock that ends under a fake time clears no timer of others", () =>
   }
   using time = new FakeTime();
   let came = 0;
-  for (let i = 0; i < 10; i++) setTimeout(() => came++, 50);
+  for (let i = 0; i < 10; i++) setInterval(() => came++, 50);
   clock.unwatch(watcher);
   time.tick(50);
   assertEquals(came, 10);
