@@ -1,8 +1,7 @@
 /**
  * Sends back to each client what it sends, inside TLS. At its first start it makes a certificate that
  * signs itself, which it keeps in the current directory (or in `--dir`) and uses again; `--cert` and
- * `--key` name files that are used instead. `--route flexible` takes the other of the two ways in
- * which TLS is done.
+ * `--key` name files that are used instead.
  *
  * deno run --allow-net --allow-read --allow-write examples/tls_echo.ts
  *
@@ -20,12 +19,9 @@ export async function tlsEcho(conn: Connection): Promise<void> {
 
 if (import.meta.main) {
   const command = "deno run --allow-net --allow-read --allow-write examples/tls_echo.ts";
-  const options = { ...CERTIFICATE_OPTIONS, route: "native|flexible" };
-  await start({ command, port: 7443, options }, async (place, { route, ...files }) => {
+  await start({ command, port: 7443, options: CERTIFICATE_OPTIONS }, async (place, files) => {
     const { cert, key, certFile } = await findCertificate(files);
-    // Whatever was given: serve() says what it may be.
-    const tls = route === undefined ? {} : { route: route as "native" | "flexible" };
-    const listening = serve({ ...place, cert, key, tls }, tlsEcho);
+    const listening = serve({ ...place, cert, key }, tlsEcho);
     const where = formatAddress(listening.addr).replace("tcp://", "");
     const hint = `openssl s_client -connect ${where} -CAfile ${certFile}`;
     return { listening, hint };

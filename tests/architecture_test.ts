@@ -75,6 +75,7 @@ const TESTED_ELSEWHERE: Record<string, string> = {
 
 /** Test files that stand beside the mirror of `lib/`, and what they are about. */
 const BESIDE: Record<string, string> = {
+  "tests/connection/start_tls_test.ts": "TLS begun in mid-stream",
   "tests/listener/socket_options_test.ts": "how a socket is set before a handler sees it",
   "tests/wire/codec/wrong_options_test.ts": "wrong options of every codec",
   "tests/watch/page_test.ts": "the page in a real browser",
@@ -300,7 +301,7 @@ const HOMES: Record<string, Record<string, unknown>> = {
   "lib/server/rate_limit.ts": RATE_DEFAULTS,
   "lib/listener/listen_options.ts": LISTEN_DEFAULTS,
   "lib/server/shutdown_on_signals.ts": SIGNAL_DEFAULTS,
-  "lib/connection/start_tls.ts": { handshakeTimeout: DEFAULT_HANDSHAKE_TIMEOUT },
+  "lib/connection/enter_tls.ts": { handshakeTimeout: DEFAULT_HANDSHAKE_TIMEOUT },
   "lib/connection/wrap.ts": DEFAULTS,
   "lib/connection/framed.ts": { frameTimeout: DEFAULT_FRAME_TIMEOUT },
   "lib/connection/byte_reader.ts": { limit: LINES_DEFAULTS.limit },

@@ -316,9 +316,9 @@ const WRONG_OWN_FLAGS = [
   },
   {
     name: "tls_echo.ts",
-    flags: ["--route", "scenic"],
-    wrong: `'tls.route' of "scenic"`,
-    usage: "[--cert FILE] [--key FILE] [--dir DIRECTORY] [--route native|flexible]",
+    flags: ["--cert", "cert.pem"],
+    wrong: "Cannot use --cert, --key and --dir so: give the first two, or the third",
+    usage: "[--cert FILE] [--key FILE] [--dir DIRECTORY]",
   },
   {
     name: "starttls.ts",

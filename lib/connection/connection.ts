@@ -3,8 +3,8 @@
 import type { ProxyHeader } from "../wire/proxy/proxy_header.ts";
 import type { RecordOptions } from "./byte_reader.ts";
 import type { ReadOptions } from "./cancellation.ts";
-import type { TlsInfo } from "./enter_tls.ts";
-import type { StartTlsOptions } from "./start_tls.ts";
+import type { TlsInfo } from "../tls/tls_socket.ts";
+import type { StartTlsOptions } from "./enter_tls.ts";
 
 /**
  * One connection, as a handler gets it: a `Deno.Conn` whose writes are whole and in order, whose

@@ -7,12 +7,12 @@ import type { ProxyHeader } from "../wire/proxy/proxy_header.ts";
 import { ByteReader, type RecordOptions } from "./byte_reader.ts";
 import { ByteWriter } from "./byte_writer.ts";
 import type { ReadOptions } from "./cancellation.ts";
+import type { TlsInfo } from "../tls/tls_socket.ts";
 import type { CoarseClock } from "./coarse_clock.ts";
-import type { TlsInfo } from "./enter_tls.ts";
 import type { ConnectionLimits } from "./limits.ts";
 import { Lifeline } from "./lifeline.ts";
 import { rejected } from "./lifeline.ts";
-import { startTls, type StartTlsOptions } from "./start_tls.ts";
+import { startTls, type StartTlsOptions } from "./enter_tls.ts";
 import type { Connection } from "./connection.ts";
 
 /** Milliseconds that a peer gets to answer our FIN with its own before the socket is closed. */
@@ -174,8 +174,8 @@ export class SocketConnection<A extends Deno.Addr = Deno.Addr> implements Connec
     const life = this.life;
     if (life.closed) return true;
     if (this.#ending !== undefined || !life.peerFinished || life.writing) return false;
-    // TLS has a word of its own for the end, which the peer waits for.
-    if (this.unsentBytes > 0 || this.tls?.route === "flexible") return false;
+    // Inside TLS the peer waits for close_notify.
+    if (this.unsentBytes > 0 || this.tls !== undefined) return false;
     life.setReason("completed");
     life.close();
     return true;

@@ -1,20 +1,18 @@
-/** How does an address become a listener, and what is said when it cannot? @module */
+/** Makes a listener of an address, or throws an error that names the way out. @module */
 
-import { explainNativeFault } from "../tls/check_certificate.ts";
 import { formatAddress } from "../format_address.ts";
 import { TlsContexts } from "../tls/tls_contexts.ts";
-import { runsTlsEngine } from "../tls/tls_engine.ts";
 import { extendMessage } from "../errors.ts";
 import type { AddressTest } from "./address_rules.ts";
-import type { CompleteAddress, CompleteTcp } from "./listen_options.ts";
+import type { CompleteAddress } from "./listen_options.ts";
 import { listenUnix } from "./unix_listener.ts";
 
 /** What is expected at one address. */
 export interface Expected {
   /** Whose PROXY headers count; none is expected without it. */
   readonly isTrusted?: AddressTest;
-  /** Whose handshake: Deno's own, or one of ours. */
-  readonly tls?: "native" | TlsContexts;
+  /** The certificates of the TLS that every connection begins with. */
+  readonly tls?: TlsContexts;
 }
 
 /** A listener, and what is done with each of its sockets before a handler sees it. */
@@ -29,50 +27,25 @@ export interface Bound extends Expected {
  * the address and the way out.
  */
 export function bind(options: CompleteAddress): Bound {
-  // First, as a certificate that cannot be used is said by itself, and nothing is open then.
-  const contexts = contextsOf(options);
   const { isTrusted } = options;
   const expected: Expected = {
     ...(isTrusted !== undefined && { isTrusted }),
-    ...(contexts !== undefined && { tls: contexts }),
+    // First: an unusable certificate has an error of its own, and nothing is open yet.
+    ...("tls" in options && options.tls !== undefined &&
+      { tls: new TlsContexts("serve", options.tls) }),
   };
   try {
     if ("path" in options) {
       return { listener: listenUnix(options), noDelay: false, keepAlive: false, ...expected };
     }
-    const { noDelay, keepAlive } = options;
-    const listener = listenTcp(options, contexts === "native");
+    const { port, hostname, tcpBacklog, noDelay, keepAlive } = options;
+    const listener = Deno.listen({ port, hostname, tcpBacklog });
     return { listener, noDelay, keepAlive, ...expected };
   } catch (error) {
-    const isNative = contexts === "native" && "tls" in options;
-    const fault = isNative ? explainNativeFault(options.tls.verb, error) : error;
-    if (fault !== error) throw fault; // about the certificate, and not about the address
     const way = error instanceof Error ? wayOut(error, options) : "";
     extendMessage(error, `Cannot listen on ${written(options)}: `, way === "" ? "" : `; ${way}`);
     throw error;
   }
-}
-
-function contextsOf(options: CompleteAddress): Expected["tls"] {
-  if ("path" in options || options.tls === undefined) return undefined;
-  const { route, verb } = options.tls;
-  if (route === "native") return route;
-  if (runsTlsEngine()) return new TlsContexts(options.tls);
-  if (route === "any") return "native";
-  throw new Deno.errors.NotSupported(
-    `Cannot ${verb} with TLS of the route "flexible", as 'node:tls' of this Deno lacks what it ` +
-      'needs: use the route "native", or another version of Deno',
-  );
-}
-
-function listenTcp(
-  { port, hostname, tcpBacklog, tls }: CompleteTcp,
-  native: boolean,
-): Deno.Listener {
-  if (!native) return Deno.listen({ port, hostname, tcpBacklog });
-  const { cert, key } = tls!.fallback!;
-  const alpnProtocols = [...tls!.alpnProtocols];
-  return Deno.listenTls({ port, hostname, tcpBacklog, cert, key, alpnProtocols });
 }
 
 function written(options: CompleteAddress): string {

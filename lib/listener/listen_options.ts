@@ -334,8 +334,7 @@ function completeTrust(
 }
 
 function completeTlsOf(verb: string, given: Record<string, unknown>): { tls?: CompleteTls } {
-  const behindProxy = given.proxyProtocol !== undefined;
-  const tls = completeTls(verb, given, behindProxy ? "'proxyProtocol'" : undefined);
+  const tls = completeTls(verb, given);
   return tls === undefined ? {} : { tls };
 }
 

@@ -1,6 +1,6 @@
 /** Identifies a connection: PROXY header, rules about addresses, TLS. @module */
 
-import { enterTls, finishNativeTls } from "../connection/enter_tls.ts";
+import { enterTls } from "../connection/enter_tls.ts";
 import { ProxyHeaderError } from "../errors.ts";
 import type { Expected } from "../listener/bind.ts";
 import { type ProxyHeader, proxyHeader } from "../wire/proxy/proxy_header.ts";
@@ -34,8 +34,8 @@ export function identify(
   // Before it has a place among the handshakes, so that a refused peer displaces no other.
   if (isTrusted === undefined) service.access.apply(conn);
   else if (!isTrusted(conn.peerAddr)) conn.life.end("refused_address");
-  const isOver = conn.life.closed || (isTrusted === undefined && tls === undefined);
-  if (!isOver) return shakeHands(conn, expected, service);
+  const isPlain = isTrusted === undefined && tls === undefined && !hasOwnTls(conn);
+  if (!conn.life.closed && !isPlain) return shakeHands(conn, expected, service);
   conn.stage = "serving";
   return undefined;
 }
@@ -54,14 +54,13 @@ async function shakeHands(
       access.apply(conn);
     }
     if (life.closed) return;
-    if (tls !== undefined) {
+    if (tls !== undefined || hasOwnTls(conn)) {
       conn.stage = "tls-handshake";
       // Proxies check the health of ports with TLS, too: many connect and leave.
       if (conn.proxy?.command === "LOCAL" && (await reader.peek(1)).length === 0) {
         return life.end("health_check");
       }
-      const settled = tls === "native" ? finishNativeTls(life) : enterTls(life, reader, tls);
-      conn.identity = { ...conn.identity, tls: await settled };
+      conn.identity = { ...conn.identity, tls: await enterTls(life, reader, tls) };
     }
     // Only what the handler can read counts as received.
     life.bytesRead = reader.length;
@@ -75,6 +74,11 @@ async function shakeHands(
   } finally {
     handshaking.leave(conn);
   }
+}
+
+/** Whether the socket comes from `Deno.listenTls`, or from a listener like it. */
+function hasOwnTls({ life }: ServedConnection): boolean {
+  return "handshake" in life.socket;
 }
 
 /** Ends the connection, unless its peer sends a good header. */

@@ -139,12 +139,6 @@ export class RunningServer<A extends Deno.Addr> implements Server<A> {
   }
 
   unref(): void {
-    if (this.#loops.some(({ bound }) => bound.tls === "native")) {
-      throw new Deno.errors.NotSupported(
-        'Cannot unref a server with TLS of the route "native", where Deno ignores it: use ' +
-          'tls: { route: "flexible" }',
-      );
-    }
     for (const loop of this.#loops) loop.unref();
   }
 

@@ -105,16 +105,13 @@ export interface Server<A extends Deno.Addr = Deno.Addr> extends Deno.HttpServer
    * @throws {TypeError} If an option is unknown or wrong, a certificate cannot be used, or there is no
    * TLS at that address.
    * @throws {RangeError} If an option is out of range.
-   * @throws {Deno.errors.NotSupported} If Deno's own TLS listens there, which knows one certificate
-   * for ever: the route `"flexible"` can exchange it.
    */
   reloadTls(options: TlsListenOptions, addr?: Deno.Addr): void;
   /** Keeps the process alive, which a server does by itself. */
   ref(): void;
   /**
-   * Lets the process end while the server runs and nothing else is left to do.
-   *
-   * @throws {Deno.errors.NotSupported} With TLS of the route `"native"`, where Deno ignores it.
+   * Lets the process end while the server runs and nothing else is left to do. Deno ignores it for a
+   * listener of `Deno.listenTls`.
    */
   unref(): void;
   /** `shutdown()`. */

@@ -1,9 +1,10 @@
-/** Which certificate is for which name? @module */
+/** Keeps the certificates of an address ready for handshakes, one for each server name. @module */
 
 import type { SecureContext, TLSSocket, TLSSocketOptions } from "node:tls";
 import { checkCertificate, readCertificates } from "./check_certificate.ts";
 import { bad, checkKeys, isObject } from "../check.ts";
 import { ClientCertificates, type ClientVerdict } from "./client_certificates.ts";
+import { requireTlsEngine } from "./tls_engine.ts";
 import {
   type AskForCertificate,
   type Certificate,
@@ -16,78 +17,82 @@ import {
   type TlsSettings,
 } from "./tls_options.ts";
 
-/** What `new TLSSocket()` takes for one handshake, and what is to be asked when it is complete. */
+/** What `new TLSSocket()` takes for one handshake, and the check to make once it is complete. */
 export interface HandshakeOptions extends TLSSocketOptions {
   /**
-   * Whether the client's certificate counts; there where one is asked for. Without this call every
-   * certificate does. Throws if one is required and this one does not.
+   * Verifies the client's certificate where one is asked for; without this call any certificate
+   * passes. Throws if one is required and this one is not valid.
    */
   checkClient?: (socket: TLSSocket) => ClientVerdict;
 }
 
-/** The alert of TLS that no certificate is for the name (RFC 8446, 6.2). */
+/** The TLS alert for a name without a certificate (RFC 8446, 6.2). */
 const UNRECOGNIZED_NAME = 112;
 
-/** Contexts that are kept for what the function in `serverNames` gives; each is some 5 KB. */
+/** Contexts kept for what the function in `serverNames` returns; each takes some 5 KB. */
 const MAX_CONTEXTS = 1000;
 
-const VERB = "reload TLS";
+const RELOAD = "reload TLS";
 
-/** Errors that say to the client more than that the handshake failed. */
+/** Errors with an alert of their own instead of the general handshake failure. */
 const unrecognized = new WeakSet<object>();
 
-/** The alert to send for an error of `SNICallback`, where there is a fitting one: Deno sends none. */
+/** The alert for an error of `SNICallback`, where TLS has a specific one: Deno sends none. */
 export function alertOf(error: unknown): number | undefined {
   return isObject(error) && unrecognized.has(error) ? UNRECOGNIZED_NAME : undefined;
 }
 
-/** The certificates of an address, ready for handshakes; they can be exchanged at any time. */
+/** The certificates of an address, ready for handshakes; they can be replaced at any time. */
 export class TlsContexts {
   #complete: CompleteTls;
   #options: HandshakeOptions;
 
   /**
-   * Loads node:tls, which costs 28 ms and 10 MB once in a process.
+   * Loads node:tls, which takes 28 ms and 10 MB once in a process.
    *
+   * @param attempt What is attempted, for messages.
+   * @param complete The options.
+   * @throws {Deno.errors.NotSupported} If node:tls of this Deno lacks what is needed.
    * @throws {TypeError} If a certificate cannot be read, or a key is not its certificate's.
-   * @throws {RangeError} If a chain is longer than clients take.
+   * @throws {RangeError} If a chain is longer than clients accept.
    */
-  constructor(complete: CompleteTls) {
+  constructor(attempt: string, complete: CompleteTls) {
+    requireTlsEngine(attempt);
     this.#complete = complete;
-    this.#options = optionsOf(complete);
+    this.#options = optionsOf(attempt, complete);
   }
 
-  /** For the next handshake. */
+  /** The options of the next handshake. */
   socketOptions(): HandshakeOptions {
     return this.#options;
   }
 
   /**
-   * Makes others ready; calling what this gives puts them in force, which cannot fail. Handshakes
-   * under way, and connections, go on with what they have. What is not given stays as it is, so that
-   * a new certificate does not let every client in.
+   * Makes others ready; calling the returned function puts them in force, which cannot fail.
+   * Handshakes in progress and connections keep what they have. Options that are not given stay as
+   * they are, so that a new certificate does not switch the check of clients off.
    *
    * @throws {TypeError} As the constructor does, and if nothing is given.
    * @throws {RangeError} As the constructor does.
    */
   prepare(options: TlsListenOptions): () => void {
-    const complete = completeTlsAlone(VERB, this.#with(options), "reloadTls()");
-    const made = optionsOf(complete);
+    const complete = completeTlsAlone(RELOAD, this.#with(options));
+    const made = optionsOf(RELOAD, complete);
     return () => {
       this.#complete = complete;
       this.#options = made;
     };
   }
 
-  /** What is in force, with some of it replaced. */
+  /** The options in force, some of them replaced. */
   #with(options: TlsListenOptions): TlsListenOptions {
-    checkKeys(VERB, options, TLS_KEYS);
+    checkKeys(RELOAD, options, TLS_KEYS);
     const given = withoutUndefined(options);
     if (Object.keys(given).length === 0) {
-      throw new TypeError(`Cannot ${VERB} with nothing new: give ${TLS_KEYS.join(", ")}`);
+      throw new TypeError(`Cannot ${RELOAD} with nothing new: give ${TLS_KEYS.join(", ")}`);
     }
-    // One half would find the other half of the old pair.
-    if (given.cert !== undefined || given.key !== undefined) completeCertificate(VERB, "", given);
+    // Alone, one half would be paired with the other half of the old certificate.
+    if (given.cert !== undefined || given.key !== undefined) completeCertificate(RELOAD, "", given);
     const now = asOptions(this.#complete);
     const tls = isObject(given.tls) ? { ...now.tls, ...withoutUndefined(given.tls) } : given.tls;
     return { ...now, ...given, ...(tls !== undefined && { tls: tls as TlsSettings }) };
@@ -108,18 +113,18 @@ function asOptions(complete: CompleteTls): TlsListenOptions {
   };
 }
 
-function optionsOf(complete: CompleteTls): HandshakeOptions {
-  const { verb, fallback, serverNames, alpnProtocols, clientCa, clientCertificate } = complete;
-  for (const text of clientCa) readCertificates(verb, "tls.clientCa", text);
+function optionsOf(attempt: string, complete: CompleteTls): HandshakeOptions {
+  const { fallback, serverNames, alpnProtocols, clientCa, clientCertificate } = complete;
+  for (const text of clientCa) readCertificates(attempt, "tls.clientCa", text);
   const contexts = new Contexts(clientCa);
-  const byDefault = fallback && contexts.of(verb, "", fallback);
+  const byDefault = fallback && contexts.of(attempt, "", fallback);
   return {
     isServer: true,
-    // Given always: without it, node:tls makes one for each handshake.
+    // Always given: without it, node:tls makes one for each handshake.
     secureContext: byDefault ?? loadTls().createSecureContext(),
     ...(alpnProtocols.length > 0 && { ALPNProtocols: [...alpnProtocols] }),
     ...(serverNames !== undefined && {
-      SNICallback: sniCallback(chooserOf(verb, serverNames, contexts), byDefault),
+      SNICallback: sniCallback(chooserOf(attempt, serverNames, contexts), byDefault),
     }),
     ...(clientCertificate !== undefined && askClient(clientCertificate === "required", clientCa)),
   };
@@ -134,38 +139,38 @@ function askClient(required: boolean, clientCa: readonly string[]): HandshakeOpt
   };
 }
 
-/** Finds the context for a name, `null` where there is none. */
+/** Finds the context for a name; `null` if there is none. */
 type Chooser = (name: string) => SecureContext | null | Promise<SecureContext | null>;
 
 function chooserOf(
-  verb: string,
+  attempt: string,
   serverNames: ReadonlyMap<string, Certificate> | AskForCertificate,
   contexts: Contexts,
 ): Chooser {
   if (typeof serverNames === "function") return asking(serverNames, contexts);
   const known = new Map([...serverNames].map(([name, certificate]) => {
     const prefix = `tls.serverNames[${JSON.stringify(name)}].`;
-    return [name, contexts.of(verb, prefix, certificate)];
+    return [name, contexts.of(attempt, prefix, certificate)];
   }));
   return (name) => known.get(name) ?? known.get(name.replace(/^[^.]+/, "*")) ?? null;
 }
 
 function asking(ask: AskForCertificate, contexts: Contexts): Chooser {
   return (name) => {
-    const verb = `find the certificate for ${JSON.stringify(name)}`;
+    const attempt = `find the certificate for ${JSON.stringify(name)}`;
     const use = (given: unknown): SecureContext | null => {
       if (given === null) return null;
       if (!isObject(given)) {
         throw new TypeError(
-          bad(verb, "tls.serverNames()", given, "an object with 'cert' and 'key', or null"),
+          bad(attempt, "tls.serverNames()", given, "an object with 'cert' and 'key', or null"),
         );
       }
       const prefix = "tls.serverNames().";
-      return contexts.of(verb, prefix, completeCertificate(verb, prefix, given));
+      return contexts.of(attempt, prefix, completeCertificate(attempt, prefix, given));
     };
     const failed = (error: unknown): never => {
-      const told = error instanceof Error ? error.message : String(error);
-      throw new TypeError(`Cannot ${verb}: 'tls.serverNames' failed with ${told}`, {
+      const message = error instanceof Error ? error.message : String(error);
+      throw new TypeError(`Cannot ${attempt}: 'tls.serverNames' failed with ${message}`, {
         cause: error,
       });
     };
@@ -180,7 +185,7 @@ function asking(ask: AskForCertificate, contexts: Contexts): Chooser {
   };
 }
 
-/** node:tls calls it with an empty name for clients that name nothing. */
+/** node:tls calls it with an empty name for clients that send none. */
 function sniCallback(
   choose: Chooser,
   byDefault: SecureContext | undefined,
@@ -189,7 +194,7 @@ function sniCallback(
     const name = plainServerName(given);
     const take = (context: SecureContext | null) => {
       const chosen = context ?? byDefault;
-      if (chosen === undefined) throw nobodyIs(name);
+      if (chosen === undefined) throw noCertificateFor(name);
       answer(null, chosen);
     };
     try {
@@ -202,8 +207,8 @@ function sniCallback(
   };
 }
 
-function nobodyIs(name: string): Error {
-  const asked = name === "" ? "a client that names none" : JSON.stringify(name);
+function noCertificateFor(name: string): Error {
+  const asked = name === "" ? "a client that sends no name" : JSON.stringify(name);
   const error = new Deno.errors.InvalidData(
     `Cannot find a certificate for ${asked}: 'tls.serverNames' has none, and there is no 'cert'`,
   );
@@ -211,22 +216,22 @@ function nobodyIs(name: string): Error {
   return error;
 }
 
-/** Secure contexts by their certificates; to make one takes 0.3 ms, to check it first 0.5 ms more. */
+/** Secure contexts by certificate; making one takes 0.3 ms, checking the certificate 0.5 ms. */
 class Contexts {
   readonly #clientCa: readonly string[];
-  /** By the text of the certificate: who gives a new object each time has few certificates. */
+  /** By the text of the certificate, since a function may return a new object each time. */
   readonly #made = new Map<string, { readonly key: string; readonly context: SecureContext }>();
 
   constructor(clientCa: readonly string[]) {
     this.#clientCa = clientCa;
   }
 
-  of(verb: string, prefix: string, certificate: Certificate): SecureContext {
+  of(attempt: string, prefix: string, certificate: Certificate): SecureContext {
     const { cert, key } = certificate;
     const before = this.#made.get(cert);
     if (before?.key === key) return before.context;
-    checkCertificate(verb, prefix, certificate, this.#clientCa);
-    // Each needs the authorities: node:tls takes them from the context that was chosen.
+    checkCertificate(attempt, prefix, certificate, this.#clientCa);
+    // Each needs the authorities: node:tls takes them from the chosen context.
     const ca = this.#clientCa.length > 0 ? { ca: [...this.#clientCa] } : {};
     const context = loadTls().createSecureContext({ cert, key, ...ca });
     this.#made.delete(cert);

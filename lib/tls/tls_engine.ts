@@ -1,19 +1,18 @@
-/** How does `node:tls` turn bytes into TLS and back, and nothing happen unless it is asked? @module */
+/** Turns bytes into TLS and back through `node:tls`, only when asked. @module */
 
-import type { TLSSocket } from "node:tls";
-import type { HandshakeOptions } from "./tls_contexts.ts";
+import type { TLSSocket, TLSSocketOptions } from "node:tls";
 
 /**
- * What Deno's `TLSSocket` has inside. The public way to use a `TLSSocket` over something that is no
- * socket leads through three streams of Node: an echo of 64 bytes then costs 2.3 times as much CPU,
- * and the alert that says why a handshake failed never leaves.
+ * What Deno's `TLSSocket` has inside. The public way to use a `TLSSocket` over something other than a
+ * socket leads through three Node streams: a 64-byte echo then takes 2.3 times as much CPU, and the
+ * alert that says why a handshake failed is never sent.
  */
 interface Handle {
   /** Takes ciphertext, and calls back before it returns. */
   readBuffer(ciphertext: Uint8Array): void;
   /** Gives the ciphertext that is to be sent. */
   drainEncOut(): Uint8Array<ArrayBuffer>;
-  /** Encrypts at most 48 KiB. There is one around it that makes a promise for each call. */
+  /** Encrypts at most 48 KiB. The instance has a wrapper of it that makes a promise for each call. */
   writeBuffer(request: object, cleartext: Uint8Array): number;
   /** Encrypts the end of the stream. */
   shutdown(request: object): number;
@@ -25,64 +24,55 @@ interface Handle {
 
 const NEEDED = ["readBuffer", "drainEncOut", "writeBuffer", "shutdown", "start", "readStart"];
 
-/** Who is told what comes of the bytes that an engine is fed with. */
-export interface TlsListener {
-  /** Cleartext has arrived; `undefined` is the end of the stream, said by the peer. */
+/** What an engine reports about the bytes it is fed. */
+export interface TlsEvents {
+  /** Cleartext has arrived; `undefined` is the peer's close_notify. */
   decrypted(cleartext: ArrayBuffer | undefined): void;
   /** The handshake is complete. */
-  secured(): void;
-  /** The peer broke the rules, or wants no more; nothing comes after it. */
-  broken(error: Error): void;
+  handshakeComplete(): void;
+  /** The peer broke the protocol or sent a fatal alert; nothing comes after it. */
+  failed(error: Error): void;
 }
 
-let runs: boolean | undefined;
-
-/** Whether this Deno has what {@linkcode TlsEngine} needs. */
-export function runsTlsEngine(): boolean {
-  try {
-    runs ??= (new TlsEngine({ isServer: true }, IGNORANT).destroy(), true);
-  } catch {
-    runs = false;
-  }
-  return runs;
+/**
+ * Throws where `node:tls` of this Deno lacks what {@linkcode TlsEngine} uses.
+ *
+ * @param attempt What is attempted, for the message.
+ * @throws {Deno.errors.NotSupported} If something is missing.
+ */
+export function requireTlsEngine(attempt: string): void {
+  const socket = newSocket({ isServer: true });
+  const handle = handleOf(socket) as unknown as Record<string, unknown> | null | undefined;
+  const missing = NEEDED.filter((name) => typeof handle?.[name] !== "function");
+  socket.on("error", () => {}).destroy();
+  if (missing.length === 0) return;
+  throw new Deno.errors.NotSupported(
+    `Cannot ${attempt}: TLS needs parts of 'node:tls' that Deno ${Deno.version.deno} lacks ` +
+      `(${missing.join(", ")}); use Deno 2.9.5 or a later 2.9`,
+  );
 }
 
-const IGNORANT: TlsListener = { decrypted() {}, secured() {}, broken() {} };
-
-/** One end of a TLS connection that reads and writes nothing by itself. */
+/** One end of a TLS connection; it reads and writes nothing by itself. */
 export class TlsEngine {
   readonly socket: TLSSocket;
   readonly #handle: Handle;
   readonly #encrypt: Handle["writeBuffer"];
 
-  constructor(options: HandshakeOptions, listener: TlsListener) {
-    const { TLSSocket } = process.getBuiltinModule("node:tls");
-    const { Duplex } = process.getBuiltinModule("node:stream");
-    // Never used: what would go through it is handed over and taken below.
-    const unused = new Duplex({ read() {}, write: (_chunk, _encoding, done) => done() });
-    const socket = new TLSSocket(unused, options);
-    const handle = (socket as unknown as { _handle: Handle })._handle;
+  constructor(options: TLSSocketOptions, events: TlsEvents) {
+    const socket = newSocket(options);
+    const handle = handleOf(socket);
     this.socket = socket;
     this.#handle = handle;
-    const lacking = NEEDED.filter((name) =>
-      typeof (handle as unknown as Record<string, unknown> | null)?.[name] !== "function"
-    );
-    if (lacking.length > 0) {
-      socket.on("error", () => {}).destroy();
-      throw new Deno.errors.NotSupported(
-        `Cannot run TLS on an open socket: 'node:tls' of this Deno has no ${lacking.join(", ")}`,
-      );
-    }
     this.#encrypt = (Object.getPrototypeOf(handle) as Handle).writeBuffer;
-    socket.on("error", (error) => listener.broken(error));
-    socket.once("secure", () => listener.secured());
-    handle.onread = (cleartext) => listener.decrypted(cleartext);
-    handle.onerror = (error) => listener.broken(error);
+    socket.on("error", (error) => events.failed(error));
+    socket.once("secure", () => events.handshakeComplete());
+    handle.onread = (cleartext) => events.decrypted(cleartext);
+    handle.onerror = (error) => events.failed(error);
     handle.start();
     handle.readStart();
   }
 
-  /** Takes ciphertext of the peer; what comes of it is told before this returns. */
+  /** Takes ciphertext of the peer; what comes of it is reported before this returns. */
   feed(ciphertext: Uint8Array): void {
     this.#handle.readBuffer(ciphertext);
   }
@@ -98,14 +88,26 @@ export class TlsEngine {
     return this.#handle.drainEncOut();
   }
 
-  /** Gives the message that ends our direction, behind anything that was not taken. */
+  /** Gives the close_notify alert, behind anything that was not taken. */
   end(): Uint8Array<ArrayBuffer> {
     this.#handle.shutdown({});
     return this.#handle.drainEncOut();
   }
 
-  /** Frees what is outside of JavaScript; nothing else may be called from then on. */
+  /** Frees what is outside JavaScript; no other method may be called after it. */
   destroy(): void {
     this.socket.destroy();
   }
+}
+
+function newSocket(options: TLSSocketOptions): TLSSocket {
+  const { TLSSocket } = process.getBuiltinModule("node:tls");
+  const { Duplex } = process.getBuiltinModule("node:stream");
+  // Never used: what would go through it is fed and taken instead.
+  const unused = new Duplex({ read() {}, write: (_chunk, _encoding, done) => done() });
+  return new TLSSocket(unused, options);
+}
+
+function handleOf(socket: TLSSocket): Handle {
+  return (socket as unknown as { _handle: Handle })._handle;
 }

@@ -1,4 +1,4 @@
-/** What TLS may be asked for? @module */
+/** Checks and completes the options of TLS. @module */
 
 import { bad, checkKeys, checkObject, isObject } from "../check.ts";
 import { certificatesOf, checkPem } from "./pem.ts";
@@ -26,16 +26,16 @@ import { certificatesOf, checkPem } from "./pem.ts";
  * ```
  */
 export interface Certificate {
-  /** The certificate as PEM text, followed by those between it and its authority's, if any. */
+  /** The certificate as PEM text, followed by the intermediate certificates, if any. */
   cert: string;
   /** Its private key as PEM text, not encrypted: RSA, ECDSA on P-256, P-384 or P-521, or Ed25519. */
   key: string;
 }
 
 /**
- * What TLS can do besides showing one certificate.
+ * What TLS can do besides presenting one certificate.
  *
- * @example Two names, and only clients that an authority of ours knows
+ * @example Two names, and only clients with a certificate of our own authority
  * ```ts
  * import type { Certificate, TlsSettings } from "@usher/server";
  * import { assertEquals } from "@std/assert";
@@ -54,33 +54,26 @@ export interface Certificate {
  */
 export interface TlsSettings {
   /**
-   * What does the work. `"flexible"` is `node:tls` inside and can do everything that is listed here.
-   * `"native"` is Deno's own TLS: somewhat less CPU and memory, one certificate, and small replies may
-   * wait 45 ms because nobody can set `noDelay` there. It also keeps the descriptor of a client that
-   * is closed in its handshake, or while it does not read, until that client leaves: it is for
-   * clients that can be trusted. `"flexible"` unless given; on a Deno whose `node:tls` lacks what
-   * that needs, `"native"` where it can do what is asked.
-   */
-  route?: "native" | "flexible";
-  /**
-   * Which certificate is for which name that a client asks for (SNI): names such as
-   * `"www.example.com"`, of which `"*.example.com"` stands for all one label longer, or a function
-   * that is asked at each handshake, with the name in lower case. What has no entry, what the
-   * function gives `null` for and who names nothing gets the certificate in `cert` and `key`; without
-   * one the handshake is refused. So is it when the function fails, or gives something else.
+   * The certificate for each server name that a client asks for (SNI): names such as
+   * `"www.example.com"`, where `"*.example.com"` matches every name with exactly one more label, or a
+   * function that is called at each handshake with the name in lower case. A name without an entry, a
+   * name for which the function returns `null` and a client that sends no name get the certificate in
+   * `cert` and `key`; without one the handshake is refused. It is refused as well when the function
+   * fails or returns something else.
    */
   serverNames?:
     | Record<string, Certificate>
     | ((serverName: string) => Certificate | null | Promise<Certificate | null>);
   /**
-   * The authorities whose certificates clients may show, as PEM text. Deno tells them to every
-   * client, behind the server's own certificate, so that 64 KiB are all there is room for.
+   * The authorities whose certificates clients may present, as PEM text. Deno sends them to every
+   * client, behind the server's own certificate: together they may have 64 KiB.
    */
   clientCa?: string | string[];
   /**
-   * `"required"`: who shows no certificate that one of `clientCa` signed is refused. `"requested"`:
-   * who shows none, or another one, is let in, and `conn.tls` tells; without `clientCa` nobody's
-   * certificate counts. `"required"` if there is a `clientCa`, otherwise nobody is asked.
+   * `"required"`: a client without a certificate that one of `clientCa` has signed is refused.
+   * `"requested"`: a client that presents none, or another one, is let in, and `conn.tls.authorized`
+   * is false; without `clientCa` it is false for every client. `"required"` if `clientCa` is given,
+   * otherwise no client is asked.
    */
   clientCertificate?: "required" | "requested";
 }
@@ -108,24 +101,20 @@ export interface TlsSettings {
  */
 export interface TlsListenOptions extends Partial<Certificate> {
   /**
-   * The protocols to agree on with the client (ALPN), the best first. A client that offers others
-   * alone is refused, one that offers none is not.
+   * The protocols to negotiate with the client (ALPN), the preferred one first. A client that offers
+   * only others is refused, a client that offers none is not.
    */
   alpnProtocols?: string[];
-  /** What goes beyond one certificate. */
+  /** What goes beyond one certificate and ALPN. */
   tls?: TlsSettings;
 }
 
-/** The function form of `serverNames`, which may give anything. */
+/** The function form of `serverNames`, which may return anything. */
 export type AskForCertificate = (serverName: string) => unknown;
 
-/** TLS options, checked; nothing of it is the caller's, who may change what he gave. */
+/** TLS options, checked and copied: what the caller changes later has no effect. */
 export interface CompleteTls {
-  /** What is attempted, for messages. */
-  readonly verb: string;
-  /** `"any"`: nothing was asked for that only one of them can do. */
-  readonly route: "native" | "flexible" | "any";
-  /** For clients that name nothing, or a name that is not known. */
+  /** For clients that send no name, or an unknown one. */
   readonly fallback: Certificate | undefined;
   /** Names are in lower case; a wildcard's begins with `*.`. */
   readonly serverNames: ReadonlyMap<string, Certificate> | AskForCertificate | undefined;
@@ -137,7 +126,7 @@ export interface CompleteTls {
 /** The keys of `TlsListenOptions`. */
 export const TLS_KEYS: readonly string[] = ["cert", "key", "alpnProtocols", "tls"];
 
-const SETTINGS_KEYS = ["route", "serverNames", "clientCa", "clientCertificate"];
+const SETTINGS_KEYS = ["serverNames", "clientCa", "clientCertificate"];
 const CERTIFICATE_KEYS = ["cert", "key"];
 
 /** Bytes of the longest name of a protocol: its length is one byte. */
@@ -147,33 +136,24 @@ const MAX_PROTOCOL_BYTES = 255;
 const DNS_NAME = /^(?=.{1,253}$)(?!.*\.\d+$)(?!\d+$)(?:(?!-)[a-z0-9_-]{1,63}(?<!-)(?:\.(?!$)|$))+$/;
 
 /**
- * Checks and completes the TLS part of options; its other keys are the caller's to check. Nothing
- * of it given: `undefined`.
+ * Checks and completes the TLS part of options, `undefined` if none of it is given; the other keys
+ * are the caller's to check.
  *
- * @param verb What is attempted, for messages.
+ * @param attempt What is attempted, for messages.
  * @param given The options.
- * @param flexibleFor What the native route cannot do and is needed, such as `'proxyProtocol'`.
  */
-export function completeTls(
-  verb: string,
-  given: object,
-  flexibleFor?: string,
-): CompleteTls | undefined {
+export function completeTls(attempt: string, given: object): CompleteTls | undefined {
   const options = given as Record<string, unknown>;
   if (TLS_KEYS.every((key) => options[key] === undefined)) return undefined;
-  const settings = completeSettings(verb, options.tls);
-  const serverNames = completeServerNames(verb, settings.serverNames);
-  const fallback = completeFallback(verb, options, serverNames !== undefined);
-  const clientCa = completeClientCa(verb, settings.clientCa);
-  const clientCertificate = completeClientCertificate(verb, settings, clientCa);
-  const reason = ["serverNames", "clientCa", "clientCertificate"]
-    .filter((key) => settings[key] !== undefined).map((key) => `'tls.${key}'`)[0] ?? flexibleFor;
+  const settings = completeSettings(attempt, options.tls);
+  const serverNames = completeServerNames(attempt, settings.serverNames);
+  const fallback = completeFallback(attempt, options, serverNames !== undefined);
+  const clientCa = completeClientCa(attempt, settings.clientCa);
+  const clientCertificate = completeClientCertificate(attempt, settings, clientCa);
   return {
-    verb,
-    route: completeRoute(verb, options, settings.route, reason),
     fallback,
     serverNames,
-    alpnProtocols: completeProtocols(verb, options.alpnProtocols),
+    alpnProtocols: completeProtocols(attempt, options.alpnProtocols),
     clientCa,
     clientCertificate,
   };
@@ -182,196 +162,171 @@ export function completeTls(
 /**
  * Checks and completes options that are about TLS and nothing else.
  *
- * @param verb What is attempted, for messages.
+ * @param attempt What is attempted, for messages.
  * @param given The options.
- * @param flexibleFor Who takes them, which needs the flexible route: `startTls()` or `reloadTls()`.
  */
-export function completeTlsAlone(verb: string, given: unknown, flexibleFor: string): CompleteTls {
-  checkObject(verb, given);
-  checkKeys(verb, given as object, TLS_KEYS);
-  const complete = completeTls(verb, given as object, flexibleFor);
-  if (complete === undefined) throw new TypeError(withoutCertificate(verb));
+export function completeTlsAlone(attempt: string, given: unknown): CompleteTls {
+  checkObject(attempt, given);
+  checkKeys(attempt, given as object, TLS_KEYS);
+  const complete = completeTls(attempt, given as object);
+  if (complete === undefined) throw new TypeError(withoutCertificate(attempt));
   return complete;
 }
 
-function completeSettings(verb: string, tls: unknown): Record<string, unknown> {
+function completeSettings(attempt: string, tls: unknown): Record<string, unknown> {
   if (tls === undefined) return {};
   if (!isObject(tls) || Array.isArray(tls)) {
-    throw new TypeError(bad(verb, "tls", tls, "an object"));
+    throw new TypeError(bad(attempt, "tls", tls, "an object"));
   }
-  checkKeys(`${verb} tls`, tls, SETTINGS_KEYS);
+  checkKeys(attempt, tls, SETTINGS_KEYS, "tls");
   return tls;
 }
 
-function completeRoute(
-  verb: string,
-  given: Record<string, unknown>,
-  route: unknown,
-  reason: string | undefined,
-): CompleteTls["route"] {
-  if (route !== undefined && route !== "native" && route !== "flexible") {
-    throw new TypeError(bad(verb, "tls.route", route, '"native" or "flexible"'));
-  }
-  if (reason !== undefined && route === "native") {
-    throw new TypeError(
-      `Cannot ${verb} with 'tls.route' of "native" and ${reason}: use "flexible", which can do that`,
-    );
-  }
-  const set = ["noDelay", "keepAlive"].find((name) => given[name] !== undefined);
-  if (route === "native" && set !== undefined) {
-    // Deno has no way to set it there: accepted, it would be ignored.
-    throw new TypeError(
-      `Cannot ${verb} with '${set}' on the native route of TLS: use tls: { route: "flexible" }`,
-    );
-  }
-  if (route === "native") return route;
-  return route === "flexible" || reason !== undefined || set !== undefined ? "flexible" : "any";
-}
-
 function completeFallback(
-  verb: string,
+  attempt: string,
   given: Record<string, unknown>,
   hasNames: boolean,
 ): Certificate | undefined {
   if (given.cert !== undefined || given.key !== undefined) {
-    return completeCertificate(verb, "", given);
+    return completeCertificate(attempt, "", given);
   }
   if (hasNames) return undefined;
-  throw new TypeError(withoutCertificate(verb));
+  throw new TypeError(withoutCertificate(attempt));
 }
 
-/** Checks the two halves of a certificate; `prefix` says where they stand. */
+/** Checks a certificate and its key; `prefix` is where they are in the options. */
 export function completeCertificate(
-  verb: string,
+  attempt: string,
   prefix: string,
   { cert, key }: Record<string, unknown>,
 ): Certificate {
   if (cert === undefined || key === undefined) {
     const [one, other] = cert === undefined ? ["key", "cert"] : ["cert", "key"];
     throw new TypeError(
-      `Cannot ${verb} without '${prefix}${other}': give it beside '${prefix}${one}'`,
+      `Cannot ${attempt} without '${prefix}${other}': give it beside '${prefix}${one}'`,
     );
   }
   return {
-    cert: checkPem(verb, `${prefix}cert`, cert, "certificate"),
-    key: checkPem(verb, `${prefix}key`, key, "key"),
+    cert: checkPem(attempt, `${prefix}cert`, cert, "certificate"),
+    key: checkPem(attempt, `${prefix}key`, key, "key"),
   };
 }
 
-function completeServerNames(verb: string, given: unknown): CompleteTls["serverNames"] {
+function completeServerNames(attempt: string, given: unknown): CompleteTls["serverNames"] {
   if (given === undefined) return undefined;
   if (typeof given === "function") return given as AskForCertificate;
-  const wanted = "an object that has a certificate for each name, or a function that gives one";
+  const wanted = "an object that has a certificate for each name, or a function that returns one";
   if (!isObject(given) || Array.isArray(given) || Object.keys(given).length === 0) {
-    throw new TypeError(bad(verb, "tls.serverNames", given, wanted));
+    throw new TypeError(bad(attempt, "tls.serverNames", given, wanted));
   }
   const complete = new Map<string, Certificate>();
   for (const [key, value] of Object.entries(given)) {
-    const name = completeServerName(verb, key);
+    const name = completeServerName(attempt, key);
     const place = `tls.serverNames[${JSON.stringify(key)}]`;
     if (complete.has(name)) {
       throw new TypeError(
-        `Cannot ${verb} with '${place}' twice: names are told apart neither by case nor by a last dot`,
+        `Cannot ${attempt} with '${place}' twice: neither case nor a trailing dot makes names differ`,
       );
     }
     if (!isObject(value)) {
-      throw new TypeError(bad(verb, place, value, "an object with 'cert' and 'key'"));
+      throw new TypeError(bad(attempt, place, value, "an object with 'cert' and 'key'"));
     }
-    checkKeys(`${verb} ${place}`, value, CERTIFICATE_KEYS);
-    complete.set(name, completeCertificate(verb, `${place}.`, value));
+    checkKeys(attempt, value, CERTIFICATE_KEYS, place);
+    complete.set(name, completeCertificate(attempt, `${place}.`, value));
   }
   return complete;
 }
 
-function completeServerName(verb: string, given: string): string {
+function completeServerName(attempt: string, given: string): string {
   const wildcard = given.startsWith("*.") ? "*." : "";
   const name = plainServerName(inAscii(given.slice(wildcard.length)));
   if (!DNS_NAME.test(name)) {
-    const wanted = 'names such as "www.example.com" or "*.example.com"; who connects to an IP ' +
-      "address names nothing and gets the certificate in 'cert' and 'key'";
-    throw new TypeError(bad(verb, "tls.serverNames", given, wanted));
+    const wanted =
+      'names such as "www.example.com" or "*.example.com"; a client that connects to ' +
+      "an IP address sends no name and gets the certificate in 'cert' and 'key'";
+    throw new TypeError(bad(attempt, "tls.serverNames", given, wanted));
   }
   return wildcard + name;
 }
 
-/** A name as it is looked up. */
+/** The form in which a name is looked up. */
 export function plainServerName(name: string): string {
   return name.replace(/\.$/, "").toLowerCase();
 }
 
-/** Clients send the names of IDNA as ASCII; the parser of URLs knows how, and much besides names. */
+/** Clients send IDNA names as ASCII. The URL parser converts them, but accepts much besides names. */
 function inAscii(name: string): string {
   if (!/^[\p{L}\p{M}\p{N}.\u3002-]+$/u.test(name)) return name;
   return URL.parse(`http://${name}`)?.hostname ?? name;
 }
 
-function completeProtocols(verb: string, given: unknown): string[] {
+function completeProtocols(attempt: string, given: unknown): string[] {
   if (given === undefined) return [];
   if (!Array.isArray(given) || given.length === 0) {
     throw new TypeError(
-      bad(verb, "alpnProtocols", given, 'an array of names, such as ["h2", "http/1.1"]'),
+      bad(attempt, "alpnProtocols", given, 'an array of names, such as ["h2", "http/1.1"]'),
     );
   }
   return given.map((protocol: unknown, i) => {
     const place = `alpnProtocols[${i}]`;
     if (typeof protocol !== "string" || protocol === "" || !protocol.isWellFormed()) {
-      throw new TypeError(bad(verb, place, protocol, 'a name, such as "h2"'));
+      throw new TypeError(bad(attempt, place, protocol, 'a name, such as "h2"'));
     }
     const bytes = new TextEncoder().encode(protocol).length;
     if (bytes > MAX_PROTOCOL_BYTES) {
       throw new RangeError(
-        `Cannot ${verb} with '${place}' of ${bytes} bytes: use at most ${MAX_PROTOCOL_BYTES}`,
+        `Cannot ${attempt} with '${place}' of ${bytes} bytes: use at most ${MAX_PROTOCOL_BYTES}`,
       );
     }
     if (given.indexOf(protocol) !== i) {
-      throw new TypeError(`Cannot ${verb} with '${place}' of "${protocol}" again: give it once`);
+      throw new TypeError(`Cannot ${attempt} with '${place}' of "${protocol}" again: give it once`);
     }
     return protocol;
   });
 }
 
-function completeClientCa(verb: string, given: unknown): string[] {
+function completeClientCa(attempt: string, given: unknown): string[] {
   if (given === undefined) return [];
-  if (!Array.isArray(given)) return [checkAuthority(verb, "tls.clientCa", given)];
+  if (!Array.isArray(given)) return [checkAuthority(attempt, "tls.clientCa", given)];
   if (given.length === 0) {
     throw new TypeError(
-      bad(verb, "tls.clientCa", given, "the certificate of at least one authority"),
+      bad(attempt, "tls.clientCa", given, "the certificate of at least one authority"),
     );
   }
-  return given.map((text: unknown, i) => checkAuthority(verb, `tls.clientCa[${i}]`, text));
+  return given.map((text: unknown, i) => checkAuthority(attempt, `tls.clientCa[${i}]`, text));
 }
 
-function checkAuthority(verb: string, name: string, value: unknown): string {
-  const text = checkPem(verb, name, value, "certificate");
+function checkAuthority(attempt: string, name: string, value: unknown): string {
+  const text = checkPem(attempt, name, value, "certificate");
   if (text.includes("PRIVATE KEY-----")) {
-    // It signs whatever client it likes; here, it would be one break-in away from everybody.
+    // Whoever holds it can sign any client, so it must not lie on an exposed server.
     throw new TypeError(
-      `Cannot ${verb} with a private key in '${name}': give the authority's certificate alone`,
+      `Cannot ${attempt} with a private key in '${name}': give only the authority's certificate`,
     );
   }
   return certificatesOf(text).join("\n");
 }
 
 function completeClientCertificate(
-  verb: string,
+  attempt: string,
   { clientCertificate: given }: Record<string, unknown>,
   clientCa: readonly string[],
 ): "required" | "requested" | undefined {
-  // Who names an authority means its clients alone; a server must not stand open for want of a word.
+  // Naming an authority means its clients only: an omitted option must not leave the server open.
   if (given === undefined) return clientCa.length > 0 ? "required" : undefined;
   if (given !== "required" && given !== "requested") {
-    throw new TypeError(bad(verb, "tls.clientCertificate", given, '"required" or "requested"'));
+    throw new TypeError(bad(attempt, "tls.clientCertificate", given, '"required" or "requested"'));
   }
   if (given === "required" && clientCa.length === 0) {
     throw new TypeError(
-      `Cannot ${verb} with 'tls.clientCertificate' of "required" and without 'tls.clientCa': ` +
-        "give the authorities whose certificates are let in",
+      `Cannot ${attempt} with 'tls.clientCertificate' of "required" and without 'tls.clientCa': ` +
+        "give the authorities whose certificates are accepted",
     );
   }
   return given;
 }
 
-/** The message for TLS that has nothing to show. */
-function withoutCertificate(verb: string): string {
-  return `Cannot ${verb} without a certificate: give 'cert' and 'key', or 'tls.serverNames'`;
+/** The message for TLS without any certificate. */
+function withoutCertificate(attempt: string): string {
+  return `Cannot ${attempt} without a certificate: give 'cert' and 'key', or 'tls.serverNames'`;
 }

@@ -1,39 +1,40 @@
-/** How is TLS spoken over a socket that is already open? @module */
+/** Speaks TLS over a socket that is already open, reading only on demand. @module */
 
 import type { PeerCertificate, TLSSocketOptions } from "node:tls";
 import type { ClientVerdict } from "./client_certificates.ts";
 import { alertOf, type HandshakeOptions } from "./tls_contexts.ts";
-import { TlsEngine, type TlsListener } from "./tls_engine.ts";
+import { TlsEngine, type TlsEvents } from "./tls_engine.ts";
 
 /**
- * What a handshake settled.
+ * What a TLS handshake has negotiated. Deno's own TLS (`Deno.listenTls`, `Deno.connectTls`) reports
+ * the ALPN protocol alone.
  *
- * @example Who the client is, by its certificate
+ * @example The client's name, by its certificate
  * ```ts
- * import type { TlsFacts } from "@usher/server";
+ * import type { TlsInfo } from "@usher/server";
  * import { assertEquals } from "@std/assert";
  *
- * function nameOf({ authorized, peerCertificate }: Partial<TlsFacts>): string {
+ * function nameOf({ authorized, peerCertificate }: TlsInfo): string {
  *   return authorized ? String(peerCertificate?.subject.CN) : "a stranger";
  * }
  *
  * assertEquals(nameOf({ version: "TLSv1.3", authorized: false }), "a stranger");
  * ```
  */
-export interface TlsFacts {
-  /** The name that the client asked for. */
+export interface TlsInfo {
+  /** The server name that the client sent (SNI). */
   readonly serverName?: string;
-  /** The protocol that both sides chose. */
+  /** The negotiated application protocol (ALPN). */
   readonly alpnProtocol?: string;
   /** `"TLSv1.2"` or `"TLSv1.3"`. */
-  readonly version: string;
-  /** By its name in OpenSSL. */
-  readonly cipher: string;
-  /** Of the client, if one was asked for and it showed one. */
+  readonly version?: string;
+  /** The cipher suite, by its name in OpenSSL. */
+  readonly cipher?: string;
+  /** The client's certificate, if one was asked for and presented. */
   readonly peerCertificate?: PeerCertificate;
-  /** Whether the certificate counts, if one was asked for. */
+  /** Whether that certificate is valid, if one was asked for. */
   readonly authorized?: boolean;
-  /** Why it does not. */
+  /** Why it is not. */
   readonly authorizationError?: string;
 }
 
@@ -60,17 +61,17 @@ const HANDSHAKE_FAILURE = 40;
  * while somebody reads from it, and holds no more than one such read brings: a peer that sends and
  * sends fills the kernel's buffers, and not this process.
  */
-export class TlsSocket implements Deno.Conn, TlsListener {
+export class TlsSocket implements Deno.Conn, TlsEvents {
   readonly #raw: Deno.Conn;
   readonly #options: HandshakeOptions;
   readonly #engine: TlsEngine;
   /** What was read from the socket before us and has not been looked at. */
   #ahead: Uint8Array;
-  #handshake: Promise<TlsFacts> | undefined;
+  #handshake: Promise<TlsInfo> | undefined;
   /** A certificate is being chosen, or was; nothing is read meanwhile. */
   #choosing: Promise<void> | undefined;
   #stopChoosing: (() => void) | undefined;
-  #secured = false;
+  #complete = false;
   /** The handshake is complete and the client may come in. */
   #open = false;
   /** Something of ours has left: from then on alerts are encrypted. */
@@ -144,7 +145,7 @@ export class TlsSocket implements Deno.Conn, TlsListener {
    *
    * @throws {Deno.errors.InvalidData} If the two cannot agree, or the client is not let in.
    */
-  handshake(): Promise<TlsFacts> {
+  handshake(): Promise<TlsInfo> {
     if (this.#handshake === undefined) {
       this.#handshake = this.#closed ? Promise.reject(badResource()) : this.#shakeHands();
       this.#handshake.catch(() => {});
@@ -206,10 +207,10 @@ export class TlsSocket implements Deno.Conn, TlsListener {
     if (!this.#closed) this.close();
   }
 
-  async #shakeHands(): Promise<TlsFacts> {
+  async #shakeHands(): Promise<TlsInfo> {
     try {
       let verdict: ClientVerdict | undefined;
-      while (!this.#secured) {
+      while (!this.#complete) {
         this.#engine.feed(await this.#nextPiece());
         await this.#choosing;
         if (this.#closed) throw interrupted();
@@ -218,11 +219,11 @@ export class TlsSocket implements Deno.Conn, TlsListener {
           throw this.#readFailure;
         }
         // Who is not let in does not get the last word that a client of TLS 1.2 waits for.
-        if (this.#secured) verdict = this.#options.checkClient?.(this.#engine.socket);
+        if (this.#complete) verdict = this.#options.checkClient?.(this.#engine.socket);
         await this.#answer();
       }
       this.#open = true;
-      return { ...this.#facts(), ...verdict };
+      return { ...this.#info(), ...verdict };
     } catch (error) {
       this.#readFailure ??= error;
       this.#writeFailure ??= error;
@@ -262,7 +263,7 @@ export class TlsSocket implements Deno.Conn, TlsListener {
     await this.#inTurn(() => this.#send(alert(), 0)).catch(() => {});
   }
 
-  #facts(): TlsFacts {
+  #info(): TlsInfo {
     const { socket } = this.#engine;
     const { servername, alpnProtocol } = socket as unknown as Record<string, unknown>;
     const certificate = this.#options.requestCert === true
@@ -298,8 +299,8 @@ export class TlsSocket implements Deno.Conn, TlsListener {
     };
   }
 
-  secured(): void {
-    this.#secured = true;
+  handshakeComplete(): void {
+    this.#complete = true;
   }
 
   decrypted(cleartext: ArrayBuffer | undefined): void {
@@ -309,7 +310,7 @@ export class TlsSocket implements Deno.Conn, TlsListener {
     else this.#cleartext = joined(this.#cleartext, new Uint8Array(cleartext));
   }
 
-  broken(error: Error): void {
+  failed(error: Error): void {
     this.#readFailure ??= new Deno.errors.InvalidData(
       `Cannot speak TLS with the peer: ${error.message}`,
       { cause: error },

@@ -184,7 +184,7 @@ const ROWS: Record<EndReason, Row> = {
     record: { error: isTimeout, bytesRead: 0 },
   },
   handshake_failed: {
-    address: { ...certificate, tls: { route: "flexible" } },
+    address: { ...certificate },
     provoke: (scene) =>
       visit(scene, async (client) => {
         await client.write(bytes`GET / HTTP/1.1\r\n\r\n`);

@@ -109,7 +109,7 @@ function inTheWay(name: string, make: (path: string) => Disposable | void): Row[
 }
 
 const { cert: CERT, key: KEY } = certificate;
-const FLEXIBLE = { cert: CERT, key: KEY, tls: { route: "flexible" } } as const;
+const TLS = { cert: CERT, key: KEY } as const;
 const USE_AN_ADDRESS = 'use an address or a range, such as "10.0.0.0/8" or "2001:db8::/32"';
 
 const MOST = Deno.build.os === "linux" ? 101 : 97;
@@ -373,12 +373,11 @@ const TABLE: Row[] = [
     "TypeError",
     "Cannot serve listeners[1] without 'cert': give it beside 'key'",
   ),
-  ...["noDelay", "keepAlive"].map((name) =>
-    serves(
-      { port: 0, cert: CERT, key: KEY, tls: { route: "native" }, [name]: true },
-      "TypeError",
-      `Cannot serve with '${name}' on the native route of TLS: use tls: { route: "flexible" }`,
-    )
+  serves(
+    { port: 0, cert: CERT, key: KEY, tls: { route: "native" } },
+    "TypeError",
+    "Cannot serve with an unknown 'route' in 'tls': known there are serverNames, clientCa, " +
+      "clientCertificate",
   ),
   serves(
     { port: 0, cert: CERT, key: KEY, whenFull: new Uint8Array(3) },
@@ -433,18 +432,6 @@ const TABLE: Row[] = [
     { port: 0, proxyProtocol: { trust: ["unix", "balancer"] } },
     "RangeError",
     `Cannot serve with 'proxyProtocol.trust[1]' of "balancer": ${USE_AN_ADDRESS}`,
-  ),
-  serves(
-    {
-      port: 0,
-      cert: CERT,
-      key: KEY,
-      tls: { route: "native" },
-      proxyProtocol: { trust: ["unix"] },
-    },
-    "TypeError",
-    `Cannot serve with 'tls.route' of "native" and 'proxyProtocol': ` +
-      'use "flexible", which can do that',
   ),
   ...[{ port: 0 }, { path: "s" }].map((place) =>
     listens(
@@ -682,7 +669,7 @@ const TABLE: Row[] = [
   {
     what: "server.reloadTls() with an address that is none of the server's",
     call: async () => {
-      await using server = serve({ ...LOOPBACK, ...FLEXIBLE }, handler);
+      await using server = serve({ ...LOOPBACK, ...TLS }, handler);
       server.reloadTls({ cert: CERT, key: KEY }, { ...server.addr, port: 7 });
     },
     kind: "TypeError",
@@ -693,37 +680,13 @@ const TABLE: Row[] = [
     what: "server.reloadTls() with an address that has no TLS",
     call: async () => {
       await using server = serve({
-        listeners: [{ ...LOOPBACK, port: 0, ...FLEXIBLE }, { path: "\0" + ABSTRACT }],
+        listeners: [{ ...LOOPBACK, port: 0, ...TLS }, { path: "\0" + ABSTRACT }],
       }, handler);
       server.reloadTls({ cert: CERT, key: KEY }, server.addrs[1]);
     },
     kind: "TypeError",
     message: "Cannot reload TLS of unix:@<abstract>: use one of 'addrs' that has TLS",
     needs: { os: ["linux"] },
-  },
-  {
-    what: "server.reloadTls() on the native route",
-    call: async () => {
-      const tls = { route: "native" } as const;
-      await using server = serve({ ...LOOPBACK, cert: CERT, key: KEY, tls }, handler);
-      server.reloadTls({ cert: CERT, key: KEY });
-    },
-    kind: "NotSupported",
-    message: 'Cannot reload TLS of the route "native", where Deno has one certificate for ever: ' +
-      'use tls: { route: "flexible" }',
-    needs: {},
-  },
-  {
-    what: "server.unref() on the native route",
-    call: async () => {
-      const tls = { route: "native" } as const;
-      await using server = serve({ ...LOOPBACK, cert: CERT, key: KEY, tls }, handler);
-      server.unref();
-    },
-    kind: "NotSupported",
-    message: 'Cannot unref a server with TLS of the route "native", where Deno ignores it: ' +
-      'use tls: { route: "flexible" }',
-    needs: {},
   },
 
   // What the system says of a TCP address.
@@ -735,15 +698,13 @@ const TABLE: Row[] = [
     "Cannot listen on tcp://127.0.0.1:<port>: Address already in use (os error 98); " +
       "another program listens there: stop it, or use another port (0 takes any free one)",
   ),
-  ...(["native", "flexible"] as const).map((route) =>
-    binds(
-      `serve() with TLS of the route "${route}" where something listens already`,
-      ({ port }) => serve({ ...LOOPBACK, port, cert: CERT, key: KEY, tls: { route } }, handler),
-      "AddrInUse",
-      "EADDRINUSE",
-      "Cannot listen on tcp://127.0.0.1:<port>: Address already in use (os error 98); " +
-        "another program listens there: stop it, or use another port (0 takes any free one)",
-    )
+  binds(
+    "serve() with TLS where something listens already",
+    ({ port }) => serve({ ...LOOPBACK, port, cert: CERT, key: KEY }, handler),
+    "AddrInUse",
+    "EADDRINUSE",
+    "Cannot listen on tcp://127.0.0.1:<port>: Address already in use (os error 98); " +
+      "another program listens there: stop it, or use another port (0 takes any free one)",
   ),
   binds(
     "serve() on every address, where something listens on one of them",

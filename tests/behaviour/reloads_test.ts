@@ -1,6 +1,6 @@
 /** Does nobody notice when certificates are exchanged while clients come and go? @module */
 
-import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import {
   type Connection,
   type EndRecord,
@@ -20,7 +20,7 @@ import { CrudeClient, goOverToTls } from "../support/tls_peers.ts";
 const OLD = "3";
 const NEW = "4";
 
-const FLEXIBLE = { ...LOOPBACK, ...certificate, tls: { route: "flexible" } } as const;
+const TLS = { ...LOOPBACK, ...certificate } as const;
 
 async function echo(conn: Connection): Promise<void> {
   for await (const chunk of conn) await conn.write(chunk);
@@ -47,7 +47,7 @@ netTest(
   "500 clients come while certificates are exchanged 50 times, and all are served",
   async () => {
     const ended: EndRecord[] = [];
-    const server = serve({ ...FLEXIBLE, onEnd: (record) => void ended.push(record) }, echo);
+    const server = serve({ ...TLS, onEnd: (record) => void ended.push(record) }, echo);
     await using patient = new CrudeClient(server.addr);
     assertEquals(await patient.secured, null);
 
@@ -100,7 +100,7 @@ netTest(
 );
 
 netTest("a handshake goes on with the certificate that it has begun with", async () => {
-  await using server = serve(FLEXIBLE, echo);
+  await using server = serve(TLS, echo);
   const plain = await dial(server.addr);
   await until(() => server.stats().handshaking === 1);
   server.reloadTls(wildcard); // which is for another name
@@ -118,13 +118,12 @@ const WRONG: Record<string, unknown> = {
   "the key of another certificate": { cert: renewed.cert, key: certificate.key },
   "what is no certificate": { cert: "cert.pem", key: renewed.key },
   "an unknown option": { ...renewed, port: 0 },
-  "the other route": { ...renewed, tls: { route: "native" } },
   "names without a certificate": { ...renewed, tls: { serverNames: { "a.test": {} } } },
 };
 
 for (const [what, options] of Object.entries(WRONG)) {
   netTest(`reloadTls() with ${what} is refused, and everything stays`, async () => {
-    await using server = serve(FLEXIBLE, echo);
+    await using server = serve(TLS, echo);
     assertThrows(() => server.reloadTls(options as TlsListenOptions), TypeError, "Cannot");
     assertEquals(await shownAt(server.addr), OLD);
     server.reloadTls(renewed);
@@ -132,12 +131,12 @@ for (const [what, options] of Object.entries(WRONG)) {
   });
 }
 
-netTest("reloadTls() on the native route is refused, with the way out", async () => {
-  const tls = { route: "native" } as const;
-  await using server = serve({ ...LOOPBACK, ...certificate, tls }, echo);
-  const { message } = assertThrows(() => server.reloadTls(renewed), Deno.errors.NotSupported);
-  assertMatch(message, /route "native".*tls: \{ route: "flexible" \}/);
-  assertEquals(await shownAt(server.addr), OLD);
+netTest("reloadTls() does not reach a listener of Deno.listenTls", async () => {
+  const listener = Deno.listenTls({ ...LOOPBACK, ...certificate });
+  await using server = serve({ listeners: [TLS, listener] }, echo);
+  server.reloadTls(renewed);
+  assertThrows(() => server.reloadTls(renewed, server.addrs[1]), TypeError, "Cannot reload TLS");
+  assertEquals([await shownAt(server.addrs[0]!), await shownAt(server.addrs[1]!)], [NEW, OLD]);
 });
 
 netTest("reloadTls() without any TLS is refused", async () => {
@@ -147,7 +146,7 @@ netTest("reloadTls() without any TLS is refused", async () => {
 
 /** Two addresses inside TLS and one that is not. */
 function twoAndOne(): Server {
-  return serve({ listeners: [FLEXIBLE, LOOPBACK, FLEXIBLE] }, echo);
+  return serve({ listeners: [TLS, LOOPBACK, TLS] }, echo);
 }
 
 netTest("reloadTls() reaches every address inside TLS", async () => {
@@ -173,17 +172,12 @@ netTest("reloadTls() with an address reaches that one alone", async () => {
 
 netTest("reloadTls() changes every address or none", async () => {
   const place = { ...LOOPBACK, ...certificate };
-  const asking = { route: "flexible", clientCa: ca.cert, clientCertificate: "requested" } as const;
-  const others = [
-    { ...place, tls: { route: "flexible" } as const }, // has no authority to check anybody with
-    { ...place, tls: { route: "native" } as const },
-  ];
-  for (const other of others) {
-    await using server = serve({ listeners: [{ ...place, tls: asking }, other] }, echo);
-    const tls = { clientCertificate: "required" } as const;
-    assertThrows(() => server.reloadTls({ ...renewed, tls }));
-    for (const addr of server.addrs) assertEquals(await shownAt(addr), OLD);
-    server.reloadTls(renewed, server.addr);
-    assertEquals(await shownAt(server.addr), NEW);
-  }
+  const asking = { clientCa: ca.cert, clientCertificate: "requested" } as const;
+  // The second has no authority to verify a certificate with.
+  await using server = serve({ listeners: [{ ...place, tls: asking }, place] }, echo);
+  const tls = { clientCertificate: "required" } as const;
+  assertThrows(() => server.reloadTls({ ...renewed, tls }));
+  for (const addr of server.addrs) assertEquals(await shownAt(addr), OLD);
+  server.reloadTls(renewed, server.addr);
+  assertEquals(await shownAt(server.addr), NEW);
 });

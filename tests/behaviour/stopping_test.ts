@@ -345,12 +345,8 @@ const WAYS: Record<
     options: BEHIND,
     come: (addr) => dialSaying(addr, proxied("192.0.2.9", 2)),
   },
-  "inside TLS, on the native route": {
-    options: { ...certificate, tls: { route: "native" } },
-    come: async (addr) => await goOverToTls(await dial(addr)),
-  },
-  "inside TLS, on the flexible route": {
-    options: { ...certificate, tls: { route: "flexible" } },
+  "inside TLS": {
+    options: certificate,
     come: async (addr) => await goOverToTls(await dial(addr)),
   },
   "inside TLS behind a proxy": {
@@ -419,14 +415,7 @@ const BEGINNINGS: Record<
       return raw;
     },
   },
-  "a handshake, on the native route": {
-    way: "inside TLS, on the native route",
-    finish: goOverToTls,
-  },
-  "a handshake, on the flexible route": {
-    way: "inside TLS, on the flexible route",
-    finish: goOverToTls,
-  },
+  "a handshake": { way: "inside TLS", finish: goOverToTls },
   "a PROXY header and a handshake": {
     way: "inside TLS behind a proxy",
     finish: async (raw) => {

@@ -1,12 +1,13 @@
-/** What becomes of a connection in its handshake, whoever does the work? @module */
+/** Tests what becomes of a connection in its TLS handshake, usher's or Deno's own. @module */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { ByteReader } from "../../lib/connection/byte_reader.ts";
 import { CoarseClock } from "../../lib/connection/coarse_clock.ts";
-import { enterTls, finishNativeTls, type TlsInfo } from "../../lib/connection/enter_tls.ts";
+import { enterTls } from "../../lib/connection/enter_tls.ts";
 import { Lifeline } from "../../lib/connection/lifeline.ts";
 import { TlsContexts } from "../../lib/tls/tls_contexts.ts";
 import { completeTlsAlone } from "../../lib/tls/tls_options.ts";
+import type { TlsInfo } from "../../lib/tls/tls_socket.ts";
 import { ca, server as certificate } from "../support/certificates.ts";
 import { netTest } from "../support/needs.ts";
 import { bytes } from "../support/bytes.ts";
@@ -14,7 +15,7 @@ import { dial, LOOPBACK, readAll, socketPair } from "../support/peers.ts";
 import { clientHello, goOverToTls } from "../support/tls_peers.ts";
 
 const contexts = () =>
-  new TlsContexts(completeTlsAlone("test", { ...certificate, alpnProtocols: ["x"] }, "the test"));
+  new TlsContexts("test", completeTlsAlone("test", { ...certificate, alpnProtocols: ["x"] }));
 
 /** A connection in its handshake, and the plain socket of its client. */
 interface Scene extends Disposable {
@@ -24,51 +25,53 @@ interface Scene extends Disposable {
   enter(): Promise<TlsInfo>;
 }
 
-function scene(
-  socket: Deno.Conn,
-  client: Deno.TcpConn,
-  enter: (life: Lifeline) => Promise<TlsInfo>,
-): Scene {
+function scene(socket: Deno.Conn, client: Deno.TcpConn, own?: TlsContexts): Scene {
   const life = new Lifeline(socket, new CoarseClock(false), Infinity);
-  return { life, client, enter: () => enter(life), [Symbol.dispose]: () => life.close() };
+  return {
+    life,
+    client,
+    enter: () => enterTls(life, new ByteReader(life), own),
+    [Symbol.dispose]: () => life.close(),
+  };
 }
 
 /** Both ways into TLS. */
 const WAYS: Record<string, () => Promise<Scene>> = {
-  async enterTls() {
+  async "usher's TLS"() {
     const [socket, client] = await socketPair();
-    return scene(socket, client, (life) => enterTls(life, new ByteReader(life), contexts()));
+    return scene(socket, client, contexts());
   },
-  async finishNativeTls() {
+  async "Deno's TLS"() {
     using listener = Deno.listenTls({ ...LOOPBACK, ...certificate, alpnProtocols: ["x"] });
     const addr = listener.addr as Deno.NetAddr;
     const [socket, client] = await Promise.all([listener.accept(), dial(addr)]);
-    return scene(socket, client, finishNativeTls);
+    return scene(socket, client);
   },
 };
 
 for (const [name, make] of Object.entries(WAYS)) {
-  netTest(`${name}() tells the protocol that was agreed on, and which route it is`, async () => {
+  netTest(`enterTls() reports the negotiated protocol of ${name}`, async () => {
     using it = await make();
     const client = Deno.startTls(it.client, {
       hostname: "localhost",
       caCerts: [ca.cert],
       alpnProtocols: ["x"],
     });
-    const { route, alpnProtocol } = await it.enter();
-    assertEquals([route, alpnProtocol], [name === "enterTls" ? "flexible" : "native", "x"]);
+    const { alpnProtocol, version } = await it.enter();
+    const isOurs = name === "usher's TLS";
+    assertEquals([alpnProtocol, version], ["x", isOurs ? "TLSv1.3" : undefined]);
     assertEquals([it.life.reason, it.life.bytesRead, it.life.bytesWritten], [undefined, 0, 0]);
     (await client).close();
   });
 
-  netTest(`${name}() tells no protocol where none was asked for`, async () => {
+  netTest(`enterTls() reports no protocol of ${name} where the client offers none`, async () => {
     using it = await make();
     const [info, client] = await Promise.all([it.enter(), goOverToTls(it.client)]);
     assertEquals("alpnProtocol" in info, false);
     client.close();
   });
 
-  netTest(`${name}() ends the connection when the handshake fails, and says why`, async () => {
+  netTest(`enterTls() ends the connection when a handshake of ${name} fails`, async () => {
     using it = await make();
     await it.client.write(bytes`HELO localhost\r\n`);
     const error = await assertRejects(() => it.enter(), Deno.errors.InvalidData);
@@ -79,7 +82,7 @@ for (const [name, make] of Object.entries(WAYS)) {
     assertEquals([type, level], [21, 2], "a fatal alert");
   });
 
-  netTest(`${name}() is told what else has ended the connection`, async () => {
+  netTest(`enterTls() rejects with what else has ended a connection of ${name}`, async () => {
     using it = await make();
     await it.client.write((await clientHello()).subarray(0, 20));
     const entering = it.enter();
@@ -89,7 +92,7 @@ for (const [name, make] of Object.entries(WAYS)) {
     it.client.close();
   });
 
-  netTest(`${name}() blames no handshake for a close() of our own`, async () => {
+  netTest(`enterTls() blames no handshake of ${name} for a close() of our own`, async () => {
     using it = await make();
     const entering = it.enter();
     it.life.close();
@@ -100,19 +103,17 @@ for (const [name, make] of Object.entries(WAYS)) {
   });
 }
 
-netTest("enterTls() takes what was read before for the beginning of the handshake", async () => {
+netTest("enterTls() takes what was read before as the beginning of the handshake", async () => {
   const [socket, plain] = await socketPair();
   const life = new Lifeline(socket, new CoarseClock(false), Infinity);
   const reader = new ByteReader(life);
   const shaking = goOverToTls(plain);
   await reader.peek(100);
-  const { route } = await enterTls(life, reader, contexts());
+  await enterTls(life, reader, contexts());
   const client = await shaking;
-  // What the handler could read is what is counted.
-  assertEquals([route, reader.length, life.bytesRead], ["flexible", 0, 0]);
+  assertEquals(reader.length, 0);
   await client.write(bytes`hello`);
   assertEquals(await reader.readExactly(5), bytes`hello`);
-  assertEquals(life.bytesRead, 5);
   client.close();
   life.close();
 });

@@ -49,7 +49,7 @@ netTest("curl --haproxy-protocol: TLS follows its header", async () => {
   assertEquals([complaints, code], ["", 0]);
   const [hostname, port, localPort] = said.split(" ");
   assertEquals([hostname, port], ["127.0.0.1", localPort]);
-  assertEquals(serving.seen[0]?.tls?.route, "flexible");
+  assertEquals(serving.seen[0]?.tls?.version, "TLSv1.3");
   assertEquals(await serving.reasons(1), ["completed"]);
 }, needs);
 

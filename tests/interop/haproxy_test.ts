@@ -187,7 +187,6 @@ netTest("HAProxy with TLS to the server: header first, then the handshake", asyn
     assertEquals(seen?.remoteAddr, source);
     const { peerCertificate, ...tls } = seen!.tls!;
     assertEquals(tls, {
-      route: "flexible",
       serverName: "localhost",
       alpnProtocol: "y",
       version: "TLSv1.3",

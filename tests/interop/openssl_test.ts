@@ -17,7 +17,6 @@ const needs = {
   os: ["linux" as const, "darwin" as const],
 };
 
-const ROUTES = ["native", "flexible"] as const;
 const VERSIONS = ["1.2", "1.3"] as const;
 
 /** Answers one line, and ends. */
@@ -60,106 +59,100 @@ function flag(version: (typeof VERSIONS)[number]): string {
   return `-tls${version.replace(".", "_")}`;
 }
 
-for (const route of ROUTES) {
-  for (const version of VERSIONS) {
-    netTest(`openssl: TLS ${version} on the route "${route}"`, async () => {
-      await using answering = new Answering({ tls: { route } });
-      const outcome = await answering.openssl([flag(version), "-servername", "localhost"]);
-      assertAnswered(outcome);
-      assertStringIncludes(outcome.said, `New, TLSv${version}, Cipher is `);
-      assertEquals(await answering.reasons(1), ["completed"]);
-      const tls = answering.seen[0]!.tls!;
-      assertEquals(tls.route, route);
-      if (route === "flexible") {
-        assertEquals(tls.version, `TLSv${version}`);
-        assertEquals(tls.serverName, "localhost");
-        assertStringIncludes(outcome.said, `Cipher is ${tls.cipher}\n`);
-      }
-    }, needs);
-
-    netTest(`openssl: small records, TLS ${version} on the route "${route}"`, async () => {
-      await using answering = new Answering({ tls: { route } });
-      const line = "x".repeat(300_000);
-      const outcome = await answering.openssl(
-        [flag(version), "-max_send_frag", "512"],
-        { input: `${line}\n` },
-      );
-      assertAnswered(outcome, `You said ${line}\n`);
-      assertEquals(answering.ended[0]!.bytesRead, line.length + 1);
-    }, needs);
-
-    netTest(`openssl: comes again with its session, TLS ${version}, "${route}"`, async () => {
-      await using answering = new Answering({ tls: { route } });
-      const session = answering.files.at("session");
-      assertAnswered(await answering.openssl([flag(version), "-sess_out", session]));
-      // Whether it is resumed is for the server to choose; that it works is not.
-      const again = await answering.openssl([flag(version), "-sess_in", session]);
-      assertAnswered(again);
-      assertMatch(again.said, new RegExp(`(New|Reused), TLSv${version}, Cipher is `));
-      assertEquals(await answering.reasons(2), ["completed", "completed"]);
-    }, needs);
-
-    netTest(`openssl: ALPN, TLS ${version} on the route "${route}"`, async () => {
-      await using answering = new Answering({ tls: { route }, alpnProtocols: ["x", "y"] });
-      const agreed = await answering.openssl([flag(version), "-alpn", "z,y,x"]);
-      assertAnswered(agreed);
-      assertStringIncludes(agreed.said, "ALPN protocol: x\n");
-      const none = await answering.openssl([flag(version)]);
-      assertAnswered(none);
-      assertStringIncludes(none.said, "No ALPN negotiated");
-      const refused = await answering.openssl([flag(version), "-alpn", "z"]);
-      assert(refused.code !== 0);
-      assertStringIncludes(refused.complaints, "no application protocol");
-      assertEquals(
-        await answering.reasons(3),
-        ["completed", "completed", "handshake_failed"],
-      );
-      assertEquals(answering.seen.map(({ tls }) => tls?.alpnProtocol), ["x", undefined]);
-      assertEquals(answering.errors, []);
-    }, needs);
-  }
-
-  netTest(`openssl: new keys in mid-stream (TLS 1.3) on the route "${route}"`, async () => {
-    await using answering = new Answering({ tls: { route } });
-    // A line of K asks both ends for new keys; without `-ign_eof` there are such lines.
-    const outcome = await answering.openssl(["-tls1_3", "-no_ign_eof"], {
-      dialogue: [["K\n", /KEYUPDATE/], ["hello\n", /You said hello/]],
-    });
-    assertStringIncludes(outcome.said, "You said hello\n");
+for (const version of VERSIONS) {
+  netTest(`openssl: TLS ${version}`, async () => {
+    await using answering = new Answering();
+    const outcome = await answering.openssl([flag(version), "-servername", "localhost"]);
+    assertAnswered(outcome);
+    assertStringIncludes(outcome.said, `New, TLSv${version}, Cipher is `);
     assertEquals(await answering.reasons(1), ["completed"]);
+    const tls = answering.seen[0]!.tls!;
+    assertEquals([tls.version, tls.serverName], [`TLSv${version}`, "localhost"]);
+    assertStringIncludes(outcome.said, `Cipher is ${tls.cipher}\n`);
   }, needs);
 
-  netTest(`openssl: no renegotiation (TLS 1.2) on the route "${route}"`, async () => {
-    await using answering = new Answering({ tls: { route } });
-    // A line of R asks for another handshake, which costs a server much more than its client.
-    const outcome = await answering.openssl(["-tls1_2", "-no_ign_eof"], {
-      dialogue: [["R\n", /RENEGOTIATING/], ["hello\n", /You said hello/]],
-    });
-    assertStringIncludes(outcome.complaints, "no renegotiation");
-    await answering.reasons(1);
-    assertEquals(answering.errors, []);
-    assertAnswered(await answering.openssl(["-tls1_2"]));
+  netTest(`openssl: small records, TLS ${version}`, async () => {
+    await using answering = new Answering();
+    const line = "x".repeat(300_000);
+    const outcome = await answering.openssl(
+      [flag(version), "-max_send_frag", "512"],
+      { input: `${line}\n` },
+    );
+    assertAnswered(outcome, `You said ${line}\n`);
+    assertEquals(answering.ended[0]!.bytesRead, line.length + 1);
   }, needs);
 
-  netTest(`openssl: TLS 1.1 is refused on the route "${route}"`, async () => {
-    await using answering = new Answering({ tls: { route } });
-    // Which its own caution would keep it from asking for.
-    const args = ["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"];
-    const { code, complaints } = await answering.openssl(args);
-    assert(code !== 0);
-    assertMatch(complaints, /alert (handshake failure|protocol version)/);
-    assertEquals(await answering.reasons(1), ["handshake_failed"]);
-    assertEquals(answering.errors, []);
+  netTest(`openssl: comes again with its session, TLS ${version}`, async () => {
+    await using answering = new Answering();
+    const session = answering.files.at("session");
+    assertAnswered(await answering.openssl([flag(version), "-sess_out", session]));
+    // Whether it is resumed is for the server to choose; that it works is not.
+    const again = await answering.openssl([flag(version), "-sess_in", session]);
+    assertAnswered(again);
+    assertMatch(again.said, new RegExp(`(New|Reused), TLSv${version}, Cipher is `));
+    assertEquals(await answering.reasons(2), ["completed", "completed"]);
   }, needs);
 
-  netTest(`openssl: a client that distrusts us is no error, on the route "${route}"`, async () => {
-    await using answering = new Answering({ tls: { route } });
-    const { code } = await answering.openssl(["-CAfile", answering.files.at("stranger.pem")]);
-    assert(code !== 0);
-    assertEquals(await answering.reasons(1), ["handshake_failed"]);
+  netTest(`openssl: ALPN, TLS ${version}`, async () => {
+    await using answering = new Answering({ alpnProtocols: ["x", "y"] });
+    const agreed = await answering.openssl([flag(version), "-alpn", "z,y,x"]);
+    assertAnswered(agreed);
+    assertStringIncludes(agreed.said, "ALPN protocol: x\n");
+    const none = await answering.openssl([flag(version)]);
+    assertAnswered(none);
+    assertStringIncludes(none.said, "No ALPN negotiated");
+    const refused = await answering.openssl([flag(version), "-alpn", "z"]);
+    assert(refused.code !== 0);
+    assertStringIncludes(refused.complaints, "no application protocol");
+    assertEquals(
+      await answering.reasons(3),
+      ["completed", "completed", "handshake_failed"],
+    );
+    assertEquals(answering.seen.map(({ tls }) => tls?.alpnProtocol), ["x", undefined]);
     assertEquals(answering.errors, []);
   }, needs);
 }
+
+netTest(`openssl: new keys in mid-stream (TLS 1.3)`, async () => {
+  await using answering = new Answering();
+  // A line of K asks both ends for new keys; without `-ign_eof` there are such lines.
+  const outcome = await answering.openssl(["-tls1_3", "-no_ign_eof"], {
+    dialogue: [["K\n", /KEYUPDATE/], ["hello\n", /You said hello/]],
+  });
+  assertStringIncludes(outcome.said, "You said hello\n");
+  assertEquals(await answering.reasons(1), ["completed"]);
+}, needs);
+
+netTest(`openssl: no renegotiation (TLS 1.2)`, async () => {
+  await using answering = new Answering();
+  // A line of R asks for another handshake, which costs a server much more than its client.
+  const outcome = await answering.openssl(["-tls1_2", "-no_ign_eof"], {
+    dialogue: [["R\n", /RENEGOTIATING/], ["hello\n", /You said hello/]],
+  });
+  assertStringIncludes(outcome.complaints, "no renegotiation");
+  await answering.reasons(1);
+  assertEquals(answering.errors, []);
+  assertAnswered(await answering.openssl(["-tls1_2"]));
+}, needs);
+
+netTest(`openssl: TLS 1.1 is refused`, async () => {
+  await using answering = new Answering();
+  // Which its own caution would keep it from asking for.
+  const args = ["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"];
+  const { code, complaints } = await answering.openssl(args);
+  assert(code !== 0);
+  assertMatch(complaints, /alert (handshake failure|protocol version)/);
+  assertEquals(await answering.reasons(1), ["handshake_failed"]);
+  assertEquals(answering.errors, []);
+}, needs);
+
+netTest(`openssl: a client that distrusts us is no error,`, async () => {
+  await using answering = new Answering();
+  const { code } = await answering.openssl(["-CAfile", answering.files.at("stranger.pem")]);
+  assert(code !== 0);
+  assertEquals(await answering.reasons(1), ["handshake_failed"]);
+  assertEquals(answering.errors, []);
+}, needs);
 
 netTest("openssl: the certificate is chosen by the name that is asked for", async () => {
   await using answering = new Answering({ tls: { serverNames: { "*.example.test": wildcard } } });
@@ -218,22 +211,20 @@ async function hint(example: Program): Promise<string[]> {
   return (await example.line()).split(" ");
 }
 
-for (const route of ROUTES) {
-  netTest(`examples/tls_echo.ts --route ${route}: openssl connects as it says`, async () => {
-    using place = certificateFiles();
-    await using example = new Program(new URL("examples/tls_echo.ts", root), {
-      how: ["run", "--allow-net", "--allow-read", "--allow-write"],
-      args: ["--port", "0", "--dir", place.path, "--route", route],
-    });
-    const [program = "", ...args] = await hint(example);
-    const { code, said } = await run(program, [...args, "-verify_return_error"], {
-      dialogue: [["hello, echo\n", /^hello, echo$/m]],
-    });
-    assertStringIncludes(said, "Verification: OK");
-    assertMatch(said, /^hello, echo$/m);
-    assertEquals(code, 0);
-  }, needs);
-}
+netTest(`examples/tls_echo.ts: openssl connects as it says`, async () => {
+  using place = certificateFiles();
+  await using example = new Program(new URL("examples/tls_echo.ts", root), {
+    how: ["run", "--allow-net", "--allow-read", "--allow-write"],
+    args: ["--port", "0", "--dir", place.path],
+  });
+  const [program = "", ...args] = await hint(example);
+  const { code, said } = await run(program, [...args, "-verify_return_error"], {
+    dialogue: [["hello, echo\n", /^hello, echo$/m]],
+  });
+  assertStringIncludes(said, "Verification: OK");
+  assertMatch(said, /^hello, echo$/m);
+  assertEquals(code, 0);
+}, needs);
 
 netTest("examples/starttls.ts: openssl connects as it says, and sends a mail", async () => {
   using place = certificateFiles();

@@ -32,8 +32,6 @@ netTest("bind() says who is expected at an address, and of no other address", ()
     const [given, tls, trusts] of [
       [{}, "undefined", false],
       [certificate, "object", false],
-      [{ ...certificate, tls: { route: "native" } }, "string", false],
-      [{ ...certificate, tls: { route: "flexible" } }, "object", false],
       [{ proxyProtocol: { trust } }, "undefined", true],
       [{ ...certificate, proxyProtocol: { trust } }, "object", true],
     ] as const
@@ -60,8 +58,7 @@ const OPTIONS = completeListenOptions({ port: 7000, hostname: "::1" });
 
 Deno.test("bind() opens nothing for a certificate that cannot be used", () => {
   using _system = failing(new Error("it was asked to listen"));
-  const tls = { route: "flexible" };
-  const options = completeAddress("serve", { port: 0, ...mismatched, tls }, []);
+  const options = completeAddress("serve", { port: 0, ...mismatched }, []);
   const { message } = assertThrows(() => bind(options), TypeError);
   assertMatch(message, /^Cannot serve with a 'key' that is not /);
 });

@@ -9,7 +9,7 @@ import {
   type CompleteTcp,
   LISTEN_DEFAULTS,
 } from "../../lib/listener/listen_options.ts";
-import { ca, server as certificate } from "../support/certificates.ts";
+import { server as certificate } from "../support/certificates.ts";
 
 /** What a TCP address is completed with. */
 const TCP = { hostname: "0.0.0.0", tcpBacklog: 511, noDelay: true, keepAlive: true };
@@ -86,29 +86,14 @@ Deno.test("completeAddress() knows whose PROXY headers count, of TCP and of Unix
 Deno.test("completeAddress() has TLS only where something of it is given", () => {
   assertEquals("tls" in complete({ port: 0 }), false);
   const tls = tlsOf({ ...certificate, alpnProtocols: ["mqtt"] });
-  assertEquals([tls.route, tls.alpnProtocols], ["any", ["mqtt"]]);
+  assertEquals(tls.alpnProtocols, ["mqtt"]);
   assertEquals(tls.fallback?.key, certificate.key);
 });
 
-Deno.test("completeAddress() takes the route that can do what is asked for", () => {
-  const flexible = [
-    { tls: { route: "flexible" } },
-    { tls: { clientCa: ca.cert } },
-    { tls: { serverNames: { "example.com": certificate } } },
-    { proxyProtocol: { trust: ["unix"] } },
-  ];
-  for (const given of flexible) {
-    assertEquals(tlsOf({ ...certificate, ...given }).route, "flexible");
-  }
-  assertEquals(tlsOf({ ...certificate, tls: { route: "native" } }).route, "native");
-});
-
 Deno.test("completeAddress() takes noDelay and keepAlive where they can be set", () => {
-  const given = { ...certificate, noDelay: false, keepAlive: false, tls: { route: "flexible" } };
+  const given = { ...certificate, noDelay: false, keepAlive: false };
   const { noDelay, keepAlive } = complete({ port: 0, ...given }) as CompleteTcp;
   assertEquals([noDelay, keepAlive], [false, false]);
-  // Nobody asked for them here.
-  assertEquals(tlsOf({ ...certificate, noDelay: undefined, keepAlive: undefined }).route, "any");
 });
 
 Deno.test("the defaults of an address cannot be changed", () => {

@@ -11,7 +11,7 @@ import { netTest } from "../support/needs.ts";
 import { bytes, text } from "../support/bytes.ts";
 import { LOOPBACK, readAll, readExactly, writeAll } from "../support/peers.ts";
 
-const TLS = { ...LOOPBACK, ...certificate, tls: { route: "flexible" } } as const;
+const TLS = { ...LOOPBACK, ...certificate } as const;
 
 /** By their serial numbers, as certificates.ts says. */
 const NAMES: Record<string, string> = { 3: "server", 4: "renewed" };
@@ -88,7 +88,6 @@ const WRONG: [string, Record<string, unknown>][] = [
   ["a certificate without its key", { cert: renewed.cert }],
   ["nothing", {}],
   ["an option that is none", { ...renewed, port: 7 }],
-  ["the other route", { ...renewed, tls: { route: "native" } }],
 ];
 
 for (const [name, options] of WRONG) {
@@ -100,7 +99,7 @@ for (const [name, options] of WRONG) {
 }
 
 netTest("reloadTls() changes no address where one of them cannot take it", async () => {
-  const tls = { ...TLS.tls, clientCa: ca.cert, clientCertificate: "requested" } as const;
+  const tls = { clientCa: ca.cert, clientCertificate: "requested" } as const;
   await using server = serve({ listeners: [{ ...TLS, tls }, TLS] }, async () => {});
   assertEquals(await shown(server), ["server", "server"]);
   // The second knows no authority whose certificates it could require.
@@ -125,15 +124,4 @@ Deno.test("reloadTls() looks at every address before it changes the first", () =
   assertEquals(done, []);
   reloadTls([good("a"), plain, good("b")], renewed, undefined);
   assertEquals(done, ["a", "b"]);
-});
-
-netTest("reloadTls() of the native route changes nothing at the other", async () => {
-  await using server = serve({
-    listeners: [TLS, { ...TLS, tls: { route: "native" } }],
-  }, async () => {});
-  assertThrows(() => server.reloadTls(renewed), Deno.errors.NotSupported, '"native"');
-  assertThrows(() => server.reloadTls(renewed, server.addrs[1]), Deno.errors.NotSupported);
-  assertEquals(await shown(server), ["server", "server"]);
-  server.reloadTls(renewed, server.addrs[0]);
-  assertEquals(await shown(server), ["renewed", "server"]);
 });

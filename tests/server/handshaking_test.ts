@@ -169,7 +169,7 @@ netTest("the oldest is displaced first, whatever it is waiting for", async () =>
   await using server = serve({
     listeners: [
       { ...LOOPBACK, ...BEHIND },
-      { ...LOOPBACK, ...certificate, tls: { route: "flexible" } },
+      { ...LOOPBACK, ...certificate },
     ],
     maxHandshaking: 2,
     onEnd: (record) => ended.push(record),
@@ -239,89 +239,87 @@ netTest("plain connections never count as handshaking", async () => {
   held.letAllGo();
 });
 
-for (const route of ["native", "flexible"] as const) {
-  netTest(`who is through does not count as handshaking any more (${route})`, async () => {
-    const held = new Holding();
-    await using server = serve(
-      { ...LOOPBACK, ...certificate, tls: { route }, maxHandshaking: 1 },
-      held.handler,
-    );
-    const clients: Deno.TlsConn[] = [];
-    for (let i = 1; i <= 3; i++) {
-      clients.push(await dialTls(server.addr));
-      await until(() => held.served === i);
-      assertEquals([server.stats().handshaking, server.stats().active], [0, i]);
-    }
-    for (const client of clients) client.close();
-    held.letAllGo();
+netTest("who is through does not count as handshaking any more", async () => {
+  const held = new Holding();
+  await using server = serve(
+    { ...LOOPBACK, ...certificate, maxHandshaking: 1 },
+    held.handler,
+  );
+  const clients: Deno.TlsConn[] = [];
+  for (let i = 1; i <= 3; i++) {
+    clients.push(await dialTls(server.addr));
+    await until(() => held.served === i);
+    assertEquals([server.stats().handshaking, server.stats().active], [0, i]);
+  }
+  for (const client of clients) client.close();
+  held.letAllGo();
+});
+
+netTest("400 clients that never get through keep no real one out", async () => {
+  using time = new FakeTime();
+  const ended: EndRecord[] = [];
+  await using server = serve({
+    listeners: [{ ...LOOPBACK, ...certificate }, { ...LOOPBACK, ...BEHIND }],
+    maxConnections: 64,
+    maxHandshaking: 16,
+    onEnd: (record) => ended.push(record),
+    onError,
+  }, async (conn: Connection) => {
+    for await (const chunk of conn) await conn.write(chunk);
   });
+  const [tls, plain] = server.addrs as [Deno.NetAddr, Deno.NetAddr];
+  const assertAddsUp = () => {
+    const stats = server.stats();
+    assertEquals(accountedFor(stats), stats.accepted);
+    assert(stats.handshaking <= 16 && stats.active <= 64);
+  };
 
-  netTest(`400 clients that never get through keep no real one out (${route})`, async () => {
-    using time = new FakeTime();
-    const ended: EndRecord[] = [];
-    await using server = serve({
-      listeners: [{ ...LOOPBACK, ...certificate, tls: { route } }, { ...LOOPBACK, ...BEHIND }],
-      maxConnections: 64,
-      maxHandshaking: 16,
-      onEnd: (record) => ended.push(record),
-      onError,
-    }, async (conn: Connection) => {
-      for await (const chunk of conn) await conn.write(chunk);
-    });
-    const [tls, plain] = server.addrs as [Deno.NetAddr, Deno.NetAddr];
-    const assertAddsUp = () => {
-      const stats = server.stats();
-      assertEquals(accountedFor(stats), stats.accepted);
-      assert(stats.handshaking <= 16 && stats.active <= 64);
-    };
-
-    const header = proxied("192.0.2.7");
-    const mute: Deno.TcpConn[] = [];
-    const dripping = new Map<Deno.TcpConn, number>();
-    /** One more that says nothing, and one that says a byte of its header; all others go on. */
-    const come = async () => {
-      for (const [client, said] of dripping) {
-        try {
-          await client.write(header.subarray(said, said + 1));
-          dripping.set(client, said + 1);
-        } catch {
-          client.close(); // it was displaced
-          dripping.delete(client);
-        }
+  const header = proxied("192.0.2.7");
+  const mute: Deno.TcpConn[] = [];
+  const dripping = new Map<Deno.TcpConn, number>();
+  /** One more that says nothing, and one that says a byte of its header; all others go on. */
+  const come = async () => {
+    for (const [client, said] of dripping) {
+      try {
+        await client.write(header.subarray(said, said + 1));
+        dripping.set(client, said + 1);
+      } catch {
+        client.close(); // it was displaced
+        dripping.delete(client);
       }
-      const { accepted } = server.stats();
-      mute.push(await dial(tls));
-      dripping.set(await dialSaying(plain, header.subarray(0, 1)), 1);
-      await until(() => server.stats().accepted === accepted + 2);
-    };
-    for (let i = 0; i < 100; i++) await come();
-    assertAddsUp();
-
-    for (let i = 0; i < 100; i++) {
-      await come();
-      using client = i % 2 === 0 ? await dialTls(tls) : await dialSaying(plain, header);
-      await writeAll(client, bytes`hello ${i}`);
-      assertEquals(text(await readExactly(client, 7)), `hello ${i}`.slice(0, 7));
-      assertAddsUp();
-      // Nobody's time is up yet: it stands still.
-      assertEquals(server.stats().ended.handshake_timeout, 0);
     }
-    await until(() => server.stats().ended.completed === 100);
+    const { accepted } = server.stats();
+    mute.push(await dial(tls));
+    dripping.set(await dialSaying(plain, header.subarray(0, 1)), 1);
+    await until(() => server.stats().accepted === accepted + 2);
+  };
+  for (let i = 0; i < 100; i++) await come();
+  assertAddsUp();
 
-    time.tick(11_000);
-    await until(() => server.stats().active === 0);
+  for (let i = 0; i < 100; i++) {
+    await come();
+    using client = i % 2 === 0 ? await dialTls(tls) : await dialSaying(plain, header);
+    await writeAll(client, bytes`hello ${i}`);
+    assertEquals(text(await readExactly(client, 7)), `hello ${i}`.slice(0, 7));
     assertAddsUp();
-    assertEquals(new Set(ended.map(({ id }) => id)).size, 500);
-    const { completed, refused_handshaking, handshake_timeout } = server.stats().ended;
-    assertEquals([ended.length, completed, refused_handshaking + handshake_timeout], [
-      500,
-      100,
-      400,
-    ]);
-    assert(handshake_timeout > 0 && handshake_timeout <= 16, `${handshake_timeout} timed out`);
-    for (const client of [...mute, ...dripping.keys()]) client.close();
-  });
-}
+    // Nobody's time is up yet: it stands still.
+    assertEquals(server.stats().ended.handshake_timeout, 0);
+  }
+  await until(() => server.stats().ended.completed === 100);
+
+  time.tick(11_000);
+  await until(() => server.stats().active === 0);
+  assertAddsUp();
+  assertEquals(new Set(ended.map(({ id }) => id)).size, 500);
+  const { completed, refused_handshaking, handshake_timeout } = server.stats().ended;
+  assertEquals([ended.length, completed, refused_handshaking + handshake_timeout], [
+    500,
+    100,
+    400,
+  ]);
+  assert(handshake_timeout > 0 && handshake_timeout <= 16, `${handshake_timeout} timed out`);
+  for (const client of [...mute, ...dripping.keys()]) client.close();
+});
 
 netTest("TLS behind a header has one deadline for both", async () => {
   using time = new FakeTime();

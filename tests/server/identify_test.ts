@@ -48,7 +48,6 @@ import { turn, until } from "../support/wait.ts";
 import { ScriptedSocket } from "../support/scripted_socket.ts";
 
 /** Both ways into TLS. */
-const ROUTES = ["native", "flexible"] as const;
 const OPEN_UNIX = { os: ["linux", "darwin"] as (typeof Deno.build.os)[] };
 
 /** What happened to a server so far. */
@@ -516,35 +515,29 @@ netTest("whom the balancer does not know is judged by the balancer's address", a
 
 // TLS.
 
-for (const route of ROUTES) {
-  netTest(`rules come before the TLS handshake (${route})`, async () => {
-    const seen = new Seen();
-    await using server = serve({
-      ...LOOPBACK,
-      ...certificate,
-      tls: { route },
-      deny: ["127.0.0.1"],
-      ...seen.hooks,
-    }, seen.echo);
-    const client = await dialTls(server.addr);
-    // Deno begins the native handshake by itself, before anybody can look at the address.
-    if (route === "flexible") await assertRejects(() => client.handshake());
-    else await client.handshake();
-    client.close();
-    await until(() => seen.ended.length === 1);
-    assertEquals([seen.reasons, seen.ended[0]!.bytesRead], [["refused_address"], 0]);
-    assertEquals([seen.served, server.stats().handshaking], [[], 0]);
-  });
-}
+netTest("rules come before the TLS handshake", async () => {
+  const seen = new Seen();
+  await using server = serve({
+    ...LOOPBACK,
+    ...certificate,
+    deny: ["127.0.0.1"],
+    ...seen.hooks,
+  }, seen.echo);
+  const client = await dialTls(server.addr);
+  await assertRejects(() => client.handshake());
+  client.close();
+  await until(() => seen.ended.length === 1);
+  assertEquals([seen.reasons, seen.ended[0]!.bytesRead], [["refused_address"], 0]);
+  assertEquals([seen.served, server.stats().handshaking], [[], 0]);
+});
 
-// On the native route Deno keeps the descriptor until the client leaves: tls_routes_test.ts.
 netTest("who is closed in the middle of a TLS handshake hears of it", async () => {
   using time = new FakeTime();
   const seen = new Seen();
   await using server = serve({
     ...LOOPBACK,
     ...certificate,
-    tls: { route: "flexible" },
+
     ...seen.hooks,
   }, seen.echo);
   using client = await dial(server.addr);
@@ -572,7 +565,7 @@ netTest("TLS comes behind the header, and only it is counted", async () => {
   client.close();
   await until(() => seen.ended.length === 1);
   const [conn] = seen.served as [Connection];
-  assertEquals([conn.tls?.route, conn.proxy], ["flexible", headerOf("192.0.2.7", 2)]);
+  assertEquals([conn.tls?.version, conn.proxy], ["TLSv1.3", headerOf("192.0.2.7", 2)]);
   const [{ remoteAddr, bytesRead, bytesWritten }] = seen.ended as [EndRecord];
   assertEquals(remoteAddr, headerOf("192.0.2.7").source!);
   assertEquals([bytesRead, bytesWritten], [5, 5]);
@@ -641,7 +634,7 @@ netTest(
 netTest("nothing that a peer says in the place of TLS is news", async () => {
   await byChance(async (chance) => {
     const seen = new Seen();
-    const expected = { ...certificate, ...seen.hooks, tls: { route: "flexible" } } as const;
+    const expected = { ...certificate, ...seen.hooks } as const;
     await using server = serve({ ...LOOPBACK, ...expected }, seen.echo);
     for (let i = 1; i <= 60; i++) {
       const noise = new Uint8Array(chance.from(1, 600)).map(() => chance.from(0, 255));
@@ -675,13 +668,7 @@ const MIDDLES: Record<string, {
       return client;
     },
   },
-  ...Object.fromEntries(ROUTES.map((route) => [`a TLS handshake (${route})`, {
-    options: { ...certificate, tls: { route } },
-    begin: dial,
-    finish: secure,
-    // See the test about who is closed in the middle of a handshake.
-    hears: route === "flexible",
-  }])),
+  "a TLS handshake": { options: { ...certificate }, begin: dial, finish: secure },
   "a TLS handshake behind a PROXY header": {
     options: { ...BEHIND, ...certificate },
     begin: (addr) => dialSaying(addr, proxied("192.0.2.7")),

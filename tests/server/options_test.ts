@@ -87,7 +87,7 @@ Deno.test("completeServeOptions() completes each entry of listeners, and leaves 
       listener,
       { path: "s" },
       { port: 2, hostname: "::" },
-      { port: 3, ...certificate, tls: { route: "flexible" } },
+      { port: 3, ...certificate },
       { path: "t", proxyProtocol: { trust: ["unix"] } },
     ],
   });

@@ -178,7 +178,7 @@ netTest("who is refused by the limit gets no TLS handshake", async () => {
   await using server = serve({
     ...LOOPBACK,
     ...certificate,
-    tls: { route: "flexible" },
+
     maxConnectionsPerPeer: 1,
     onError: () => {},
   }, held.handler);
@@ -196,7 +196,7 @@ netTest("a peer in its handshake counts already", async () => {
   await using server = serve({
     ...LOOPBACK,
     ...certificate,
-    tls: { route: "flexible" },
+
     maxConnectionsPerPeer: 3,
     onEnd: (record) => ended.push(record),
     onError: () => {},

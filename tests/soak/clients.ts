@@ -90,9 +90,6 @@ export const KINDS: Record<string, { share: number; run: Kind }> = {
   "never reading": {
     share: 2,
     run: async (door, client, visit, chance) => {
-      // Not with Deno's own TLS at both ends: a socket of it that is closed with something unsent
-      // stays open until its peer takes that, so that two of them would wait for each other.
-      if (door.kind === "native") return;
       const knocked = await knock(door);
       using _socket = leaving(knocked, LONGEST_STAY);
       const socket = await enter(knocked, door);

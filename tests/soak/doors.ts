@@ -7,7 +7,7 @@ import { ca } from "../support/certificates.ts";
 import { writeAll } from "../support/peers.ts";
 
 /** What stands between a client and its server. */
-export type DoorKind = "tcp" | "unix" | "native" | "flexible" | "proxy" | "proxied tls";
+export type DoorKind = "tcp" | "unix" | "tls" | "proxy" | "proxied tls";
 
 /** Where a server listens, for one kind of client. */
 export interface Door {

@@ -104,8 +104,7 @@ class Generation {
   constructor() {
     const kinds = {
       tcp: {},
-      native: { ...certificate, tls: { route: "native" as const } },
-      flexible: { ...certificate, tls: { route: "flexible" as const } },
+      tls: certificate,
       proxy: BEHIND,
       "proxied tls": { ...certificate, ...BEHIND },
     };

@@ -13,7 +13,7 @@ const HELP = `deno task soak [options]
   --seed N      repeats a run, as far as chance goes; default: another one each time
   --help        this
 
-Clients of every kind, good and bad, come by TCP, Unix socket, PROXY protocol and both routes of TLS to
+Clients of every kind, good and bad, come by TCP, Unix socket, PROXY protocol and TLS to
 servers that pause, change their limits, run out of descriptors, and are stopped and started again at the
 same addresses. The exit code is 1 if anything does not add up in the end.`;
 

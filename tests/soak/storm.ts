@@ -12,10 +12,9 @@ import { storm } from "./storm_run.ts";
 const ROWS: ["usher" | "plain", DoorKind][] = [
   ["usher", "tcp"],
   ["usher", "proxy"],
-  ["usher", "native"],
-  ["usher", "flexible"],
+  ["usher", "tls"],
   ["plain", "tcp"],
-  ["plain", "native"],
+  ["plain", "tls"],
 ];
 
 const [storms = 50, clients = 500, seed = Math.floor(Math.random() * 2 ** 32)] = Deno.args

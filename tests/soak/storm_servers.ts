@@ -21,8 +21,7 @@ const SIZE = 64;
 const DOORS: Partial<Record<DoorKind, Partial<ServeTcpOptions>>> = {
   tcp: {},
   proxy: BEHIND,
-  native: { ...certificate, tls: { route: "native" } },
-  flexible: { ...certificate, tls: { route: "flexible" } },
+  tls: certificate,
 };
 
 const [whose, kind = ""] = Deno.args;
@@ -42,7 +41,7 @@ async function usher(after: number): Promise<void> {
 /** The loop that everybody writes, which closes its listener after so many accepts. */
 async function plain(after: number): Promise<void> {
   const address = { hostname: HOSTNAME, port: 0 };
-  const listener = kind === "native"
+  const listener = kind === "tls"
     ? Deno.listenTls({ ...address, ...certificate })
     : Deno.listen(address);
   say(`${listener.addr.port}`);

@@ -17,8 +17,7 @@ const CLIENTS = 200;
 const DOORS: Record<string, { kind: DoorKind; storms: number }> = {
   "of TCP": { kind: "tcp", storms: 5 },
   "behind a proxy": { kind: "proxy", storms: 5 },
-  "of TLS, on the native route": { kind: "native", storms: 2 },
-  "of TLS, on the flexible route": { kind: "flexible", storms: 2 },
+  "inside TLS": { kind: "tls", storms: 2 },
 };
 
 for (const [whose, { kind, storms }] of Object.entries(DOORS)) {

@@ -2,7 +2,7 @@
 
 import { connect, type ConnectionOptions } from "node:tls";
 import type { HandshakeOptions } from "../../lib/tls/tls_contexts.ts";
-import { type TlsFacts, TlsSocket } from "../../lib/tls/tls_socket.ts";
+import { type TlsInfo, TlsSocket } from "../../lib/tls/tls_socket.ts";
 import { ca, type Pair } from "./certificates.ts";
 import { bytes } from "./bytes.ts";
 
@@ -13,7 +13,7 @@ export const WELCOME = "HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n";
 export interface ServerSide {
   /** Why it is no connection. */
   readonly error?: Error;
-  readonly facts?: TlsFacts;
+  readonly facts?: TlsInfo;
   /** Whether the client resumed a session; told where its certificate is asked for. */
   readonly reused?: boolean;
 }

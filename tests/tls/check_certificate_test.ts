@@ -1,14 +1,9 @@
-/** Is a certificate that cannot serve refused at once, on both routes, and in the same words? @module */
+/** Tests that a certificate which could not serve is refused at once, with the reason. @module */
 
-import { assert, assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import { generateKeyPairSync } from "node:crypto";
-import {
-  checkCertificate,
-  explainNativeFault,
-  readCertificates,
-} from "../../lib/tls/check_certificate.ts";
+import { checkCertificate, readCertificates } from "../../lib/tls/check_certificate.ts";
 import { ca, client, mismatched, type Pair, server, wildcard } from "../support/certificates.ts";
-import { netTest } from "../support/needs.ts";
 
 function check(pair: Pair, clientCa: string[] = []): void {
   checkCertificate("serve", "tls.x.", pair, clientCa);
@@ -43,7 +38,7 @@ const UNFIT_KEYS: [kind: keyof typeof KEYS, shown: string][] = [
   ["X25519", "x25519"],
 ];
 
-/** What cannot be read, and what says so: our check, and Deno's on the native route. */
+/** What cannot be read, and which option the message names. */
 const UNREADABLE: [pair: Pair, option: "cert" | "key"][] = [
   [{ cert: block("CERTIFICATE"), key: server.key }, "cert"],
   [{ cert: block("CERTIFICATE", "?!"), key: server.key }, "cert"],
@@ -122,38 +117,4 @@ Deno.test("readCertificates() reads each, and refuses one that is none", () => {
     "Cannot serve with 'tls.clientCa', which holds a certificate that cannot be read: ",
   );
   assert(error.cause instanceof Error);
-});
-
-netTest("explainNativeFault() names the option for what Deno.listenTls says of it", () => {
-  const native = ({ cert, key }: Pair) => {
-    const listen = () => Deno.listenTls({ hostname: "127.0.0.1", port: 0, cert, key }).close();
-    const error = assertThrows(listen, Error);
-    const explained = explainNativeFault("serve", error);
-    assert(explained instanceof TypeError);
-    assertStrictEquals(explained.cause, error);
-    return explained.message;
-  };
-  for (const [pair, option] of UNREADABLE) {
-    const what = option === "key" ? "a private key" : "a certificate";
-    const start = `Cannot serve with '${option}', which holds ${what} that cannot be read: `;
-    assert(native(pair).startsWith(start), native(pair));
-  }
-  for (const [kind] of UNFIT_KEYS) {
-    assert(native({ cert: server.cert, key: keyOf(kind) }).startsWith("Cannot serve with 'key', "));
-  }
-  assertEquals(
-    native(mismatched),
-    "Cannot serve with a 'key' that is not the key of 'cert': use the one that was made for the " +
-      "first certificate there, which is the server's own",
-  );
-});
-
-netTest("explainNativeFault() leaves every other error as it is", () => {
-  using taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  const error = assertThrows(
-    () => Deno.listenTls({ hostname: "127.0.0.1", port: taken.addr.port, ...server }),
-    Deno.errors.AddrInUse,
-  );
-  assertStrictEquals(explainNativeFault("serve", error), error);
-  assertEquals(explainNativeFault("serve", "certificate"), "certificate");
 });

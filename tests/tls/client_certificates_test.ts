@@ -17,7 +17,7 @@ import {
 import { netTest } from "../support/needs.ts";
 
 function contexts(tls: TlsSettings): TlsContexts {
-  return new TlsContexts(completeTls("serve", { ...server, tls })!);
+  return new TlsContexts("serve", completeTls("serve", { ...server, tls })!);
 }
 
 const required = (clientCa = ca.cert) => contexts({ clientCa }).socketOptions();

@@ -1,15 +1,15 @@
-/** Do two ends of TLS understand each other with nothing between them but the bytes? @module */
+/** Tests two TLS engines with nothing between them but bytes. @module */
 
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import { createSecureContext } from "node:tls";
-import { TlsEngine, type TlsListener } from "../../lib/tls/tls_engine.ts";
+import { requireTlsEngine, TlsEngine, type TlsEvents } from "../../lib/tls/tls_engine.ts";
 import { ca, server } from "../support/certificates.ts";
 import { assertPattern, pattern } from "../support/pattern.ts";
 import { bytes, text } from "../support/bytes.ts";
 import { turns } from "../support/wait.ts";
 
-/** Keeps what it was told. */
-class Notes implements TlsListener {
+/** Keeps what it is called with. */
+class Notes implements TlsEvents {
   secure = false;
   ended = false;
   readonly errors: string[] = [];
@@ -19,15 +19,15 @@ class Notes implements TlsListener {
     if (cleartext === undefined) this.ended = true;
     else this.cleartext = new Uint8Array([...this.cleartext, ...new Uint8Array(cleartext)]);
   }
-  secured(): void {
+  handshakeComplete(): void {
     this.secure = true;
   }
-  broken(error: Error): void {
+  failed(error: Error): void {
     this.errors.push(error.message);
   }
 }
 
-/** One end and what it was told. */
+/** One end and its notes. */
 interface End extends Disposable {
   readonly engine: TlsEngine;
   readonly notes: Notes;
@@ -51,7 +51,7 @@ function end(options: ConstructorParameters<typeof TlsEngine>[0]): End {
   return { engine, notes, [Symbol.dispose]: () => engine.destroy() };
 }
 
-/** Carries bytes to and fro until neither end has any. */
+/** Carries bytes to and fro until neither end has any left. */
 function shakeHands(a: End, b: End): void {
   for (let quiet = 0; quiet < 2; quiet++) {
     for (const [from, to] of [[a, b], [b, a]] as const) {
@@ -103,3 +103,36 @@ Deno.test("TlsEngine says what is wrong, and has the alert for it", async () => 
   assertEquals([type, level], [21, 2]);
   await turns(3);
 });
+
+Deno.test("requireTlsEngine() passes where node:tls has what an engine uses", () => {
+  requireTlsEngine("serve");
+});
+
+Deno.test("requireTlsEngine() names what node:tls lacks, and the versions that have it", () => {
+  using _lacking = lacking("drainEncOut", "shutdown");
+  const { message } = assertThrows(() => requireTlsEngine("serve"), Deno.errors.NotSupported);
+  assertEquals(
+    message,
+    `Cannot serve: TLS needs parts of 'node:tls' that Deno ${Deno.version.deno} lacks ` +
+      "(drainEncOut, shutdown); use Deno 2.9.5 or a later 2.9",
+  );
+});
+
+/** Has each new `TLSSocket` lack these parts of its handle. */
+function lacking(...names: string[]): Disposable {
+  const { getBuiltinModule } = process;
+  const tls = getBuiltinModule("node:tls");
+  class Lacking extends tls.TLSSocket {
+    constructor(...args: ConstructorParameters<typeof tls.TLSSocket>) {
+      super(...args);
+      const { _handle } = this as unknown as { _handle: Record<string, unknown> };
+      for (const name of names) Object.defineProperty(_handle, name, { value: undefined });
+    }
+  }
+  process.getBuiltinModule =
+    ((id: string) =>
+      id === "node:tls"
+        ? { ...tls, TLSSocket: Lacking }
+        : getBuiltinModule(id)) as typeof process.getBuiltinModule;
+  return { [Symbol.dispose]: () => void (process.getBuiltinModule = getBuiltinModule) };
+}

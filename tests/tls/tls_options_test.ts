@@ -1,4 +1,4 @@
-/** Is TLS that cannot be had refused before anything is opened, and is the rest complete? @module */
+/** Tests that impossible TLS options are refused, and the others completed. @module */
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
@@ -10,8 +10,8 @@ import {
 } from "../../lib/tls/tls_options.ts";
 import { ca, otherCa, server, wildcard } from "../support/certificates.ts";
 
-function complete(options: object, flexibleFor?: string): CompleteTls {
-  return completeTls("serve", options, flexibleFor)!;
+function complete(options: object): CompleteTls {
+  return completeTls("serve", options)!;
 }
 
 function refused(options: object, message: string, kind = TypeError): void {
@@ -28,60 +28,21 @@ Deno.test("completeTls() gives nothing when nothing of TLS is asked for", () => 
   assertEquals(completeTls("serve", { port: 0, noDelay: true, cert: undefined }), undefined);
 });
 
-Deno.test("completeTls() leaves the route open where either can do what is asked", () => {
+Deno.test("completeTls() fills in what was not given", () => {
   assertEquals(complete({ port: 0, ...server, alpnProtocols: ["h2", "é"] }), {
-    verb: "serve",
-    route: "any",
     fallback: server,
     serverNames: undefined,
     alpnProtocols: ["h2", "é"],
     clientCa: [],
     clientCertificate: undefined,
   });
-  assertEquals(complete({ ...server, tls: {} }).route, "any");
-  assertEquals(complete({ ...server, tls: { route: "native" } }).route, "native");
-});
-
-Deno.test("completeTls() takes the flexible route when asked, and when nothing else will do", () => {
-  const flexible = [
-    { ...server, tls: { route: "flexible" }, noDelay: true },
-    { ...server, tls: { clientCa: ca.cert }, keepAlive: false },
-    { ...server, tls: { clientCertificate: "requested" } },
-    { ...server, noDelay: false },
-    { ...server, keepAlive: true },
-    { tls: { serverNames: { "a.example": server } } },
-    { tls: { serverNames: () => null } },
-  ];
-  for (const options of flexible) assertEquals(complete(options).route, "flexible");
-  assertEquals(complete({ ...server, noDelay: true }, "'proxyProtocol'").route, "flexible");
-});
-
-Deno.test("completeTls() refuses the native route where it cannot do what is asked", () => {
-  const native = { ...server, tls: { route: "native" } };
-  const cannot = (reason: string) =>
-    `Cannot serve with 'tls.route' of "native" and ${reason}: use "flexible", which can do that`;
-  for (
-    const [key, value] of Object.entries({
-      serverNames: { "a.example": server },
-      clientCa: ca.cert,
-      clientCertificate: "requested",
-    })
-  ) refused({ ...server, tls: { route: "native", [key]: value } }, cannot(`'tls.${key}'`));
-  assertEquals(
-    assertThrows(() => complete(native, "'proxyProtocol'"), TypeError).message,
-    cannot("'proxyProtocol'"),
-  );
-  for (const name of ["noDelay", "keepAlive"]) {
-    const message = `Cannot serve with '${name}' on the native route of TLS: use tls: ` +
-      '{ route: "flexible" }';
-    refused({ ...native, [name]: false }, message);
-  }
+  assertEquals(complete({ ...server, tls: {} }), complete(server));
 });
 
 Deno.test("completeTls() refuses what is incomplete, unknown or of the wrong type", () => {
   const { cert, key } = server;
   const one = { "a.example": server };
-  const map = "an object that has a certificate for each name, or a function that gives one";
+  const map = "an object that has a certificate for each name, or a function that returns one";
   const without = "Cannot serve without a certificate: give 'cert' and 'key', or 'tls.serverNames'";
   const rows: [options: object, message: string][] = [
     [{ cert }, "Cannot serve without 'key': give it beside 'cert'"],
@@ -99,13 +60,8 @@ Deno.test("completeTls() refuses what is incomplete, unknown or of the wrong typ
     [{ ...server, tls: [] }, "Cannot serve with 'tls' of an empty array: use an object"],
     [
       { ...server, tls: { ca: "" } },
-      "Cannot serve tls with an unknown option 'ca': known here " +
-      "are route, serverNames, clientCa, clientCertificate",
-    ],
-    [
-      { ...server, tls: { route: "fast" } },
-      `Cannot serve with 'tls.route' of "fast": use ` +
-      '"native" or "flexible"',
+      "Cannot serve with an unknown 'ca' in 'tls': known there " +
+      "are serverNames, clientCa, clientCertificate",
     ],
     [
       { tls: { serverNames: [] } },
@@ -125,13 +81,12 @@ Deno.test("completeTls() refuses what is incomplete, unknown or of the wrong typ
     ],
     [
       { tls: { serverNames: { "a.example": { ...server, ca: "" } } } },
-      "Cannot serve " +
-      `tls.serverNames["a.example"] with an unknown option 'ca': known here are cert, key`,
+      `Cannot serve with an unknown 'ca' in 'tls.serverNames["a.example"]': known there are cert, key`,
     ],
     [
       { tls: { serverNames: { ...one, "A.example.": server } } },
       "Cannot serve with " +
-      `'tls.serverNames["A.example."]' twice: names are told apart neither by case nor by a last dot`,
+      `'tls.serverNames["A.example."]' twice: neither case nor a trailing dot makes names differ`,
     ],
     [
       { ...server, tls: { clientCertificate: "optional" } },
@@ -142,7 +97,7 @@ Deno.test("completeTls() refuses what is incomplete, unknown or of the wrong typ
       { ...server, tls: { clientCertificate: "required" } },
       "Cannot serve with " +
       `'tls.clientCertificate' of "required" and without 'tls.clientCa': give the authorities ` +
-      "whose certificates are let in",
+      "whose certificates are accepted",
     ],
     [
       { ...server, tls: { clientCa: [] } },
@@ -157,7 +112,7 @@ Deno.test("completeTls() refuses what is incomplete, unknown or of the wrong typ
     [
       { ...server, tls: { clientCa: ca.cert + ca.key } },
       "Cannot serve with a private key in " +
-      "'tls.clientCa': give the authority's certificate alone",
+      "'tls.clientCa': give only the authority's certificate",
     ],
     [
       { ...server, alpnProtocols: "h2" },
@@ -271,8 +226,8 @@ Deno.test("completeTls() keeps nothing that the caller can change", () => {
   assertEquals(before, copy);
 });
 
-Deno.test("completeTlsAlone() takes TLS and nothing else, on the flexible route", () => {
-  assertEquals(completeTlsAlone("start TLS", server, "startTls()").route, "flexible");
+Deno.test("completeTlsAlone() takes TLS and nothing else", () => {
+  assertEquals(completeTlsAlone("start TLS", server), complete(server));
   const rows: [options: unknown, message: string][] = [
     [undefined, "Cannot start TLS with undefined as options: use an object"],
     [{}, "Cannot start TLS without a certificate: give 'cert' and 'key', or 'tls.serverNames'"],
@@ -281,14 +236,9 @@ Deno.test("completeTlsAlone() takes TLS and nothing else, on the flexible route"
       "Cannot start TLS with an unknown option 'port': known here are " +
       "cert, key, alpnProtocols, tls",
     ],
-    [
-      { ...server, tls: { route: "native" } },
-      `Cannot start TLS with 'tls.route' of "native" and ` +
-      'startTls(): use "flexible", which can do that',
-    ],
   ];
   for (const [options, message] of rows) {
-    const run = () => completeTlsAlone("start TLS", options, "startTls()");
+    const run = () => completeTlsAlone("start TLS", options);
     assertEquals(assertThrows(run, TypeError).message, message);
   }
 });

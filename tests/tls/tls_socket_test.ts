@@ -28,8 +28,8 @@ const NOTHING = new Uint8Array(0);
 
 /** What a handshake takes, from what a user gives. */
 function handshakeOptions(options: Partial<TlsListenOptions> = {}): HandshakeOptions {
-  const complete = completeTlsAlone("test", { ...server, ...options }, "the test");
-  return new TlsContexts(complete).socketOptions();
+  const complete = completeTlsAlone("test", { ...server, ...options });
+  return new TlsContexts("test", complete).socketOptions();
 }
 
 /** A Deno client that trusts our authority, in the middle of its handshake. */
@@ -726,7 +726,7 @@ netTest("close() while a certificate is being chosen ends the handshake", async 
 
 netTest("a name without a certificate is refused with the alert for it", async () => {
   const tls = { serverNames: { "elsewhere.test": server } };
-  const options = new TlsContexts(completeTlsAlone("test", { tls }, "the test")).socketOptions();
+  const options = new TlsContexts("test", completeTlsAlone("test", { tls })).socketOptions();
   await withNodeClient(options, {}, async (socket, client) => {
     await assertRejects(() => socket.handshake(), Deno.errors.InvalidData, "localhost");
     socket.close();

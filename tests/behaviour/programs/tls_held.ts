@@ -1,8 +1,8 @@
 /**
- * How much does a server with TLS hold whose clients do not play along? The arguments name the route
- * and what its handlers do: `"echo"` the first client and read from nobody else, or `"talk"` and talk.
- * Answers `"memory"` with the bytes of the process, `"sockets"` with how many are open, and
- * `"stop"` with how many are left when every connection was closed. @module
+ * A server with TLS that says what it holds while its clients do not cooperate. The argument is what its
+ * handlers do: `"echo"` the first client and read from no other, or `"talk"` without end. Answers
+ * `"memory"` with the bytes of the process, `"sockets"` with how many are open, and `"stop"` with how
+ * many are left once every connection was closed. @module
  */
 
 import { type Connection, serve } from "../../../mod.ts";
@@ -42,8 +42,7 @@ function sockets(): number {
   }).length;
 }
 
-const [route, handler] = Deno.args as ["native" | "flexible", string];
-const server = serve({ ...LOOPBACK, ...certificate, tls: { route } }, HANDLERS[handler]!);
+const server = serve({ ...LOOPBACK, ...certificate }, HANDLERS[Deno.args[0]!]!);
 say(`${server.addr.port}`);
 for await (const command of commands()) {
   // Whatever has arrived by now has found its place.

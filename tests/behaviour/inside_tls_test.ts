@@ -1,4 +1,4 @@
-/** Do both routes of TLS behave alike, whatever a client does? @module */
+/** Tests a server inside TLS against clients of every kind. @module */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
@@ -32,26 +32,19 @@ import { turn, turns, until } from "../support/wait.ts";
 import { Program } from "../support/program.ts";
 import { clientHello, CrudeClient, dialTls, goOverToTls } from "../support/tls_peers.ts";
 
-type Route = NonNullable<TlsInfo["route"]>;
-
-const ROUTES: readonly Route[] = ["native", "flexible"];
-
 /** Where to serve, and the records of what has ended. */
 interface Scene {
-  readonly route: Route;
   readonly place: ServeTcpOptions;
   readonly ended: EndRecord[];
 }
 
-/** Registers one behaviour for each route. */
+/** Registers a test of a server that notes how its connections end. */
 function behaviour(name: string, run: (scene: Scene) => Promise<void>, needs: Needs = {}): void {
-  for (const route of ROUTES) {
-    netTest(`${name}, on the ${route} route`, () => {
-      const ended: EndRecord[] = [];
-      const onEnd = (record: EndRecord) => void ended.push(record);
-      return run({ route, place: { ...LOOPBACK, ...certificate, tls: { route }, onEnd }, ended });
-    }, needs);
-  }
+  netTest(name, () => {
+    const ended: EndRecord[] = [];
+    const onEnd = (record: EndRecord) => void ended.push(record);
+    return run({ place: { ...LOOPBACK, ...certificate, onEnd }, ended });
+  }, needs);
 }
 
 async function echo(conn: Connection): Promise<void> {
@@ -101,7 +94,7 @@ behaviour("bytes are counted as the handler sees them", async ({ place, ended })
   assertEquals([stats.bytesRead, stats.bytesWritten], [300_000, 300_000]);
 });
 
-behaviour("the handler knows what TLS has settled", async ({ place, route }) => {
+behaviour("the handler knows what TLS has settled", async ({ place }) => {
   const seen = Promise.withResolvers<TlsInfo | undefined>();
   await using server = serve({ ...place, alpnProtocols: ["one", "two"] }, (conn) => {
     seen.resolve(conn.tls);
@@ -110,21 +103,12 @@ behaviour("the handler knows what TLS has settled", async ({ place, route }) => 
   const client = await dialTls(server.addr, { alpnProtocols: ["two"] });
   const { version, cipher, ...rest } = (await seen.promise)!;
   client.close();
-  if (route === "native") {
-    assertEquals({ version, cipher, ...rest }, {
-      route,
-      alpnProtocol: "two",
-      version: undefined,
-      cipher: undefined,
-    });
-  } else {
-    assertEquals(rest, { route, alpnProtocol: "two", serverName: "localhost" });
-    assertEquals(version, "TLSv1.3");
-    assert(cipher!.startsWith("TLS_"), cipher);
-  }
+  assertEquals(rest, { alpnProtocol: "two", serverName: "localhost" });
+  assertEquals(version, "TLSv1.3");
+  assert(cipher!.startsWith("TLS_"), cipher);
 });
 
-behaviour("nothing is settled that the client did not ask for", async ({ place, route }) => {
+behaviour("nothing is settled that the client did not ask for", async ({ place }) => {
   const seen = Promise.withResolvers<TlsInfo | undefined>();
   await using server = serve({ ...place, alpnProtocols: ["one"] }, (conn) => {
     seen.resolve(conn.tls);
@@ -133,7 +117,7 @@ behaviour("nothing is settled that the client did not ask for", async ({ place, 
   const client = await dialTls(server.addr);
   const tls = (await seen.promise)!;
   client.close();
-  assertEquals(["alpnProtocol" in tls, "peerCertificate" in tls, tls.route], [false, false, route]);
+  assertEquals(["alpnProtocol" in tls, "peerCertificate" in tls], [false, false]);
 });
 
 behaviour("who knows TLS 1.2 and no more is served alike", async ({ place, ended }) => {
@@ -231,9 +215,9 @@ behaviour("who sends what is no TLS in the middle of it is ended", async ({ plac
 });
 
 /** A server in a process of its own, that says what it holds. */
-function held(route: Route, handler: "echo" | "talk"): Program {
+function held(handler: "echo" | "talk"): Program {
   const program = new URL("./programs/tls_held.ts", import.meta.url);
-  return new Program(program, { args: [route, handler] });
+  return new Program(program, { args: [handler] });
 }
 
 /** Bytes that a client may get rid of while nobody reads: what the kernels of both ends hold. */
@@ -245,8 +229,8 @@ const MOST_GROWTH = 32 << 20;
 /** How often in a row a client must have got rid of nothing to count as stopped. */
 const STANDSTILLS = 20;
 
-behaviour("a client cannot fill the server's memory while nobody reads", async ({ route }) => {
-  await using program = held(route, "echo");
+behaviour("a client cannot fill the server's memory while nobody reads", async () => {
+  await using program = held("echo");
   const addr = { ...LOOPBACK, transport: "tcp", port: Number(await program.line()) } as const;
   await assertEchoes(addr); // what TLS needs is loaded
   const before = Number(await program.ask("memory"));
@@ -375,7 +359,7 @@ behaviour(
   },
 );
 
-behaviour("close() is over for the client at once, and an end on one route only", async (scene) => {
+behaviour("close() is over for the client at once", async (scene) => {
   const server = serve(scene.place, async (conn) => {
     await conn.write((await conn.readExactly(5))!);
     conn.close();
@@ -384,9 +368,7 @@ behaviour("close() is over for the client at once, and an end on one route only"
   await client.write(bytes`hello`);
   await readExactly(client, 5);
   const end = await client.read(new Uint8Array(1)).catch((error) => error);
-  // Nobody has said that this was all: Deno's own TLS says it for every socket that is closed.
-  if (scene.route === "native") assertEquals(end, null);
-  else assert(end instanceof Deno.errors.UnexpectedEof, `${end}`);
+  assert(end instanceof Deno.errors.UnexpectedEof, `${end}`);
   client.close();
   await server.shutdown();
   assertEquals(scene.ended.map(({ reason }) => reason), ["completed"]);
@@ -468,16 +450,13 @@ const STAYING: Record<string, (addr: Deno.NetAddr) => Promise<Deno.Conn>> = {
 };
 
 for (const [what, connect] of Object.entries(STAYING)) {
-  behaviour(`who ${what} holds no descriptor once that was ended`, async ({ route }) => {
-    await using program = held(route, "talk");
+  behaviour(`who ${what} holds no descriptor once that was ended`, async () => {
+    await using program = held("talk");
     const addr = { ...LOOPBACK, transport: "tcp", port: Number(await program.line()) } as const;
     const before = Number(await program.ask("sockets"));
     using _client = await connect(addr);
     while (Number(await program.ask("sockets")) === before);
-    // Deno 2.9.6 closes a `TlsConn` only when the handshake is complete and everything was sent: it
-    // holds the descriptor until the client leaves. When this fails, that was mended.
-    const kept = route === "native" ? 1 : 0;
-    assertEquals(Number(await program.ask("stop")), before - 1 + kept, "besides the listener");
+    assertEquals(Number(await program.ask("stop")), before - 1, "besides the listener");
   }, { os: ["linux"] });
 }
 
