@@ -14,6 +14,7 @@ import { Lifeline } from "./lifeline.ts";
 import { rejected } from "./lifeline.ts";
 import { startTls, type StartTlsOptions } from "./enter_tls.ts";
 import type { Connection } from "./connection.ts";
+import { StreamSource } from "./stream_source.ts";
 
 /** Milliseconds that a peer gets to answer our FIN with its own before the socket is closed. */
 const LINGER = 500;
@@ -28,9 +29,6 @@ const LINGER_BYTES = 8_388_608;
 
 /** Bytes thrown away in one read. */
 const SCRATCH = 65536;
-
-/** Bytes per chunk of `readable`; a waiting stream pins as much. */
-const STREAM_CHUNK = 16384;
 
 /** The connection over a socket. What only the server may do with it is said method by method. */
 export class SocketConnection<A extends Deno.Addr = Deno.Addr> implements Connection<A> {
@@ -213,19 +211,7 @@ export class SocketConnection<A extends Deno.Addr = Deno.Addr> implements Connec
   }
 
   get readable(): ReadableStream<Uint8Array<ArrayBuffer>> {
-    return this.#readable ??= new ReadableStream({
-      type: "bytes",
-      autoAllocateChunkSize: STREAM_CHUNK,
-      pull: async (controller) => {
-        const request = controller.byobRequest!;
-        let n;
-        // A read of nothing is no answer to a request, though custom sockets may give one.
-        do n = await this.read(request.view as Uint8Array<ArrayBuffer>); while (n === 0);
-        if (n === null) controller.close();
-        // At the end a request must still be answered, after the close, or its reader never settles.
-        request.respond(n ?? 0);
-      },
-    });
+    return this.#readable ??= new ReadableStream(new StreamSource(this as Connection));
   }
 
   get writable(): WritableStream<Uint8Array<ArrayBufferLike>> {
