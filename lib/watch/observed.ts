@@ -16,7 +16,7 @@ export function checkServer(attempt: string, value: unknown): void {
 
 /** Tells a server from an object of servers by name, one of which may be called "stats". */
 export function isServer(value: unknown): value is Server {
-  return isObject(value) && typeof value.stats === "function" && isObject(value.addr);
+  return isObject(value) && typeof value["stats"] === "function" && isObject(value["addr"]);
 }
 
 /**
