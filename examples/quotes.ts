@@ -12,7 +12,7 @@
  * @module
  */
 
-import { type Connection, framed, lengthPrefixed, serve } from "jsr:@usher/server@^0.1.0";
+import { type Connection, framed, lengthPrefixed, serve } from "@usher/server";
 import { start } from "./start.ts";
 
 const QUOTES = [

@@ -8,7 +8,7 @@
  * @module
  */
 
-import { serve, type Server } from "jsr:@usher/server@^0.1.0";
+import { serve, type Server } from "@usher/server";
 import { echo } from "./echo.ts";
 import { parseNumber, type Place, start, type Started } from "./start.ts";
 

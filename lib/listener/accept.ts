@@ -1,5 +1,7 @@
 /** Takes the next socket from a listener, outliving everything but its closing. @module */
 
+import { descriptorReserves } from "./descriptor_reserves.ts";
+
 /** First wait in ms after accept fails for want of resources; short, because most shortages are. */
 const FIRST_BACKOFF = 5;
 
@@ -114,7 +116,7 @@ export class Acceptor {
           // Who gives up reports it; to promise another try before that would be wrong.
           if (this.#hopeless) throw error;
           this.#watcher.starved(error);
-          await this.#pause();
+          do await this.#pause(); while (!this.#closed && !reservesAreFull());
       }
       if (this.#closed) return null;
       try {
@@ -192,6 +194,10 @@ export class Acceptor {
     this.#waited += this.#backoff;
     this.#backoff = Math.min(2 * this.#backoff, LONGEST_BACKOFF);
   }
+}
+
+function reservesAreFull(): boolean {
+  return descriptorReserves.values().every((reserve) => reserve.refill());
 }
 
 /** Want of resources, which ends by itself or by an operator: never a reason to give up. */

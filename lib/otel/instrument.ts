@@ -13,7 +13,7 @@ import type { EndRecord } from "../server/end_records.ts";
 import type { RunningServer } from "../server/running_server.ts";
 import type { Server } from "../server/server.ts";
 import { type Attributes, DURATION, METRICS } from "../watch/metrics.ts";
-import { checkServer, steadyStats } from "../watch/observed.ts";
+import { checkServer } from "../watch/observed.ts";
 
 /** Who says so, in OpenTelemetry's scope. */
 const SCOPE = "@usher/server";
@@ -45,9 +45,7 @@ export interface InstrumentOptions {
 }
 
 /** What holds if nothing is said. */
-export const INSTRUMENT_DEFAULTS: Readonly<Required<InstrumentOptions>> = Object.freeze({
-  spans: false,
-});
+export const INSTRUMENT_DEFAULTS = Object.freeze({ spans: false });
 
 /**
  * Gives what a server counts to OpenTelemetry, in the numbers of `metricsText()` under the names of
@@ -107,7 +105,7 @@ function observe(server: Server, about: Attributes): () => void {
   });
   const observables = instruments.map(({ instrument }) => instrument);
   const callback: Parameters<typeof meter.addBatchObservableCallback>[0] = (result) => {
-    const stats = steadyStats(server);
+    const stats = server.stats();
     for (const { instrument, read } of instruments) {
       for (const [value, attributes] of read(stats, server)) {
         result.observe(instrument, value, { ...about, ...attributes });
@@ -168,7 +166,7 @@ function failureOf({ reason }: EndRecord): Attributes {
 
 /** An address as OpenTelemetry's conventions write it. */
 function attributesOf(addr: Deno.Addr, whose: "server" | "client" | "network.peer"): Attributes {
-  const transport: Attributes = whose === "server" ? { "network.transport": addr.transport } : {};
+  const transport = whose === "server" ? { "network.transport": addr.transport } : {};
   if ("path" in addr) return { ...transport, [`${whose}.address`]: addr.path };
   if (!("hostname" in addr)) return transport;
   return { ...transport, [`${whose}.address`]: addr.hostname, [`${whose}.port`]: addr.port };

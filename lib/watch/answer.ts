@@ -1,14 +1,15 @@
-/** Answers a request to the status page. @module */
+/** Answers the requests to a status page. @module */
 
 import type { Server } from "../server/server.ts";
 import { actionRefusal, refusal } from "./gate.ts";
 import type { LiveFeed } from "./live_feed.ts";
-import { metricsText } from "./prometheus.ts";
+import type { Servers } from "./observed.ts";
 import { FILES } from "./page/files.ts";
-import { listConnections } from "./connections.ts";
+import { metricsText } from "./prometheus.ts";
+import type { TableQueries } from "./table_queries.ts";
 import type { CompleteWatchOptions } from "./watch_options.ts";
 
-/** Nobody else may show, load or keep what is answered; the page loads from here alone. */
+/** Sent with every answer: no other site may show, load or keep it, and the page loads nothing else. */
 const HEADERS: Readonly<Record<string, string>> = {
   "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; " +
     "img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; " +
@@ -21,79 +22,137 @@ const HEADERS: Readonly<Record<string, string>> = {
   "cache-control": "no-store",
 };
 
-const TEXT = "text/plain; charset=utf-8";
+/** Ms that the user's own metrics may take: less than the 10 s for which Prometheus waits. */
+const METRICS_TIMEOUT = 5_000;
 
-/** Answers the requests to a status page. */
-export function answer(
-  request: Request,
-  server: Server,
-  options: CompleteWatchOptions,
-  feed: LiveFeed,
-): Response {
+/** What a page shows, and to whom. */
+export interface Site {
+  readonly servers: Servers;
+  readonly options: CompleteWatchOptions;
+  readonly feed: LiveFeed;
+  readonly queries: TableQueries;
+}
+
+/**
+ * Answers a request to a status page.
+ *
+ * @param client The IP address that it comes from.
+ */
+export function answer(request: Request, site: Site, client: string): Response | Promise<Response> {
+  const { servers, options, feed } = site;
   const refused = refusal(request, options);
   if (refused !== undefined) return say(refused.status, refused.why);
   const { pathname, searchParams } = new URL(request.url);
   const action = /^\/(?:drain|connections\/(\d{1,15})\/close)$/.exec(pathname);
-  if (action !== null) return act(request, server, options, action[1]);
+  if (action !== null) return act(request, site, searchParams, action[1]);
   if (request.method !== "GET" && request.method !== "HEAD") return notAllowed("GET, HEAD");
   switch (pathname) {
     case "/metrics":
-      return respond(200, "text/plain; version=0.0.4; charset=utf-8", metricsText(server));
+      return answerMetrics(site);
     case "/readyz":
-      return isReady(server) ? say(200, "ready") : say(503, `not ready: ${whyNot(server)}`);
+      return answerReady(servers);
     case "/livez":
-      return server.state === "stopped" ? say(503, "stopped") : say(200, "alive");
+      return isStopped(servers) ? say(503, "stopped") : say(200, "alive");
     case "/connections":
-      return listed(server, searchParams);
-    case "/events":
-      return request.method === "HEAD" ? respond(200, "text/event-stream", null) : stream(feed);
+      return answerConnections(site, searchParams);
+    case "/events": {
+      const stream = request.method === "HEAD" ? null : feed.open(client);
+      return respond(200, "text/event-stream", stream);
+    }
   }
   const file = FILES[pathname];
   return file === undefined ? say(404, "Not found") : respond(200, file.type, file.text);
 }
 
-/** A lame duck accepts those who come, and wants nobody to come any more. */
-function isReady({ state, accepting }: Server): boolean {
-  return state === "running" && accepting;
+async function answerMetrics({ servers, options: { metrics } }: Site): Promise<Response> {
+  const own = metrics === undefined ? "" : await withTimeout(metrics);
+  const text = metricsText(servers.get("") ?? Object.fromEntries(servers));
+  const end = own === "" || own.endsWith("\n") ? "" : "\n";
+  return respond(200, "text/plain; version=0.0.4; charset=utf-8", `${text}${own}${end}`);
 }
 
-function whyNot({ state, waitingFor }: Server): string {
-  return state === "running" ? `accepting waits for ${waitingFor}` : state;
-}
-
-function listed(server: Server, parameters: URLSearchParams): Response {
+async function withTimeout(metrics: () => string | Promise<string>): Promise<string> {
+  let timer;
+  const { promise, reject } = Promise.withResolvers<never>();
   try {
-    return respond(200, "application/json", JSON.stringify(listConnections(server, parameters)));
+    const text = metrics();
+    if (typeof text === "string") return text;
+    const message = `'metrics' of watch() took longer than ${METRICS_TIMEOUT} ms`;
+    const error = new DOMException(message, "TimeoutError");
+    timer = setTimeout(reject, METRICS_TIMEOUT, error);
+    return await Promise.race([text, promise]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Ready if every server is: a pod or a backend is one for all that it serves. */
+function answerReady(servers: Servers): Response {
+  const causes = [...servers].flatMap(([name, server]) => {
+    const cause = whyNotReady(server);
+    return cause === undefined ? [] : [name === "" ? cause : `${name}: ${cause}`];
+  });
+  return causes.length === 0 ? say(200, "ready") : say(503, `not ready: ${causes.join("; ")}`);
+}
+
+/** A lame duck still accepts, but no further client should be sent to it. */
+function whyNotReady({ state, accepting, waitingFor }: Server): string | undefined {
+  if (state !== "running") return state;
+  return accepting ? undefined : `accepting waits for ${waitingFor}`;
+}
+
+/** Not before the last one has stopped: a restart would cut off what the others still serve. */
+function isStopped(servers: Servers): boolean {
+  return servers.values().every(({ state }) => state === "stopped");
+}
+
+async function answerConnections(site: Site, parameters: URLSearchParams): Promise<Response> {
+  const { servers, queries } = site;
+  const name = parameters.get("server") ?? [...servers.keys()][0]!;
+  const server = servers.get(name);
+  if (server === undefined) return unknownServer(servers);
+  parameters.delete("server");
+  try {
+    const page = await queries.ask(name, server, parameters);
+    return page === null
+      ? say(503, "Too many queries wait: ask again")
+      : respond(200, "application/json", page);
   } catch (error) {
     if (error instanceof RangeError) return say(400, error.message);
     throw error;
   }
 }
 
-function stream(feed: LiveFeed): Response {
-  const stream = feed.open();
-  if (stream !== null) return respond(200, "text/event-stream", stream);
-  return say(503, "Too many pages are open");
-}
-
-/** Closes a connection, or drains the server. */
+/** Closes a connection, or drains a server or all of them. */
 function act(
   request: Request,
-  server: Server,
-  options: CompleteWatchOptions,
+  { servers, options }: Site,
+  parameters: URLSearchParams,
   id: string | undefined,
 ): Response {
   if (request.method !== "POST") return notAllowed("POST");
   const refused = actionRefusal(request, options);
   if (refused !== undefined) return say(refused.status, refused.why);
+  const name = parameters.get("server");
+  if (id === undefined && name === null) {
+    for (const server of servers.values()) server.shutdown(); // one that fails reports it by itself
+    return say(202, "draining");
+  }
+  // Ids are numbers of their own in each server; a single one is kept under the name "".
+  const server = servers.get(name ?? "");
+  if (server === undefined) return unknownServer(servers);
   if (id === undefined) {
-    server.shutdown(); // who gives up has said so by itself
+    server.shutdown();
     return say(202, "draining");
   }
   const conn = server.connections.values().find((conn) => conn.id === Number(id));
   if (conn === undefined) return say(404, "This connection is over already");
   conn.close();
   return say(200, "closed");
+}
+
+function unknownServer(servers: Servers): Response {
+  return say(400, `Use 'server' with one of: ${[...servers.keys()].join(", ")}`);
 }
 
 function notAllowed(allow: string): Response {
@@ -103,7 +162,7 @@ function notAllowed(allow: string): Response {
 }
 
 function say(status: number, sentence: string): Response {
-  const response = respond(status, TEXT, `${sentence}\n`);
+  const response = respond(status, "text/plain; charset=utf-8", `${sentence}\n`);
   if (status === 401) response.headers.set("www-authenticate", "Bearer");
   return response;
 }

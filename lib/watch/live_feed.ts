@@ -1,8 +1,7 @@
-/** Sends a snapshot of the server to every open page once a second, as server-sent events. @module */
+/** Sends a snapshot of the servers to every open page once a second, as server-sent events. @module */
 
 import { formatAddress } from "../format_address.ts";
-import type { Server } from "../server/server.ts";
-import { steadyStats } from "./observed.ts";
+import type { Servers } from "./observed.ts";
 
 /** Ms between two events; the timer runs only while a page is open. */
 const PERIOD = 1000;
@@ -19,21 +18,27 @@ type Stream = ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>;
 
 /** One event a second, made once and sent to every open page. */
 export class LiveFeed {
-  readonly #server: Server;
+  readonly #servers: Servers;
   readonly #actions: boolean;
-  readonly #streams = new Set<Stream>();
+  /** The client of each stream, the oldest first. */
+  readonly #streams = new Map<Stream, string>();
   #timer: ReturnType<typeof setInterval> | undefined;
   #ended = false;
 
-  /** @param actions Whether the page may offer to close connections and to drain the server. */
-  constructor(server: Server, actions: boolean) {
-    this.#server = server;
+  /** @param actions Whether the page may offer to close connections and to drain a server. */
+  constructor(servers: Servers, actions: boolean) {
+    this.#servers = servers;
     this.#actions = actions;
   }
 
-  /** A stream whose first event is already there; `null` if there are too many. */
-  open(): ReadableStream<Uint8Array<ArrayBuffer>> | null {
-    if (this.#streams.size >= MAX_STREAMS) return null;
+  /**
+   * A stream whose first event is already there. One too many ends another: the oldest of the client
+   * that has most. So no client keeps the others out by holding streams that it does not read.
+   *
+   * @param client Its IP address.
+   */
+  open(client: string): ReadableStream<Uint8Array<ArrayBuffer>> {
+    if (this.#streams.size >= MAX_STREAMS) this.#end(this.#mostExpendable());
     let stream: Stream;
     return new ReadableStream({
       start: (controller) => {
@@ -41,21 +46,18 @@ export class LiveFeed {
         stream.enqueue(encoder.encode(`retry: ${RETRY}\n\n${this.#event()}`));
         // After the end the state never changes again: one event, and the browser asks again later.
         if (this.#ended) return stream.close();
-        this.#streams.add(stream);
+        this.#streams.set(stream, client);
         this.#timer ??= this.#start();
       },
       cancel: () => this.#remove(stream),
     });
   }
 
-  /** Sends a last event and ends every stream: an open one keeps the process alive. */
+  /** Sends a last event and ends every stream. */
   end(): void {
     this.#ended = true;
     this.#send();
-    for (const stream of this.#streams) {
-      this.#remove(stream);
-      stream.close();
-    }
+    for (const stream of this.#streams.keys()) this.#end(stream);
   }
 
   #start(): ReturnType<typeof setInterval> {
@@ -67,14 +69,46 @@ export class LiveFeed {
   #send(): void {
     if (this.#streams.size === 0) return;
     const event = encoder.encode(this.#event());
-    for (const stream of this.#streams) {
+    for (const stream of this.#streams.keys()) {
       // A page that has not taken the last event skips this one: nothing is queued for it.
       if ((stream.desiredSize ?? 0) > 0) stream.enqueue(event);
     }
   }
 
   #event(): string {
-    return `data: ${JSON.stringify(snapshot(this.#server, this.#actions))}\n\n`;
+    const event = {
+      at: Date.now(),
+      actions: this.#actions,
+      servers: [...this.#servers].map(([name, server]) => {
+        const { state, accepting, waitingFor, maxConnections, addrs } = server;
+        return {
+          name,
+          state,
+          accepting,
+          waitingFor,
+          addrs: addrs.map((addr) => formatAddress(addr)),
+          // JSON has no Infinity.
+          limit: maxConnections === Infinity ? null : maxConnections,
+          stats: server.stats(),
+        };
+      }),
+    };
+    return `data: ${JSON.stringify(event)}\n\n`;
+  }
+
+  #mostExpendable(): Stream {
+    const counts = new Map<string, number>();
+    for (const client of this.#streams.values()) {
+      counts.set(client, (counts.get(client) ?? 0) + 1);
+    }
+    const most = Math.max(...counts.values());
+    const [stream] = this.#streams.entries().find(([, client]) => counts.get(client) === most)!;
+    return stream;
+  }
+
+  #end(stream: Stream): void {
+    this.#remove(stream);
+    stream.close();
   }
 
   #remove(stream: Stream): void {
@@ -83,20 +117,4 @@ export class LiveFeed {
     clearInterval(this.#timer);
     this.#timer = undefined;
   }
-}
-
-/** Everything that the page shows but the table. */
-function snapshot(server: Server, actions: boolean) {
-  const { state, accepting, waitingFor, maxConnections, addrs } = server;
-  return {
-    at: Date.now(),
-    state,
-    accepting,
-    waitingFor,
-    addrs: addrs.map((addr) => formatAddress(addr)),
-    // JSON has no Infinity.
-    limit: maxConnections === Infinity ? null : maxConnections,
-    actions,
-    stats: steadyStats(server),
-  };
 }

@@ -1,9 +1,8 @@
 /** Writes what servers have counted in the text format of Prometheus. @module */
 
-import { isObject } from "../check.ts";
 import type { Server } from "../server/server.ts";
 import { type Attributes, DURATION, type Measured, METRICS } from "./metrics.ts";
-import { checkServer, isServer, steadyStats } from "./observed.ts";
+import { serversByName } from "./observed.ts";
 
 // Version 0.0.4 of the format is written here rather than by a client library: a library counts for
 // itself, and would have to be called for each connection, while the server has counted already.
@@ -46,14 +45,9 @@ const UNITS: Readonly<Record<string, string>> = { s: "_seconds", By: "_bytes" };
  * ```
  */
 export function metricsText(servers: Server | Readonly<Record<string, Server>>): string {
-  const verb = "write metrics of";
-  if (!isObject(servers)) checkServer(verb, servers);
-  const entries: [Server, Attributes][] = isServer(servers)
-    ? [[servers, {}]]
-    : Object.entries(servers).map(([name, server]) => [server, { server: name }]);
-  const snapshots = entries.map(([server, labels]) => {
-    checkServer(verb, server);
-    return { server, labels, stats: steadyStats(server) };
+  const snapshots = [...serversByName("write metrics of", servers)].map(([name, server]) => {
+    const labels: Attributes = name === "" ? {} : { server: name };
+    return { server, labels, stats: server.stats() };
   });
   const families = METRICS.map(({ name, kind, unit, help, read }) => {
     const family = new Family(name, kind, unit, help);

@@ -1,20 +1,23 @@
-/** Shows servers on an HTTP port: a status page, metrics and probes. @module */
+/** Shows servers on an HTTP port of its own: a status page, metrics and probes. @module */
 
-import { formatAddress } from "../format_address.ts";
 import { extendMessage } from "../errors.ts";
+import { formatAddress } from "../format_address.ts";
 import type { Server } from "../server/server.ts";
-import { answer } from "./answer.ts";
-import { checkServer } from "./observed.ts";
+import { answer, type Site } from "./answer.ts";
+import { HttpServer } from "./http_server.ts";
 import { LiveFeed } from "./live_feed.ts";
-import { completeWatchOptions, type WatchOptions } from "./watch_options.ts";
-
-/** Ms for answers that are under way when the page is told to stop; then they are cut off. */
-const PATIENCE = 1000;
+import { serversByName } from "./observed.ts";
+import { TableQueries } from "./table_queries.ts";
+import {
+  type CompleteWatchOptions,
+  completeWatchOptions,
+  type WatchOptions,
+} from "./watch_options.ts";
 
 /**
  * The HTTP server of a status page.
  *
- * @example Where is it?
+ * @example Find out where it is
  * ```ts
  * import { serve } from "@usher/server";
  * import { type StatusPage, watch } from "@usher/server/watch";
@@ -33,8 +36,8 @@ export interface StatusPage extends AsyncDisposable {
   /** Resolves when it has stopped. */
   readonly finished: Promise<void>;
   /**
-   * Stops: whoever has the page open is sent away, and answers under way get a second. Safe to call
-   * again. The server that is watched goes on.
+   * Stops: open pages are disconnected, and answers under way get a second. Safe to call again. The
+   * servers that are watched go on.
    *
    * @returns `finished`.
    */
@@ -44,26 +47,35 @@ export interface StatusPage extends AsyncDisposable {
 }
 
 /**
- * Shows a server on an HTTP port of its own:
+ * Shows servers on an HTTP port of its own:
  *
- * - `/` is a page with its state, its figures as pictures, and its connections, which updates itself
- * - `/metrics` is {@linkcode metricsText}
- * - `/readyz` says 200 while clients are accepted, and 503 when the server is full, paused, short of
+ * - `/` is a page with state, figures as charts, and connections, which updates itself
+ * - `/metrics` is {@linkcode metricsText}, followed by the option `metrics`
+ * - `/readyz` is 200 while clients are accepted, and 503 when a server is full, paused, short of
  *   resources, draining or stopped
- * - `/livez` says 200 until the server has stopped
+ * - `/livez` is 200 until the last server has stopped
  * - `/connections` lists connections as JSON; `sort` by any of their fields, `order` (`asc`, `desc`),
  *   `offset`, `limit`, `filter` and `state` choose which
  * - `POST /connections/ID/close` closes one and `POST /drain` calls `shutdown()`, both only with
- *   `Authorization: Bearer` and the token that was given in the options
+ *   `Authorization: Bearer` and the token of the options
  *
- * It is for this machine alone unless `hostname` says otherwise. It answers until it is told to stop,
- * also when the server that it watches has stopped before; so stop it after that one. It keeps no
- * process alive, unless somebody has the page open while the server is one that was `unref()`ed.
+ * Several servers are given by name, which is their label in `/metrics`. The parameter `server` then
+ * says which one `/connections` and the actions are about; without it the list is of the first one, and
+ * `/drain` drains all.
  *
- * @param server The server.
- * @param options Where, and what may be done there.
+ * Only this machine reaches the page unless `hostname` says otherwise. It goes on answering when the
+ * servers have stopped, so stop it after them. It keeps no process alive.
+ *
+ * Its clients cannot harm the servers: it holds 64 connections at most, of which the oldest without a
+ * request makes room for the next; a request must come within 5 s, in 8 KiB; queries for the table
+ * take a quarter of the thread's time at most. It keeps 8 descriptors in reserve, so that it answers
+ * probes when the process has no other left. (Where `port` is 0 and the permission is for that alone,
+ * or on Windows, there is no reserve.)
+ *
+ * @param servers A server, or several by name.
+ * @param options Where the page is, and what may be done there.
  * @returns The page's own server.
- * @throws {TypeError} If it is no server, or an option is unknown or of the wrong type.
+ * @throws {TypeError} If a value is no server, or an option is unknown or of the wrong type.
  * @throws {RangeError} If `port` is out of range or `token` too short.
  * @throws {Deno.errors.AddrInUse} If something listens there already.
  *
@@ -84,66 +96,65 @@ export interface StatusPage extends AsyncDisposable {
  * await server.shutdown();
  * assertEquals([await status("readyz"), await status("livez")], [503, 503]);
  * ```
+ *
+ * @example Two servers, and a metric of the program's own
+ * ```ts
+ * import { serve } from "@usher/server";
+ * import { watch } from "@usher/server/watch";
+ * import { assertStringIncludes } from "@std/assert";
+ *
+ * await using chat = serve({ port: 0, hostname: "127.0.0.1" }, async () => {});
+ * await using admin = serve({ port: 0, hostname: "127.0.0.1" }, async () => {});
+ * let rooms = 3;
+ * const metrics = () => `# TYPE chat_rooms gauge\nchat_rooms ${rooms}\n`;
+ * await using page = watch({ chat, admin }, { port: 0, metrics });
+ *
+ * const text = await (await fetch(`${page.url}metrics`)).text();
+ * assertStringIncludes(text, '\nusher_connections_active{server="admin"} 0\n');
+ * assertStringIncludes(text, "\nchat_rooms 3\n");
+ * ```
  */
-export function watch(server: Server, options: WatchOptions): StatusPage {
-  checkServer("watch", server);
+export function watch(
+  servers: Server | Readonly<Record<string, Server>>,
+  options: WatchOptions,
+): StatusPage {
+  const byName = serversByName("watch", servers);
+  if (byName.size === 0) {
+    throw new TypeError(
+      "Cannot watch what is no server: use what serve() returns, or several by name",
+    );
+  }
   const complete = completeWatchOptions(options);
-  const feed = new LiveFeed(server, complete.token !== undefined);
-  const force = new AbortController();
-  const { hostname, port } = complete;
-  const underWay = new Set<Promise<void>>();
-  let stopped: Promise<void> | undefined;
-  const handler = (request: Request, { completed }: Deno.ServeHandlerInfo<Deno.NetAddr>) => {
-    if (stopped !== undefined) return new Response("stopping\n", { status: 503 });
-    const over = completed.catch(() => {}).finally(() => underWay.delete(over));
-    underWay.add(over);
-    return answer(request, server, complete, feed);
-  };
-  const http = listen(formatAddress({ transport: "tcp", hostname, port }), () =>
-    Deno.serve(
-      { hostname, port, signal: force.signal, onListen: () => {}, onError: failed },
-      handler,
-    ));
-  http.unref();
-  // Nothing more will be new; and open streams are all that could keep a process alive here.
-  server.finished.then(() => feed.end(), () => feed.end());
-  const shutdown = async () => {
+  const feed = new LiveFeed(byName, complete.token !== undefined);
+  const site: Site = { servers: byName, options: complete, feed, queries: new TableQueries() };
+  const http = listen(complete, site);
+  const stopped = [...byName.values()].map(({ finished }) => finished);
+  Promise.allSettled(stopped).then(() => feed.end());
+  const shutdown = () => {
     feed.end();
-    http.ref(); // what is awaited below has to come
-    const { promise: enough, resolve } = Promise.withResolvers<"enough">();
-    const timer = setTimeout(resolve, PATIENCE, "enough");
-    const first = await Promise.race([Promise.all(underWay), enough]);
-    clearTimeout(timer);
-    // Deno's own `shutdown()` waits for ever for who does not read, and nothing can cut it short then.
-    if (first !== "enough") return http.shutdown();
-    force.abort();
-    return http.finished;
+    return http.shutdown();
   };
-  return {
-    addr: http.addr,
-    url: urlOf(http.addr),
-    finished: http.finished,
-    shutdown: () => stopped ??= shutdown(),
-    [Symbol.asyncDispose]: () => stopped ??= shutdown(),
-  };
+  const { addr, finished } = http;
+  return { addr, url: urlOf(addr), finished, shutdown, [Symbol.asyncDispose]: shutdown };
 }
 
-/** Without a word about the cause, which is nobody's business who may not see the log. */
-function failed(): Response {
-  return new Response("The page failed\n", { status: 500 });
-}
-
-function listen<T>(where: string, begin: () => T): T {
+function listen({ hostname, port, onError }: CompleteWatchOptions, site: Site): HttpServer {
   try {
-    return begin();
+    return new HttpServer(
+      hostname,
+      port,
+      (request, client) => answer(request, site, client.hostname),
+      onError,
+    );
   } catch (error) {
+    const where = formatAddress({ transport: "tcp", hostname, port });
     const taken = error instanceof Deno.errors.AddrInUse;
     extendMessage(error, `Cannot watch on ${where}: `, taken ? "; use another port, or 0" : "");
     throw error;
   }
 }
 
-/** Whoever listens everywhere is to be found on this machine, too. */
+/** An address that listens everywhere is not one to connect to: on this machine loopback is. */
 function urlOf({ hostname, port }: Deno.NetAddr): string {
   const host = { "0.0.0.0": "127.0.0.1", "::": "[::1]" }[hostname] ??
     (hostname.includes(":") ? `[${hostname}]` : hostname);

@@ -1,8 +1,8 @@
-/** Where is a status page, and what may it do? @module */
+/** The options of `watch()`, checked and completed. @module */
 
 import { bad, checkKeys, checkNumber } from "../check.ts";
 
-/** Characters that a token must have: a page can be asked as often as anybody likes. */
+/** Characters that a token must have: whoever reaches the page can try as many as they like. */
 const SHORTEST_TOKEN = 16;
 
 /**
@@ -24,29 +24,38 @@ export interface WatchOptions {
   /** The port of the page; 0 takes any free one. */
   port: number;
   /**
-   * The address of the page. It is for this machine alone unless another is given: whoever reaches the
-   * page sees the addresses of all clients.
+   * The address of the page. By default only this machine reaches it: the page shows the addresses of
+   * all clients.
    *
    * @default {"127.0.0.1"}
    */
   hostname?: string;
   /**
    * The names by which the page may be asked for, without a port, besides IP addresses, `localhost`
-   * and `hostname`. All others are refused: otherwise a page of somebody else could have its own name
-   * lead here, and read what a browser in this network can see (DNS rebinding).
+   * and `hostname`. Requests for any other name are refused: a foreign site could have its own name
+   * resolve to this address, and read what a browser in this network can see (DNS rebinding).
    */
   hosts?: readonly string[];
   /**
-   * At least 16 characters, with which connections can be closed and the server drained. Nobody can do
-   * so unless it is given.
+   * At least 16 characters, with which connections can be closed and the server drained. Without it
+   * neither is possible.
    */
   token?: string;
+  /**
+   * Metrics of the program's own, which `/metrics` has after those of the server: text in the format
+   * of Prometheus, as a client library gives it. If it throws, or takes longer than 5 s, the scrape is
+   * answered with 500.
+   */
+  metrics?: () => string | Promise<string>;
+  /**
+   * Receives what `metrics` throws, and what keeps the page from accepting. By default one line on
+   * stderr, at most ten a second.
+   */
+  onError?: (error: unknown) => unknown;
 }
 
-/** What holds if nothing is said. */
-export const WATCH_DEFAULTS: { readonly hostname: string } = Object.freeze({
-  hostname: "127.0.0.1",
-});
+/** The one home of the defaults. */
+export const WATCH_DEFAULTS = Object.freeze({ hostname: "127.0.0.1" });
 
 /** Options with every default filled in. */
 export interface CompleteWatchOptions {
@@ -55,13 +64,15 @@ export interface CompleteWatchOptions {
   /** In lower case, `hostname` among them. */
   readonly hosts: readonly string[];
   readonly token: string | undefined;
+  readonly metrics: (() => string | Promise<string>) | undefined;
+  readonly onError: ((error: unknown) => unknown) | undefined;
 }
 
 /** Checks and completes the options of `watch()`. */
 export function completeWatchOptions(options: WatchOptions): CompleteWatchOptions {
   const verb = "watch";
-  checkKeys(verb, options, ["port", "hostname", "hosts", "token"]);
-  const { hostname = WATCH_DEFAULTS.hostname, hosts = [], token } = options;
+  checkKeys(verb, options, ["port", "hostname", "hosts", "token", "metrics", "onError"]);
+  const { hostname = WATCH_DEFAULTS.hostname, hosts = [], token, metrics, onError } = options;
   const port = checkNumber(verb, "port", options.port, 0, 65535, false);
   if (typeof hostname !== "string" || hostname === "") {
     throw new TypeError(
@@ -80,18 +91,23 @@ export function completeWatchOptions(options: WatchOptions): CompleteWatchOption
   }
   if (token !== undefined && !/^[\x21-\x7e]*$/.test(token)) {
     throw new TypeError(
-      "Cannot watch with a 'token' that has other characters than those of ASCII that can be seen: " +
-        "it has to go into a header",
+      "Cannot watch with a 'token' that has other characters than visible ASCII: it is sent in a " +
+        "header",
     );
   }
   if (token !== undefined && token.length < SHORTEST_TOKEN) {
-    // The message does not show it: what is wrong is close to what is right.
+    // The message does not show it: what was mistyped is close to the secret.
     throw new RangeError(
       `Cannot watch with a 'token' of ${token.length} characters: use ${SHORTEST_TOKEN} or more`,
     );
   }
+  for (const [name, value] of Object.entries({ metrics, onError })) {
+    if (value !== undefined && typeof value !== "function") {
+      throw new TypeError(bad(verb, name, value, "a function"));
+    }
+  }
   const names = [hostname, ...hosts].map((name) => name.toLowerCase());
-  return Object.freeze({ port, hostname, hosts: names, token });
+  return Object.freeze({ port, hostname, hosts: names, token, metrics, onError });
 }
 
 function isName(host: string): boolean {

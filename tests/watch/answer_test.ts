@@ -1,12 +1,15 @@
-/** Is each request answered as it should be, and nothing shown to anybody else? @module */
+/** Tests that each request is answered as it should be, and nothing is shown to other sites. @module */
 
-import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
+import { FakeTime } from "@std/testing/time";
 import { connect } from "../../lib/testing/mod.ts";
-import { answer } from "../../lib/watch/answer.ts";
+import { answer, type Site } from "../../lib/watch/answer.ts";
 import { LiveFeed } from "../../lib/watch/live_feed.ts";
+import { serversByName } from "../../lib/watch/observed.ts";
+import { TableQueries } from "../../lib/watch/table_queries.ts";
 import { metricsText } from "../../lib/watch/prometheus.ts";
 import { FILES } from "../../lib/watch/page/files.ts";
-import { completeWatchOptions } from "../../lib/watch/watch_options.ts";
+import { completeWatchOptions, type WatchOptions } from "../../lib/watch/watch_options.ts";
 import type { Server } from "../../mod.ts";
 import { turns } from "../support/wait.ts";
 
@@ -22,14 +25,25 @@ const PLACES = [
 ];
 
 /** Asks without a network. */
-function asker(server: Server, token: string | undefined = TOKEN) {
-  const options = completeWatchOptions({ port: 0, ...(token === "" ? {} : { token }) });
-  const feed = new LiveFeed(server, true);
-  return (path: string, init: RequestInit = {}) =>
-    answer(new Request(`http://127.0.0.1:9090${path}`, init), server, options, feed);
+function asker(
+  given: Server | Record<string, Server>,
+  further: Partial<WatchOptions> = { token: TOKEN },
+) {
+  const options = completeWatchOptions({ port: 0, ...further });
+  const servers = serversByName("watch", given);
+  const feed = new LiveFeed(servers, true);
+  const site: Site = { servers, options, feed, queries: new TableQueries() };
+  return async (path: string, init: RequestInit = {}) =>
+    await answer(new Request(`http://127.0.0.1:9090${path}`, init), site, "127.0.0.1");
 }
 
-async function said(response: Response): Promise<[status: number, text: string]> {
+/** Asks with the token. */
+const POST: RequestInit = { method: "POST", headers: { authorization: `Bearer ${TOKEN}` } };
+
+async function said(
+  answered: Response | Promise<Response>,
+): Promise<[status: number, text: string]> {
+  const response = await answered;
   return [response.status, await response.text()];
 }
 
@@ -37,7 +51,7 @@ Deno.test("answer() keeps every answer from other sites", async () => {
   await using client = connect(async () => {});
   const ask = asker(client.server);
   for (const path of PLACES) {
-    const response = ask(path);
+    const response = await ask(path);
     const { headers } = response;
     await response.body?.cancel();
     assertStringIncludes(headers.get("content-security-policy")!, "default-src 'none'; ");
@@ -47,21 +61,21 @@ Deno.test("answer() keeps every answer from other sites", async () => {
     assertEquals(headers.get("cache-control"), "no-store", path);
     assertEquals(headers.has("access-control-allow-origin"), false, path);
     for (const [name, value] of [["host", "evil.example"], ["origin", "http://evil.example"]]) {
-      const refused = ask(path, { headers: { [name!]: value! } });
+      const refused = await ask(path, { headers: { [name!]: value! } });
       assertEquals([421, 403].includes(refused.status), true, path);
       assertMatch(await refused.text(), /^(This name is not|Other sites may not)/);
     }
   }
 });
 
-Deno.test("answer() gives the page without a word from the server, and no foreign address", async () => {
+Deno.test("answer() gives a page that holds no figures and no foreign address", async () => {
   await using client = connect(async () => {});
   const ask = asker(client.server);
   for (const [path, { text }] of Object.entries(FILES)) {
-    const response = ask(path);
+    const response = await ask(path);
     assertEquals(response.status, 200);
     assertEquals(await response.text(), text);
-    // A namespace of SVG is a name, and nothing that is loaded.
+    // The namespace of SVG is a name, and loads nothing.
     assertEquals(/(https?:)?\/\/\w/.exec(text.replaceAll("http://www.w3.org/2000/svg", "")), null);
     assertEquals(/innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(/.test(text), false);
     assertEquals(/ style=|<style|<script>| on\w+="/.test(text), false);
@@ -70,12 +84,13 @@ Deno.test("answer() gives the page without a word from the server, and no foreig
 
 Deno.test("answer() gives metrics as Prometheus reads them", async () => {
   await using client = connect((conn) => conn.readLine());
-  const response = asker(client.server)("/metrics");
+  await turns(1);
+  const response = await asker(client.server)("/metrics");
   assertEquals(response.headers.get("content-type"), "text/plain; version=0.0.4; charset=utf-8");
   assertEquals(await response.text(), metricsText(client.server));
 });
 
-Deno.test("answer() says whether the server is ready, and why not, and whether it lives", async () => {
+Deno.test("answer() says whether the server is ready, why not, and whether it is alive", async () => {
   await using client = connect((conn) => conn.readLine(), { maxConnections: 1 });
   const { server } = client;
   const ask = asker(server);
@@ -98,11 +113,11 @@ Deno.test("answer() says whether the server is ready, and why not, and whether i
   assertEquals(await probe(), [[503, "not ready: stopped\n"], [503, "stopped\n"]]);
 });
 
-Deno.test("answer() lists connections, and says what is wrong with a question", async () => {
+Deno.test("answer() lists connections, and says what is wrong with a query", async () => {
   await using client = connect((conn) => conn.readLine());
   await turns(1);
   const ask = asker(client.server);
-  const response = ask("/connections?limit=1");
+  const response = await ask("/connections?limit=1");
   assertEquals(response.headers.get("content-type"), "application/json");
   const { total, connections: [first] } = await response.json();
   assertEquals([total, first.client], [1, "tcp://192.0.2.2:40007"]);
@@ -117,7 +132,7 @@ Deno.test("answer() refuses what it does not know", async () => {
   const ask = asker(client.server);
   assertEquals(await said(ask("/nowhere")), [404, "Not found\n"]);
   assertEquals(await said(ask("/toString")), [404, "Not found\n"]);
-  const posted = ask("/metrics", { method: "POST" });
+  const posted = await ask("/metrics", { method: "POST" });
   assertEquals([posted.headers.get("allow"), ...await said(posted)], [
     "GET, HEAD",
     405,
@@ -127,7 +142,7 @@ Deno.test("answer() refuses what it does not know", async () => {
   assertEquals(await said(ask("/events", { method: "HEAD" })), [200, ""]);
 });
 
-Deno.test("answer() closes a connection for who has the token, and for nobody else", async () => {
+Deno.test("answer() closes a connection only with the token", async () => {
   await using client = connect((conn) => conn.readLine());
   await turns(1);
   const ask = asker(client.server);
@@ -137,33 +152,102 @@ Deno.test("answer() closes a connection for who has the token, and for nobody el
       headers: { authorization: `Bearer ${token}` },
     });
   assertEquals(await said(close(1, "fedcba9876543210")), [401, "This is not the token\n"]);
-  assertEquals(close(1, "").headers.get("www-authenticate"), "Bearer");
+  assertEquals((await close(1, "")).headers.get("www-authenticate"), "Bearer");
   assertEquals(await said(close(2, TOKEN)), [404, "This connection is over already\n"]);
   assertEquals(client.server.stats().active, 1);
   assertEquals(await said(close(1, TOKEN)), [200, "closed\n"]);
   assertEquals((await client.ended).id, 1);
 });
 
-Deno.test("answer() drains for who has the token", async () => {
+Deno.test("answer() drains with the token, and not where none was given", async () => {
   await using client = connect((conn) => conn.readLine());
   await turns(1);
-  const drain = (ask: ReturnType<typeof asker>) =>
-    ask("/drain", { method: "POST", headers: { authorization: `Bearer ${TOKEN}` } });
-  const closed = drain(asker(client.server, ""));
+  const closed = await asker(client.server, {})(
+    "/drain",
+    POST,
+  );
   assertEquals(closed.status, 403);
   assertStringIncludes(await closed.text(), "no 'token' was given");
   assertEquals(client.server.state, "running");
-  assertEquals(await said(drain(asker(client.server))), [202, "draining\n"]);
+  assertEquals(await said(asker(client.server)("/drain", POST)), [202, "draining\n"]);
   assertEquals(client.server.state, "draining");
   client.close();
   await client.server.finished;
 });
 
-Deno.test("answer() sends away the page that is one too many", async () => {
-  await using client = connect(async () => {});
-  const ask = asker(client.server);
-  const pages = Array.from({ length: 32 }, () => ask("/events"));
-  assert(pages.every(({ status }) => status === 200));
-  assertEquals(await said(ask("/events")), [503, "Too many pages are open\n"]);
-  for (const { body } of pages) await body!.cancel();
+Deno.test("answer() appends the program's own metrics, on lines of their own", async () => {
+  await using client = connect((conn) => conn.readLine());
+  await turns(1);
+  const { server } = client;
+  const usual = metricsText(server);
+  for (const own of ["mine 1\n", "mine 1"]) {
+    for (const metrics of [() => own, () => Promise.resolve(own)]) {
+      assertEquals(await said(asker(server, { metrics })("/metrics")), [200, `${usual}mine 1\n`]);
+    }
+  }
+});
+
+Deno.test("answer() throws what the program's own metrics throw, and does not wait forever", async () => {
+  using time = new FakeTime();
+  await using client = connect((conn) => conn.readLine());
+  const ask = (metrics: () => Promise<string>) => asker(client.server, { metrics })("/metrics");
+  await assertRejects(() => ask(() => Promise.reject(new RangeError("mine"))), RangeError, "mine");
+  const asked = assertRejects(
+    () => ask(() => new Promise(() => {})),
+    DOMException,
+    "'metrics' of watch() took longer than 5000 ms",
+  );
+  await time.tickAsync(5000);
+  await asked;
+});
+
+Deno.test("answer() is ready if each of several servers is, and names those that are not", async () => {
+  await using chat = connect((conn) => conn.readLine());
+  await using admin = connect((conn) => conn.readLine());
+  const ask = asker({ chat: chat.server, admin: admin.server });
+  assertEquals(await said(ask("/readyz")), [200, "ready\n"]);
+  admin.server.pause();
+  assertEquals(await said(ask("/readyz")), [503, "not ready: admin: accepting waits for resume\n"]);
+  await chat.server.shutdown({ timeout: 0 });
+  assertEquals(await said(ask("/readyz")), [
+    503,
+    "not ready: chat: stopped; admin: accepting waits for resume\n",
+  ]);
+  assertEquals(await said(ask("/livez")), [200, "alive\n"]);
+  await admin.server.shutdown({ timeout: 0 });
+  assertEquals(await said(ask("/livez")), [503, "stopped\n"]);
+});
+
+Deno.test("answer() lists and closes connections of the server that is named", async () => {
+  await using chat = connect((conn) => conn.readLine());
+  await using admin = connect((conn) => conn.readLine());
+  await turns(1);
+  const ask = asker({ chat: chat.server, admin: admin.server });
+  const clients = async (query: string) =>
+    (await (await ask(`/connections${query}`)).json()).connections.map((
+      { client }: { client: string },
+    ) => client);
+  const [first] = await clients("");
+  assertEquals(await clients("?server=chat"), [first]);
+  assertEquals((await clients("?server=admin&limit=1")).length, 1);
+  const unknown: [number, string] = [400, "Use 'server' with one of: chat, admin\n"];
+  assertEquals(await said(ask("/connections?server=x")), unknown);
+  assertEquals(await said(ask("/connections/1/close", POST)), unknown);
+  assertEquals(await said(ask("/drain?server=", POST)), unknown);
+  assertEquals(await said(ask("/connections/1/close?server=admin", POST)), [200, "closed\n"]);
+  assertEquals((await admin.ended).id, 1);
+  assertEquals(chat.server.stats().active, 1);
+});
+
+Deno.test("answer() drains the server that is named, or all", async () => {
+  await using chat = connect((conn) => conn.readLine());
+  await using admin = connect((conn) => conn.readLine());
+  const ask = asker({ chat: chat.server, admin: admin.server });
+  assertEquals(await said(ask("/drain?server=admin", POST)), [202, "draining\n"]);
+  assertEquals([chat.server.state, admin.server.state], ["running", "draining"]);
+  assertEquals(await said(ask("/drain", POST)), [202, "draining\n"]);
+  assertEquals(chat.server.state, "draining");
+  chat.close();
+  admin.close();
+  await Promise.all([chat.server.finished, admin.server.finished]);
 });

@@ -1,4 +1,4 @@
-/** Are other sites kept out, and nobody else? @module */
+/** Tests that other sites are kept out, and nothing else. @module */
 
 import { assertEquals } from "@std/assert";
 import { actionRefusal, refusal } from "../../lib/watch/gate.ts";
@@ -69,7 +69,7 @@ for (const [origin, status] of ORIGINS) {
   });
 }
 
-Deno.test("refusal() lets in no request that another site's page has made, but links", () => {
+Deno.test("refusal() refuses the requests of another site's page, but not its links", () => {
   const host = "127.0.0.1:9090";
   const from = (site: string, dest: string) => ({
     host,
@@ -85,21 +85,33 @@ Deno.test("refusal() lets in no request that another site's page has made, but l
   assertEquals(statusOf(from("same-site", "empty")), 403);
 });
 
-Deno.test("actionRefusal() wants the token, whole and as it is", () => {
+Deno.test("actionRefusal() wants the whole token, and the scheme in any case", () => {
   const statusFor = (authorization?: string) =>
     actionRefusal(
       new Request("http://x/", { headers: authorization === undefined ? {} : { authorization } }),
       gate,
     )?.status;
-  assertEquals(statusFor(`Bearer ${TOKEN}`), undefined);
+  for (const scheme of ["Bearer", "bearer", "BEARER", "bEaReR "]) {
+    assertEquals(statusFor(`${scheme} ${TOKEN}`), undefined, scheme);
+  }
   for (
-    const wrong of [undefined, "", "Bearer", "Bearer ", TOKEN, `Bearer ${TOKEN}x`, `Basic ${TOKEN}`]
+    const wrong of [
+      undefined,
+      "",
+      "Bearer",
+      "Bearer ",
+      TOKEN,
+      `Bearer ${TOKEN}x`,
+      `Bearer${TOKEN}`,
+      `Basic ${TOKEN}`,
+      `Bearer ${TOKEN.toUpperCase()}`,
+    ]
   ) {
     assertEquals(statusFor(wrong), 401, wrong);
   }
 });
 
-Deno.test("actionRefusal() lets nobody in without a token in the options", () => {
+Deno.test("actionRefusal() refuses everything without a token in the options", () => {
   const closed = completeWatchOptions({ port: 0 });
   for (const authorization of ["Bearer ", "Bearer undefined", ""]) {
     const request = new Request("http://x/", { headers: { authorization } });

@@ -4,8 +4,11 @@ import { assertEquals, assertMatch } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
 import { connect } from "../../lib/testing/mod.ts";
 import { LiveFeed } from "../../lib/watch/live_feed.ts";
+import type { Servers } from "../../lib/watch/observed.ts";
 import type { Server } from "../../mod.ts";
 import { turns } from "../support/wait.ts";
+
+const only = (server: Server): Servers => new Map([["", server]]);
 
 /** A server whose `accepted` says how often it was asked. */
 function counting(): { readonly server: Server; readonly asked: () => number } {
@@ -20,21 +23,21 @@ function counting(): { readonly server: Server; readonly asked: () => number } {
 
 /** Opens a page, and reads the count in each event. */
 function openPage(feed: LiveFeed) {
-  return pageOf(feed.open()!);
+  return pageOf(feed.open("192.0.2.7"));
 }
 
 function pageOf(stream: ReadableStream<Uint8Array<ArrayBuffer>>) {
   const reader = stream.pipeThrough(new TextDecoderStream()).getReader();
   const next = async () => {
     const { value } = await reader.read();
-    return value && JSON.parse(/^data: (.*)\n\n$/m.exec(value)![1]!).stats.accepted;
+    return value && JSON.parse(/^data: (.*)\n\n$/m.exec(value)![1]!).servers[0].stats.accepted;
   };
   return { next, cancel: () => reader.cancel() };
 }
 
 Deno.test("LiveFeed sends an event at once, then the same one to every page each second", async () => {
   using time = new FakeTime();
-  const feed = new LiveFeed(counting().server, false);
+  const feed = new LiveFeed(only(counting().server), false);
   const one = openPage(feed);
   assertEquals(await one.next(), 1);
   const two = openPage(feed);
@@ -48,7 +51,7 @@ Deno.test("LiveFeed sends an event at once, then the same one to every page each
 Deno.test("LiveFeed reads nothing while no page is open", async () => {
   using time = new FakeTime();
   const { server, asked } = counting();
-  const feed = new LiveFeed(server, false);
+  const feed = new LiveFeed(only(server), false);
   await time.tickAsync(5000);
   assertEquals(asked(), 0);
   const one = openPage(feed);
@@ -60,8 +63,8 @@ Deno.test("LiveFeed reads nothing while no page is open", async () => {
 
 Deno.test("LiveFeed queues nothing for a page that does not read", async () => {
   using time = new FakeTime();
-  const feed = new LiveFeed(counting().server, false);
-  const stream = feed.open()!;
+  const feed = new LiveFeed(only(counting().server), false);
+  const stream = feed.open("192.0.2.7");
   await time.tickAsync(10_000);
   const slow = pageOf(stream);
   assertEquals(await slow.next(), 1);
@@ -72,7 +75,7 @@ Deno.test("LiveFeed queues nothing for a page that does not read", async () => {
 
 Deno.test("LiveFeed ends with a last event, and gives later pages only that", async () => {
   const { server } = counting();
-  const feed = new LiveFeed(server, false);
+  const feed = new LiveFeed(only(server), false);
   const one = openPage(feed);
   assertEquals(await one.next(), 1);
   feed.end();
@@ -84,12 +87,19 @@ Deno.test("LiveFeed ends with a last event, and gives later pages only that", as
   feed.end();
 });
 
-Deno.test("LiveFeed takes no more than 32 pages", async () => {
-  const feed = new LiveFeed(counting().server, false);
-  const streams = Array.from({ length: 32 }, () => feed.open()!);
-  assertEquals(feed.open(), null);
-  await streams[0]!.cancel();
-  assertEquals(feed.open() !== null, true);
+Deno.test("LiveFeed ends the oldest page of the client with most, if there are more than 32", async () => {
+  const feed = new LiveFeed(only(counting().server), false);
+  const operator = pageOf(feed.open("192.0.2.1"));
+  const greedy = Array.from({ length: 31 }, () => pageOf(feed.open("192.0.2.2")));
+  const colleague = pageOf(feed.open("192.0.2.3"));
+  const isOpen = async (page: ReturnType<typeof pageOf>) => {
+    await page.next();
+    return await Promise.race([page.next(), turns(3).then(() => "open")]) === "open";
+  };
+  assertEquals(await isOpen(greedy[0]!), false);
+  for (const page of [operator, greedy[1]!, greedy.at(-1)!, colleague]) {
+    assertEquals(await isOpen(page), true);
+  }
   feed.end();
 });
 
@@ -100,27 +110,29 @@ Deno.test("LiveFeed sends state, addresses, limit and stats, as JSON on one line
   const stats = JSON.parse(JSON.stringify(server.stats()));
   const [first] = await Array.fromAsync(ended(server, true));
   assertMatch(first!, /^retry: 3000\n\ndata: .*\n\n$/);
-  const { at: _, ...rest } = JSON.parse(first!.split("data: ")[1]!);
-  assertEquals(rest, {
+  const { at, ...rest } = JSON.parse(first!.split("data: ")[1]!);
+  assertEquals(typeof at, "number");
+  const shown = {
+    name: "",
     state: "running",
     accepting: true,
     waitingFor: null,
     addrs: ["tcp://192.0.2.1:7"],
     limit: 5,
-    actions: true,
     stats,
-  });
+  };
+  assertEquals(rest, { actions: true, servers: [shown] });
 });
 
 Deno.test("LiveFeed sends no limit where there is none", async () => {
   await using client = connect(async () => {}, { maxConnections: Infinity });
   const [first] = await Array.fromAsync(ended(client.server, false));
-  assertEquals(JSON.parse(first!.split("data: ")[1]!).limit, null);
+  assertEquals(JSON.parse(first!.split("data: ")[1]!).servers[0].limit, null);
 });
 
 /** The stream of a feed that has ended already. */
 function ended(server: Server, actions: boolean): ReadableStream<string> {
-  const feed = new LiveFeed(server, actions);
+  const feed = new LiveFeed(only(server), actions);
   feed.end();
-  return feed.open()!.pipeThrough(new TextDecoderStream());
+  return feed.open("192.0.2.7").pipeThrough(new TextDecoderStream());
 }

@@ -1,4 +1,4 @@
-/** Are options of a page complete, and refused in plain words? @module */
+/** Tests that the options of a page are completed, or refused with a reason. @module */
 
 import { assertEquals, assertThrows } from "@std/assert";
 import { completeWatchOptions, type WatchOptions } from "../../lib/watch/watch_options.ts";
@@ -11,11 +11,20 @@ Deno.test("completeWatchOptions() keeps the page to this machine unless told oth
     hostname: "127.0.0.1",
     hosts: ["127.0.0.1"],
     token: undefined,
+    metrics: undefined,
+    onError: undefined,
   });
 });
 
 Deno.test("completeWatchOptions() keeps what was given", () => {
-  const options = { port: 9090, hostname: "Status.local", hosts: ["A.example"], token: TOKEN };
+  const options = {
+    port: 9090,
+    hostname: "Status.local",
+    hosts: ["A.example"],
+    token: TOKEN,
+    metrics: () => "",
+    onError: () => {},
+  };
   assertEquals(completeWatchOptions(options), {
     ...options,
     hosts: ["status.local", "a.example"],
@@ -39,7 +48,9 @@ const WRONG: [options: unknown, kind: typeof TypeError | typeof RangeError, mess
   [{ port: 0, token: 7 }, TypeError, "Cannot watch with 'token' of 7: use a text of 16 characters"],
   [{ port: 0, token: "" }, RangeError, "'token' of 0 characters: use 16 or more"],
   [{ port: 0, token: "short" }, RangeError, "'token' of 5 characters: use 16 or more"],
-  [{ port: 0, token: "schlüssel der tür" }, TypeError, "other characters than those of ASCII"],
+  [{ port: 0, token: "schlüssel der tür" }, TypeError, "other characters than visible ASCII"],
+  [{ port: 0, metrics: "x" }, TypeError, "Cannot watch with 'metrics' of \"x\": use a function"],
+  [{ port: 0, onError: 7 }, TypeError, "Cannot watch with 'onError' of 7: use a function"],
 ];
 
 for (const [options, kind, message] of WRONG) {

@@ -1,7 +1,17 @@
 /** The HTML of the page and its icon. @module */
 
+import type { RefusalCause } from "../../server/statistics.ts";
+
+/** What the page calls the causes of refusals. */
+const REFUSALS: Record<RefusalCause, string> = {
+  full: "every slot taken",
+  peerLimit: "too many of one peer",
+  address: "address not allowed",
+  handshaking: "displaced in the handshake",
+};
+
 /** The page. It is the same for every server: the script fills in what changes. */
-export const PAGE: string = String.raw`<!doctype html>
+export const PAGE = String.raw`<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -18,6 +28,7 @@ export const PAGE: string = String.raw`<!doctype html>
 <header>
   <div class="name">
     <h1>usher</h1>
+    <label id="servers" hidden><span class="hidden">Server</span><select id="server"></select></label>
     <p id="addrs"></p>
   </div>
   <p id="state" role="status" data-state="unknown"><span id="state-word">Connecting</span><span id="state-more"></span></p>
@@ -57,10 +68,11 @@ export const PAGE: string = String.raw`<!doctype html>
     <div class="card" aria-labelledby="trouble-title" role="group">
       <h2 id="trouble-title">Refused and not accepted</h2>
       <dl class="list">
-        <div><dt>Refused: every slot taken</dt><dd id="refused-full">–</dd></div>
-        <div><dt>Refused: too many of one peer</dt><dd id="refused-peerLimit">–</dd></div>
-        <div><dt>Refused: address not allowed</dt><dd id="refused-address">–</dd></div>
-        <div><dt>Refused: displaced in the handshake</dt><dd id="refused-handshaking">–</dd></div>
+        ${
+  Object.entries(REFUSALS).map(([cause, words]) =>
+    `<div><dt>Refused: ${words}</dt><dd id="refused-${cause}">–</dd></div>`
+  ).join("\n        ")
+}
         <div><dt>Gone before they were accepted</dt><dd id="lost">–</dd></div>
         <div><dt>Accepting failed for want of resources</dt><dd id="starved">–</dd></div>
         <div><dt>Accepting stood still, every slot taken</dt><dd id="standstill">–</dd></div>
@@ -109,7 +121,7 @@ export const PAGE: string = String.raw`<!doctype html>
 `;
 
 /** The icon: an open door. */
-export const ICON: string = String.raw`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32">
+export const ICON = String.raw`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32">
 <rect width="32" height="32" rx="7" fill="#2a62c4"/>
 <path d="M9 25V7h14v18M6 25h20" fill="none" stroke="#fff" stroke-width="2.4" stroke-linecap="round" stroke-linejoin="round"/>
 <path d="M13 25V11l7-2.5V25" fill="#fff"/>

@@ -27,7 +27,7 @@ const KINDS: Record<EndReason, "good" | "peer" | "ours" | "limit" | "handshake" 
 };
 
 /** The module of the page that loads the others. */
-export const SCRIPT: string = String.raw`
+export const SCRIPT = String.raw`
 import { Chart, SPAN } from "./charts.js";
 import { bytes, count, figure, time } from "./format.js";
 import { Table } from "./table.js";
@@ -78,9 +78,8 @@ const table = new Table((id, client) => {
   ask("Close connection " + id + "?", client, "Close it", "connections/" + id + "/close");
 });
 
-/** The samples that the charts show. */
-const samples = [];
-let before = null;
+/** What the charts show of each server, by name: samples, and the totals of the last event. */
+const histories = new Map();
 let latest = null;
 let feed = null;
 
@@ -88,29 +87,38 @@ function listen() {
   feed = new EventSource("events");
   feed.onmessage = (event) => take(JSON.parse(event.data));
   feed.onerror = () => {
-    if (latest === null || latest.state !== "stopped") showState("No answer", "trying again", "bad");
+    if (latest === null || latest.servers.some((server) => server.state !== "stopped")) {
+      showState("No answer", "trying again", "bad");
+    }
   };
 }
 
-function take(snapshot) {
-  latest = snapshot;
-  const stats = snapshot.stats;
+function take(event) {
+  latest = event;
+  for (const server of event.servers) record(server, event.at);
+  if (!document.hidden) show();
+}
+
+function record(server, at) {
+  const stats = server.stats;
   const totals = {
-    at: snapshot.at,
+    at: at,
     accepted: stats.accepted,
     ended: sum(stats.ended),
     received: stats.bytesRead,
     sent: stats.bytesWritten,
     refused: sum(stats.refused),
   };
+  const before = histories.has(server.name) ? histories.get(server.name).totals : null;
   // The server was restarted, or the clock was set back: there is nothing to compare with.
-  const isNew = before === null || totals.accepted < before.accepted || totals.at <= before.at;
-  if (isNew) samples.length = 0;
-  else {
-    const seconds = (totals.at - before.at) / 1000;
+  const isNew = before === null || totals.accepted < before.accepted || at <= before.at;
+  if (isNew) histories.set(server.name, { samples: [], totals: null });
+  const history = histories.get(server.name);
+  if (!isNew) {
+    const seconds = (at - before.at) / 1000;
     const rate = (name) => Math.max(0, totals[name] - before[name]) / seconds;
-    samples.push({
-      at: totals.at,
+    history.samples.push({
+      at: at,
       active: stats.active,
       accepted: rate("accepted"),
       ended: rate("ended"),
@@ -119,21 +127,29 @@ function take(snapshot) {
       refused: rate("refused"),
     });
   }
-  before = totals;
-  while (samples.length > 0 && samples[0].at < totals.at - SPAN) samples.shift();
-  if (!document.hidden) show();
+  history.totals = totals;
+  while (history.samples.length > 0 && history.samples[0].at < at - SPAN) history.samples.shift();
+}
+
+/** The server that is shown: the one that was chosen, or the first. */
+function shown() {
+  const name = byId("server").value;
+  return latest.servers.find((server) => server.name === name) || latest.servers[0];
 }
 
 function show() {
   if (latest === null) return;
-  const stats = latest.stats;
+  showServers();
+  const server = shown();
+  const stats = server.stats;
+  const samples = histories.get(server.name).samples;
   const last = samples.length === 0 ? null : samples[samples.length - 1];
   document.title = count(stats.active) + " active – usher";
-  write("addrs", latest.addrs.join(", "));
-  showState.apply(null, wordsFor(latest));
+  write("addrs", server.addrs.join(", "));
+  showState.apply(null, wordsFor(server));
   write("active", count(stats.active));
-  write("limit", latest.limit === null ? "no limit" : "of " + count(latest.limit));
-  const part = latest.limit === null ? 0 : Math.min(1, stats.active / latest.limit);
+  write("limit", server.limit === null ? "no limit" : "of " + count(server.limit));
+  const part = server.limit === null ? 0 : Math.min(1, stats.active / server.limit);
   byId("fill").style.transform = "scaleX(" + part + ")";
   byId("fill").parentNode.dataset.full = part >= 0.9;
   write("accepted", count(stats.accepted));
@@ -150,25 +166,37 @@ function show() {
   write("starved", count(stats.acceptFailures.starved));
   write("standstill", time(stats.fullFor));
   write("at", new Date(latest.at).toLocaleTimeString());
-  byId("drain").hidden = !latest.actions || latest.state !== "running";
+  byId("drain").hidden = !latest.actions || server.state !== "running";
   table.allow(latest.actions);
+  table.choose(latest.servers.length > 1 ? server.name : null);
   for (const chart of charts) chart.draw(samples, latest.at);
   showEnds(stats.ended);
 }
 
-function wordsFor(latest) {
-  if (latest.state === "stopped") return ["Stopped", "", "bad"];
-  if (latest.state === "draining") {
-    const left = count(latest.stats.active) + " left";
-    return ["Draining", latest.accepting ? left + ", still accepting" : left, "warn"];
+/** Several servers are shown one at a time. */
+function showServers() {
+  const names = latest.servers.map((server) => server.name);
+  byId("servers").hidden = names.length < 2;
+  fit(byId("server"), names.length, () => document.createElement("option"));
+  names.forEach((name, i) => {
+    const option = byId("server").children[i];
+    if (option.value !== name || option.textContent !== name) option.value = option.textContent = name;
+  });
+}
+
+function wordsFor(server) {
+  if (server.state === "stopped") return ["Stopped", "", "bad"];
+  if (server.state === "draining") {
+    const left = count(server.stats.active) + " left";
+    return ["Draining", server.accepting ? left + ", still accepting" : left, "warn"];
   }
-  if (latest.accepting) return ["Running", "accepting", "good"];
+  if (server.accepting) return ["Running", "accepting", "good"];
   const causes = {
     slot: "waiting for a free slot",
     resources: "waiting for descriptors or memory",
     resume: "paused",
   };
-  return ["Running", causes[latest.waitingFor] || "not accepting", "warn"];
+  return ["Running", causes[server.waitingFor] || "not accepting", "warn"];
 }
 
 function showState(word, more, kind) {
@@ -227,10 +255,12 @@ function ask(title, what, action, path) {
   write("ask-what", what);
   write("ask-yes", action);
   write("ask-answer", "");
+  const several = latest.servers.length > 1;
+  const query = several ? "?" + new URLSearchParams({ server: shown().name }) : "";
   byId("ask-form").onsubmit = async (event) => {
     event.preventDefault(); // the dialog stays open until the answer has come
     try {
-      const response = await fetch(path, {
+      const response = await fetch(path + query, {
         method: "POST",
         headers: { authorization: "Bearer " + byId("token").value },
       });
@@ -257,6 +287,7 @@ byId("pause").addEventListener("click", () => {
   if (!pausing) return listen();
   feed.close();
 });
+byId("server").addEventListener("change", show);
 document.addEventListener("visibilitychange", () => {
   if (!document.hidden) show();
 });

@@ -3,7 +3,7 @@
 import { CONNECTION_STATES } from "../connections.ts";
 
 /** A module of the page. Everything is shown as text, never as HTML. */
-export const TABLE: string = String.raw`
+export const TABLE = String.raw`
 import { bytes, count, time } from "./format.js";
 
 /** Rows on a page. */
@@ -52,6 +52,7 @@ export class Table {
     this.order = "desc";
     this.offset = 0;
     this.actions = false;
+    this.server = null;
     this.paused = false;
     this.pending = null;
     this.rows = [];
@@ -115,6 +116,13 @@ export class Table {
     this.update();
   }
 
+  /** Shows the connections of another one of several servers. */
+  choose(server) {
+    if (this.server === server) return;
+    this.server = server;
+    this.turnTo(0);
+  }
+
   turnTo(offset) {
     this.offset = offset;
     this.update();
@@ -131,6 +139,7 @@ export class Table {
       limit: LIMIT,
       filter: byId("filter").value,
     });
+    if (this.server !== null) query.set("server", this.server);
     if (byId("filter-state").value !== "") query.set("state", byId("filter-state").value);
     try {
       const response = await fetch("connections?" + query, { signal: pending.signal });

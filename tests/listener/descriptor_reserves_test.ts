@@ -1,0 +1,45 @@
+/** Tests that an accept loop without descriptors leaves the next ones to the reserves. @module */
+
+import { assertEquals } from "@std/assert";
+import { FakeTime } from "@std/testing/time";
+import { descriptorReserves } from "../../lib/listener/descriptor_reserves.ts";
+import { pair } from "../../lib/testing/mod.ts";
+import { serve } from "../../mod.ts";
+import { ScriptedListener } from "../support/scripted_listener.ts";
+import { turns } from "../support/wait.ts";
+
+Deno.test("descriptorReserves are full before an accept loop that had no descriptor tries again", async () => {
+  using time = new FakeTime();
+  const reserve = { full: false, refill: () => reserve.full };
+  descriptorReserves.add(reserve);
+  const listener = new ScriptedListener();
+  const server = serve({ listeners: [listener], onError: () => {} }, (conn) => conn.readLine());
+  listener.fail(Object.assign(new Error("Too many open files (os error 24)"), { code: "EMFILE" }));
+  await turns(1);
+  const [client, socket] = pair();
+  listener.give(socket);
+  await time.tickAsync(3000);
+  await turns(1);
+  assertEquals([server.stats().accepted, server.waitingFor], [0, "resources"]);
+  reserve.full = true;
+  await time.tickAsync(1000);
+  await turns(1);
+  assertEquals([server.stats().accepted, server.waitingFor], [1, null]);
+  descriptorReserves.delete(reserve);
+  client.close();
+  await server.shutdown();
+});
+
+Deno.test("descriptorReserves keep no accept loop from stopping", async () => {
+  using time = new FakeTime();
+  const reserve = { refill: () => false };
+  descriptorReserves.add(reserve);
+  const listener = new ScriptedListener();
+  const server = serve({ listeners: [listener], onError: () => {} }, (conn) => conn.readLine());
+  listener.fail(Object.assign(new Error("Too many open files (os error 24)"), { code: "EMFILE" }));
+  await turns(1);
+  const stopped = server.shutdown();
+  await time.tickAsync(300);
+  await stopped;
+  descriptorReserves.delete(reserve);
+});
