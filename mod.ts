@@ -48,10 +48,26 @@ export {
 } from "./lib/server/shutdown_on_signals.ts";
 export type { RefusalCause, ServerStats } from "./lib/server/statistics.ts";
 export { type AddressRanges, addressRanges } from "./lib/wire/address/address_range.ts";
-export type { Batch, Codec, Decoded, Decoder, Need, Oversize } from "./lib/wire/codec/codec.ts";
+export type {
+  Batch,
+  Codec,
+  Decoded,
+  Decoder,
+  Encoder,
+  Need,
+  Oversize,
+} from "./lib/wire/codec/codec.ts";
 export { delimited, type DelimitedOptions } from "./lib/wire/codec/delimited.ts";
 export { lengthPrefixed, type LengthPrefixedOptions } from "./lib/wire/codec/length_prefixed.ts";
 export { lines, type LinesOptions } from "./lib/wire/codec/lines.ts";
+export { mapped, type Mapping } from "./lib/wire/codec/mapped.ts";
+export { oneOf } from "./lib/wire/codec/one_of.ts";
+export {
+  type Message,
+  type ParsedHeader,
+  withHeader,
+  type WithHeaderOptions,
+} from "./lib/wire/codec/with_header.ts";
 export { peerKey } from "./lib/wire/address/peer_key.ts";
 export type { ProxyAddress, ProxyHeader } from "./lib/wire/proxy/proxy_header.ts";
 export type { ProxySsl, ProxyTlv, ProxyTlvs } from "./lib/wire/proxy/proxy_tlvs.ts";

@@ -13,6 +13,9 @@ import { WATCH_DEFAULTS } from "../lib/watch/watch_options.ts";
 import { DELIMITED_DEFAULTS } from "../lib/wire/codec/delimited.ts";
 import { LENGTH_PREFIXED_DEFAULTS } from "../lib/wire/codec/length_prefixed.ts";
 import { LINES_DEFAULTS } from "../lib/wire/codec/lines.ts";
+import { WITH_HEADER_DEFAULTS } from "../lib/wire/codec/with_header.ts";
+import { READER_DEFAULTS } from "../lib/wire/binary_reader.ts";
+import { WRITER_DEFAULTS } from "../lib/wire/binary_writer.ts";
 import { ENCODE_DEFAULTS } from "../lib/wire/proxy/encode_proxy_header.ts";
 import { granted, root, treeTest } from "./support/needs.ts";
 
@@ -309,6 +312,9 @@ const HOMES: Record<string, Record<string, unknown>> = {
   "lib/wire/codec/lines.ts": LINES_DEFAULTS,
   "lib/wire/codec/delimited.ts": DELIMITED_DEFAULTS,
   "lib/wire/codec/length_prefixed.ts": LENGTH_PREFIXED_DEFAULTS,
+  "lib/wire/codec/with_header.ts": WITH_HEADER_DEFAULTS,
+  "lib/wire/binary_reader.ts": READER_DEFAULTS,
+  "lib/wire/binary_writer.ts": WRITER_DEFAULTS,
   "lib/wire/proxy/encode_proxy_header.ts": ENCODE_DEFAULTS,
   "lib/testing/faults.ts": NO_FAULTS,
   "lib/testing/every_split.ts": SPLIT_DEFAULTS,

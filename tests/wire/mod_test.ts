@@ -5,8 +5,11 @@ import * as wire from "../../lib/wire/mod.ts";
 
 Deno.test("@usher/server/wire gives the byte tools, and the errors that they throw", () => {
   assertEquals(Object.keys(wire).toSorted(), [
+    "BinaryReader",
+    "BinaryWriter",
     "ProtocolError",
     "ProxyHeaderError",
+    "clientHello",
     "encodeProxyHeader",
     "proxyHeader",
   ]);

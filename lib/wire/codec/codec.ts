@@ -62,43 +62,26 @@ export interface Decoder<T> {
 }
 
 /**
- * Turns bytes into frames and frames into bytes.
- *
- * Before writing one from scratch, see whether {@linkcode mapped}, {@linkcode oneOf} or
- * {@linkcode withHeader} builds it from the ones there are.
+ * Turns frames into bytes.
  *
  * @typeParam T The type of a frame.
  *
- * @example One JSON value on each line
+ * @example Send numbers as one byte each
  * ```ts
- * import { type Codec, lines, ProtocolError } from "@usher/server";
+ * import type { Encoder } from "@usher/server";
  * import { assertEquals } from "@std/assert";
  *
- * const line = lines();
- * const json: Codec<unknown> = {
- *   decode(bytes, seen, end) {
- *     const found = line.decode(bytes, seen, end);
- *     if (found === null || "need" in found || found.frame === undefined) return null;
- *     try {
- *       return { frame: JSON.parse(found.frame), taken: found.taken };
- *     } catch {
- *       throw new ProtocolError("Cannot decode a line that is not JSON");
- *     }
- *   },
- *   encode: (frame) => line.encode(JSON.stringify(frame)),
- * };
- *
- * const bytes = json.encode({ ok: true });
- * assertEquals(json.decode(bytes, 0, false), { frame: { ok: true }, taken: 12 });
+ * const bytes: Encoder<number> = { encode: (number) => Uint8Array.of(number) };
+ * assertEquals(bytes.encode(7), new Uint8Array([7]));
  * ```
  */
-export interface Codec<T> extends Decoder<T> {
+export interface Encoder<T> {
   /**
    * Encodes a frame into memory of its own, which shares nothing with `frame` and does not change
    * later.
    *
    * @param frame The frame.
-   * @returns Its bytes, as `decode` takes them.
+   * @returns Its bytes, as a decoder takes them.
    * @throws {RangeError} If no bytes would decode to this frame.
    */
   encode(frame: T): Uint8Array;
@@ -116,6 +99,34 @@ export interface Codec<T> extends Decoder<T> {
    */
   encodeInto?(frame: T, room: Uint8Array): number | null;
 }
+
+/**
+ * Turns bytes into frames and frames into bytes.
+ *
+ * Before writing one from scratch, see whether {@linkcode mapped}, {@linkcode oneOf} or
+ * {@linkcode withHeader} builds it from those there are.
+ *
+ * @typeParam T The type of a frame.
+ *
+ * @example Numbers of one byte each
+ * ```ts
+ * import { type Codec, ProtocolError } from "@usher/server";
+ * import { assertEquals, assertThrows } from "@std/assert";
+ *
+ * const digits: Codec<number> = {
+ *   decode(bytes) {
+ *     const digit = bytes[0]! - 48;
+ *     if (digit < 0 || digit > 9) throw new ProtocolError("Cannot decode what is not a digit");
+ *     return { frame: digit, taken: 1 };
+ *   },
+ *   encode: (digit) => Uint8Array.of(48 + digit),
+ * };
+ *
+ * assertEquals(digits.decode(digits.encode(7), 0, false), { frame: 7, taken: 1 });
+ * assertThrows(() => digits.decode(new TextEncoder().encode("x"), 0, false), ProtocolError);
+ * ```
+ */
+export interface Codec<T> extends Decoder<T>, Encoder<T> {}
 
 /**
  * What a decoder took from the front of the bytes.
