@@ -6,6 +6,7 @@ import { netTest } from "../support/needs.ts";
 import { bytes, text } from "../support/bytes.ts";
 import { dial, LOOPBACK, readExactly, writeAll } from "../support/peers.ts";
 import { until } from "../support/wait.ts";
+import { echo } from "../support/handlers.ts";
 
 const NEEDS = { os: ["linux" as const], programs: ["ss"] };
 
@@ -45,9 +46,7 @@ for (const [asked, length] of [[undefined, 511], [5, 5], [0, 0]] as const) {
 
 /** A paused server with a backlog of 5, whose queue is empty and which has no accept pending. */
 async function pausedEcho() {
-  const server = serve({ ...LOOPBACK, tcpBacklog: 5 }, async (conn) => {
-    for await (const chunk of conn) await conn.write(chunk);
-  });
+  const server = serve({ ...LOOPBACK, tcpBacklog: 5 }, echo);
   server.pause();
   // The accept that was pending by then takes one client, who is held: the first, not one of ours.
   const held = await dial(server.addr);

@@ -12,7 +12,6 @@ import { FakeTime } from "@std/testing/time";
 import {
   type Connection,
   connection,
-  type EndRecord,
   type Framed,
   framed,
   lines,
@@ -25,8 +24,9 @@ import { netTest } from "../support/needs.ts";
 import { bytes, text } from "../support/bytes.ts";
 import { dial, LOOPBACK, readAll, socketPair, writeAll } from "../support/peers.ts";
 import { turn, turns, until } from "../support/wait.ts";
-import { ScriptedSocket } from "../support/scripted_socket.ts";
+import { type Scripted, scripted, ScriptedSocket } from "../support/scripted_socket.ts";
 import { unhandledDuring } from "../support/unhandled.ts";
+import { noteEnds } from "../support/noting.ts";
 
 /** Reads of each kind that give up in one run. */
 const MANY = 1000;
@@ -303,9 +303,8 @@ for (const kind of Object.keys(KINDS)) {
 }
 
 /** A reader over a scripted socket. */
-function scripted(): { socket: ScriptedSocket; conn: Connection; reader: Reader } {
-  const socket = new ScriptedSocket();
-  const conn = connection(socket);
+function scriptedReader(): Scripted & { reader: Reader } {
+  const { socket, conn } = scripted();
   return { socket, conn, reader: new Reader(conn) };
 }
 
@@ -329,7 +328,7 @@ for (const [manner, make] of Object.entries(MANNERS)) {
     using time = new FakeTime();
     for (const [name, kind] of Object.entries(KINDS)) {
       for (const [nextName, next] of Object.entries({ ...KINDS, ...OTHERS })) {
-        const { socket, conn, reader } = scripted();
+        const { socket, conn, reader } = scriptedReader();
         // `read()` gives up only with nothing there, all others in the middle of something.
         if (name !== "read()") {
           socket.arrive(bytes`hel`);
@@ -353,7 +352,7 @@ for (const [manner, make] of Object.entries(MANNERS)) {
 for (const [name, kind] of Object.entries(KINDS)) {
   Deno.test(`${name} that gave up is not pending, and what it began is what the next one awaits`, async () => {
     using time = new FakeTime();
-    const { socket, conn, reader } = scripted();
+    const { socket, conn, reader } = scriptedReader();
     for (let i = 0; i < MANY; i++) {
       const [manner] = Object.values(MANNERS).slice(i % 5);
       await giveUpOn(kind, reader, 7, manner!(time));
@@ -366,7 +365,7 @@ for (const [name, kind] of Object.entries(KINDS)) {
   });
 
   Deno.test(`${name} with a signal that is aborted already asks for nothing and takes nothing`, async () => {
-    const { socket, conn, reader } = scripted();
+    const { socket, conn, reader } = scriptedReader();
     const signal = AbortSignal.abort("no");
     const refused = async () =>
       assertEquals(await kind.begin(reader, 7, { signal }).catch(String), "no");
@@ -380,7 +379,7 @@ for (const [name, kind] of Object.entries(KINDS)) {
   });
 
   Deno.test(`${name} rejects with the reason of its signal, the very same`, async () => {
-    const { conn, reader } = scripted();
+    const { conn, reader } = scriptedReader();
     const controller = new AbortController();
     const reason = new RangeError("mine");
     const read = kind.begin(reader, 7, { signal: controller.signal });
@@ -392,7 +391,7 @@ for (const [name, kind] of Object.entries(KINDS)) {
   });
 
   Deno.test(`${name} with one signal 1,000 times leaves no listener at it`, async () => {
-    const { socket, conn, reader } = scripted();
+    const { socket, conn, reader } = scriptedReader();
     const signal = new CountedSignal();
     for (let i = 0; i < MANY; i++) {
       const read = kind.begin(reader, 7, { signal });
@@ -411,7 +410,7 @@ for (const [name, kind] of Object.entries(KINDS)) {
 
   Deno.test(`${name} that gets what it wants leaves no timer`, async () => {
     for (const timeout of [50, 5000]) { // in real time: the sanitizers would see it
-      const { socket, conn, reader } = scripted();
+      const { socket, conn, reader } = scriptedReader();
       const read = kind.begin(reader, 7, { timeout });
       socket.arrive(bytes`hello\r\n`);
       assertEquals((await read)!.text.trim(), "hello");
@@ -422,7 +421,7 @@ for (const [name, kind] of Object.entries(KINDS)) {
   Deno.test(`${name} has its timeout for all of what it waits for, not for each byte`, async () => {
     using time = new FakeTime();
     for (const timeout of [50, 500]) {
-      const { socket, conn, reader } = scripted();
+      const { socket, conn, reader } = scriptedReader();
       const outcome = outcomeOf(kind.begin(reader, 7, { timeout }));
       if (name === "read()") time.tick(timeout + 200);
       else {
@@ -455,7 +454,7 @@ for (const [name, kind] of Object.entries(KINDS)) {
       [{ timeout: 1.5 }, RangeError, `'timeout' of 1.5: ${wanted}`],
       [{ signal: new AbortController() }, TypeError, "a 'signal' that is none: use an AbortSignal"],
     ];
-    const { socket, conn, reader } = scripted();
+    const { socket, conn, reader } = scriptedReader();
     for (const buffered of [false, true]) {
       if (buffered) {
         socket.arrive(bytes`hello\r\nworld\r\n`);
@@ -476,7 +475,7 @@ for (const [name, kind] of Object.entries(KINDS)) {
     using time = new FakeTime();
     const unhandled = await unhandledDuring(async () => {
       for (const make of Object.values(MANNERS)) {
-        const { socket, conn, reader } = scripted();
+        const { socket, conn, reader } = scriptedReader();
         const { options, giveUp } = make(time);
         kind.begin(reader, 7, options).catch(() => {}); // what `begin` itself makes of it
         bare(name, conn, reader.framed, options); // Busy, where the first did not give up at once
@@ -493,7 +492,7 @@ for (const [name, kind] of Object.entries(KINDS)) {
         bare(name, conn, reader.framed, {});
         conn.close();
       }
-      const { conn, reader } = scripted();
+      const { conn, reader } = scriptedReader();
       conn.close();
       bare(name, conn, reader.framed, {});
     });
@@ -512,7 +511,7 @@ function bare(name: string, conn: Connection, framed: Framed<string>, options: R
 }
 
 Deno.test("a read that gives up between two parts of its record leaves the first of them", async () => {
-  const { socket, conn } = scripted();
+  const { socket, conn } = scriptedReader();
   const controller = new AbortController();
   const { signal } = controller;
   const read = conn.readExactly(10, { signal });
@@ -528,7 +527,7 @@ Deno.test("a read that gives up between two parts of its record leaves the first
 
 Deno.test("a read gives up in whatever moment its signal is aborted, or gets what it wanted", async () => {
   for (let moment = 0; moment < 20; moment++) {
-    const { socket, conn } = scripted();
+    const { socket, conn } = scriptedReader();
     const controller = new AbortController();
     const outcome = conn.readExactly(10, { signal: controller.signal }).catch(String);
     socket.arrive(bytes`first`);
@@ -543,12 +542,12 @@ Deno.test("a read gives up in whatever moment its signal is aborted, or gets wha
 
 netTest("a read whose timeout comes does not say why the connection ended", async () => {
   using time = new FakeTime();
-  const ended: EndRecord[] = [];
+  const { ended, onEnd } = noteEnds();
   const errors: unknown[] = [];
   const waiting = Promise.withResolvers<void>();
   await using server = serve({
     ...LOOPBACK,
-    onEnd: (record) => ended.push(record),
+    onEnd,
     onError: (error) => errors.push(error),
   }, async (conn) => {
     for (const timeout of [50, 500]) {
@@ -572,7 +571,7 @@ netTest("a read whose timeout comes does not say why the connection ended", asyn
 
 Deno.test("FIN that comes when a read has given up is the end for the next one", async () => {
   for (const [name, kind] of Object.entries({ ...KINDS, ...OTHERS })) {
-    const { socket, conn, reader } = scripted();
+    const { socket, conn, reader } = scriptedReader();
     await conn.read(new Uint8Array(1), { timeout: 0 }).catch(() => {});
     socket.finish();
     await turn();
@@ -584,7 +583,7 @@ Deno.test("FIN that comes when a read has given up is the end for the next one",
 
 Deno.test("a failure that comes when a read has given up ends the connection, and the next one hears of it", async () => {
   for (const [name, kind] of Object.entries({ ...KINDS, ...OTHERS })) {
-    const { socket, conn, reader } = scripted();
+    const { socket, conn, reader } = scriptedReader();
     const { signal } = conn;
     await conn.read(new Uint8Array(1), { timeout: 0 }).catch(() => {});
     const failure = new Deno.errors.ConnectionReset("Connection reset by peer (os error 104)");
@@ -600,7 +599,7 @@ Deno.test("a failure that comes when a read has given up ends the connection, an
 
 Deno.test("close() while what a read began goes on is harmless", async () => {
   const unhandled = await unhandledDuring(async () => {
-    const { socket, conn } = scripted();
+    const { socket, conn } = scriptedReader();
     await conn.readLine({ timeout: 0 }).catch(() => {});
     conn.close();
     assert(socket.closed);
@@ -612,9 +611,9 @@ Deno.test("close() while what a read began goes on is harmless", async () => {
 netTest(
   "a handler may return when its read has given up: what comes then is not reset",
   async () => {
-    const ended: EndRecord[] = [];
+    const { ended, onEnd } = noteEnds();
     await using server = serve(
-      { ...LOOPBACK, onEnd: (record) => ended.push(record) },
+      { ...LOOPBACK, onEnd },
       async (conn) => {
         await conn.readLine({ timeout: 0 }).catch(() => {});
         await conn.write(bytes`too slow`);
@@ -654,7 +653,7 @@ Deno.test("reads that give up after each byte get the whole record in the end", 
   for (
     const name of ["readExactly()", "readUntil()", "readLine()", "peek()", "read() of framed()"]
   ) {
-    const { socket, conn, reader } = scripted();
+    const { socket, conn, reader } = scriptedReader();
     const record = "a record that takes its time";
     for (const byte of `${record}\r\n`) {
       const controller = new AbortController();

@@ -25,6 +25,8 @@ import { connectResettable, dial, LOOPBACK, readAll, readExactly } from "../supp
 import { turns, until } from "../support/wait.ts";
 import { ScriptedListener } from "../support/scripted_listener.ts";
 import { ScriptedSocket } from "../support/scripted_socket.ts";
+import { noteEnds } from "../support/noting.ts";
+import { echo } from "../support/handlers.ts";
 
 /** What a row works with. */
 interface Scene {
@@ -72,9 +74,7 @@ async function visit(
 /** A row for each reason: without one for a new reason, this does not compile. */
 const ROWS: Record<EndReason, Row> = {
   completed: {
-    handler: async (conn) => {
-      for await (const chunk of conn) await conn.write(chunk);
-    },
+    handler: echo,
     provoke: async ({ server }) => {
       const client = await dial(server.addr);
       await client.write(bytes`hello`);
@@ -273,12 +273,12 @@ for (const reason of END_REASONS) {
   netTest(`onEnd gets exactly one record that says ${reason}`, async () => {
     const { settings, address, handler = notServed, provoke, id = 1, record } = ROWS[reason];
     using time = new FakeTime();
-    const ended: EndRecord[] = [];
+    const { ended, onEnd } = noteEnds();
     const foreign = new ScriptedListener();
     const server = serve({
       ...settings,
       listeners: [{ ...LOOPBACK, ...address }, foreign],
-      onEnd: (record) => ended.push(record),
+      onEnd,
     }, handler) as Server<Deno.NetAddr>;
 
     await provoke({ server, time, foreign, ended });

@@ -10,7 +10,7 @@ import { type Connection, connection, type Framed, framed } from "../../mod.ts";
 import { netTest } from "../support/needs.ts";
 import { bytes, text } from "../support/bytes.ts";
 import { dial, socketPair } from "../support/peers.ts";
-import { turn, until } from "../support/wait.ts";
+import { pass, turn, until } from "../support/wait.ts";
 import { decoding, headed } from "../support/codecs.ts";
 import { serveNoting } from "../support/noting.ts";
 import { scripted } from "../support/scripted_connection.ts";
@@ -40,14 +40,6 @@ const WAYS: Record<string, <T>(framed: Framed<T>) => AsyncGenerator<T>> = {
     }
   },
 };
-
-/** Moves fake time on, with a turn for what is to happen after each step. */
-async function pass(time: FakeTime, ms: number, step = 100): Promise<void> {
-  for (let passed = 0; passed < ms; passed += step) {
-    time.tick(step);
-    await turn();
-  }
-}
 
 netTest(
   "a frame that has begun must be complete within frameTimeout, or its connection ends for that",

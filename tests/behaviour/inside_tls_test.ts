@@ -31,6 +31,8 @@ import {
 import { turn, turns, until } from "../support/wait.ts";
 import { Program } from "../support/program.ts";
 import { clientHello, CrudeClient, dialTls, goOverToTls } from "../support/tls_peers.ts";
+import { noteEnds } from "../support/noting.ts";
+import { echo } from "../support/handlers.ts";
 
 /** Where to serve, and the records of what has ended. */
 interface Scene {
@@ -41,14 +43,9 @@ interface Scene {
 /** Registers a test of a server that notes how its connections end. */
 function behaviour(name: string, run: (scene: Scene) => Promise<void>, needs: Needs = {}): void {
   netTest(name, () => {
-    const ended: EndRecord[] = [];
-    const onEnd = (record: EndRecord) => void ended.push(record);
+    const { ended, onEnd } = noteEnds();
     return run({ place: { ...LOOPBACK, ...certificate, onEnd }, ended });
   }, needs);
-}
-
-async function echo(conn: Connection): Promise<void> {
-  for await (const chunk of conn) await conn.write(chunk);
 }
 
 const readOne = (conn: Connection) => conn.read(new Uint8Array(1));

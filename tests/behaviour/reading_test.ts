@@ -28,7 +28,7 @@ import { assertPattern, pattern } from "../support/pattern.ts";
 import { bytes, text } from "../support/bytes.ts";
 import { resettablePair, socketPair, writeAll } from "../support/peers.ts";
 import { turn, until } from "../support/wait.ts";
-import { ScriptedSocket } from "../support/scripted_socket.ts";
+import { type Scripted, scripted, ScriptedSocket } from "../support/scripted_socket.ts";
 import { unhandledDuring } from "../support/unhandled.ts";
 
 const KIB = 1024;
@@ -71,10 +71,10 @@ function asText(p: Uint8Array | null): string | null {
 }
 
 /** A connection over a scripted socket, to which something has come already. */
-function scripted(...arrived: (Uint8Array | null)[]): { socket: ScriptedSocket; conn: Connection } {
-  const socket = new ScriptedSocket();
+function scriptedAfter(...arrived: (Uint8Array | null)[]): Scripted {
+  const { socket, conn } = scripted();
   for (const p of arrived) p === null ? socket.finish() : socket.arrive(p);
-  return { socket, conn: connection(socket) };
+  return { socket, conn };
 }
 
 /** The same bytes, one at a time. */
@@ -126,7 +126,7 @@ async function restOf(conn: Connection): Promise<string> {
 // What each gives
 
 Deno.test("readExactly() gives just as many bytes, and leaves the others", async () => {
-  const { conn } = scripted(bytes`abc`, bytes`def`, bytes`ghi`, null);
+  const { conn } = scriptedAfter(bytes`abc`, bytes`def`, bytes`ghi`, null);
   assertEquals(text((await conn.readExactly(4))!), "abcd");
   assertEquals(text((await conn.readExactly(1))!), "e");
   assertEquals(text((await conn.readExactly(4))!), "fghi");
@@ -135,7 +135,7 @@ Deno.test("readExactly() gives just as many bytes, and leaves the others", async
 });
 
 Deno.test("readExactly() of nothing gives nothing at once, also at the end", async () => {
-  const { socket, conn } = scripted();
+  const { socket, conn } = scriptedAfter();
   assertEquals(await conn.readExactly(0), new Uint8Array(0));
   assertEquals(await conn.readExactly(0, { limit: 0 }), new Uint8Array(0));
   assertEquals(socket.reads, 0);
@@ -146,7 +146,7 @@ Deno.test("readExactly() of nothing gives nothing at once, also at the end", asy
 });
 
 Deno.test("readExactly() refuses what is no number of bytes", async () => {
-  const { socket, conn } = scripted();
+  const { socket, conn } = scriptedAfter();
   const wanted = "use a whole number from 0 up";
   const given: [n: unknown, kind: typeof TypeError, shown: string][] = [
     [-1, RangeError, "-1"],
@@ -169,7 +169,7 @@ Deno.test("readExactly() refuses what is no number of bytes", async () => {
 });
 
 Deno.test("readUntil() gives what comes before the delimiter, and takes both", async () => {
-  const { conn } = scripted(bytes`one;two;;three`, null);
+  const { conn } = scriptedAfter(bytes`one;two;;three`, null);
   assertEquals(text((await conn.readUntil(";"))!), "one");
   assertEquals(text((await conn.readUntil(bytes`;`))!), "two");
   assertEquals(text((await conn.readUntil(";"))!), "");
@@ -183,7 +183,7 @@ Deno.test("readUntil() finds a delimiter of many bytes wherever it is split, and
   const stream = bytes`${content}${delimiter}rest`;
   for (let place = 0; place <= stream.length; place++) {
     for (const parts of [split(stream, [place]), split(stream, [place, place + 1, place + 5])]) {
-      const { conn } = scripted(...parts, null);
+      const { conn } = scriptedAfter(...parts, null);
       assertEquals(asText(await conn.readUntil(delimiter)), "--bound", `split at ${place}`);
       // What is left begins in the middle of what looks like another one.
       assertEquals(asText(await conn.readUntil(delimiter)), "-", `split at ${place}`);
@@ -202,7 +202,7 @@ Deno.test("readUntil() finds a delimiter that may begin inside of what looks lik
   ];
   for (const [delimiter, stream, record] of cases) {
     for (const parts of [[bytes`${stream}`], singly(bytes`${stream}`)]) {
-      const { conn } = scripted(...parts);
+      const { conn } = scriptedAfter(...parts);
       assertEquals(asText(await conn.readUntil(delimiter)), record);
       conn.close();
     }
@@ -210,7 +210,7 @@ Deno.test("readUntil() finds a delimiter that may begin inside of what looks lik
 });
 
 Deno.test("readUntil() reads up to the first of several delimiters", async () => {
-  const { conn } = scripted(bytes`one\r\ntwo\nthree;`, null);
+  const { conn } = scriptedAfter(bytes`one\r\ntwo\nthree;`, null);
   const delimiters = ["\r\n", "\n", bytes`;`] as const;
   assertEquals(asText(await conn.readUntil(delimiters)), "one");
   assertEquals(asText(await conn.readUntil(delimiters)), "two");
@@ -220,7 +220,7 @@ Deno.test("readUntil() reads up to the first of several delimiters", async () =>
 });
 
 Deno.test("readUntil() refuses a delimiter of no bytes or of another type", async () => {
-  const { socket, conn } = scripted();
+  const { socket, conn } = scriptedAfter();
   for (const delimiter of ["", new Uint8Array(0)]) {
     await assertRejects(() => conn.readUntil(delimiter), RangeError, "empty 'delimiter'");
   }
@@ -234,7 +234,7 @@ Deno.test("readUntil() refuses a delimiter of no bytes or of another type", asyn
 Deno.test("readLine() takes LF and CRLF for the end of a line, and no other CR", async () => {
   const stream = bytes`unix\ndos\r\nold\rmac\r\r\n\n\r\nlast\n`;
   for (const parts of [[stream], singly(stream)]) {
-    const { conn } = scripted(...parts, null);
+    const { conn } = scriptedAfter(...parts, null);
     const got: (string | null)[] = [];
     for (let i = 0; i < 8; i++) got.push(await conn.readLine());
     assertEquals(got, ["unix", "dos", "old\rmac\r", "", "", "last", null, null]);
@@ -245,7 +245,7 @@ Deno.test("readLine() takes LF and CRLF for the end of a line, and no other CR",
 Deno.test("readLine() reads UTF-8 wherever it is split, and puts U+FFFD for what is none", async () => {
   const stream = new Uint8Array([...bytes`naïve – 🦕\n`, 0xff, 0x41, 0xc3, 10]);
   for (let place = 0; place <= stream.length; place++) {
-    const { conn } = scripted(...split(stream, [place]));
+    const { conn } = scriptedAfter(...split(stream, [place]));
     assertEquals(await conn.readLine(), "naïve – 🦕");
     assertEquals(await conn.readLine(), "\ufffdA\ufffd");
     conn.close();
@@ -254,7 +254,7 @@ Deno.test("readLine() reads UTF-8 wherever it is split, and puts U+FFFD for what
 
 Deno.test("peek() waits for as many bytes, and leaves them to any other read", async () => {
   for (const [name, read] of Object.entries(READS)) {
-    const { socket, conn } = scripted();
+    const { socket, conn } = scriptedAfter();
     const peeked = conn.peek(5);
     socket.arrive(bytes`hel`);
     await turn();
@@ -268,7 +268,7 @@ Deno.test("peek() waits for as many bytes, and leaves them to any other read", a
 });
 
 Deno.test("peek() gives less at the end of the stream only, and nothing when all was read", async () => {
-  const { conn } = scripted(bytes`hel`, null);
+  const { conn } = scriptedAfter(bytes`hel`, null);
   assertEquals(text(await conn.peek(5)), "hel");
   assertEquals(text(await conn.peek(5)), "hel");
   assertEquals(text((await conn.readExactly(3))!), "hel");
@@ -277,7 +277,7 @@ Deno.test("peek() gives less at the end of the stream only, and nothing when all
 });
 
 Deno.test("read() gives what is left over from another kind of read, and then what comes", async () => {
-  const { socket, conn } = scripted(bytes`one\ntwo`);
+  const { socket, conn } = scriptedAfter(bytes`one\ntwo`);
   assertEquals(await conn.readLine(), "one");
   const p = new Uint8Array(8);
   assertEquals([await conn.read(p.subarray(0, 2)), text(p.subarray(0, 2))], [2, "tw"]);
@@ -288,7 +288,7 @@ Deno.test("read() gives what is left over from another kind of read, and then wh
 });
 
 Deno.test("read() with options gives 0 for no room, as without", async () => {
-  const { socket, conn } = scripted(bytes`hello`);
+  const { socket, conn } = scriptedAfter(bytes`hello`);
   assertEquals(await conn.read(new Uint8Array(0), { timeout: 50 }), 0);
   await conn.peek(1);
   assertEquals(await conn.read(new Uint8Array(0), { timeout: 50 }), 0);
@@ -300,7 +300,7 @@ Deno.test("read() with options gives 0 for no room, as without", async () => {
 });
 
 Deno.test("a loop over chunks begins with what is left over, and may be left and entered again", async () => {
-  const { conn } = scripted(bytes`one\ntwo\nthree`, bytes`four`, null);
+  const { conn } = scriptedAfter(bytes`one\ntwo\nthree`, bytes`four`, null);
   assertEquals(await conn.readLine(), "one");
   for await (const chunk of conn) {
     assertEquals(text(chunk), "two\nthree");
@@ -312,7 +312,7 @@ Deno.test("a loop over chunks begins with what is left over, and may be left and
 });
 
 Deno.test("the stream of a connection begins with what is left over, and leaves what it did not read", async () => {
-  const { socket, conn } = scripted(bytes`one\ntwo`);
+  const { socket, conn } = scriptedAfter(bytes`one\ntwo`);
   assertEquals(await conn.readLine(), "one");
   const reader = conn.readable.getReader();
   assertEquals(text((await reader.read()).value!), "two");
@@ -327,7 +327,7 @@ Deno.test("the stream of a connection begins with what is left over, and leaves 
 Deno.test("every way to read gives the same one byte at a time as in one piece", async () => {
   const stream = bytes`hello\r\n`;
   for (const [name, read] of Object.entries(READS)) {
-    const ways = [[stream], singly(stream)].map((parts) => scripted(...parts, null));
+    const ways = [[stream], singly(stream)].map((parts) => scriptedAfter(...parts, null));
     const gather = async ({ conn }: { conn: Connection }) => {
       if (name === "peek()") return await read(conn);
       let got = "";
@@ -395,7 +395,7 @@ Deno.test("reads of all kinds, mixed in any order, share one stream however it a
       size: "max",
     }),
     async (stream, places, kinds) => {
-      const { conn } = scripted(...split(bytes`${stream}`, places), null);
+      const { conn } = scriptedAfter(...split(bytes`${stream}`, places), null);
       let at = 0;
       for (const [kind, n] of kinds) at += await steps[kind]!(conn, stream.slice(at), n);
       assertEquals(await restOf(conn), stream.slice(at));
@@ -433,7 +433,7 @@ netTest("records of all sizes come whole from a real socket", async () => {
 for (const [name, read] of Object.entries(RECORDS)) {
   Deno.test(`${name} gives null at the end of the stream, again and again`, async () => {
     for (const arrived of [[], [bytes`hello\r\n`]]) {
-      const { socket, conn } = scripted(...arrived);
+      const { socket, conn } = scriptedAfter(...arrived);
       if (arrived.length > 0) {
         assertEquals(await read(conn), "hello");
         if (name === "readExactly()") await conn.readExactly(2);
@@ -449,7 +449,7 @@ for (const [name, read] of Object.entries(RECORDS)) {
   });
 
   Deno.test(`${name} rejects with UnexpectedEof when the stream ends inside, and leaves what came`, async () => {
-    const { socket, conn } = scripted(bytes`hel`);
+    const { socket, conn } = scriptedAfter(bytes`hel`);
     const pending = read(conn);
     await turn();
     socket.finish();
@@ -477,7 +477,7 @@ Deno.test("readUntil() and readLine() do not take half an end for one when the s
     [(conn) => conn.readLine(), "hello\r"],
   ];
   for (const [read, stream] of ends) {
-    const { conn } = scripted(bytes`${stream}`, null);
+    const { conn } = scriptedAfter(bytes`${stream}`, null);
     const error = await assertRejects(() => read(conn), Deno.errors.UnexpectedEof);
     assertEquals((error as { partial?: unknown }).partial, bytes`${stream}`);
     assertEquals(await restOf(conn), stream);
@@ -494,7 +494,7 @@ for (const [name, limit] of [["readLine()", 64 * KIB], ["readUntil()", 64 * KIB]
       const read = RECORDS[name]!;
       const options = given === undefined ? undefined : { limit: given };
       for (const parts of [[MIB], [1, MIB], [most - 1, 1, 1, MIB], [most, 2, MIB]]) {
-        const { socket, conn } = scripted();
+        const { socket, conn } = scriptedAfter();
         // What just fits.
         socket.arrive(bytes`${"x".repeat(most)}\r\n`);
         assertEquals((await read(conn, options))!.length, most);
@@ -521,7 +521,7 @@ for (const [name, limit] of [["readLine()", 64 * KIB], ["readUntil()", 64 * KIB]
 Deno.test("a record over its limit stays: the next such read fails as well, any other gets the bytes", async () => {
   for (const name of ["readUntil()", "readLine()"]) {
     for (const complete of [true, false]) {
-      const { socket, conn } = scripted(bytes`too long${complete ? "\r\nnext\r\n" : ""}`);
+      const { socket, conn } = scriptedAfter(bytes`too long${complete ? "\r\nnext\r\n" : ""}`);
       const read = RECORDS[name]!;
       for (let i = 0; i < 3; i++) {
         await assertRejects(() => read(conn, { limit: 6 }), FrameTooLargeError);
@@ -537,7 +537,7 @@ Deno.test("a record over its limit stays: the next such read fails as well, any 
 });
 
 Deno.test("readExactly() and peek() take up to 64 KiB, or to the limit, and refuse more at once", async () => {
-  const { socket, conn } = scripted(pattern(0, 100));
+  const { socket, conn } = scriptedAfter(pattern(0, 100));
   const refused: [read: () => Promise<unknown>, message: string, limit: number, size: number][] = [
     [
       () => conn.readExactly(64 * KIB + 1),
@@ -584,11 +584,11 @@ Deno.test("readExactly() and peek() take up to 64 KiB, or to the limit, and refu
 
 Deno.test("a limit of Infinity is none", async () => {
   for (const [name, read] of Object.entries(RECORDS)) {
-    const { conn } = scripted(bytes`hello\r\n`);
+    const { conn } = scriptedAfter(bytes`hello\r\n`);
     assertEquals(await read(conn, { limit: Infinity }), "hello", name);
     conn.close();
   }
-  const { socket, conn } = scripted();
+  const { socket, conn } = scriptedAfter();
   const pending = conn.readExactly(2 * MIB, { limit: Infinity });
   socket.arrive(pattern(0, 2 * MIB));
   assertPattern((await pending)!, 0);
@@ -604,7 +604,7 @@ Deno.test("a limit that is no number of bytes is refused, and nothing is read", 
     [null, TypeError, "null"],
   ];
   for (const [name, read] of Object.entries({ ...RECORDS, "peek()": READS["peek()"]! })) {
-    const { socket, conn } = scripted();
+    const { socket, conn } = scriptedAfter();
     for (const [limit, kind, shown] of given) {
       const error = await assertRejects(() => read(conn, { limit: limit as number }), kind);
       assert(error.message.includes(`'limit' of ${shown}: use`), `${name}: ${error.message}`);
@@ -726,7 +726,7 @@ for (const size of [256 * KIB, MIB]) {
 }
 
 Deno.test("a chunk or a plain read costs no copy", async () => {
-  const { conn } = scripted(pattern(0, 100), pattern(100, 100));
+  const { conn } = scriptedAfter(pattern(0, 100), pattern(100, 100));
   const p = new Uint8Array(100);
   const { copied } = await costsOf(async () => {
     await conn[Symbol.asyncIterator]().next();
@@ -761,7 +761,7 @@ const EVERY_READ: Record<string, (conn: Connection) => Promise<unknown>> = {
 for (const [name, read] of Object.entries(EVERY_READ)) {
   if (["read()", "read() with options", "next()"].includes(name)) continue; // which a single empty read settles
   Deno.test(`${name} gives up on a socket that brings nothing a hundred times in a row`, async () => {
-    const { socket, conn } = scripted();
+    const { socket, conn } = scriptedAfter();
     let reads = 0;
     socket.read = () => Promise.resolve(++reads > 10_000 ? null : 0);
     const error = await assertRejects(() => read(conn), Deno.errors.InvalidData);
@@ -773,7 +773,7 @@ for (const [name, read] of Object.entries(EVERY_READ)) {
 }
 
 Deno.test("a socket that now and then brings nothing is read on", async () => {
-  const { socket, conn } = scripted();
+  const { socket, conn } = scriptedAfter();
   const line = conn.readLine();
   for (let i = 0; i < 1000; i++) socket.arrive(i % 100 === 0 ? bytes`x` : bytes``);
   socket.arrive(bytes`\n`);
@@ -782,7 +782,7 @@ Deno.test("a socket that now and then brings nothing is read on", async () => {
 });
 
 Deno.test("end() does not wait for a peer whose socket brings nothing", async () => {
-  const { socket, conn } = scripted();
+  const { socket, conn } = scriptedAfter();
   socket.read = () => Promise.resolve(0);
   await conn.end();
   assert(socket.closed);
@@ -793,7 +793,7 @@ Deno.test("end() does not wait for a peer whose socket brings nothing", async ()
 for (const [name, read] of Object.entries(READS)) {
   Deno.test(`a second read of any kind while ${name} waits is Busy, and the first goes on`, async () => {
     for (const [otherName, other] of Object.entries(READS)) {
-      const { socket, conn } = scripted();
+      const { socket, conn } = scriptedAfter();
       const pending = read(conn);
       await turn();
       for (let i = 0; i < 2; i++) {
@@ -869,7 +869,7 @@ Deno.test("promises of reads that nobody awaits may reject in any way without en
     },
   };
   for (const [name, mishap] of Object.entries(mishaps)) {
-    const { socket, conn } = scripted(bytes`hello`);
+    const { socket, conn } = scriptedAfter(bytes`hello`);
     await conn.peek(5);
     const unhandled = await unhandledDuring(() => mishap(conn, socket));
     assertEquals(unhandled, [], name);
@@ -907,7 +907,7 @@ Deno.test("records that are kept stay as they were, whatever is read after them"
 
 Deno.test("a record may be transferred away when nothing has arrived behind it, and reading goes on", async () => {
   for (const [name, read] of Object.entries(READS)) {
-    const { socket, conn } = scripted();
+    const { socket, conn } = scriptedAfter();
     for (let i = 0; i < 10; i++) {
       socket.arrive(bytes`12345`);
       const record = (await conn.readExactly(5))!;
@@ -923,7 +923,7 @@ Deno.test("a record may be transferred away when nothing has arrived behind it, 
 
 Deno.test("what had arrived behind a record that was transferred away is refused to every read", async () => {
   for (const [name, read] of Object.entries(READS)) {
-    const { socket, conn } = scripted(bytes`12345hello\r\n`);
+    const { socket, conn } = scriptedAfter(bytes`12345hello\r\n`);
     const record = (await conn.readExactly(5))!;
     structuredClone(record, { transfer: [record.buffer] });
     for (let i = 0; i < 2; i++) {

@@ -1,13 +1,7 @@
 /** Does nobody notice when certificates are exchanged while clients come and go? @module */
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import {
-  type Connection,
-  type EndRecord,
-  serve,
-  type Server,
-  type TlsListenOptions,
-} from "../../mod.ts";
+import { serve, type Server, type TlsListenOptions } from "../../mod.ts";
 import { ca, renewed, server as certificate, wildcard } from "../support/certificates.ts";
 import { netTest } from "../support/needs.ts";
 import { assertPattern, pattern } from "../support/pattern.ts";
@@ -15,16 +9,14 @@ import { bytes } from "../support/bytes.ts";
 import { dial, LOOPBACK, readExactly } from "../support/peers.ts";
 import { turns, until } from "../support/wait.ts";
 import { CrudeClient, goOverToTls } from "../support/tls_peers.ts";
+import { noteEnds } from "../support/noting.ts";
+import { echo } from "../support/handlers.ts";
 
 /** Serial numbers, by which the certificates are told apart. */
 const OLD = "3";
 const NEW = "4";
 
 const TLS = { ...LOOPBACK, ...certificate } as const;
-
-async function echo(conn: Connection): Promise<void> {
-  for await (const chunk of conn) await conn.write(chunk);
-}
 
 /** What a client is shown by a server that lets it in; it leaves at once. */
 async function shownAt(addr: Deno.Addr): Promise<string> {
@@ -46,8 +38,8 @@ const SAID = 20_000;
 netTest(
   "500 clients come while certificates are exchanged 50 times, and all are served",
   async () => {
-    const ended: EndRecord[] = [];
-    const server = serve({ ...TLS, onEnd: (record) => void ended.push(record) }, echo);
+    const { ended, onEnd } = noteEnds();
+    const server = serve({ ...TLS, onEnd }, echo);
     await using patient = new CrudeClient(server.addr);
     assertEquals(await patient.secured, null);
 

@@ -4,7 +4,6 @@ import { assert, assertEquals, assertFalse, assertRejects } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
 import {
   type Connection,
-  type EndRecord,
   framed,
   lines,
   serve,
@@ -18,26 +17,16 @@ import { Holding } from "../support/holding.ts";
 import { netTest } from "../support/needs.ts";
 import { bytes, text } from "../support/bytes.ts";
 import { connectMany, dial, LOOPBACK, readAll, readExactly, socketPair } from "../support/peers.ts";
-import { turns, until } from "../support/wait.ts";
+import { pass, turns, until } from "../support/wait.ts";
 import { emfile, ScriptedListener } from "../support/scripted_listener.ts";
 import { goOverToTls } from "../support/tls_peers.ts";
-
-const echo = async (conn: Connection): Promise<void> => {
-  for await (const chunk of conn) await conn.write(chunk);
-};
+import { noteEnds } from "../support/noting.ts";
+import { echo } from "../support/handlers.ts";
 
 /** The counts of a stop that do not depend on the machine. */
 function counts({ report }: Server): Record<string, number> {
   const { completed, forced, abandoned, swept } = report!;
   return { completed, forced, abandoned, swept };
-}
-
-/** Time passes by so much, in steps that the clock of a server notices. */
-async function pass(time: FakeTime, ms: number): Promise<void> {
-  for (; ms > 0; ms -= 100) {
-    time.tick(Math.min(ms, 100));
-    await turns(2);
-  }
 }
 
 // The lame duck
@@ -136,9 +125,9 @@ for (const [by, force] of Object.entries(FORCES)) {
     netTest(`${by} stops a server at once ${when}`, async () => {
       using _time = new FakeTime(); // of which none passes
       const aborter = new AbortController();
-      const ended: EndRecord[] = [];
+      const { ended, onEnd } = noteEnds();
       const server = serve(
-        { ...LOOPBACK, signal: aborter.signal, onEnd: (record) => ended.push(record) },
+        { ...LOOPBACK, signal: aborter.signal, onEnd },
         (conn) => conn.read(new Uint8Array(1)),
       );
       using client = await dial(server.addr);
@@ -163,8 +152,7 @@ netTest("who comes in while the door closes by force is closed like the others",
   const listener = new ScriptedListener();
   listener.holdsAtClose = true;
   const held = new Holding();
-  const ended: EndRecord[] = [];
-  const onEnd = (record: EndRecord) => void ended.push(record);
+  const { ended, onEnd } = noteEnds();
   const server = serve({ listeners: [listener], onEnd }, held.handler);
   await until(() => listener.waiting);
   server.shutdown({ timeout: 0 });
@@ -457,9 +445,9 @@ for (const [what, { way, finish }] of Object.entries(BEGINNINGS)) {
 
 netTest("a peer that never reads and a handler that never returns are ended in time", async () => {
   using time = new FakeTime();
-  const ended: EndRecord[] = [];
+  const { ended, onEnd } = noteEnds();
   const server = serve(
-    { ...LOOPBACK, writeTimeout: Infinity, onEnd: (record) => ended.push(record) },
+    { ...LOOPBACK, writeTimeout: Infinity, onEnd },
     async (conn) => {
       if (conn.id === 2) return await new Promise(() => {});
       for (;;) await conn.write(new Uint8Array(1 << 20));

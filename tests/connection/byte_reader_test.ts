@@ -22,7 +22,7 @@ import {
   writeAll,
 } from "../support/peers.ts";
 import { turns, until } from "../support/wait.ts";
-import { ScriptedSocket } from "../support/scripted_socket.ts";
+import { scripted } from "../support/scripted_socket.ts";
 import { unhandledDuring } from "../support/unhandled.ts";
 
 /** Every way to begin a read, with what it gave as text; `null` for the end. */
@@ -46,12 +46,6 @@ const READS: Record<string, (conn: Connection) => Promise<string | null>> = {
     }
   },
 };
-
-/** A connection over a scripted socket. */
-function scripted(): { socket: ScriptedSocket; conn: Connection<Deno.NetAddr> } {
-  const socket = new ScriptedSocket();
-  return { socket, conn: connection(socket) };
-}
 
 netTest("read() fills p itself and nothing behind what arrived", async () => {
   const [socket, client] = await socketPair();

@@ -11,13 +11,7 @@ import {
   assertRejects,
   assertStrictEquals,
 } from "@std/assert";
-import {
-  type Connection,
-  connection,
-  type ConnectionOptions,
-  type EndRecord,
-  serve,
-} from "../../mod.ts";
+import { type Connection, connection, type ConnectionOptions, serve } from "../../mod.ts";
 import { byChance } from "../support/chance.ts";
 import { netTest } from "../support/needs.ts";
 import { assertPattern, assertReadsPattern, fillPattern, pattern } from "../support/pattern.ts";
@@ -32,8 +26,9 @@ import {
 } from "../support/peers.ts";
 import { turn, turns, until } from "../support/wait.ts";
 import { Program } from "../support/program.ts";
-import { ScriptedSocket } from "../support/scripted_socket.ts";
+import { type Scripted, scripted } from "../support/scripted_socket.ts";
 import { unhandledDuring } from "../support/unhandled.ts";
+import { noteEnds } from "../support/noting.ts";
 
 const MIB = 1 << 20;
 
@@ -42,17 +37,6 @@ const LARGE = 5000;
 
 /** Bytes of memory that sending may take besides what is sent: two buffers, and what V8 adds. */
 const MEMORY = 24 * MIB;
-
-interface Scripted {
-  readonly socket: ScriptedSocket;
-  readonly conn: Connection<Deno.NetAddr>;
-}
-
-/** A connection over a scripted socket. */
-function scripted(options?: ConnectionOptions): Scripted {
-  const socket = new ScriptedSocket();
-  return { socket, conn: connection(socket, options) };
-}
 
 /** A connection over a scripted socket that takes only what the test lets it. */
 function stuck(options?: ConnectionOptions): Scripted {
@@ -545,10 +529,10 @@ Deno.test("maxUnsent of Infinity lets everything wait", async () => {
 netTest(
   "a write past maxUnsent is the end reason of its connection, whatever the handler does",
   async () => {
-    const ended: EndRecord[] = [];
+    const { ended, onEnd } = noteEnds();
     const client = Promise.withResolvers<void>();
     await using server = serve(
-      { ...LOOPBACK, maxUnsent: MIB, onEnd: (record) => ended.push(record) },
+      { ...LOOPBACK, maxUnsent: MIB, onEnd },
       async (conn) => {
         for (let i = 0; i < 64 && !conn.signal.aborted; i++) conn.write(new Uint8Array(MIB));
         await client.promise;

@@ -14,15 +14,7 @@ import {
   assertStrictEquals,
 } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
-import {
-  type Codec,
-  type Connection,
-  connection,
-  type EndRecord,
-  framed,
-  serve,
-  type ServeSettings,
-} from "../../mod.ts";
+import { type Codec, type Connection, connection, framed, serve } from "../../mod.ts";
 import { netTest } from "../support/needs.ts";
 import { assertPattern, assertReadsPattern, pattern } from "../support/pattern.ts";
 import { bytes, text } from "../support/bytes.ts";
@@ -40,29 +32,11 @@ import {
 import { turn, turns, until } from "../support/wait.ts";
 import { Program } from "../support/program.ts";
 import { ScriptedListener } from "../support/scripted_listener.ts";
-import { ScriptedSocket } from "../support/scripted_socket.ts";
+import { scripted, ScriptedSocket } from "../support/scripted_socket.ts";
 import { unhandledDuring } from "../support/unhandled.ts";
+import { noteEnds, serveNoting } from "../support/noting.ts";
 
 const MIB = 1 << 20;
-
-/** A server that notes how its connections end. */
-function serveNoting(
-  handler: (conn: Connection<Deno.NetAddr>) => Promise<unknown>,
-  settings: ServeSettings = {},
-) {
-  const ended: EndRecord[] = [];
-  const server = serve(
-    { ...LOOPBACK, ...settings, onEnd: (record) => void ended.push(record) },
-    handler,
-  );
-  return { server, ended };
-}
-
-/** A connection over a scripted socket. */
-function scripted(): { socket: ScriptedSocket; conn: Connection<Deno.NetAddr> } {
-  const socket = new ScriptedSocket();
-  return { socket, conn: connection(socket) };
-}
 
 // Who and how much
 
@@ -437,9 +411,9 @@ netTest("a read left pending by a handler rejects when the 500 ms are over", asy
 
 Deno.test("a peer that resets while end() waits for its FIN is no failure", async () => {
   const listener = new ScriptedListener();
-  const ended: EndRecord[] = [];
+  const { ended, onEnd } = noteEnds();
   await using _server = serve(
-    { listeners: [listener], onEnd: (record) => void ended.push(record) },
+    { listeners: [listener], onEnd },
     (conn) => conn.write(bytes`bye`),
   );
   const socket = new ScriptedSocket();

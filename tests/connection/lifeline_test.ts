@@ -15,12 +15,13 @@ import { FakeTime } from "@std/testing/time";
 import { CoarseClock, TICK } from "../../lib/connection/coarse_clock.ts";
 import type { EndReason } from "../../lib/connection/end_reason.ts";
 import { Lifeline } from "../../lib/connection/lifeline.ts";
-import { type Connection, connection, type EndRecord, serve } from "../../mod.ts";
+import { type Connection, connection, serve } from "../../mod.ts";
 import { netTest } from "../support/needs.ts";
 import { bytes, text } from "../support/bytes.ts";
 import { dial, LOOPBACK, readAll, socketPair } from "../support/peers.ts";
 import { turns, until } from "../support/wait.ts";
 import { ScriptedSocket } from "../support/scripted_socket.ts";
+import { noteEnds } from "../support/noting.ts";
 
 const MINUTE = 60_000;
 
@@ -343,9 +344,9 @@ netTest("a handler that works for minutes without input or output is not idle", 
   using time = new FakeTime();
   const work = Promise.withResolvers<void>();
   const working = Promise.withResolvers<void>();
-  const ended: EndRecord[] = [];
+  const { ended, onEnd } = noteEnds();
   await using server = serve(
-    { ...LOOPBACK, idleTimeout: 10 * TICK, onEnd: (record) => ended.push(record) },
+    { ...LOOPBACK, idleTimeout: 10 * TICK, onEnd },
     async (conn) => {
       await conn.read(new Uint8Array(8));
       working.resolve();
@@ -410,9 +411,9 @@ netTest(
     const reading = Promise.withResolvers<Connection>();
     const swallowed = Promise.withResolvers<unknown>();
     const release = Promise.withResolvers<void>();
-    const ended: EndRecord[] = [];
+    const { ended, onEnd } = noteEnds();
     await using server = serve(
-      { ...LOOPBACK, idleTimeout: 10 * TICK, onEnd: (record) => ended.push(record) },
+      { ...LOOPBACK, idleTimeout: 10 * TICK, onEnd },
       async (conn) => {
         const read = conn.read(new Uint8Array(1));
         reading.resolve(conn);
@@ -574,9 +575,9 @@ netTest(
     using time = new FakeTime();
     const writing = Promise.withResolvers<Connection>();
     const release = Promise.withResolvers<void>();
-    const ended: EndRecord[] = [];
+    const { ended, onEnd } = noteEnds();
     await using server = serve(
-      { ...LOOPBACK, writeTimeout: 10 * TICK, onEnd: (record) => ended.push(record) },
+      { ...LOOPBACK, writeTimeout: 10 * TICK, onEnd },
       async (conn) => {
         const write = conn.write(new Uint8Array(64 << 20));
         writing.resolve(conn);

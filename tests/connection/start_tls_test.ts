@@ -38,6 +38,7 @@ import {
 import { turn, turns, until } from "../support/wait.ts";
 import { clientHello, CrudeClient, goOverToTls } from "../support/tls_peers.ts";
 import { unhandledDuring } from "../support/unhandled.ts";
+import { noteEnds } from "../support/noting.ts";
 
 /** A connection as a handler has it, and its client; what is left open is closed. */
 interface Pair extends Disposable {
@@ -496,9 +497,8 @@ const ENDINGS: Record<string, Ending> = {
 for (const [what, { options, settings, handler, client, record }] of Object.entries(ENDINGS)) {
   netTest(`the end record knows when ${what} in a startTls()`, async () => {
     using time = new FakeTime();
-    const ended: EndRecord[] = [];
+    const { ended, onEnd } = noteEnds();
     const begun = Promise.withResolvers<void>();
-    const onEnd = (record: EndRecord) => void ended.push(record);
     const server = serve({ ...LOOPBACK, ...settings, onEnd }, async (conn) => {
       const starting = handler?.(conn) ?? conn.startTls({ ...certificate, ...options });
       begun.resolve();
@@ -515,10 +515,10 @@ for (const [what, { options, settings, handler, client, record }] of Object.entr
 }
 
 netTest("a server that stops by force ends a startTls()", async () => {
-  const ended: EndRecord[] = [];
+  const { ended, onEnd } = noteEnds();
   const failure = Promise.withResolvers<unknown>();
   const server = serve(
-    { ...LOOPBACK, onEnd: (record) => void ended.push(record) },
+    { ...LOOPBACK, onEnd },
     async (conn) => {
       failure.resolve(await conn.startTls(certificate).catch((error) => error));
     },
@@ -599,11 +599,11 @@ netTest("startTls() works over a Unix socket", async () => {
 
 netTest("startTls() works behind a proxy, and the client stays who it is", async () => {
   const source = { transport: "tcp", hostname: "192.0.2.7", port: 7777 } as const;
-  const ended: EndRecord[] = [];
+  const { ended, onEnd } = noteEnds();
   const server = serve({
     ...LOOPBACK,
     proxyProtocol: { trust: ["127.0.0.1"] },
-    onEnd: (record) => void ended.push(record),
+    onEnd,
   }, async (conn) => {
     assertEquals(await conn.readLine(), "STARTTLS");
     await conn.write(bytes`go\n`);

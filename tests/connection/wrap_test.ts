@@ -16,11 +16,10 @@ import { netTest } from "../support/needs.ts";
 import { bytes, text } from "../support/bytes.ts";
 import { dial, LOOPBACK, readAll, socketPair, unixPair } from "../support/peers.ts";
 import { ScriptedSocket } from "../support/scripted_socket.ts";
+import { echo } from "../support/handlers.ts";
 
 netTest("connection() makes a client that reads, writes whole and ends politely", async () => {
-  await using server = serve(LOOPBACK, async (conn) => {
-    for await (const chunk of conn) await conn.write(chunk);
-  });
+  await using server = serve(LOOPBACK, echo);
   await using client = connection(await dial(server.addr));
   client.write(bytes`hello, `);
   client.write(bytes`world`);

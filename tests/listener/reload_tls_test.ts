@@ -10,6 +10,7 @@ import { ca, mismatched, renewed, server as certificate } from "../support/certi
 import { netTest } from "../support/needs.ts";
 import { bytes, text } from "../support/bytes.ts";
 import { LOOPBACK, readAll, readExactly, writeAll } from "../support/peers.ts";
+import { echo } from "../support/handlers.ts";
 
 const TLS = { ...LOOPBACK, ...certificate } as const;
 
@@ -52,9 +53,7 @@ netTest("reloadTls() has the next handshake use the new certificate", async () =
 });
 
 netTest("reloadTls() leaves connections as they are", async () => {
-  await using server = serve(TLS, async (conn) => {
-    for await (const chunk of conn) await conn.write(chunk);
-  });
+  await using server = serve(TLS, echo);
   const client = await dialTls(server.addr);
   await writeAll(client, bytes`before`);
   await readExactly(client, 6);

@@ -10,6 +10,8 @@ import { dial, LOOPBACK, readAll, socketPair } from "../support/peers.ts";
 import { turns, until } from "../support/wait.ts";
 import { emfile, ScriptedListener } from "../support/scripted_listener.ts";
 import { unhandledDuring } from "../support/unhandled.ts";
+import { noteEnds } from "../support/noting.ts";
+import { echo } from "../support/handlers.ts";
 
 /** A handler that pays no attention to anything, and its way out at last. */
 class Stubborn {
@@ -104,10 +106,8 @@ netTest("shutdown() rejects a timeout that is none, and goes on serving", async 
 });
 
 netTest("shutdown() with a timeout of 0 closes what is open at once", async () => {
-  const ended: EndRecord[] = [];
-  const server = serve({ ...LOOPBACK, onEnd: (record) => ended.push(record) }, async (conn) => {
-    for await (const chunk of conn) await conn.write(chunk);
-  });
+  const { ended, onEnd } = noteEnds();
+  const server = serve({ ...LOOPBACK, onEnd }, echo);
   using client = await dial(server.addr);
   await until(() => server.connections.size === 1);
   const [conn] = server.connections;
@@ -123,9 +123,9 @@ netTest("shutdown() with a timeout of 0 closes what is open at once", async () =
 
 netTest("shutdown() closes what is open after shutdownTimeout, and not before", async () => {
   using time = new FakeTime();
-  const ended: EndRecord[] = [];
+  const { ended, onEnd } = noteEnds();
   const server = serve(
-    { ...LOOPBACK, shutdownTimeout: 20_000, onEnd: (record) => ended.push(record) },
+    { ...LOOPBACK, shutdownTimeout: 20_000, onEnd },
     (conn) => conn.read(new Uint8Array(1)),
   );
   using _client = await dial(server.addr);
@@ -182,10 +182,10 @@ netTest("a second shutdown() cannot lengthen the wait", async () => {
 
 netTest("a handler that never returns is abandoned one second after the force", async () => {
   using time = new FakeTime();
-  const ended: EndRecord[] = [];
+  const { ended, onEnd } = noteEnds();
   const stubborn = new Stubborn();
   const server = serve(
-    { ...LOOPBACK, onEnd: (record) => ended.push(record) },
+    { ...LOOPBACK, onEnd },
     stubborn.handler,
   );
   using client = await dial(server.addr);
@@ -205,14 +205,14 @@ netTest("a handler that never returns is abandoned one second after the force", 
 
 netTest("what an abandoned handler does later is no news to anybody", async () => {
   using time = new FakeTime();
-  const ended: EndRecord[] = [];
+  const { ended, onEnd } = noteEnds();
   const reported: unknown[] = [];
   const stubborn = new Stubborn();
   const unhandled = await unhandledDuring(async () => {
     const server = serve(
       {
         ...LOOPBACK,
-        onEnd: (record) => ended.push(record),
+        onEnd,
         onError: (error) => reported.push(error),
       },
       stubborn.handler,
@@ -233,10 +233,10 @@ netTest("what an abandoned handler does later is no news to anybody", async () =
 
 netTest("a handler that settles in its last second is forced, not abandoned", async () => {
   using time = new FakeTime();
-  const ended: EndRecord[] = [];
+  const { ended, onEnd } = noteEnds();
   const stubborn = new Stubborn();
   const server = serve(
-    { ...LOOPBACK, onEnd: (record) => ended.push(record), onError: () => {} },
+    { ...LOOPBACK, onEnd, onError: () => {} },
     stubborn.handler,
   );
   using _client = await dial(server.addr);
@@ -317,8 +317,8 @@ netTest("shutdown() gives a surplus its slot when one becomes free", async () =>
 
 netTest("a surplus is forced like everybody else, without having been served", async () => {
   const held = new Holding();
-  const ended: EndRecord[] = [];
-  const server = serve({ ...LOOPBACK, onEnd: (record) => ended.push(record) }, held.handler);
+  const { ended, onEnd } = noteEnds();
+  const server = serve({ ...LOOPBACK, onEnd }, held.handler);
   using _first = await dial(server.addr);
   await until(() => held.served === 1);
   server.maxConnections = 1;
@@ -376,9 +376,7 @@ netTest(
 
 netTest("a stop leaves nothing open", async () => {
   // The sanitizers of this test are the assertion.
-  const server = serve({ listeners: [LOOPBACK, LOOPBACK] }, async (conn) => {
-    for await (const chunk of conn) await conn.write(chunk);
-  });
+  const server = serve({ listeners: [LOOPBACK, LOOPBACK] }, echo);
   const clients = await Promise.all(
     Array.from({ length: 20 }, (_, i) => dial(server.addrs[i % 2] as Deno.NetAddr)),
   );

@@ -7,7 +7,7 @@ import { CoarseClock } from "../../lib/connection/coarse_clock.ts";
 import { ServedConnection } from "../../lib/server/served_connection.ts";
 import { DEFAULT_LIMITS } from "../../lib/connection/limits.ts";
 import { Handshaking } from "../../lib/server/handshaking.ts";
-import { type Connection, type EndRecord, serve } from "../../mod.ts";
+import { serve } from "../../mod.ts";
 import {
   accountedFor,
   BEHIND,
@@ -23,6 +23,8 @@ import { bytes, text } from "../support/bytes.ts";
 import { connectMany, dial, LOOPBACK, readAll, readExactly, writeAll } from "../support/peers.ts";
 import { turns, until } from "../support/wait.ts";
 import { ScriptedSocket } from "../support/scripted_socket.ts";
+import { noteEnds } from "../support/noting.ts";
+import { echo } from "../support/handlers.ts";
 
 /** A connection by its number, whose end can be looked at. */
 function connectionOf(id: number, clock: CoarseClock): ServedConnection {
@@ -139,13 +141,13 @@ Deno.test("tick() leaves everybody be whose time is Infinity", () => {
 
 netTest("who is displaced gives its slot back, and is told apart in stats()", async () => {
   const held = new Holding();
-  const ended: EndRecord[] = [];
+  const { ended, onEnd } = noteEnds();
   await using server = serve({
     ...LOOPBACK,
     ...BEHIND,
     maxConnections: 3,
     maxHandshaking: 2,
-    onEnd: (record) => ended.push(record),
+    onEnd,
     onError: () => {},
   }, held.handler);
   const mute = [await dial(server.addr), await dial(server.addr)];
@@ -165,14 +167,14 @@ netTest("who is displaced gives its slot back, and is told apart in stats()", as
 });
 
 netTest("the oldest is displaced first, whatever it is waiting for", async () => {
-  const ended: EndRecord[] = [];
+  const { ended, onEnd } = noteEnds();
   await using server = serve({
     listeners: [
       { ...LOOPBACK, ...BEHIND },
       { ...LOOPBACK, ...certificate },
     ],
     maxHandshaking: 2,
-    onEnd: (record) => ended.push(record),
+    onEnd,
     onError: () => {},
   }, async () => {});
   const [plain, tls] = server.addrs as [Deno.NetAddr, Deno.NetAddr];
@@ -257,16 +259,14 @@ netTest("who is through does not count as handshaking any more", async () => {
 
 netTest("400 clients that never get through keep no real one out", async () => {
   using time = new FakeTime();
-  const ended: EndRecord[] = [];
+  const { ended, onEnd } = noteEnds();
   await using server = serve({
     listeners: [{ ...LOOPBACK, ...certificate }, { ...LOOPBACK, ...BEHIND }],
     maxConnections: 64,
     maxHandshaking: 16,
-    onEnd: (record) => ended.push(record),
+    onEnd,
     onError,
-  }, async (conn: Connection) => {
-    for await (const chunk of conn) await conn.write(chunk);
-  });
+  }, echo);
   const [tls, plain] = server.addrs as [Deno.NetAddr, Deno.NetAddr];
   const assertAddsUp = () => {
     const stats = server.stats();
@@ -323,13 +323,13 @@ netTest("400 clients that never get through keep no real one out", async () => {
 
 netTest("TLS behind a header has one deadline for both", async () => {
   using time = new FakeTime();
-  const ended: EndRecord[] = [];
+  const { ended, onEnd } = noteEnds();
   await using server = serve({
     ...LOOPBACK,
     ...BEHIND,
     ...certificate,
     handshakeTimeout: 1000,
-    onEnd: (record) => ended.push(record),
+    onEnd,
   }, async () => {});
   using client = await dial(server.addr);
   await until(() => server.stats().handshaking === 1);

@@ -7,7 +7,7 @@ import { CoarseClock } from "../../lib/connection/coarse_clock.ts";
 import { ServedConnection } from "../../lib/server/served_connection.ts";
 import { DEFAULT_LIMITS } from "../../lib/connection/limits.ts";
 import { PeerLimit } from "../../lib/server/peer_limit.ts";
-import { type Connection, type EndRecord, serve, type ServeSettings } from "../../mod.ts";
+import { type Connection, serve, type ServeSettings } from "../../mod.ts";
 import {
   BEHIND,
   dialSaying,
@@ -26,6 +26,7 @@ import { bytes } from "../support/bytes.ts";
 import { Clients, connectMany, dial, LOOPBACK, readAll } from "../support/peers.ts";
 import { turns, until } from "../support/wait.ts";
 import { ScriptedSocket } from "../support/scripted_socket.ts";
+import { noteEnds } from "../support/noting.ts";
 
 /** A connection of a client at an address. */
 function of(hostname: string): ServedConnection {
@@ -89,12 +90,12 @@ Deno.test("a peer never has more than it may, and no place is lost, in whatever 
 
 netTest("one client too many is refused, and another peer is not", async () => {
   const held = new Holding();
-  const ended: EndRecord[] = [];
+  const { ended, onEnd } = noteEnds();
   await using server = serve({
     ...LOOPBACK,
     ...BEHIND,
     maxConnectionsPerPeer: 2,
-    onEnd: (record) => ended.push(record),
+    onEnd,
     onError: () => {},
   }, held.handler);
   using _clients = new Clients([
@@ -192,13 +193,13 @@ netTest("who is refused by the limit gets no TLS handshake", async () => {
 });
 
 netTest("a peer in its handshake counts already", async () => {
-  const ended: EndRecord[] = [];
+  const { ended, onEnd } = noteEnds();
   await using server = serve({
     ...LOOPBACK,
     ...certificate,
 
     maxConnectionsPerPeer: 3,
-    onEnd: (record) => ended.push(record),
+    onEnd,
     onError: () => {},
   }, async () => {});
   using _mute = await connectMany(server.addr, 3);
@@ -271,14 +272,14 @@ for (const [name, ending] of Object.entries(ENDINGS)) {
   const { handler = never, settings, tls, client, reason } = ending;
   netTest(`a place is free again after ${name}`, async () => {
     using time = new FakeTime();
-    const ended: EndRecord[] = [];
+    const { ended, onEnd } = noteEnds();
     await using server = serve({
       ...LOOPBACK,
       ...BEHIND,
       ...(tls !== undefined && certificate),
       ...settings,
       maxConnectionsPerPeer: 1,
-      onEnd: (record) => ended.push(record),
+      onEnd,
       onError: () => {},
     }, (conn) => handler(conn as Connection) as Promise<unknown>);
     for (let i = 1; i <= 3; i++) {
@@ -298,14 +299,14 @@ for (const [name, ending] of Object.entries(ENDINGS)) {
 }
 
 netTest("a place is free again after a displacement", async () => {
-  const ended: EndRecord[] = [];
+  const { ended, onEnd } = noteEnds();
   await using server = serve({
     ...LOOPBACK,
     ...BEHIND,
     ...certificate,
     maxHandshaking: 1,
     maxConnectionsPerPeer: 1,
-    onEnd: (record) => ended.push(record),
+    onEnd,
     onError: () => {},
   }, async () => {});
   const all: Deno.TcpConn[] = [];

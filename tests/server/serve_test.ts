@@ -1,7 +1,7 @@
 /** Does a server do what its interface says, whatever hooks and handlers do? @module */
 
 import { assert, assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
-import { type Connection, type EndRecord, type Handler, serve, type Server } from "../../mod.ts";
+import { type Connection, type Handler, serve, type Server } from "../../mod.ts";
 import { Holding } from "../support/holding.ts";
 import { netTest } from "../support/needs.ts";
 import { bytes, text } from "../support/bytes.ts";
@@ -9,10 +9,8 @@ import { dial, LOOPBACK, readAll, readExactly, socketPair } from "../support/pee
 import { turns, until } from "../support/wait.ts";
 import { Program } from "../support/program.ts";
 import { emfile, ScriptedListener } from "../support/scripted_listener.ts";
-
-async function echo(conn: Connection): Promise<void> {
-  for await (const chunk of conn) await conn.write(chunk);
-}
+import { noteEnds } from "../support/noting.ts";
+import { echo } from "../support/handlers.ts";
 
 /** Fails unless the server at `addr` answers. */
 async function assertServes(addr: Deno.NetAddr): Promise<void> {
@@ -185,9 +183,9 @@ netTest("serve() tells onError of a handler's error, with the connection", async
 });
 
 netTest("serve() survives a write that nobody awaited to a peer that has left", async () => {
-  const ended: EndRecord[] = [];
+  const { ended, onEnd } = noteEnds();
   await using server = serve(
-    { ...LOOPBACK, onEnd: (record) => ended.push(record) },
+    { ...LOOPBACK, onEnd },
     async (conn) => {
       if (conn.id > 1) return await echo(conn);
       await conn.read(new Uint8Array(1)); // null: the peer has left
@@ -226,9 +224,9 @@ netTest("serve() stops at once when its signal is already aborted", async () => 
 
 netTest("serve() closes what is open as soon as its signal aborts", async () => {
   const stop = new AbortController();
-  const ended: EndRecord[] = [];
+  const { ended, onEnd } = noteEnds();
   const server = serve(
-    { ...LOOPBACK, signal: stop.signal, onEnd: (record) => ended.push(record) },
+    { ...LOOPBACK, signal: stop.signal, onEnd },
     echo,
   );
   using client = await dial(server.addr);
@@ -370,8 +368,8 @@ netTest("a socket that arrives after the force is closed and counted", async () 
   const listener = new ScriptedListener();
   listener.holdsAtClose = true;
   let served = 0;
-  const ended: EndRecord[] = [];
-  const server = serve({ listeners: [listener], onEnd: (record) => ended.push(record) }, () => {
+  const { ended, onEnd } = noteEnds();
+  const server = serve({ listeners: [listener], onEnd }, () => {
     served++;
     return new Promise(() => {});
   });

@@ -14,6 +14,7 @@ import { bytes } from "../support/bytes.ts";
 import { dial, LOOPBACK, readAll, readExactly, writeAll } from "../support/peers.ts";
 import { turn, turns, until } from "../support/wait.ts";
 import { emfile, ScriptedListener } from "../support/scripted_listener.ts";
+import { echo } from "../support/handlers.ts";
 
 netTest("stats() has every count from the start, at 0", async () => {
   await using server = serve(LOOPBACK, async () => {});
@@ -146,9 +147,7 @@ netTest("stats() counts those in their handshake apart, and as active", async ()
 });
 
 netTest("stats() never counts fewer bytes than before, whatever identifies a client", async () => {
-  await using server = serve({ ...LOOPBACK, ...BEHIND, ...certificate }, async (conn) => {
-    for await (const chunk of conn) await conn.write(chunk);
-  });
+  await using server = serve({ ...LOOPBACK, ...BEHIND, ...certificate }, echo);
   const counted: number[] = [];
   const look = () => counted.push(server.stats().bytesRead);
   const header = proxied("192.0.2.7");

@@ -1,20 +1,24 @@
-/** A server that records how its connections end and what it reports. @module */
+/** Records how the connections of a server end, and what it reports. @module */
 
 import { type Connection, type EndRecord, serve, type ServeSettings } from "../../mod.ts";
 import { LOOPBACK } from "./peers.ts";
 
-/** Serves on loopback; `ended` has the record of each connection that is over. */
+/** The option `onEnd` of a server; `ended` has the record of each connection that is over. */
+export function noteEnds(): { ended: EndRecord[]; onEnd: (record: EndRecord) => void } {
+  const ended: EndRecord[] = [];
+  return { ended, onEnd: (record) => void ended.push(record) };
+}
+
+/** Serves on loopback, with the records and the reported errors. */
 export function serveNoting(
   handler: (conn: Connection<Deno.NetAddr>) => Promise<unknown>,
   settings: ServeSettings = {},
 ) {
-  const ended: EndRecord[] = [];
+  const { ended, onEnd } = noteEnds();
   const errors: unknown[] = [];
-  const server = serve({
-    ...LOOPBACK,
-    ...settings,
-    onEnd: (record) => void ended.push(record),
-    onError: (error) => void errors.push(error),
-  }, handler);
+  const server = serve(
+    { ...LOOPBACK, onError: (error) => void errors.push(error), ...settings, onEnd },
+    handler,
+  );
   return { server, ended, errors };
 }

@@ -1,5 +1,7 @@
 /** Waits for events that announce themselves to nothing, without letting time decide. @module */
 
+import type { FakeTime } from "@std/testing/time";
+
 /** Ms after which something that a test waits for is taken for something that never comes. */
 const LONGEST = 60_000;
 
@@ -33,4 +35,12 @@ export function turn(): Promise<void> {
 /** Some turns of the event loop, for showing that something does not happen. */
 export async function turns(count: number): Promise<void> {
   for (let i = 0; i < count; i++) await turn();
+}
+
+/** Moves fake time on in steps that a coarse clock notices, with what happens after each of them. */
+export async function pass(time: FakeTime, ms: number, step = 100): Promise<void> {
+  for (; ms > 0; ms -= step) {
+    time.tick(Math.min(ms, step));
+    await turns(2);
+  }
 }

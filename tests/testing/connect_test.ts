@@ -16,10 +16,7 @@ import { pair } from "../../lib/testing/pair.ts";
 import { scriptedListener } from "../../lib/testing/scripted_listener.ts";
 import { bytes, text } from "../support/bytes.ts";
 import { turns } from "../support/wait.ts";
-
-async function echo(conn: Connection): Promise<void> {
-  for await (const chunk of conn) await conn.write(chunk);
-}
+import { echo } from "../support/handlers.ts";
 
 /** Handles frames, each of which must be complete in time. */
 async function echoLines(conn: Connection): Promise<void> {

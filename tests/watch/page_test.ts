@@ -11,6 +11,7 @@ import { type Needs, netTest } from "../support/needs.ts";
 import { bytes } from "../support/bytes.ts";
 import { connectMany, dial, LOOPBACK, readAll, readExactly } from "../support/peers.ts";
 import { until } from "../support/wait.ts";
+import { echo } from "../support/handlers.ts";
 
 const TOKEN = "0123456789abcdef";
 const CHROMIUM: Needs = { programs: ["chromium"], os: ["linux"] };
@@ -20,9 +21,7 @@ const column = (name: string) =>
   `[...document.querySelectorAll('#rows [data-label="${name}"]')].map((cell) => cell.textContent)`;
 
 netTest("the page shows what stats() says when 500 connections have come and gone", async () => {
-  await using server = serve({ ...LOOPBACK, maxConnections: 600 }, async (conn) => {
-    for await (const chunk of conn) await conn.write(chunk);
-  });
+  await using server = serve({ ...LOOPBACK, maxConnections: 600 }, echo);
   await using page = watch(server, { port: 0 });
   await using browsing = await Browsing.open(page.url);
   await browsing.until(`document.getElementById("active").textContent === "0"`);

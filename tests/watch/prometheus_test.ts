@@ -9,6 +9,7 @@ import { netTest } from "../support/needs.ts";
 import { bytes } from "../support/bytes.ts";
 import { dial, LOOPBACK, readAll } from "../support/peers.ts";
 import { until } from "../support/wait.ts";
+import { echo } from "../support/handlers.ts";
 
 /** The samples of a text, by name and labels. */
 function samples(text: string): Record<string, number> {
@@ -35,9 +36,7 @@ async function promtool(text: string): Promise<{ code: number; said: string }> {
 }
 
 netTest("metricsText() writes the figures of stats()", async () => {
-  await using server = serve(LOOPBACK, async (conn) => {
-    for await (const chunk of conn) await conn.write(chunk);
-  });
+  await using server = serve(LOOPBACK, echo);
   for (let i = 0; i < 3; i++) {
     const client = await dial(server.addr);
     await client.write(bytes`hello`);
