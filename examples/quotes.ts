@@ -12,7 +12,7 @@
  * @module
  */
 
-import { type Connection, framed, lengthPrefixed, serve } from "@usher/server";
+import { type Connection, framed, lengthPrefixed, mapped, serve } from "@usher/server";
 import { start } from "./start.ts";
 
 const QUOTES = [
@@ -29,20 +29,22 @@ const encoder = new TextEncoder();
 /** Fatal, since half a question is none. */
 const decoder = new TextDecoder("utf-8", { fatal: true });
 
+/** An object that is asked or answered with; `null` for what is not one. */
+type Message = Record<string, unknown> | null;
+
+const messages = mapped<Uint8Array, Message>(lengthPrefixed({ bytes: 4, limit: LONGEST }), {
+  decode: parse,
+  encode: (message) => encoder.encode(JSON.stringify(message)),
+});
+
 /** Serves one client, which may send its next question before it has the answer. */
 export async function quotes(conn: Connection): Promise<void> {
-  const messages = framed(conn, lengthPrefixed({ bytes: 4, limit: LONGEST }));
-  for await (const message of messages) {
-    await messages.send(encoder.encode(JSON.stringify(reply(message))));
-  }
+  const client = framed(conn, messages);
+  for await (const question of client) await client.send(reply(question));
 }
 
-/** What is asked, as far as it can be relied on. */
-type Question = Record<string, unknown>;
-
 /** The answer, with the question's number, by which a client knows what it belongs to. */
-function reply(message: Uint8Array): Record<string, unknown> {
-  const question = parse(message);
+function reply(question: Message): Message {
   if (question === null) return { id: null, error: "Send an object in JSON" };
   const id = typeof question.id === "number" ? question.id : null;
   const answer = answerTo(question);
@@ -51,16 +53,16 @@ function reply(message: Uint8Array): Record<string, unknown> {
     : { id, answer };
 }
 
-function parse(message: Uint8Array): Question | null {
+function parse(message: Uint8Array): Message {
   try {
     const value: unknown = JSON.parse(decoder.decode(message));
-    return typeof value === "object" ? value as Question | null : null;
+    return typeof value === "object" ? value as Message : null;
   } catch {
     return null;
   }
 }
 
-function answerTo({ ask, number, word }: Question): unknown {
+function answerTo({ ask, number, word }: Record<string, unknown>): unknown {
   if (ask === "count") return QUOTES.length;
   if (ask === "quote" && typeof number === "number") return QUOTES[number];
   if (ask !== "find" || typeof word !== "string") return undefined;

@@ -2,10 +2,16 @@
 
 import { assertEquals } from "@std/assert";
 import fc from "fast-check";
+import { framed } from "../../../lib/connection/framed.ts";
+import { connection } from "../../../lib/connection/wrap.ts";
 import { ProtocolError } from "../../../lib/errors.ts";
+import { everySplit, pair } from "../../../lib/testing/mod.ts";
 import type { Codec, Decoded, Decoder, Need } from "../../../lib/wire/codec/codec.ts";
 import { delimited } from "../../../lib/wire/codec/delimited.ts";
 import { lines } from "../../../lib/wire/codec/lines.ts";
+import { mapped } from "../../../lib/wire/codec/mapped.ts";
+import { oneOf } from "../../../lib/wire/codec/one_of.ts";
+import { withHeader } from "../../../lib/wire/codec/with_header.ts";
 import { bytes } from "../../support/bytes.ts";
 import { cut, drive, outcome, singly } from "./drive.ts";
 import { propertyTest, sizes } from "../property.ts";
@@ -101,4 +107,36 @@ Deno.test("a codec may wrap another one with all of its state", () => {
   const { frames, end } = drive(codec, [bytes`[1]--[1--`]);
   const error = "ProtocolError: Cannot decode a frame that is not JSON";
   assertEquals([frames, end], [[[1]], { error }]);
+});
+
+Deno.test("codecs built from codecs are read from a connection at every split", async () => {
+  const numbered = mapped(
+    withHeader<number>({
+      parse: (bytes) =>
+        bytes.length < 2 ? { need: 2 } : { header: bytes[0]!, taken: 2, size: bytes[1]! },
+      encode: (type, size) => Uint8Array.of(type, size),
+    }),
+    {
+      decode: ({ header, body }) => `${header}:${new TextDecoder().decode(body)}`,
+      encode: (text) => ({
+        header: Number(text[0]),
+        body: new TextEncoder().encode(text.slice(2)),
+      }),
+    },
+  );
+  const line = lines({ limit: 4, onOversize: "skip" });
+  const codec = oneOf((bytes) => bytes[0]! < 10 ? numbered : line, numbered);
+  await everySplit(Uint8Array.of(1, 2, 97, 98, ...bytes`c\r\ntoo long\n`, 7, 0), async (pieces) => {
+    const [socket, receiver] = pair();
+    await using sender = connection(socket);
+    for (const piece of pieces) await sender.write(piece);
+    await sender.closeWrite();
+    await using conn = connection(receiver);
+    const messages = framed(conn, codec);
+    const received = await Array.fromAsync(messages);
+    assertEquals(received, ["1:ab", "c", "7:"]);
+    for (const text of received.filter((text) => text.includes(":"))) await messages.send(text);
+    await messages.flush();
+    assertEquals(await sender.readExactly(6), Uint8Array.of(1, 2, 97, 98, 7, 0));
+  });
 });
