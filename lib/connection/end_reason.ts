@@ -23,7 +23,7 @@
  * - `refused_peer_limit`: its peer had `maxConnectionsPerPeer` already
  * - `refused_address`: the rules in `allow` and `deny` keep its address out, or no such peer may send
  *   a PROXY header
- * - `refused_handshaking`: it was the oldest of `maxHandshaking` handshakes, and another one came
+ * - `refused_handshaking`: it made room for another one at `maxHandshaking`
  * - `forced`: the server closed it while stopping
  * - `abandoned`: closed while stopping, and its handler did not settle even then
  *

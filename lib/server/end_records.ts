@@ -114,13 +114,16 @@ function recordOf(conn: ServedConnection, reason: EndReason): EndRecord {
 }
 
 /**
- * The first terminal event on the connection; but `abandoned` for a handler that did not settle, and
- * `health_check` for a proxy that only looked whether the server lives, however it left.
+ * The first terminal event on the connection; but `abandoned` for a handler that did not settle,
+ * `health_check` for a proxy that only looked whether the server lives, and one word for a handshake
+ * that came to nothing.
  */
 function finalReason(conn: ServedConnection): EndReason {
   if (conn.stage === "abandoned") return "abandoned";
   const reason = conn.life.reason ?? "completed";
-  return isHealthCheck(conn, reason) ? "health_check" : reason;
+  if (isHealthCheck(conn, reason)) return "health_check";
+  // The peer was gone before its handshake was over, however it left.
+  return conn.stage === "tls-handshake" && reason === "peer_reset" ? "handshake_failed" : reason;
 }
 
 /** How a proxy leaves that has seen that the server lives. */

@@ -46,19 +46,28 @@ async function shakeHands(
   { access, handshaking, reporter }: Identification,
 ): Promise<void> {
   const { life, reader } = conn;
+  conn.stage = isTrusted !== undefined ? "proxy-header" : "tls-handshake";
   handshaking.enter(conn);
   try {
+    if (life.closed) return; // no place could be made for it
+    // What Deno decrypts cannot be looked at before its handshake.
+    if (!hasOwnTls(conn)) {
+      await reader.peek(1);
+      handshaking.sent(conn);
+    }
     if (isTrusted !== undefined) {
-      conn.stage = "proxy-header";
       await readProxyHeader(conn);
       access.apply(conn);
     }
     if (life.closed) return;
     if (tls !== undefined || hasOwnTls(conn)) {
-      conn.stage = "tls-handshake";
-      // Proxies check the health of ports with TLS, too: many connect and leave.
-      if (conn.proxy?.command === "LOCAL" && (await reader.peek(1)).length === 0) {
-        return life.end("health_check");
+      if (isTrusted !== undefined) {
+        conn.stage = "tls-handshake";
+        handshaking.renamed(conn);
+        const { length } = await reader.peek(1);
+        // Proxies check the health of ports with TLS, too: many connect and leave.
+        if (length === 0 && conn.proxy?.command === "LOCAL") return life.end("health_check");
+        handshaking.sent(conn);
       }
       conn.identity = { ...conn.identity, tls: await enterTls(life, reader, tls) };
     }

@@ -53,9 +53,10 @@ export interface ServeSettings {
   maxConnectionsPerPeer?: number;
   /**
    * How many connections may be in their PROXY header or TLS handshake at once; each holds a slot,
-   * too. One more, and the oldest of them is closed (`refused_handshaking`): peers that say nothing
-   * displace each other, and nobody else. Plain connections never count. A quarter of
-   * `maxConnections` unless given.
+   * too. When one more comes, one is closed (`refused_handshaking`): the oldest that has sent nothing,
+   * else the oldest of the peer that has most; one that has sent something is safe for 2 s from peers
+   * that have as many. So peers that only connect displace each other and no other. Plain connections
+   * never count. A quarter of `maxConnections` unless given.
    */
   maxHandshaking?: number;
   /**

@@ -1,4 +1,4 @@
-/** Do peers that say nothing displace each other, and nobody else? @module */
+/** Peers that send nothing, or take many places, displace each other and no other. @module */
 
 import { assert, assertEquals } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
@@ -10,27 +10,130 @@ import { Handshaking } from "../../lib/server/handshaking.ts";
 import { serve } from "../../mod.ts";
 import {
   accountedFor,
+  arrived,
   BEHIND,
   dialSaying,
   dialTls,
   dialTlsSaying,
+  headerOf,
   proxied,
 } from "../support/balancer.ts";
 import { server as certificate } from "../support/certificates.ts";
 import { Holding } from "../support/holding.ts";
 import { netTest } from "../support/needs.ts";
 import { bytes, text } from "../support/bytes.ts";
-import { connectMany, dial, LOOPBACK, readAll, readExactly, writeAll } from "../support/peers.ts";
+import {
+  connectMany,
+  connectResettable,
+  dial,
+  LOOPBACK,
+  readAll,
+  readExactly,
+  type Resettable,
+  writeAll,
+} from "../support/peers.ts";
 import { turns, until } from "../support/wait.ts";
 import { ScriptedSocket } from "../support/scripted_socket.ts";
 import { noteEnds } from "../support/noting.ts";
 import { echo } from "../support/handlers.ts";
 
-/** A connection by its number, whose end can be looked at. */
-function connectionOf(id: number, clock: CoarseClock): ServedConnection {
+/** A connection by its number, of a peer, whose end can be looked at. */
+function connectionOf(id: number, clock: CoarseClock, peer = "192.0.2.1"): ServedConnection {
   const socket = new ScriptedSocket();
-  return new ServedConnection(id, socket, socket.localAddr, clock, DEFAULT_LIMITS);
+  const conn = new ServedConnection(id, socket, socket.localAddr, clock, DEFAULT_LIMITS);
+  conn.identity = { proxy: headerOf(peer) };
+  return conn;
 }
+
+/** Places, and the connections that came for one. */
+class Scene {
+  readonly clock = new CoarseClock(false);
+  readonly handshaking: Handshaking;
+  readonly #all = new Map<string, ServedConnection>();
+
+  constructor(limit: number) {
+    this.handshaking = new Handshaking(this.clock, 10_000, () => limit);
+  }
+
+  /** A connection of a peer comes under a name; it has sent something if `sends`. */
+  come(name: string, peer: string, sends: boolean): void {
+    const conn = connectionOf(this.#all.size, this.clock, peer);
+    this.#all.set(name, conn);
+    this.handshaking.enter(conn);
+    if (sends) this.handshaking.sent(conn);
+  }
+
+  /** The names of those that had to go. */
+  get displaced(): string[] {
+    return [...this.#all].filter(([, { life }]) => life.closed).map(([name]) => name);
+  }
+
+  [Symbol.dispose](): void {
+    for (const conn of this.#all.values()) this.handshaking.leave(conn);
+    assertEquals(this.handshaking.size, 0);
+  }
+}
+
+const [HERE, THERE, ELSEWHERE] = ["192.0.2.1", "192.0.2.2", "192.0.2.3"] as const;
+
+Deno.test("enter() displaces one that has sent nothing before any that has", () => {
+  using scene = new Scene(3);
+  scene.come("first", HERE, true);
+  scene.come("mute", THERE, false);
+  scene.come("second", HERE, true);
+  scene.come("third", HERE, true);
+  assertEquals(scene.displaced, ["mute"]);
+});
+
+Deno.test("enter() displaces the oldest of the peer with most", () => {
+  for (const sends of [false, true]) {
+    using scene = new Scene(4);
+    scene.come("other", THERE, sends);
+    for (const name of ["first", "second", "third"]) scene.come(name, HERE, sends);
+    for (const name of ["fourth", "fifth"]) scene.come(name, ELSEWHERE, false);
+    // The fourth had sent nothing when the fifth came, where the rest had.
+    assertEquals(scene.displaced, sends ? ["first", "fourth"] : ["first", "second"]);
+  }
+});
+
+Deno.test("enter() lets nothing that has sent something go within 2 s for a peer with as many", () => {
+  using time = new FakeTime();
+  using scene = new Scene(2);
+  scene.come("first", HERE, true);
+  time.tick(1000);
+  scene.come("second", THERE, true);
+  time.tick(900);
+  scene.come("too early", ELSEWHERE, true);
+  assertEquals(scene.displaced, ["too early"]);
+  time.tick(100);
+  scene.come("in time", ELSEWHERE, true);
+  assertEquals(scene.displaced, ["first", "too early"]);
+});
+
+Deno.test("enter() displaces the oldest of all where that of the peer with most is safe", () => {
+  using time = new FakeTime();
+  using scene = new Scene(3);
+  scene.come("old", THERE, true);
+  time.tick(2000);
+  scene.come("first", HERE, true);
+  scene.come("second", HERE, true);
+  scene.come("new", ELSEWHERE, true);
+  assertEquals(scene.displaced, ["old"]);
+});
+
+Deno.test("a connection that has sent nothing since its PROXY header counts for its client as mute", () => {
+  using scene = new Scene(3);
+  const { handshaking, clock } = scene;
+  const conn = connectionOf(0, clock, HERE);
+  handshaking.enter(conn);
+  handshaking.sent(conn);
+  conn.identity = { proxy: headerOf(ELSEWHERE) };
+  handshaking.renamed(conn);
+  scene.come("first", HERE, true);
+  scene.come("second", HERE, true);
+  scene.come("third", HERE, true);
+  assertEquals([conn.life.reason, scene.displaced], ["refused_handshaking", []]);
+});
 
 Deno.test("enter() closes the oldest of too many, and no others", () => {
   const clock = new CoarseClock(false);
@@ -80,7 +183,7 @@ Deno.test("enter() brings a lowered limit into force, however many are above it"
   for (const conn of conns) handshaking.leave(conn);
 });
 
-Deno.test("enter() keeps the newest, in whatever order they come and leave", () => {
+Deno.test("enter() keeps the newest of a mute peer, in whatever order they come and leave", () => {
   const clock = new CoarseClock(false);
   const steps = fc.array(fc.oneof(fc.constant("comes" as const), fc.nat(9)), { maxLength: 60 });
   fc.assert(fc.property(fc.integer({ min: 1, max: 5 }), steps, (limit, steps) => {
@@ -166,7 +269,33 @@ netTest("who is displaced gives its slot back, and is told apart in stats()", as
   for (const client of mute) client.close();
 });
 
-netTest("the oldest is displaced first, whatever it is waiting for", async () => {
+for (const addresses of [1, 200]) {
+  netTest(
+    `mute clients of ${addresses} addresses displace none that is getting through`,
+    async () => {
+      await using server = serve({
+        ...LOOPBACK,
+        proxyProtocol: { trust: ["127.0.0.0/8"] },
+        maxHandshaking: 8,
+        onError,
+      }, echo);
+      const header = proxied("192.0.2.7");
+      using client = await dialSaying(server.addr, header.subarray(0, 20));
+      await until(() => arrived(server) === 20);
+      const mute: Resettable[] = [];
+      for (let i = 0; i < 200; i++) {
+        mute.push(await connectResettable(server.addr, `127.0.1.${1 + i % addresses}`));
+      }
+      await until(() => server.stats().refused.handshaking === 200 - 7);
+      await writeAll(client, new Uint8Array([...header.subarray(20), ...bytes`hello`]));
+      assertEquals(text(await readExactly(client, 5)), "hello");
+      for (const client of mute) await client.reset();
+    },
+    { os: ["linux"] },
+  );
+}
+
+netTest("the oldest mute one is displaced first, whatever it is waiting for", async () => {
   const { ended, onEnd } = noteEnds();
   await using server = serve({
     listeners: [
@@ -257,11 +386,17 @@ netTest("who is through does not count as handshaking any more", async () => {
   held.letAllGo();
 });
 
+/** Where clients come from that never get through. */
+const STRANGER = "127.0.0.9";
+
 netTest("400 clients that never get through keep no real one out", async () => {
   using time = new FakeTime();
   const { ended, onEnd } = noteEnds();
   await using server = serve({
-    listeners: [{ ...LOOPBACK, ...certificate }, { ...LOOPBACK, ...BEHIND }],
+    listeners: [
+      { ...LOOPBACK, ...certificate },
+      { ...LOOPBACK, proxyProtocol: { trust: ["127.0.0.0/8"] } },
+    ],
     maxConnections: 64,
     maxHandshaking: 16,
     onEnd,
@@ -275,22 +410,20 @@ netTest("400 clients that never get through keep no real one out", async () => {
   };
 
   const header = proxied("192.0.2.7");
-  const mute: Deno.TcpConn[] = [];
-  const dripping = new Map<Deno.TcpConn, number>();
+  const mute: Resettable[] = [];
+  const dripping = new Map<Resettable, number>();
   /** One more that says nothing, and one that says a byte of its header; all others go on. */
   const come = async () => {
-    for (const [client, said] of dripping) {
-      try {
-        await client.write(header.subarray(said, said + 1));
-        dripping.set(client, said + 1);
-      } catch {
-        client.close(); // it was displaced
-        dripping.delete(client);
-      }
+    for (const [client, sent] of dripping) {
+      if (sent === header.length - 1) continue; // never the whole
+      client.write(header.subarray(sent, sent + 1));
+      dripping.set(client, sent + 1);
     }
     const { accepted } = server.stats();
-    mute.push(await dial(tls));
-    dripping.set(await dialSaying(plain, header.subarray(0, 1)), 1);
+    mute.push(await connectResettable(tls, STRANGER));
+    const client = await connectResettable(plain, STRANGER);
+    client.write(header.subarray(0, 1));
+    dripping.set(client, 1);
     await until(() => server.stats().accepted === accepted + 2);
   };
   for (let i = 0; i < 100; i++) await come();
@@ -318,7 +451,7 @@ netTest("400 clients that never get through keep no real one out", async () => {
     400,
   ]);
   assert(handshake_timeout > 0 && handshake_timeout <= 16, `${handshake_timeout} timed out`);
-  for (const client of [...mute, ...dripping.keys()]) client.close();
+  for (const client of [...mute, ...dripping.keys()]) await client.reset();
 });
 
 netTest("TLS behind a header has one deadline for both", async () => {

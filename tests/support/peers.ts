@@ -11,11 +11,19 @@ export function connectAndReset(addr: Deno.NetAddr): Promise<void> {
   return promise;
 }
 
-/** Connects through `node:net`, whose sockets can be reset at will. */
-export function connectResettable(addr: Deno.NetAddr): Promise<Resettable> {
+/**
+ * Connects through `node:net`, whose sockets can be reset at will.
+ *
+ * @param localAddress The client's own address, another of 127.0.0.0/8 to be another peer.
+ */
+export function connectResettable(
+  addr: Deno.NetAddr,
+  localAddress?: string,
+): Promise<Resettable> {
   const { promise, resolve, reject } = Promise.withResolvers<Resettable>();
   const { promise: gone, resolve: isGone } = Promise.withResolvers<void>();
-  const socket = connect(addr.port, addr.hostname, () => {
+  const options = { port: addr.port, host: addr.hostname, ...(localAddress && { localAddress }) };
+  const socket = connect(options, () => {
     socket.once("close", () => isGone());
     socket.off("error", reject);
     // What becomes of it is for the test to see at the other end.
