@@ -23,7 +23,7 @@ import { CountedSignal } from "../support/counted_signal.ts";
 import { netTest } from "../support/needs.ts";
 import { bytes, text } from "../support/bytes.ts";
 import { dial, LOOPBACK, readAll, socketPair, writeAll } from "../support/peers.ts";
-import { turn, turns, until } from "../support/wait.ts";
+import { turn, until } from "../support/wait.ts";
 import { type Scripted, scripted, ScriptedSocket } from "../support/scripted_socket.ts";
 import { unhandledDuring } from "../support/unhandled.ts";
 import { noteEnds } from "../support/noting.ts";
@@ -661,7 +661,7 @@ Deno.test("reads that give up after each byte get the whole record in the end", 
       controller.abort();
       await assertRejects(() => read, DOMException);
       socket.arrive(bytes`${byte}`);
-      await turns(1);
+      await turn();
     }
     assertEquals((await KINDS[name]!.begin(reader, record.length + 2))!.text.trim(), record, name);
     assertEquals(socket.mostReads, 1);

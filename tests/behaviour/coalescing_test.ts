@@ -26,9 +26,6 @@ import { serveNoting } from "../support/noting.ts";
 const KIB = 1024;
 const MIB = KIB * KIB;
 
-/** Turns of the event loop after which what was sent has long left. */
-const SOON = 3;
-
 /** A scripted connection whose writes are noted as text, and taken at once. */
 function noting(options?: ConnectionOptions) {
   const socket = new ScriptedSocket();
@@ -60,14 +57,14 @@ for (const [name, echo] of Object.entries(ECHOES)) {
     const requests = Array.from({ length: 16 }, (_, i) => `${i}\n`).join("");
     for (let i = 0; i < 3; i++) {
       socket.arrive(bytes`${requests}`);
-      await turns(SOON);
+      await turns();
     }
     assertEquals(writes, [requests, requests, requests]);
     // Also where a request is cut in the middle: what is complete is answered.
     socket.arrive(bytes`a\nb\nc`);
-    await turns(SOON);
+    await turns();
     socket.arrive(bytes`d\n`);
-    await turns(SOON);
+    await turns();
     assertEquals(writes.slice(3), ["a\nb\n", "cd\n"]);
     socket.finish();
     await echoing;
@@ -102,9 +99,9 @@ for (const [name, echo] of Object.entries(ECHOES)) {
     const conn = connection(socket);
     const echoing = echo(framed(conn, lines()));
     socket.arrive(bytes`a\nb\n`);
-    await turns(SOON);
+    await turns();
     socket.arrive(bytes`c\n`);
-    await turns(SOON);
+    await turns();
     assertEquals(calls, ["read", "write a\nb\n", "read", "write c\n", "read"]);
     socket.finish();
     await echoing;
@@ -128,10 +125,10 @@ for (const [name, echo] of Object.entries(ECHOES)) {
     };
     const echoing = echo(counting);
     socket.arrive(bytes`a\nb\n`);
-    await turns(SOON);
+    await turns();
     for (const more of ["c\n", "d\n", "e\nf\n"]) {
       socket.arrive(bytes`${more}`);
-      await turns(SOON);
+      await turns();
       assertEquals(answered, 2);
     }
     while (answered < 6) {
@@ -198,10 +195,10 @@ Deno.test("an answer leaves when the handler turns to something else", async () 
     }
   })();
   socket.arrive(bytes`a\nb\n`);
-  await turns(SOON);
+  await turns();
   assertEquals(writes, ["a\n"]);
   elsewhere.resolve();
-  await turns(SOON);
+  await turns();
   assertEquals(writes, ["a\n", "b\n"]);
   socket.finish();
   await serving;
@@ -319,7 +316,7 @@ Deno.test("an answer that could not be written is told by the iteration, and by 
     assertEquals((await next()).value, "a");
     const unhandled = await unhandledDuring(async () => {
       await messages.send("answer");
-      await turns(SOON);
+      await turns();
       socket.writes[0]!.fail(failure);
       await turn();
     });
@@ -393,7 +390,7 @@ Deno.test("unsentBytes counts what waits to leave together, so that a broadcast 
   assertEquals(conn.unsentBytes, 0);
   socket.takes = undefined;
   await messages.send("12345");
-  await turns(SOON);
+  await turns();
   await messages.send("12345");
   assertEquals(conn.unsentBytes, 12);
   conn.close();

@@ -14,7 +14,7 @@ import {
   lines,
 } from "../../mod.ts";
 import { bytes, text } from "../support/bytes.ts";
-import { turns } from "../support/wait.ts";
+import { turn, turns } from "../support/wait.ts";
 import { ScriptedSocket } from "../support/scripted_socket.ts";
 
 /** Ms without a byte after which a loop ends, and the clock's grain on top of it. */
@@ -42,14 +42,14 @@ class Scene implements Disposable {
   async pass(ms: number): Promise<void> {
     for (; ms > 0; ms -= TICK) {
       this.#time.tick(Math.min(ms, TICK));
-      await turns(1);
+      await turn();
     }
   }
 
   /** The peer says something. */
   async say(said: string): Promise<void> {
     this.socket.arrive(bytes`${said}`);
-    await turns(1);
+    await turn();
   }
 
   [Symbol.dispose](): void {
@@ -202,7 +202,7 @@ for (const [over, begin] of Object.entries(LOOPS)) {
     }
     await scene.say("two\n");
     const loop = new Loop(begin(scene.conn));
-    await turns(2);
+    await turns();
     assertEquals(loop.got.join("").trim(), "two");
     await scene.pass(QUIET);
     assert(loop.ended);
@@ -230,7 +230,7 @@ for (const [over, begin] of Object.entries(LOOPS)) {
     scene.conn.drain();
     await scene.pass(1000);
     const loop = new Loop(begin(scene.conn));
-    await turns(2);
+    await turns();
     assertEquals(loop.got.join("\n").split(/\n+/).filter((line) => line !== ""), ["one", "two"]);
     assertFalse(loop.ended);
     await scene.pass(QUIET);
@@ -257,7 +257,7 @@ Deno.test("a loop over frames does not end between a length and its frame", asyn
   using scene = new Scene();
   const loop = new Loop(texts(framed(scene.conn, lengthPrefixed())));
   scene.socket.arrive(new Uint8Array([0, 0, 0, 3]));
-  await turns(1);
+  await turn();
   scene.conn.drain();
   await scene.pass(20 * QUIET);
   assertFalse(loop.ended);

@@ -155,7 +155,7 @@ const ROWS: Record<EndReason, Row> = {
         // The kernel's buffers take some megabytes first, each kilobyte of which is progress.
         while (scene.ended.length === 0) {
           scene.time.tick(10_000);
-          await turns(5);
+          await turns();
         }
       }),
     record: { error: isTimeout },

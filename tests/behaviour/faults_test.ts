@@ -264,7 +264,7 @@ for (const seed of SEEDS) {
     // No slot was lost and none was given back twice: exactly a full set is there.
     using _clients = await connectMany(server.addrs[0] as Deno.NetAddr, SLOTS + 1);
     await until(() => run.held.served === SLOTS);
-    await turns(20);
+    await turns();
     assertEquals([run.held.served, server.waitingFor], [SLOTS, "slot"]);
     for (const conn of run.held.inside) conn.close();
     run.held.letAllGo();

@@ -25,7 +25,7 @@ netTest("client N+1 waits, and is served when one has left", async () => {
   await using server = serve({ ...LOOPBACK, maxConnections: SLOTS }, held.handler);
   using clients = await connectMany(server.addr, SLOTS + 1);
   await until(() => held.served === SLOTS);
-  await turns(20);
+  await turns();
   // It is not even accepted: the kernel holds it.
   assertEquals([held.served, server.stats().accepted], [SLOTS, SLOTS]);
   const [leaving] = held.inside;
@@ -42,7 +42,7 @@ netTest("as many as maxConnections are served at once, wave after wave", async (
   using _clients = await connectMany(server.addr, 40);
   for (let wave = 1; wave <= 4; wave++) {
     await until(() => held.served === 10 * wave);
-    await turns(3);
+    await turns();
     assertEquals(server.stats().accepted, 10 * wave);
     for (const conn of held.inside) conn.close(); // no polite end, which would take its time
     held.letAllGo();
@@ -129,7 +129,7 @@ for (const [name, { handler, client, resets }] of Object.entries(ENDINGS)) {
       } else {
         using socket = await dial(server.addr);
         await until(() => server.stats().accepted === i);
-        await turns(2);
+        await turns();
         await client?.(socket, time);
       }
       await until(() => server.stats().active === 0);
@@ -142,7 +142,7 @@ for (const [name, { handler, client, resets }] of Object.entries(ENDINGS)) {
 async function assertFullSet(server: Server<Deno.NetAddr>, held: Holding): Promise<void> {
   using clients = await connectMany(server.addr, SLOTS + 1);
   await until(() => held.served === SLOTS);
-  await turns(20);
+  await turns();
   assertEquals([held.served, server.waitingFor], [SLOTS, "slot"]);
   for (const client of clients.all) client.close();
   held.letAllGo();
@@ -179,7 +179,7 @@ netTest("a slot stays taken while a handler that lost its peer goes on", async (
   await until(() => held.served === 1);
   await lost.reset();
   using _next = await dial(server.addr);
-  await turns(20);
+  await turns();
   assertEquals(held.served, 1);
   held.letGo();
   await until(() => held.served === 2);
@@ -194,7 +194,7 @@ netTest("maxConnections raised on a running server lets in those who wait", asyn
   server.maxConnections = 2;
   assertEquals(server.maxConnections, 2);
   await until(() => held.served === 2);
-  await turns(10);
+  await turns();
   assertEquals(held.served, 2);
   server.maxConnections = Infinity;
   await until(() => held.served === 3);
@@ -213,7 +213,7 @@ netTest("maxConnections lowered on a running server closes nobody and lets nobod
   held.letGo();
   held.letGo();
   await until(() => server.stats().ended.completed === 2);
-  await turns(10);
+  await turns();
   assertEquals(held.served, 3); // the one that is left fills the one slot
   held.letGo();
   await until(() => held.served === 4);
@@ -354,7 +354,7 @@ netTest(
     using clients = new Clients([await dial(server.addr), await dial(server.addr)]);
     // One is taken by the accept that was pending, one waits in the kernel's queue.
     await until(() => server.connections.size === 2);
-    await turns(10);
+    await turns();
     assertEquals([server.stats().accepted, server.stats().refused.full], [2, 0]);
     server.resume();
     for (const client of clients.all) assertEquals(await client.read(new Uint8Array(1)), null);

@@ -309,7 +309,7 @@ behaviour(
     });
     using client = await dialTls(server.addr);
     await everybodyIsIn(server, 1);
-    await turns(5);
+    await turns();
     time.tick(1200);
     await gaveUp.promise;
     await client.write(bytes`hello`);
@@ -508,7 +508,7 @@ behaviour("who resets in the handshake was never let in", async ({ place, ended 
     const client = await connectResettable(server.addr);
     if (length > 0) client.write(hello.subarray(0, length));
     await until(() => server.stats().handshaking === 1);
-    await turns(5);
+    await turns();
     await client.reset();
     await until(() => ended.length === i + 1);
   }
@@ -542,9 +542,9 @@ behaviour("who is idle inside TLS is ended", async ({ place, ended }) => {
   const server = serve({ ...place, idleTimeout: 5000 }, readOne);
   using _client = await dialTls(server.addr);
   await everybodyIsIn(server, 1);
-  await turns(5);
+  await turns();
   time.tick(4900);
-  await turns(5);
+  await turns();
   assertEquals(ended.length, 0);
   time.tick(300);
   await until(() => ended.length === 1);
@@ -560,7 +560,7 @@ behaviour("who takes nothing inside TLS is ended", async ({ place, ended }) => {
   // The kernel's buffers take some megabytes first, each kilobyte of which is progress.
   while (ended.length === 0) {
     time.tick(10_000);
-    await turns(5);
+    await turns();
   }
   await server.shutdown();
   const [{ reason, bytesWritten }, ...more] = ended as [EndRecord];

@@ -7,7 +7,7 @@ import { Holding } from "../support/holding.ts";
 import { netTest } from "../support/needs.ts";
 import { bytes, text } from "../support/bytes.ts";
 import { Clients, connectMany, dial, LOOPBACK, readAll, socketPair } from "../support/peers.ts";
-import { turns, until } from "../support/wait.ts";
+import { turn, turns, until } from "../support/wait.ts";
 import { emfile, ScriptedListener } from "../support/scripted_listener.ts";
 import { unhandledDuring } from "../support/unhandled.ts";
 
@@ -61,7 +61,7 @@ netTest("two addresses and a foreign listener share one limit", async () => {
   ]);
   for (let served = 3; served <= clients.all.length; served++) {
     await until(() => held.served === served);
-    await turns(5);
+    await turns();
     assertEquals([held.served, held.inside.length], [served, 3]);
     // What has arrived beyond the limit is one surplus for each listener at most.
     assert(server.connections.size <= 3 + 3, `${server.connections.size} are open`);
@@ -199,7 +199,7 @@ netTest("a server whose listener fails for 30 s for an unknown cause gives up", 
       onError: (error) => reported.push({ at: Date.now() - since, error }),
     }, async () => {});
     while (server.state !== "stopped") {
-      await turns(2);
+      await turns();
       time.tick(100);
       assert(Date.now() - since < 60_000, "never gave up");
     }
@@ -227,7 +227,7 @@ netTest("a server whose listener lacks resources for hours does not give up", as
   });
   const minutes = 10;
   for (let i = 0; i < minutes * 60; i++) {
-    await turns(1);
+    await turn();
     time.tick(1000);
   }
   assertEquals(server.state, "running");

@@ -210,7 +210,7 @@ netTest("a full server takes in its queue, which then waits for slots", async ()
   await assertRejects(() => dial(server.addr), Deno.errors.ConnectionRefused);
   for (let i = 1; i <= 6; i++) {
     await until(() => held.served === i);
-    await turns(3);
+    await turns();
     assertEquals(held.served, i); // one at a time
     for (const client of clients.all) await client.closeWrite().catch(() => {});
     held.letGo();
@@ -293,7 +293,7 @@ netTest("a starved listener closes at once, and the queue of another one is take
   await until(() => server.connections.size === 1);
   starved.otherwise = () => ({ error: emfile() });
   starved.fail(emfile());
-  await turns(3);
+  await turns();
   const { accepts } = starved;
   const stopped = server.shutdown();
   for (const client of clients.all) await readAll(client);

@@ -21,7 +21,7 @@ import {
   socketPair,
   writeAll,
 } from "../support/peers.ts";
-import { turns, until } from "../support/wait.ts";
+import { turn, until } from "../support/wait.ts";
 import { scripted } from "../support/scripted_socket.ts";
 import { unhandledDuring } from "../support/unhandled.ts";
 
@@ -289,7 +289,7 @@ for (const [name, first] of Object.entries(READS)) {
       if (name === "readable" && otherName === "readable") continue; // a stream has one lock
       const { socket, conn } = scripted();
       const pending = first(conn);
-      await turns(1); // a stream reads a microtask later
+      await turn(); // a stream reads a microtask later
       assertEquals(socket.mostReads, 1);
       const error = await assertRejects(() => second(conn), Deno.errors.Busy, "", otherName);
       assertEquals(
@@ -362,7 +362,7 @@ for (const [name, read] of Object.entries(READS)) {
     using _client = client;
     const conn = connection(socket);
     const pending = read(conn);
-    await turns(1); // a stream reads a microtask later
+    await turn(); // a stream reads a microtask later
     conn.close();
     const error = await assertRejects(() => pending, Deno.errors.Interrupted);
     const later = await read(conn).catch((error) => error);

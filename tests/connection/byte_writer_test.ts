@@ -431,7 +431,7 @@ Deno.test("a write of which a part was on the way when close() came rejects with
     conn.close();
     socket.writes[0]!.take(2);
     await assertRejects(() => write, Deno.errors.Interrupted, "", place);
-    await turns(2);
+    await turns();
   }
 });
 

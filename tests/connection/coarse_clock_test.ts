@@ -17,7 +17,7 @@ import { netTest } from "../support/needs.ts";
 import { dial, LOOPBACK } from "../support/peers.ts";
 import { Program } from "../support/program.ts";
 import { ScriptedSocket } from "../support/scripted_socket.ts";
-import { ENOUGH_TURNS, turns, until } from "../support/wait.ts";
+import { turns, until } from "../support/wait.ts";
 
 /** Notes the times that it is called with. */
 class Watcher implements Ticking {
@@ -322,7 +322,7 @@ netTest("a server keeps its timeouts from one fake time to the next", async () =
     using time = new FakeTime();
     using _client = await dial(server.addr);
     await until(() => server.connections.size === 1);
-    await turns(ENOUGH_TURNS);
+    await turns();
     time.tick(1000 + 2 * TICK);
     await until(() => ended.length === i);
   }

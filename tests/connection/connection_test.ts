@@ -305,7 +305,7 @@ netTest(
       time.tick(offset);
       const ended = conn.end();
       assertEquals(await client.read(new Uint8Array(1)), null); // the FIN is there
-      await turns(2);
+      await turns();
       let waited = 0;
       for (; waited < 5000 && !conn.signal.aborted; waited++) time.tick(1);
       assertGreater(waited, 499, `begun ${offset} ms after a tick`);
@@ -522,7 +522,7 @@ netTest("the slot stays taken while end() waits", async () => {
   assertEquals(await slow.read(new Uint8Array(1)), null);
   const next = await dial(server.addr);
   const answer = next.read(new Uint8Array(1));
-  await turns(20);
+  await turns();
   assertEquals([...server.connections].map(({ id }) => id), [1]);
   assertEquals(server.waitingFor, "slot");
   time.tick(600);
@@ -606,14 +606,14 @@ netTest("readable reads from the kernel only as somebody reads from it", async (
   using conn = connection(socket);
   const { readable } = conn;
   await client.write(bytes`hello`);
-  await turns(5);
+  await turns();
   assertEquals(conn.bytesRead, 0);
   const reader = readable.getReader();
-  await turns(5);
+  await turns();
   assertEquals(conn.bytesRead, 0);
   assertEquals(text((await reader.read()).value!), "hello");
   await client.write(bytes`more`);
-  await turns(5);
+  await turns();
   assertEquals(conn.bytesRead, 5);
   client.close();
 });
@@ -909,7 +909,7 @@ Deno.test("forgotten promises of closing end nothing", async () => {
     failing.conn.closeWrite();
     failing.conn.closeWrite();
     failing.conn.end();
-    await turns(2);
+    await turns();
     failing.conn.closeWrite();
     failing.conn.close();
   });

@@ -26,9 +26,6 @@ const MIB = KIB * KIB;
 /** Bytes of the buffer that a few frames gather in. */
 const BUFFER = 16 * KIB;
 
-/** Turns of the event loop after which what was sent has long left. */
-const SOON = 3;
-
 /** Text that makes its own bytes. */
 const allocating: Encoder<string> = { encode: (frame) => new TextEncoder().encode(frame) };
 
@@ -74,7 +71,7 @@ async function settled(promise: Promise<unknown>): Promise<boolean> {
   let done = false;
   const note = () => void (done = true);
   promise.then(note, note);
-  await turns(SOON);
+  await turns();
   return done;
 }
 
@@ -84,10 +81,10 @@ for (const [name, encoder] of [["its own bytes", allocating], ["none", new Placi
     const { writer, life } = over(socket);
     for (let i = 0; i < 16; i++) await writer.send(encoder, `${i};`);
     assertEquals(writes, []);
-    await turns(SOON);
+    await turns();
     assertEquals(writes, ["0;1;2;3;4;5;6;7;8;9;10;11;12;13;14;15;"]);
     writer.send(encoder, "next");
-    await turns(SOON);
+    await turns();
     assertEquals(writes.slice(1), ["next"]);
     life.close();
   });
@@ -111,11 +108,11 @@ Deno.test("flush() of nothing resolves when all that was sent before is written"
   const { socket, writer, life } = over(new LateSocket());
   await writer.flush();
   writer.send(allocating, "a");
-  await turns(SOON); // it left by itself
+  await turns(); // it left by itself
   writer.write(bytes`b`);
   const flushed = writer.flush();
   socket.let();
-  await turns(SOON);
+  await turns();
   assertFalse(await settled(flushed));
   socket.let();
   await flushed;
@@ -292,7 +289,7 @@ Deno.test("what a peer that never reads makes us hold is what was sent, not a bu
 Deno.test("frames that are sent while a write is in progress leave in few writes when it ends", async () => {
   const { socket, writer, life } = over(new LateSocket());
   writer.send(allocating, "first");
-  await turns(SOON);
+  await turns();
   for (let i = 0; i < 100; i++) {
     writer.send(allocating, `${i};`);
     await turn();
@@ -302,7 +299,7 @@ Deno.test("frames that are sent while a write is in progress leave in few writes
   while (socket.late.length > 0) {
     socket.let();
     writes++;
-    await turns(SOON);
+    await turns();
   }
   assertLessOrEqual(writes, 3);
   assertEquals(text(socket.received).length, 5 + 10 * 2 + 90 * 3);
@@ -341,7 +338,7 @@ Deno.test("the room of an encoder holds nothing that another connection sent, or
       if (writing) before.writer.write(bytes`in progress`);
       before.writer.send(encoder, "password123");
       await before.writer.flush().catch(() => {});
-      await turns(SOON);
+      await turns();
       let seen: Uint8Array | undefined;
       const looking: Encoder<string> = {
         encode: () => bytes`x`,
@@ -481,9 +478,9 @@ Deno.test("a write that failed when nobody waited for it is told by the next flu
   const { socket, writer } = over(new LateSocket());
   const failure = new Deno.errors.BrokenPipe("Broken pipe (os error 32)");
   writer.send(allocating, "x");
-  await turns(SOON);
+  await turns();
   socket.late.shift()!.settle.reject(failure);
-  await turns(SOON);
+  await turns();
   assertStrictEquals(await writer.flush().catch((error) => error), failure);
 });
 
@@ -491,7 +488,7 @@ Deno.test("what was not written when close() came rejects the flush that waits f
   for (const late of [true, false]) {
     const { writer, life } = over(new LateSocket());
     writer.send(allocating, "x");
-    if (late) await turns(SOON); // it is on its way
+    if (late) await turns(); // it is on its way
     const flushed = writer.flush();
     life.close();
     await assertRejects(() => flushed);
@@ -536,10 +533,10 @@ Deno.test("promises of sends and flushes that nobody awaits may reject in any wa
       it.writer.send(allocating, "x".repeat(HIGH_WATER));
       await turn();
       mishap(it);
-      await turns(SOON);
+      await turns();
       it.writer.send(allocating, "x");
       it.writer.flush();
-      await turns(SOON);
+      await turns();
       it.life.close();
       it.writer.flush();
     });
@@ -551,7 +548,7 @@ Deno.test("frames gathered when the connection is closed go nowhere", async () =
   const { socket, writer, life } = over(new ScriptedSocket());
   writer.send(allocating, "x");
   life.close();
-  await turns(SOON);
+  await turns();
   assertEquals(socket.takenBytes, 0);
 });
 
@@ -580,12 +577,12 @@ Deno.test("a send that is awaited never ends the connection, however large and w
     const { socket, writer, life } = over(new LateSocket());
     for (let i = 0; i < 3; i++) {
       await writer.send(allocating, "on its way;");
-      await turns(SOON);
+      await turns();
       const sent = writer.send(allocating, `${"x".repeat(size)};`);
       assertFalse(life.closed, `${size}`);
       assertFalse(await settled(sent)); // until it is written
       socket.let();
-      await turns(SOON);
+      await turns();
       assertFalse(await settled(sent));
       socket.let();
       await sent;
@@ -603,7 +600,7 @@ Deno.test("a write that is awaited may be larger than maxUnsent behind frames, t
   assertFalse(life.closed);
   await turn();
   socket.let();
-  await turns(SOON);
+  await turns();
   socket.let();
   assertEquals(await written, 2 * MIB);
   life.close();
@@ -612,12 +609,12 @@ Deno.test("a write that is awaited may be larger than maxUnsent behind frames, t
 Deno.test("a flush that is awaited may be larger than maxUnsent, whatever is on its way", async () => {
   const { socket, writer, life } = over(new LateSocket());
   await writer.send(allocating, "on its way");
-  await turns(SOON);
+  await turns();
   writer.send(allocating, "x".repeat(2 * MIB));
   const flushed = writer.flush();
   assertFalse(life.closed);
   socket.let();
-  await turns(SOON);
+  await turns();
   socket.let();
   await flushed;
   life.close();

@@ -19,7 +19,7 @@ import { type Connection, connection, serve } from "../../mod.ts";
 import { netTest } from "../support/needs.ts";
 import { bytes, text } from "../support/bytes.ts";
 import { dial, LOOPBACK, readAll, socketPair } from "../support/peers.ts";
-import { turns, until } from "../support/wait.ts";
+import { turn, turns, until } from "../support/wait.ts";
 import { ScriptedSocket } from "../support/scripted_socket.ts";
 import { noteEnds } from "../support/noting.ts";
 
@@ -223,7 +223,7 @@ netTest("idleTimeout ends an iteration, too, and the stream of a connection", as
     using _client = client;
     using conn = connection(socket, { idleTimeout });
     const read = begin(conn);
-    await turns(1); // a stream reads a microtask later
+    await turn(); // a stream reads a microtask later
     time.tick(idleTimeout + TICK);
     await assertTimesOut(read, "idleTimeout");
     assert(conn.signal.aborted);
@@ -334,7 +334,7 @@ Deno.test("a byte from the peer renews the idleTimeout of a write that waits", a
     }
     assertFalse(conn.signal.aborted);
     time.tick(2 * TICK);
-    await turns(1);
+    await turn();
     time.tick(9 * TICK);
     await assertTimesOut(write, "idleTimeout");
   }
@@ -493,7 +493,7 @@ Deno.test("writeTimeout ends a peer that takes one byte every few seconds", asyn
   let seconds = 0;
   while (!conn.signal.aborted && seconds < 300) {
     socket.writes[0]!.take(1);
-    await turns(1);
+    await turn();
     time.tick(3000);
     seconds += 3;
   }
@@ -513,7 +513,7 @@ Deno.test("writeTimeout ends a peer that takes 1023 bytes in that time, not one 
       time.tick(10 * TICK);
       if (conn.signal.aborted) break;
       socket.writes[0]!.take(n);
-      await turns(1);
+      await turn();
     }
     assertEquals(!conn.signal.aborted, lives, `${n} bytes`);
     if (!lives) {
@@ -533,10 +533,10 @@ Deno.test("writeTimeout wants the rest of a write where that is less than 1 KiB"
     using conn = connection(socket, { writeTimeout: 10 * TICK });
     const write = conn.write(new Uint8Array(1024 + 5));
     socket.writes[0]!.take(1024);
-    await turns(1);
+    await turn();
     time.tick(9 * TICK);
     socket.writes[0]!.take(whole ? 5 : 4);
-    await turns(1);
+    await turn();
     time.tick(2 * TICK);
     if (whole) assertEquals(await write, 1029);
     else await assertTimesOut(write, "writeTimeout");
@@ -555,7 +555,7 @@ Deno.test("each write in the queue has a writeTimeout of its own", async () => {
     socket.writes[0]!.take();
     assertEquals(await write, LARGE);
   }
-  await turns(2);
+  await turns();
   time.tick(MINUTE);
   assertFalse(conn.signal.aborted);
 });

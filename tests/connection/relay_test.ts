@@ -237,7 +237,7 @@ Deno.test("relay() hands on FIN behind everything that came before it", async ()
   a.arrive(pattern(0, 100));
   a.finish();
   await until(() => b.writes.length === 1);
-  await turns(2);
+  await turns();
   assertEquals(b.finishedAt, []);
   b.takes = (p) => p.length;
   b.writes[0]!.take(1);

@@ -151,7 +151,7 @@ netTest("what a read that gave up brings in clear is never heard inside TLS", as
   using it = await pair();
   const { conn, client } = it;
   const given = conn.readLine({ timeout: 1000 });
-  await turns(2);
+  await turns();
   time.tick(1200);
   await assertRejects(() => given, DOMException);
   const starting = conn.startTls(certificate);
@@ -260,7 +260,7 @@ netTest("a read that gave up brings the beginning of the handshake", async () =>
   using time = new FakeTime();
   using it = await pair();
   const given = it.conn.readExactly(3, { timeout: 1000 });
-  await turns(2);
+  await turns();
   time.tick(1200);
   await assertRejects(() => given, DOMException);
   const inside = await secure(it);
@@ -273,12 +273,12 @@ netTest("a client that says nothing behind a read that gave up is ended, too", a
   using time = new FakeTime();
   using it = await pair();
   const given = it.conn.readExactly(3, { timeout: 1000 });
-  await turns(2);
+  await turns();
   time.tick(1200);
   await assertRejects(() => given, DOMException);
   const starting = it.conn.startTls({ ...certificate, handshakeTimeout: 5000 });
   starting.catch(() => {});
-  await turns(5);
+  await turns();
   time.tick(5200);
   await assertRejects(() => starting, DOMException, "'handshakeTimeout'");
 });
@@ -385,7 +385,7 @@ netTest("close() ends a startTls() that waits", async () => {
     const starting = it.conn.startTls(certificate);
     starting.catch(() => {});
     await it.client.write((await clientHello()).subarray(0, length));
-    await turns(5);
+    await turns();
     it.conn.close();
     await assertRejects(() => starting, Deno.errors.Interrupted);
     assertEquals((it.conn.signal.reason as DOMException).name, "AbortError");
@@ -450,7 +450,7 @@ const ENDINGS: Record<string, Ending> = {
       dialed(addr, async (client) => {
         await begun();
         time.tick(9_900);
-        await turns(5);
+        await turns();
         time.tick(300);
         assertEquals(await client.read(new Uint8Array(1)), null);
       }),
@@ -484,7 +484,7 @@ const ENDINGS: Record<string, Ending> = {
   "the handler closes meanwhile": {
     handler: async (conn) => {
       const starting = conn.startTls(certificate);
-      await turns(5);
+      await turns();
       conn.close();
       await starting;
     },
@@ -504,7 +504,7 @@ for (const [what, { options, settings, handler, client, record }] of Object.entr
       begun.resolve();
       await starting;
     });
-    await client(server.addr, time, () => begun.promise.then(() => turns(5)));
+    await client(server.addr, time, () => begun.promise.then(() => turns()));
     await until(() => ended.length > 0);
     await server.shutdown();
     const [{ reason, error }, ...more] = ended as [EndRecord];
@@ -525,7 +525,7 @@ netTest("a server that stops by force ends a startTls()", async () => {
   );
   using _client = await dial(server.addr);
   await until(() => server.connections.size === 1);
-  await turns(5);
+  await turns();
   await server.shutdown({ timeout: 0 });
   assert(await failure.promise instanceof Deno.errors.Interrupted);
   assertEquals(ended.map(({ reason }) => reason), ["forced"]);
@@ -557,7 +557,7 @@ netTest("another handshakeTimeout counts although the certificates are known", a
   using it = await pair();
   const starting = it.conn.startTls(Object.assign(options, { handshakeTimeout: 1000 }));
   starting.catch(() => {});
-  await turns(5);
+  await turns();
   time.tick(1200);
   await assertRejects(() => starting, DOMException);
 });

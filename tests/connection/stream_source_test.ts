@@ -8,7 +8,7 @@ import { server as certificate } from "../support/certificates.ts";
 import { netTest } from "../support/needs.ts";
 import { dial, LOOPBACK, socketPair } from "../support/peers.ts";
 import { dialTls } from "../support/tls_peers.ts";
-import { ENOUGH_TURNS, turns } from "../support/wait.ts";
+import { turns } from "../support/wait.ts";
 
 type Use = (conn: Connection, peer: Deno.Conn) => Promise<void>;
 
@@ -44,14 +44,14 @@ const GIVEN_UP: Record<string, (conn: Connection) => Promise<void>> = {
   async "its reader cancels"({ readable }) {
     const reader = readable.getReader();
     const reading = reader.read();
-    await turns(ENOUGH_TURNS);
+    await turns();
     await reader.cancel();
     assertEquals((await reading).done, true);
   },
   async "its reader with a buffer of its own cancels"({ readable }) {
     const reader = readable.getReader({ mode: "byob" });
     const reading = reader.read(new Uint8Array(100));
-    await turns(ENOUGH_TURNS);
+    await turns();
     await reader.cancel();
     assertEquals((await reading).done, true);
   },
@@ -59,7 +59,7 @@ const GIVEN_UP: Record<string, (conn: Connection) => Promise<void>> = {
     const controller = new AbortController();
     const { signal } = controller;
     const piping = readable.pipeTo(new WritableStream(), { signal });
-    await turns(ENOUGH_TURNS);
+    await turns();
     controller.abort();
     await assertRejects(() => piping, DOMException);
   },
@@ -72,7 +72,7 @@ const GIVEN_UP: Record<string, (conn: Connection) => Promise<void>> = {
         },
       }),
     );
-    await turns(ENOUGH_TURNS);
+    await turns();
     destination!.error(new RangeError("full"));
     await assertRejects(() => piping, RangeError, "full");
   },
@@ -104,7 +104,7 @@ netTest("what came before a stream was given up is read in other ways, in order"
   await client.write(bytes`one`);
   assertEquals(text((await reader.read()).value!), "one");
   const reading = reader.read();
-  await turns(ENOUGH_TURNS);
+  await turns();
   const cancelling = reader.cancel();
   await client.write(bytes`two\n`); // on its way while the read gives up
   await cancelling;
@@ -121,7 +121,7 @@ netTest(
       await conn.write(bytes`${await line ?? ""}!`);
     });
     using client = await dial(server.addr);
-    await turns(ENOUGH_TURNS);
+    await turns();
     await client.write(bytes`hello\n`);
     const p = new Uint8Array(10);
     assertEquals(text(p.subarray(0, await client.read(p) ?? 0)), "hello!");

@@ -6,7 +6,7 @@ import { descriptorReserves } from "../../lib/listener/descriptor_reserves.ts";
 import { pair } from "../../lib/testing/mod.ts";
 import { serve } from "../../mod.ts";
 import { ScriptedListener } from "../support/scripted_listener.ts";
-import { turns } from "../support/wait.ts";
+import { turn } from "../support/wait.ts";
 
 Deno.test("descriptorReserves are full before an accept loop that had no descriptor tries again", async () => {
   using time = new FakeTime();
@@ -15,15 +15,15 @@ Deno.test("descriptorReserves are full before an accept loop that had no descrip
   const listener = new ScriptedListener();
   const server = serve({ listeners: [listener], onError: () => {} }, (conn) => conn.readLine());
   listener.fail(Object.assign(new Error("Too many open files (os error 24)"), { code: "EMFILE" }));
-  await turns(1);
+  await turn();
   const [client, socket] = pair();
   listener.give(socket);
   await time.tickAsync(3000);
-  await turns(1);
+  await turn();
   assertEquals([server.stats().accepted, server.waitingFor], [0, "resources"]);
   reserve.full = true;
   await time.tickAsync(1000);
-  await turns(1);
+  await turn();
   assertEquals([server.stats().accepted, server.waitingFor], [1, null]);
   descriptorReserves.delete(reserve);
   client.close();
@@ -37,7 +37,7 @@ Deno.test("descriptorReserves keep no accept loop from stopping", async () => {
   const listener = new ScriptedListener();
   const server = serve({ listeners: [listener], onError: () => {} }, (conn) => conn.readLine());
   listener.fail(Object.assign(new Error("Too many open files (os error 24)"), { code: "EMFILE" }));
-  await turns(1);
+  await turn();
   const stopped = server.shutdown();
   await time.tickAsync(300);
   await stopped;

@@ -7,7 +7,7 @@ import { Holding } from "../support/holding.ts";
 import { netTest } from "../support/needs.ts";
 import { bytes, text } from "../support/bytes.ts";
 import { dial, LOOPBACK, readAll, socketPair } from "../support/peers.ts";
-import { turns, until } from "../support/wait.ts";
+import { turn, turns, until } from "../support/wait.ts";
 import { emfile, ScriptedListener } from "../support/scripted_listener.ts";
 import { unhandledDuring } from "../support/unhandled.ts";
 import { noteEnds } from "../support/noting.ts";
@@ -132,7 +132,7 @@ netTest("shutdown() closes what is open after shutdownTimeout, and not before", 
   await until(() => server.connections.size === 1);
   server.shutdown();
   time.tick(19_999);
-  await turns(5);
+  await turns();
   assertEquals(ended.length, 0);
   time.tick(1);
   await server.finished;
@@ -147,7 +147,7 @@ netTest("shutdown() waits for ever when its timeout is Infinity", async () => {
   await until(() => held.served === 1);
   server.shutdown({ timeout: Infinity });
   time.tick(60 * 60 * 1000);
-  await turns(5);
+  await turns();
   assertEquals([server.state, server.connections.size], ["draining", 1]);
   client.close();
   held.letAllGo();
@@ -193,7 +193,7 @@ netTest("a handler that never returns is abandoned one second after the force", 
   server.shutdown({ timeout: 0 });
   assertEquals(await client.read(new Uint8Array(1)), null); // closed under it at once
   time.tick(999);
-  await turns(5);
+  await turns();
   assertEquals([server.state, ended.length], ["draining", 0]);
   time.tick(1);
   await server.finished;
@@ -225,7 +225,7 @@ netTest("what an abandoned handler does later is no news to anybody", async () =
     const before = server.stats();
     stubborn.conns[0]!.write(bytes`too late`);
     stubborn.fail(new Error("too late"));
-    await turns(5);
+    await turns();
     assertEquals(server.stats(), before);
   });
   assertEquals([unhandled, reported, ended.length], [[], [], 1]);
@@ -303,7 +303,7 @@ netTest("shutdown() gives a surplus its slot when one becomes free", async () =>
   using second = await dial(server.addr);
   await until(() => server.connections.size === 2);
   const stopped = server.shutdown();
-  await turns(5);
+  await turns();
   assertEquals(held.served, 1);
   first.close();
   held.letGo();
@@ -345,7 +345,7 @@ netTest("shutdown() ends the wait for resources at once", async () => {
     const { accepts } = listener;
     while (listener.accepts === accepts) {
       time.next();
-      await turns(1);
+      await turn();
     }
   }
   await until(() => server.waitingFor === "resources");

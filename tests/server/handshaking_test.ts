@@ -337,7 +337,7 @@ for (const [maxConnections, expected] of QUARTERS) {
       await until(() => server.stats().handshaking === expected);
       using _one = await dial(server.addr);
       if (maxConnections > expected) await until(() => server.stats().refused.handshaking === 1);
-      await turns(10);
+      await turns();
       assertEquals(server.stats().handshaking, expected);
     },
   );

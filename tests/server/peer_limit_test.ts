@@ -289,7 +289,7 @@ for (const [name, ending] of Object.entries(ENDINGS)) {
         : await dialSaying(server.addr, header);
       const conn = () => [...server.connections].at(-1);
       await until(() => ended.length === i || conn()?.proxy !== undefined);
-      await turns(2);
+      await turns();
       await client?.(socket, time);
       if (name !== "a client that leaves") await readAll(socket).catch(() => socket.close());
       await until(() => ended.length === i);

@@ -136,7 +136,7 @@ netTest("the failure of another connection ends a handler and is no news", async
   const one = await connectResettable(server.addr);
   const two = await dial(server.addr);
   await until(() => server.connections.size === 2);
-  await turns(2);
+  await turns();
   await one.reset();
   await readAll(two);
   await until(() => heard.ended.length === 2);
@@ -220,7 +220,7 @@ netTest(
     });
     await (await connectResettable(server.addr)).reset();
     await until(() => failed);
-    await turns(5);
+    await turns();
     assertEquals([heard.reasons, server.stats().active], [[], 1]);
     letGo();
     await heard.over();
@@ -240,7 +240,7 @@ netTest(
     using client = await dial(server.addr);
     await client.read(new Uint8Array(7));
     assertEquals(await client.read(new Uint8Array(1)), null); // FIN: everything was said
-    await turns(5);
+    await turns();
     assertEquals([heard.reasons, server.stats().active], [[], 1]);
     time.tick(700); // half a second for the peer's FIN, on a clock of 100 ms
     await heard.over();

@@ -6,7 +6,7 @@ import { Holding } from "../support/holding.ts";
 import { netTest } from "../support/needs.ts";
 import { bytes, text } from "../support/bytes.ts";
 import { dial, LOOPBACK, readAll, readExactly, socketPair } from "../support/peers.ts";
-import { turns, until } from "../support/wait.ts";
+import { turn, turns, until } from "../support/wait.ts";
 import { Program } from "../support/program.ts";
 import { emfile, ScriptedListener } from "../support/scripted_listener.ts";
 import { noteEnds } from "../support/noting.ts";
@@ -192,7 +192,7 @@ netTest("serve() survives a write that nobody awaited to a peer that has left", 
       await conn.write(bytes`a`); // the kernel takes this and gets a reset for it
       for (let i = 0; i < 8; i++) {
         conn.write(bytes`b`);
-        await turns(1);
+        await turn();
       }
     },
   );
@@ -263,7 +263,7 @@ netTest("pause() leaves clients in the kernel's queue until resume()", async () 
   using _first = await dial(server.addr);
   await until(() => server.connections.size === 1);
   using _second = await dial(server.addr);
-  await turns(20);
+  await turns();
   assertEquals([held.served, server.stats().accepted], [0, 1]);
   server.resume();
   assertEquals([server.accepting, server.waitingFor], [true, null]);

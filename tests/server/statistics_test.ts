@@ -91,7 +91,7 @@ netTest("stats() counts failures of accepting by word", async () => {
 netTest("stats() tells for how long every slot was taken, and only that", async () => {
   const held = new Holding();
   await using server = serve({ ...LOOPBACK, maxConnections: 1 }, held.handler);
-  await turns(3);
+  await turns();
   assertEquals(server.stats().saturatedFor, 0);
   using client = await dial(server.addr);
   await until(() => held.served === 1);
@@ -102,7 +102,7 @@ netTest("stats() tells for how long every slot was taken, and only that", async 
   await until(() => server.waitingFor === null);
   const { saturatedFor } = server.stats();
   assert(saturatedFor > 2);
-  await turns(3);
+  await turns();
   assertEquals(server.stats().saturatedFor, saturatedFor);
 });
 

@@ -148,7 +148,7 @@ Deno.test("run() has nothing to wait for when somebody else has closed the liste
   door.listener.close();
   await door.over;
   const sweeping = new Sweeping(door);
-  await turns(1);
+  await turn();
   assert(sweeping.isDone);
 });
 

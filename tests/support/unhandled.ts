@@ -2,9 +2,6 @@
 
 import { turns } from "./wait.ts";
 
-/** Turns of the event loop after which an unhandled rejection would long have been told. */
-const ENOUGH_TURNS = 5;
-
 /** Runs something; the rejections that nobody handled, which would have ended the process. */
 export async function unhandledDuring(run: () => void | Promise<void>): Promise<unknown[]> {
   const reasons: unknown[] = [];
@@ -15,7 +12,7 @@ export async function unhandledDuring(run: () => void | Promise<void>): Promise<
   globalThis.addEventListener("unhandledrejection", note);
   try {
     await run();
-    await turns(ENOUGH_TURNS);
+    await turns();
   } finally {
     globalThis.removeEventListener("unhandledrejection", note);
   }

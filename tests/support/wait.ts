@@ -12,7 +12,7 @@ const EAGER_TURNS = 100;
 const PAUSE = 5;
 
 /** Turns of the event loop within which whatever is ready now has happened; for showing that something does not. */
-export const ENOUGH_TURNS = 5;
+export const ENOUGH_TURNS = 10;
 
 /** The real one, under a fake clock, too. */
 const startTimer = setTimeout;
@@ -33,7 +33,7 @@ export function turn(): Promise<void> {
 }
 
 /** Some turns of the event loop, for showing that something does not happen. */
-export async function turns(count: number): Promise<void> {
+export async function turns(count: number = ENOUGH_TURNS): Promise<void> {
   for (let i = 0; i < count; i++) await turn();
 }
 

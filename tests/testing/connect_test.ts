@@ -15,7 +15,7 @@ import { connect, type ConnectOptions } from "../../lib/testing/connect.ts";
 import { pair } from "../../lib/testing/pair.ts";
 import { scriptedListener } from "../../lib/testing/scripted_listener.ts";
 import { bytes, text } from "../support/bytes.ts";
-import { turns } from "../support/wait.ts";
+import { turn, turns } from "../support/wait.ts";
 import { echo } from "../support/handlers.ts";
 
 /** Handles frames, each of which must be complete in time. */
@@ -97,7 +97,7 @@ Deno.test("connect() calls the hooks that it is given", async () => {
 Deno.test("connect() ends by handler's error, its protocol's and its peer's, as serve() does", async () => {
   const reasonOf = async (handler: Handler, leave: "close" | "reset") => {
     await using client = connect(handler, { onError: () => {} });
-    await turns(1);
+    await turn();
     client[leave]();
     return (await client.ended).reason;
   };
@@ -228,7 +228,7 @@ Deno.test("connect() shows how a handler takes a shutdown", async () => {
     await new Promise((resolve) => conn.drainSignal.addEventListener("abort", resolve));
     await conn.write(bytes`bye`);
   });
-  await turns(1);
+  await turn();
   const stopped = client.server.shutdown();
   assertEquals(text((await client.readExactly(3))!), "bye");
   client.close();
@@ -327,7 +327,7 @@ Deno.test("connect() lets a handler and a client that talk without end be stoppe
   const reading = (async () => {
     for await (const _ of client) { /* until the server stops */ }
   })();
-  await turns(3);
+  await turns();
   await client.server.shutdown({ timeout: 0 });
   await reading;
   assertEquals((await client.ended).reason, "forced");

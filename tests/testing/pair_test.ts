@@ -34,7 +34,7 @@ function failureOfWriting(conn: Deno.Conn): Promise<string> {
   return failure(async () => {
     for (let i = 0; i < 100; i++) {
       await conn.write(bytes`x`);
-      await turns(5);
+      await turns();
     }
   });
 }
@@ -110,7 +110,7 @@ const SCENARIOS: Record<string, (near: Deno.Conn, far: Deno.Conn) => Promise<voi
     assertEquals(await read(far, 1), "a");
     await far.write(bytes`an answer`);
     far.close();
-    await turns(5);
+    await turns();
     assertEquals(await read(near), "an answer");
     assertEquals(await read(near), null);
     assertEquals(await failureOfWriting(near), EPIPE);
@@ -172,7 +172,7 @@ const RESETS: Record<string, (peer: Resettable) => Promise<void>> = {
     { near, reset },
   ) {
     const reading = failure(() => read(near));
-    await turns(5);
+    await turns();
     await reset();
     assertEquals(await reading, ECONNRESET);
     assertEquals(await read(near), null);
@@ -181,9 +181,9 @@ const RESETS: Record<string, (peer: Resettable) => Promise<void>> = {
   },
   async "gives what came before a reset, then tells of it"({ near, say, reset }) {
     await say(bytes`last words`);
-    await turns(10);
+    await turns();
     await reset();
-    await turns(10);
+    await turns();
     assertEquals(await read(near), "last words");
     assertEquals(await failure(() => read(near)), ECONNRESET);
     assertEquals(await read(near), null);
@@ -193,7 +193,7 @@ const RESETS: Record<string, (peer: Resettable) => Promise<void>> = {
     { near, reset },
   ) {
     await reset();
-    await turns(10);
+    await turns();
     assertEquals(await failure(() => near.write(bytes`x`)), ECONNRESET);
     assertEquals(await failure(() => near.write(bytes`x`)), EPIPE);
     await near.closeWrite();
@@ -328,7 +328,7 @@ Deno.test("pair(): after a stall neither bytes nor the end arrive, but a reset d
   const reading = failure(() => read(far)).finally(() => heard = true);
   assertEquals(await near.write(bytes`efghi`), 4);
   await near.closeWrite();
-  await turns(3);
+  await turns();
   assertEquals(heard, false);
   near.reset();
   assertEquals(await reading, ECONNRESET);
@@ -338,7 +338,7 @@ Deno.test("pair(): a stall after nothing holds an end that comes at once", async
   const [near, far] = pair({ toSecond: { stallAfter: 0 } });
   const reading = read(far);
   near.close();
-  assertEquals(await Promise.race([reading, turns(3)]), undefined);
+  assertEquals(await Promise.race([reading, turns()]), undefined);
 });
 
 for (const [direction, other] of [["toFirst", "toSecond"], ["toSecond", "toFirst"]] as const) {
@@ -370,7 +370,7 @@ Deno.test("pair(): two ends that talk without end let the event loop turn", asyn
     }
   };
   const talking = [talk(near), talk(far)];
-  await turns(3);
+  await turns();
   over = true;
   near.close();
   far.close();

@@ -86,7 +86,7 @@ Deno.test("scriptedListener() can be iterated over, until it is closed or fails"
   const iterating = (async () => {
     for await (const conn of listener) accepted.push(conn);
   })();
-  await turns(2);
+  await turns();
   listener.close();
   await iterating;
   assertEquals(accepted, sockets);

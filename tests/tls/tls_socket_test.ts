@@ -20,7 +20,7 @@ import { netTest } from "../support/needs.ts";
 import { assertReadsPattern, pattern } from "../support/pattern.ts";
 import { bytes, text } from "../support/bytes.ts";
 import { LOOPBACK, readAll, readExactly, socketPair, writeAll } from "../support/peers.ts";
-import { turns } from "../support/wait.ts";
+import { turn, turns } from "../support/wait.ts";
 import { clientHello, CrudeClient } from "../support/tls_peers.ts";
 import { unhandledDuring } from "../support/unhandled.ts";
 
@@ -356,7 +356,7 @@ netTest("close() ends a handshake that hangs", async () => {
   using _plain = plain;
   const socket = new TlsSocket(raw, NOTHING, handshakeOptions());
   const shaking = catchFrom(() => socket.handshake());
-  await turns(3);
+  await turns();
   socket.close();
   assertEquals((await shaking).kind, "Interrupted");
   assertEquals((await catchFrom(() => socket.handshake())).kind, "Interrupted");
@@ -597,7 +597,7 @@ netTest(
     peer.on("error", () => {}).once("close", () => resolve());
     using socket = new TlsSocket(await listener.accept(), NOTHING, handshakeOptions());
     const shaking = catchFrom(() => socket.handshake());
-    await turns(5);
+    await turns();
     peer.resetAndDestroy();
     await gone;
     assertEquals((await shaking).kind, "ConnectionReset");
@@ -626,7 +626,7 @@ netTest(
     using socket = new TlsSocket(raw, NOTHING, handshakeOptions());
     using client = await Deno.startTls(plain, { hostname: "localhost", caCerts: [ca.cert] });
     const shaking = socket.handshake();
-    await turns(1);
+    await turn();
     const { promise, resolve } = Promise.withResolvers<void>();
     raw.gate = promise;
     // Sent by the kernel before the gate opens: the last message of the handshake, and two records.
@@ -679,8 +679,8 @@ netTest("the certificate may take its time, and nothing is read meanwhile", asyn
   using socket = new TlsSocket(raw, NOTHING, options);
   using client = await Deno.startTls(plain, { hostname: "localhost", caCerts: [ca.cert] });
   const shaking = [socket.handshake(), client.handshake()];
-  while (asked.length === 0) await turns(1);
-  await turns(20);
+  while (asked.length === 0) await turn();
+  await turns();
   assertEquals(raw.reads, 1);
   resolve(server);
   await Promise.all(shaking);
@@ -765,7 +765,7 @@ netTest("no failure of a peer is left unhandled when nobody looks", async () => 
       socket.handshake();
       if (said.length > 0) await plain.write(said);
       plain.close();
-      await turns(10);
+      await turns();
       socket.close();
     }
   });

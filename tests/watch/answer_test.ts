@@ -11,7 +11,7 @@ import { metricsText } from "../../lib/watch/prometheus.ts";
 import { FILES } from "../../lib/watch/page/files.ts";
 import { completeWatchOptions, type WatchOptions } from "../../lib/watch/watch_options.ts";
 import type { Server } from "../../mod.ts";
-import { turns } from "../support/wait.ts";
+import { turn } from "../support/wait.ts";
 
 const TOKEN = "0123456789abcdef";
 const PLACES = [
@@ -84,7 +84,7 @@ Deno.test("answer() gives a page that holds no figures and no foreign address", 
 
 Deno.test("answer() gives metrics as Prometheus reads them", async () => {
   await using client = connect((conn) => conn.readLine());
-  await turns(1);
+  await turn();
   const response = await asker(client.server)("/metrics");
   assertEquals(response.headers.get("content-type"), "text/plain; version=0.0.4; charset=utf-8");
   assertEquals(await response.text(), metricsText(client.server));
@@ -98,7 +98,7 @@ Deno.test("answer() says whether the server is ready, why not, and whether it is
   server.maxConnections = 2;
   assertEquals(await probe(), [[200, "ready\n"], [200, "alive\n"]]);
   server.maxConnections = 1;
-  await turns(1);
+  await turn();
   assertEquals((await probe())[0], [503, "not ready: accepting waits for slot\n"]);
   server.pause();
   assertEquals(await probe(), [
@@ -115,7 +115,7 @@ Deno.test("answer() says whether the server is ready, why not, and whether it is
 
 Deno.test("answer() lists connections, and says what is wrong with a query", async () => {
   await using client = connect((conn) => conn.readLine());
-  await turns(1);
+  await turn();
   const ask = asker(client.server);
   const response = await ask("/connections?limit=1");
   assertEquals(response.headers.get("content-type"), "application/json");
@@ -144,7 +144,7 @@ Deno.test("answer() refuses what it does not know", async () => {
 
 Deno.test("answer() closes a connection only with the token", async () => {
   await using client = connect((conn) => conn.readLine());
-  await turns(1);
+  await turn();
   const ask = asker(client.server);
   const close = (id: number, token: string) =>
     ask(`/connections/${id}/close`, {
@@ -161,7 +161,7 @@ Deno.test("answer() closes a connection only with the token", async () => {
 
 Deno.test("answer() drains with the token, and not where none was given", async () => {
   await using client = connect((conn) => conn.readLine());
-  await turns(1);
+  await turn();
   const closed = await asker(client.server, {})(
     "/drain",
     POST,
@@ -177,7 +177,7 @@ Deno.test("answer() drains with the token, and not where none was given", async 
 
 Deno.test("answer() appends the program's own metrics, on lines of their own", async () => {
   await using client = connect((conn) => conn.readLine());
-  await turns(1);
+  await turn();
   const { server } = client;
   const usual = metricsText(server);
   for (const own of ["mine 1\n", "mine 1"]) {
@@ -221,7 +221,7 @@ Deno.test("answer() is ready if each of several servers is, and names those that
 Deno.test("answer() lists and closes connections of the server that is named", async () => {
   await using chat = connect((conn) => conn.readLine());
   await using admin = connect((conn) => conn.readLine());
-  await turns(1);
+  await turn();
   const ask = asker({ chat: chat.server, admin: admin.server });
   const clients = async (query: string) =>
     (await (await ask(`/connections${query}`)).json()).connections.map((

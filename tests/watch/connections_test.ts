@@ -17,7 +17,7 @@ import { server as certificate } from "../support/certificates.ts";
 import { Holding } from "../support/holding.ts";
 import { netTest } from "../support/needs.ts";
 import { dial, LOOPBACK, readExactly } from "../support/peers.ts";
-import { turns, until } from "../support/wait.ts";
+import { turn, turns, until } from "../support/wait.ts";
 
 /** The cells of a row, in the order of the JSON. */
 const CELLS: readonly (keyof ConnectionRow)[] = [
@@ -39,8 +39,8 @@ async function crowd(count: number): Promise<Server> {
   }
   const listener = scriptedListener(pairs.map(([, socket]) => socket));
   const server = serve({ listeners: [listener] }, (conn) => conn.readLine());
-  while (server.stats().accepted < count) await turns(1);
-  await turns(2);
+  while (server.stats().accepted < count) await turn();
+  await turns();
   return server;
 }
 
@@ -139,7 +139,7 @@ function only(server: Server): ConnectionRow {
 Deno.test("listConnections() gives every cell of a connection", async () => {
   const [client, socket] = pair();
   const server = serve({ listeners: [scriptedListener([socket])] }, (conn) => conn.readLine());
-  await turns(1);
+  await turn();
   const { age: _, ...cells } = only(server);
   assertEquals(cells, {
     id: 1,
@@ -181,23 +181,23 @@ Deno.test("listConnections() gives the state of a connection", async () => {
     await held.handler(conn);
   });
   server.pause();
-  await turns(1);
+  await turn();
   assertEquals(only(server).state, "waiting");
   server.resume();
-  await turns(1);
+  await turn();
   assertEquals(only(server).state, "reading");
   await client.write(bytes`x`);
   await until(() => held.served === 1);
   assertEquals(only(server).state, "working");
   held.letGo();
-  await turns(1);
+  await turn();
   assertEquals([only(server).state, only(server).unsent], ["writing", 1]);
   await client.read(new Uint8Array(1));
   await client.read(new Uint8Array(1));
   await until(() => held.served === 2);
   assertEquals([only(server).state, only(server).sent], ["working", 2]);
   held.letGo();
-  await turns(1);
+  await turn();
   assertEquals(only(server).state, "closing");
   client.close();
   await server.shutdown();

@@ -6,7 +6,7 @@ import { connect } from "../../lib/testing/mod.ts";
 import { LiveFeed } from "../../lib/watch/live_feed.ts";
 import type { Servers } from "../../lib/watch/observed.ts";
 import type { Server } from "../../mod.ts";
-import { turns } from "../support/wait.ts";
+import { turn, turns } from "../support/wait.ts";
 
 const only = (server: Server): Servers => new Map([["", server]]);
 
@@ -94,7 +94,7 @@ Deno.test("LiveFeed ends the oldest page of the client with most, if there are m
   const colleague = pageOf(feed.open("192.0.2.3"));
   const isOpen = async (page: ReturnType<typeof pageOf>) => {
     await page.next();
-    return await Promise.race([page.next(), turns(3).then(() => "open")]) === "open";
+    return await Promise.race([page.next(), turns().then(() => "open")]) === "open";
   };
   assertEquals(await isOpen(greedy[0]!), false);
   for (const page of [operator, greedy[1]!, greedy.at(-1)!, colleague]) {
@@ -106,7 +106,7 @@ Deno.test("LiveFeed ends the oldest page of the client with most, if there are m
 Deno.test("LiveFeed sends state, addresses, limit and stats, as JSON on one line", async () => {
   await using client = connect((conn) => conn.readLine(), { maxConnections: 5 });
   const { server } = client;
-  await turns(1);
+  await turn();
   const stats = JSON.parse(JSON.stringify(server.stats()));
   const [first] = await Array.fromAsync(ended(server, true));
   assertMatch(first!, /^retry: 3000\n\ndata: .*\n\n$/);

@@ -4,7 +4,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
 import { TableQueries } from "../../lib/watch/table_queries.ts";
 import type { Server } from "../../mod.ts";
-import { turns } from "../support/wait.ts";
+import { turn, turns } from "../support/wait.ts";
 
 /** A server whose connections take some ms to be listed, and which counts how often they were. */
 function slowServer(ms: number): { readonly server: Server; listed: number } {
@@ -35,7 +35,7 @@ Deno.test("ask() gives the same answer to the same query for half a second", asy
   const since = performance.now();
   while (slow.listed === 1) {
     await ask();
-    await turns(1);
+    await turn();
   }
   assert(performance.now() - since > 400);
 });
@@ -46,13 +46,13 @@ Deno.test("ask() answers one query at a time, and pauses for three times as long
   const queries = new TableQueries();
   const answers = ["a", "b", "c"].map((filter) => queries.ask("", slow.server, query(filter)));
   await answers[0];
-  await turns(3);
+  await turns();
   assertEquals(slow.listed, 1);
   await time.tickAsync(55);
   assertEquals(slow.listed, 1);
   await time.tickAsync(1000);
   await answers[1];
-  await turns(3);
+  await turns();
   assertEquals(slow.listed, 2);
   await time.tickAsync(1000);
   await answers[2];
@@ -67,7 +67,7 @@ Deno.test("ask() refuses a query when 16 wait, and no longer when they are answe
   assertEquals(queries.ask("", slow.server, query("3")), waiting[3]);
   await Promise.all(waiting);
   const since = performance.now();
-  while (queries.ask("", slow.server, query("one more")) === null) await turns(1);
+  while (queries.ask("", slow.server, query("one more")) === null) await turn();
   assert(performance.now() - since > 400);
 });
 

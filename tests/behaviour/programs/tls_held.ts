@@ -46,6 +46,6 @@ const server = serve({ ...LOOPBACK, ...certificate }, HANDLERS[Deno.args[0]!]!);
 say(`${server.addr.port}`);
 for await (const command of commands()) {
   // Whatever has arrived by now has found its place.
-  await turns(10);
+  await turns();
   say(`${await ANSWERS[command]!()}`);
 }

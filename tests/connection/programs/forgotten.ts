@@ -12,7 +12,7 @@ const say = (line: string) => Deno.stdout.writeSync(new TextEncoder().encode(`${
 
 /** Says the error that an operation gives now, once nothing can be told of those before. */
 async function next(what: string, operation: () => Promise<unknown>): Promise<void> {
-  await turns(5);
+  await turns();
   say(`${what}: ${await operation().then(() => "served on", (error) => error.name)}`);
 }
 
