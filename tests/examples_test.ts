@@ -10,6 +10,7 @@ import { answer } from "../examples/four_steps.ts";
 import { kv } from "../examples/kv.ts";
 import { quotes } from "../examples/quotes.ts";
 import { shout } from "../examples/shout.ts";
+import { socks5 } from "../examples/socks5.ts";
 import { mail } from "../examples/starttls.ts";
 import { tlsEcho } from "../examples/tls_echo.ts";
 import { watched } from "../examples/watched.ts";
@@ -70,6 +71,7 @@ const EXAMPLES: Record<string, Example> = {
     flags: ["--health-port", "0", "--lame-duck", "0"],
   },
   "shout.ts": { handler: shout, question: "one\n", answer: "ONE\r\n" },
+  "socks5.ts": { handler: socks5, question: "\x05\x01\x02", answer: "\x05\ufffd" },
   "starttls.ts": {
     handler: mail,
     question: "NOOP\r\nQUIT\r\n",

@@ -86,7 +86,7 @@ const VERSIONS: ReadonlyMap<number, string> = new Map([
  *   let hello = clientHello(new Uint8Array());
  *   while ("need" in hello) {
  *     const bytes = await conn.peek(hello.need);
- *     if (bytes === null) return;
+ *     if (bytes.length < hello.need) return; // The client has ended its stream.
  *     hello = clientHello(bytes);
  *   }
  *   names.push(hello.serverName);

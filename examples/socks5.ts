@@ -1,0 +1,175 @@
+/**
+ * A SOCKS5 proxy (RFC 1928): connects clients to any host that it can reach itself. With `--user` and
+ * `--password` it asks for them (RFC 1929); without, it serves every client that can reach it.
+ *
+ * deno run --allow-net examples/socks5.ts
+ *
+ * @module
+ */
+
+import { timingSafeEqual } from "node:crypto";
+import {
+  type Connection,
+  connection,
+  type Handler,
+  ProtocolError,
+  relay,
+  serve,
+} from "@usher/server";
+import { BinaryReader, BinaryWriter } from "@usher/server/wire";
+import { start } from "./start.ts";
+
+/** The user that may use the proxy. */
+export interface Login {
+  readonly user: string;
+  readonly password: string;
+}
+
+/** Ms from the first byte of a client to its request, whole. */
+const LOGIN_TIMEOUT = 10_000;
+
+/** Ms to reach the host that a client asks for. */
+const CONNECT_TIMEOUT = 10_000;
+
+/** Methods of authentication. */
+const NONE = 0, PASSWORD = 2, NOT_ACCEPTABLE = 0xff;
+
+const CONNECT = 1;
+
+/** Types of addresses. */
+const IPV4 = 1, NAME = 3, IPV6 = 4;
+
+/** Replies (RFC 1928, 6). */
+const SUCCEEDED = 0, FAILED = 1, NOT_ALLOWED = 2, NETWORK_UNREACHABLE = 3, HOST_UNREACHABLE = 4;
+const REFUSED = 5, UNKNOWN_COMMAND = 7, UNKNOWN_ADDRESS = 8;
+
+/** Makes the handler that serves one client, after its login if one is given. */
+export function socks5(login?: Login): Handler {
+  return async (conn) => {
+    const client = new Client(conn);
+    if (!await client.authenticate(login)) return;
+    const target = await client.request();
+    if (target === null) return;
+    let socket: Deno.TcpConn;
+    try {
+      socket = await Deno.connect({ ...target, signal: AbortSignal.timeout(CONNECT_TIMEOUT) });
+    } catch (error) {
+      await client.reply(replyTo(error));
+      return;
+    }
+    await using upstream = connection(socket);
+    await client.reply(SUCCEEDED);
+    await relay(conn, upstream);
+  };
+}
+
+/** What a client says before its bytes are relayed. */
+class Client {
+  readonly #conn: Connection;
+  readonly #signal = AbortSignal.timeout(LOGIN_TIMEOUT);
+
+  constructor(conn: Connection) {
+    this.#conn = conn;
+  }
+
+  /** Agrees on a method, and checks the login; whether the client may go on. */
+  async authenticate(login: Login | undefined): Promise<boolean> {
+    await this.#version(5);
+    const offered = await this.#read((await this.#read(1)).u8());
+    const wanted = login === undefined ? NONE : PASSWORD;
+    const isOffered = offered.rest().includes(wanted);
+    await this.#conn.write(Uint8Array.of(5, isOffered ? wanted : NOT_ACCEPTABLE));
+    if (!isOffered || login === undefined) return isOffered;
+
+    await this.#version(1);
+    const user = await this.#text();
+    const password = await this.#text();
+    // Both are compared, so that the time says nothing of which one is wrong.
+    const isRight = [isEqual(user, login.user), isEqual(password, login.password)].every(Boolean);
+    await this.#conn.write(Uint8Array.of(1, isRight ? 0 : 1));
+    return isRight;
+  }
+
+  /** The host that the client wants, or `null` after a reply that it cannot be had. */
+  async request(): Promise<{ hostname: string; port: number } | null> {
+    await this.#version(5);
+    const head = await this.#read(3);
+    const command = head.u8();
+    head.skip(1);
+    const hostname = await this.#address(head.u8());
+    if (hostname === null) return await this.#refuse(UNKNOWN_ADDRESS);
+    const port = (await this.#read(2)).u16();
+    return command === CONNECT ? { hostname, port } : await this.#refuse(UNKNOWN_COMMAND);
+  }
+
+  /** Sends a reply. The address of our end, which clients ignore, is left open. */
+  async reply(code: number): Promise<void> {
+    const reply = new BinaryWriter().u8(5).u8(code).u8(0).u8(IPV4).u32(0).u16(0);
+    await this.#conn.write(reply.finish());
+  }
+
+  async #refuse(code: number): Promise<null> {
+    await this.reply(code);
+    return null;
+  }
+
+  async #version(wanted: number): Promise<void> {
+    const version = (await this.#read(1)).u8();
+    if (version !== wanted) throw new ProtocolError(`Cannot speak version ${version} of SOCKS`);
+  }
+
+  /** An address of a type, or `null` for a type that is unknown. */
+  async #address(type: number): Promise<string | null> {
+    if (type === NAME) return await this.#text();
+    if (type === IPV4) return (await this.#read(4)).rest().join(".");
+    if (type !== IPV6) return null;
+    const reader = await this.#read(16);
+    return Array.from({ length: 8 }, () => reader.u16().toString(16)).join(":");
+  }
+
+  /** A text with its length before it. */
+  async #text(): Promise<string> {
+    const size = (await this.#read(1)).u8();
+    return (await this.#read(size)).string(size);
+  }
+
+  /** The next bytes, all of which must arrive before the deadline. */
+  async #read(count: number): Promise<BinaryReader> {
+    if (count === 0) return new BinaryReader(new Uint8Array());
+    const bytes = await this.#conn.readExactly(count, { signal: this.#signal });
+    if (bytes === null) throw new ProtocolError("Cannot serve a client that leaves in its login");
+    return new BinaryReader(bytes, { name: "a login" });
+  }
+}
+
+/** Compares in a time that depends on nothing but the given text. */
+function isEqual(given: string, wanted: string): boolean {
+  const [one, other] = [given, wanted].map((text) => new TextEncoder().encode(text));
+  return one!.length === other!.length && timingSafeEqual(one!, other!);
+}
+
+/** The reply for why a host could not be reached. */
+function replyTo(error: unknown): number {
+  if (error instanceof Deno.errors.NotCapable) return NOT_ALLOWED;
+  const { code, message, name } = error as Error & { code?: unknown };
+  if (code === "ECONNREFUSED") return REFUSED;
+  if (code === "ENETUNREACH") return NETWORK_UNREACHABLE;
+  const isUnreachable = code === "EHOSTUNREACH" || code === "ETIMEDOUT" ||
+    name === "TimeoutError" || message.includes("failed to lookup");
+  return isUnreachable ? HOST_UNREACHABLE : FAILED;
+}
+
+function loginOf(user?: string, password?: string): Login | undefined {
+  if (user === undefined && password === undefined) return undefined;
+  if (user !== undefined && password !== undefined) return { user, password };
+  throw new TypeError("Cannot use --user without --password, nor the other way: give both or none");
+}
+
+if (import.meta.main) {
+  const command = "deno run --allow-net examples/socks5.ts";
+  const options = { user: "NAME", password: "SECRET" };
+  await start(
+    { command, port: 1080, options },
+    (place, { user, password }) => serve(place, socks5(loginOf(user, password))),
+  );
+}
