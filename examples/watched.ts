@@ -1,7 +1,7 @@
 /**
- * The echo server with a status page, on a port of its own, which also answers Prometheus (/metrics)
+ * The echo server with a status page on a port of its own, which also answers Prometheus (/metrics)
  * and Kubernetes (/readyz, /livez). `--page` chooses its port; with `--token`, connections can be
- * closed and the server drained from it. Started with `OTEL_DENO=true`, it tells OpenTelemetry, too.
+ * closed and the server drained from it. Started with `OTEL_DENO=true`, it exports to OpenTelemetry, too.
  *
  * deno run --allow-net examples/watched.ts
  *
@@ -14,7 +14,7 @@ import { watch } from "@usher/server/watch";
 import { echo } from "./echo.ts";
 import { start } from "./start.ts";
 
-/** What is watched here; the page knows nothing of what a handler does. */
+/** The handler of the server that is watched. */
 export const watched = echo;
 
 if (import.meta.main) {

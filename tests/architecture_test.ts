@@ -72,7 +72,6 @@ const TESTED_ELSEWHERE: Record<string, string> = {
   "lib/watch/page/charts.ts": "tests/watch/page_test.ts",
   "lib/watch/page/files.ts": "tests/watch/answer_test.ts",
   "lib/watch/page/html.ts": "tests/watch/page_test.ts",
-  "lib/watch/page/script.ts": "tests/watch/page_test.ts",
   "lib/watch/page/table.ts": "tests/watch/page_test.ts",
 };
 
@@ -219,11 +218,9 @@ const QUESTIONING = [
   "tests/behaviour/",
   "tests/connection/",
   "tests/listener/",
-  "tests/otel/",
   "tests/server/",
   "tests/testing/",
   "tests/tls/",
-  "tests/watch/",
   "tests/wire/",
 ];
 

@@ -1,5 +1,5 @@
 /**
- * `readiness.ts` as a service of systemd, which it tells when it listens and when it stops.
+ * `readiness.ts` as a service of systemd, which it notifies when it listens and when it stops.
  * `usher.service` starts it.
  *
  * deno run --allow-net --allow-env=NOTIFY_SOCKET --allow-run=systemd-notify examples/deploy/under_systemd.ts
@@ -12,8 +12,8 @@ import { echoWithProbes, READINESS_OPTIONS } from "../readiness.ts";
 import { start } from "../start.ts";
 
 /**
- * Tells systemd, if that has started us. It listens on a Unix socket for datagrams, which Deno cannot
- * send without `--unstable-net`, nor `node:dgram` at all; its own program can.
+ * Notifies systemd, if that has started this process. It takes datagrams on a Unix socket, which Deno
+ * cannot send without `--unstable-net`, nor `node:dgram` at all; its own program can.
  */
 async function notify(...facts: string[]): Promise<void> {
   if (Deno.env.get("NOTIFY_SOCKET") === undefined) return;

@@ -1,4 +1,4 @@
-/** How does OpenTelemetry learn what goes on? @module */
+/** Exports the metrics of a server through OpenTelemetry. @module */
 
 import {
   metrics,
@@ -15,14 +15,14 @@ import type { Server } from "../server/server.ts";
 import { type Attributes, DURATION, METRICS } from "../watch/metrics.ts";
 import { checkServer } from "../watch/observed.ts";
 
-/** Who says so, in OpenTelemetry's scope. */
+/** The name of the instrumentation scope. */
 const SCOPE = "@usher/server";
 
-/** Twice would be double: the same number under the same name and attributes is added up. */
+/** Values with the same name and attributes are added up: instrumented twice, a server counts double. */
 const instrumented = new WeakMap<Server, Disposable>();
 
 /**
- * What OpenTelemetry is to be told besides the metrics.
+ * What is exported besides the metrics.
  *
  * @example A span for each connection
  * ```ts
@@ -44,18 +44,18 @@ export interface InstrumentOptions {
   spans?: boolean;
 }
 
-/** What holds if nothing is said. */
+/** The one home of the defaults. */
 export const INSTRUMENT_DEFAULTS = Object.freeze({ spans: false });
 
 /**
- * Gives what a server counts to OpenTelemetry, in the numbers of `metricsText()` under the names of
- * OpenTelemetry: `usher.connections.active` and so on. Deno exports them by itself when it is started
- * with `OTEL_DENO=true`; without that, this costs next to nothing.
+ * Exports what a server counts through OpenTelemetry: the metrics of `metricsText()`, with names in
+ * OpenTelemetry's style, such as `usher.connections.active`. Deno exports them by itself when it is
+ * started with `OTEL_DENO=true`; without that, this costs next to nothing.
  *
  * @param server The server.
- * @param options Spans, too?
- * @returns Something to dispose if the server should no longer be looked at. What it did until then
- * is exported only if OpenTelemetry has looked once more before.
+ * @param options Whether spans are exported, too.
+ * @returns Disposing it ends the export. What has happened since the last collection is not exported
+ * then.
  * @throws {TypeError} If it is no server, one that is instrumented already, or an option is wrong.
  *
  * @example Right after the start
@@ -82,7 +82,7 @@ export function instrument(server: Server, options: InstrumentOptions = {}): Dis
   const stop = observe(server, about);
   const instrumentation = {
     [Symbol.dispose]() {
-      // A second time it would end what somebody has begun since.
+      // Disposed a second time, it must not end a later instrumentation of the same server.
       if (instrumented.get(server) !== instrumentation) return;
       instrumented.delete(server);
       ends[Symbol.dispose]();
@@ -93,7 +93,7 @@ export function instrument(server: Server, options: InstrumentOptions = {}): Dis
   return instrumentation;
 }
 
-/** Has the counts read at each export; returns what ends that. */
+/** Reads the counts at each collection, until the returned function is called. */
 function observe(server: Server, about: Attributes): () => void {
   const meter = metrics.getMeter(SCOPE);
   const instruments = METRICS.map(({ name, kind, unit, help: description, read }) => {
@@ -116,7 +116,7 @@ function observe(server: Server, about: Attributes): () => void {
   return () => meter.removeBatchObservableCallback(callback, observables);
 }
 
-/** What is recorded of a connection that is over. */
+/** Records the duration of each connection that ends, and its span. */
 function recorder(
   server: Server,
   about: Attributes,
@@ -126,7 +126,7 @@ function recorder(
   const duration = metrics.getMeter(SCOPE).createHistogram(DURATION.name, {
     unit: DURATION.unit,
     description: DURATION.help,
-    // Those that Deno takes otherwise are for milliseconds.
+    // The default ones of Deno are for milliseconds.
     advice: { explicitBucketBoundaries: bounds.map((ms) => ms / 1000) },
   });
   return (record) => {
@@ -151,7 +151,7 @@ function addSpan(record: EndRecord, about: Attributes): void {
       "usher.connection.bytes_written": bytesWritten,
     },
   }, ROOT_CONTEXT);
-  // What a peer or a network did is no failure of this server.
+  // A failure of the peer or the network is no failure of this server.
   if (reason === "handler_error" || reason === "abandoned") {
     span.setStatus({ code: SpanStatusCode.ERROR });
     if (error instanceof Error) span.recordException(error, openedAt + record.duration);
@@ -159,12 +159,12 @@ function addSpan(record: EndRecord, about: Attributes): void {
   span.end(openedAt + record.duration);
 }
 
-/** A connection that came to its proper end has no `error.type`. */
+/** A connection that has completed has no `error.type`. */
 function failureOf({ reason }: EndRecord): Attributes {
   return reason === "completed" || reason === "health_check" ? {} : { "error.type": reason };
 }
 
-/** An address as OpenTelemetry's conventions write it. */
+/** An address in the attributes of OpenTelemetry's conventions. */
 function attributesOf(addr: Deno.Addr, whose: "server" | "client" | "network.peer"): Attributes {
   const transport = whose === "server" ? { "network.transport": addr.transport } : {};
   if ("path" in addr) return { ...transport, [`${whose}.address`]: addr.path };

@@ -1,8 +1,8 @@
 /**
- * Gives the numbers of a server to OpenTelemetry.
+ * Exports the metrics of a server through OpenTelemetry, and on request a span for each connection.
  *
- * {@linkcode instrument} reads what the server counts anyway, whenever a reader of the meter provider
- * collects: nothing happens in between.
+ * {@linkcode instrument} reads what the server counts in any case, whenever a metric reader collects:
+ * in between it costs nothing.
  *
  * @module
  */

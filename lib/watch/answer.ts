@@ -2,6 +2,7 @@
 
 import type { Server } from "../server/server.ts";
 import { actionRefusal, refusal } from "./gate.ts";
+import type { HttpAnswer } from "./http_server.ts";
 import type { LiveFeed } from "./live_feed.ts";
 import type { Servers } from "./observed.ts";
 import { FILES } from "./page/files.ts";
@@ -38,7 +39,11 @@ export interface Site {
  *
  * @param client The IP address that it comes from.
  */
-export function answer(request: Request, site: Site, client: string): Response | Promise<Response> {
+export function answer(
+  request: Request,
+  site: Site,
+  client: string,
+): HttpAnswer | Promise<HttpAnswer> {
   const { servers, options, feed } = site;
   const refused = refusal(request, options);
   if (refused !== undefined) return say(refused.status, refused.why);
@@ -56,15 +61,15 @@ export function answer(request: Request, site: Site, client: string): Response |
     case "/connections":
       return answerConnections(site, searchParams);
     case "/events": {
-      const stream = request.method === "HEAD" ? null : feed.open(client);
-      return respond(200, "text/event-stream", stream);
+      const body = request.method === "HEAD" ? "" : feed.open(client);
+      return respond(200, "text/event-stream", body);
     }
   }
   const file = FILES[pathname];
   return file === undefined ? say(404, "Not found") : respond(200, file.type, file.text);
 }
 
-async function answerMetrics({ servers, options: { metrics } }: Site): Promise<Response> {
+async function answerMetrics({ servers, options: { metrics } }: Site): Promise<HttpAnswer> {
   const own = metrics === undefined ? "" : await withTimeout(metrics);
   const text = metricsText(servers.get("") ?? Object.fromEntries(servers));
   const end = own === "" || own.endsWith("\n") ? "" : "\n";
@@ -87,7 +92,7 @@ async function withTimeout(metrics: () => string | Promise<string>): Promise<str
 }
 
 /** Ready if every server is: a pod or a backend is one for all that it serves. */
-function answerReady(servers: Servers): Response {
+function answerReady(servers: Servers): HttpAnswer {
   const causes = [...servers].flatMap(([name, server]) => {
     const cause = whyNotReady(server);
     return cause === undefined ? [] : [name === "" ? cause : `${name}: ${cause}`];
@@ -106,7 +111,7 @@ function isStopped(servers: Servers): boolean {
   return servers.values().every(({ state }) => state === "stopped");
 }
 
-async function answerConnections(site: Site, parameters: URLSearchParams): Promise<Response> {
+async function answerConnections(site: Site, parameters: URLSearchParams): Promise<HttpAnswer> {
   const { servers, queries } = site;
   const name = parameters.get("server") ?? [...servers.keys()][0]!;
   const server = servers.get(name);
@@ -129,9 +134,10 @@ function act(
   { servers, options }: Site,
   parameters: URLSearchParams,
   id: string | undefined,
-): Response {
+): HttpAnswer {
   if (request.method !== "POST") return notAllowed("POST");
   const refused = actionRefusal(request, options);
+  if (refused?.status === 401) return say(401, refused.why, { "www-authenticate": "Bearer" });
   if (refused !== undefined) return say(refused.status, refused.why);
   const name = parameters.get("server");
   if (id === undefined && name === null) {
@@ -151,22 +157,23 @@ function act(
   return say(200, "closed");
 }
 
-function unknownServer(servers: Servers): Response {
+function unknownServer(servers: Servers): HttpAnswer {
   return say(400, `Use 'server' with one of: ${[...servers.keys()].join(", ")}`);
 }
 
-function notAllowed(allow: string): Response {
-  const response = say(405, `Use ${allow}`);
-  response.headers.set("allow", allow);
-  return response;
+function notAllowed(allow: string): HttpAnswer {
+  return say(405, `Use ${allow}`, { allow });
 }
 
-function say(status: number, sentence: string): Response {
-  const response = respond(status, "text/plain; charset=utf-8", `${sentence}\n`);
-  if (status === 401) response.headers.set("www-authenticate", "Bearer");
-  return response;
+function say(status: number, sentence: string, headers: Record<string, string> = {}): HttpAnswer {
+  return respond(status, "text/plain; charset=utf-8", `${sentence}\n`, headers);
 }
 
-function respond(status: number, type: string, body: BodyInit | null): Response {
-  return new Response(body, { status, headers: { ...HEADERS, "content-type": type } });
+function respond(
+  status: number,
+  type: string,
+  body: HttpAnswer["body"],
+  headers: Record<string, string> = {},
+): HttpAnswer {
+  return { status, headers: { ...HEADERS, ...headers, "content-type": type }, body };
 }

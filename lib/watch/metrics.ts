@@ -1,33 +1,33 @@
-/** What is measured, and what is it called? @module */
+/** Lists the metrics of a server, for Prometheus and OpenTelemetry alike. @module */
 
 import type { Server } from "../server/server.ts";
 import type { ServerStats } from "../server/statistics.ts";
 
-/** What a value is about, by attribute. None of them is ever the address of a client. */
+/** The attributes of a value. None of them is ever the address of a client. */
 export type Attributes = Readonly<Record<string, string | number>>;
 
-/** One number, of several where there are attributes. */
+/** One value; several of one metric differ in their attributes. */
 export type Measured = readonly [value: number, attributes?: Attributes];
 
 /**
- * A metric by its name in OpenTelemetry; the one for Prometheus follows from it and the unit, by the
- * rules that both have agreed on.
+ * A metric by its name in OpenTelemetry. The name for Prometheus follows from it and the unit, by the
+ * rules on which both projects agree.
  */
 export interface Metric {
   readonly name: string;
   /** A counter only grows. */
   readonly kind: "counter" | "gauge";
-  /** As UCUM writes it: what is in braces is only a remark. */
+  /** In UCUM, where a text in braces is only a remark. */
   readonly unit: string;
   readonly help: string;
   read(stats: ServerStats, server: Server): readonly Measured[];
 }
 
-/** The one distribution: seconds from accept to the end. */
+/** The only histogram: seconds from accept to the end. */
 export const DURATION = {
   name: "usher.connection.duration",
   unit: "s",
-  help: "How long the connections lasted that are over",
+  help: "Duration of the connections that have ended",
 } as const;
 
 /** Everything else. */
@@ -43,7 +43,7 @@ export const METRICS: readonly Metric[] = [
     name: "usher.connections.active",
     kind: "gauge",
     unit: "{connection}",
-    help: "Connections that are not over",
+    help: "Connections that have not ended",
     read: ({ active }) => [[active]],
   },
   {
@@ -57,7 +57,7 @@ export const METRICS: readonly Metric[] = [
     name: "usher.connections.limit",
     kind: "gauge",
     unit: "{connection}",
-    help: "How many connections may be active at once; not there without a limit",
+    help: "Connections that may be active at once; absent without a limit",
     read: (_, { maxConnections }) => maxConnections === Infinity ? [] : [[maxConnections]],
   },
   {
@@ -71,7 +71,7 @@ export const METRICS: readonly Metric[] = [
     name: "usher.connections.ended",
     kind: "counter",
     unit: "{connection}",
-    help: "Connections that are over, by reason, the refused ones included",
+    help: "Connections that have ended, by reason, the refused ones included",
     read: ({ ended }) => byWord("usher.end.reason", ended),
   },
   {
@@ -100,14 +100,14 @@ export const METRICS: readonly Metric[] = [
     name: "usher.server.accepting",
     kind: "gauge",
     unit: "{server}",
-    help: "Whether a client that connects now would be accepted now: 1 or 0",
+    help: "Whether a client that connects now is accepted at once: 1 or 0",
     read: (_, { accepting }) => [[Number(accepting)]],
   },
   {
     name: "usher.server.waiting",
     kind: "gauge",
     unit: "{server}",
-    help: "What accepting waits for: 1 for that, 0 for all else",
+    help: "What accepting waits for: 1 for that cause, 0 for the others",
     read: (_, { waitingFor }) =>
       oneOf("usher.server.waiting.cause", ["slot", "resources", "resume"], waitingFor),
   },
@@ -115,12 +115,12 @@ export const METRICS: readonly Metric[] = [
     name: "usher.server.state",
     kind: "gauge",
     unit: "{server}",
-    help: "Whether the server runs, drains or has stopped: 1 for that, 0 for all else",
+    help: "Whether the server runs, drains or has stopped: 1 for that state, 0 for the others",
     read: (_, { state }) => oneOf("usher.server.state", ["running", "draining", "stopped"], state),
   },
 ];
 
-/** Numbers by a word of our own; those of several words are written as others write them. */
+/** Counts by a word, which is written in snake case as attribute values are. */
 function byWord(attribute: string, counts: Readonly<Record<string, number>>): Measured[] {
   return Object.entries(counts).map(([word, count]) => [
     count,

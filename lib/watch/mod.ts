@@ -1,9 +1,9 @@
 /**
- * Shows what goes on in a server.
+ * Shows what goes on in servers.
  *
- * {@linkcode metricsText} writes its numbers for Prometheus, {@linkcode instrument} gives them to
- * OpenTelemetry, and {@linkcode watch} answers probes and shows a status page on a port of its own.
- * All three read what the server counts anyway: nothing happens between two looks at it.
+ * {@linkcode watch} answers probes and scrapes and shows a status page, on a port of its own;
+ * {@linkcode metricsText} writes the metrics for an HTTP server that a program has already. Both read
+ * what a server counts in any case: between two requests they cost nothing.
  *
  * @module
  */

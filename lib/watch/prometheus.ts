@@ -14,7 +14,8 @@ const UNITS: Readonly<Record<string, string>> = { s: "_seconds", By: "_bytes" };
 /**
  * Writes what servers have counted in the text format of Prometheus, version 0.0.4: connections
  * accepted, active, handshaking, refused by cause and ended by reason, how long they lasted, bytes,
- * failures and standstills of accepting, and the server's state. No label is ever an address.
+ * failures of accepting and the time without a free slot, and the server's state. No label is ever an
+ * address.
  *
  * Answer scrapes with it, and with the content type `text/plain; version=0.0.4`.
  *

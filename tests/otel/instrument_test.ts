@@ -1,4 +1,4 @@
-/** Does OpenTelemetry get what the server counts? A collector of our own is told by Deno itself. @module */
+/** Tests that what the server counts reaches an OpenTelemetry collector, which Deno itself exports to. @module */
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import type { Server } from "../../mod.ts";
@@ -120,7 +120,7 @@ function plain(attributes: Attribute[] = []): Record<string, string | number> {
 const program = new URL("programs/instrumented.ts", import.meta.url);
 
 netTest(
-  "instrument() gives every figure and a span for each connection to a collector",
+  "instrument() exports every metric, and a span for each connection",
   async () => {
     await using collector = new Collector();
     await using child = new Program(program, {
@@ -202,7 +202,7 @@ netTest(
   { os: ["linux", "darwin"] },
 );
 
-Deno.test("instrument() costs nothing that could be seen without OpenTelemetry, and ends", async () => {
+Deno.test("instrument() observes ends until it is disposed", async () => {
   await using client = connect((conn) => conn.readLine());
   const { server } = client;
   const instrumented = instrument(server, { spans: true });
@@ -213,7 +213,7 @@ Deno.test("instrument() costs nothing that could be seen without OpenTelemetry, 
   assertEquals(observed(server), 0);
 });
 
-Deno.test("instrument() refuses to do so twice, unless the first was disposed", async () => {
+Deno.test("instrument() refuses a server twice, unless the first one was disposed", async () => {
   await using client = connect((conn) => conn.readLine());
   const { server } = client;
   const first = instrument(server);
@@ -228,7 +228,7 @@ Deno.test("instrument() refuses to do so twice, unless the first was disposed", 
   assertThrows(() => instrument(server), TypeError, "twice");
 });
 
-Deno.test("instrument() refuses what is wrong, and has not begun then", async () => {
+Deno.test("instrument() refuses wrong options, and does not begin then", async () => {
   await using client = connect((conn) => conn.readLine());
   const { server } = client;
   const wrong: [options: unknown, message: string][] = [

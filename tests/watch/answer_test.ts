@@ -33,8 +33,11 @@ function asker(
   const servers = serversByName("watch", given);
   const feed = new LiveFeed(servers, true);
   const site: Site = { servers, options, feed, queries: new TableQueries() };
-  return async (path: string, init: RequestInit = {}) =>
-    await answer(new Request(`http://127.0.0.1:9090${path}`, init), site, "127.0.0.1");
+  return async (path: string, init: RequestInit = {}) => {
+    const request = new Request(`http://127.0.0.1:9090${path}`, init);
+    const { status, headers, body } = await answer(request, site, "127.0.0.1");
+    return new Response(body, { status, headers });
+  };
 }
 
 /** Asks with the token. */

@@ -14,7 +14,8 @@ class Echoing implements AsyncDisposable {
   readonly http = new HttpServer("127.0.0.1", 0, (request) => {
     const { method, url, headers } = request;
     if (url.endsWith("/throw")) throw new TypeError("a secret");
-    return new Response(`${method} ${url} ${headers.get("host")}`);
+    const body = `${method} ${url} ${headers.get("host")}`;
+    return { status: 200, headers: { "content-type": "text/plain" }, body };
   }, (error) => this.errors.push(error));
 
   /** Sends what is given, and reads the answer to its end. */

@@ -1,4 +1,4 @@
-/** Is everything measured that a server counts, under names that are good? @module */
+/** Tests that every count of a server is a metric with a proper name. @module */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { END_REASONS } from "../../lib/connection/end_reason.ts";
@@ -13,7 +13,7 @@ function read(name: string, server: Server, stats: ServerStats = server.stats())
   return metric.read(stats, server);
 }
 
-Deno.test("METRICS have names in one style, each once, and a sentence without a full stop", () => {
+Deno.test("METRICS have unique names in one style, and help without a full stop", () => {
   const names = [...METRICS, DURATION].map(({ name }) => name);
   assertEquals(new Set(names).size, names.length);
   for (const { name, help } of [...METRICS, DURATION]) {
@@ -22,7 +22,7 @@ Deno.test("METRICS have names in one style, each once, and a sentence without a 
   }
 });
 
-Deno.test("METRICS say each count of stats(), and only once", async () => {
+Deno.test("METRICS contain each count of stats() exactly once", async () => {
   await using client = connect(async () => {});
   // A number of its own for each of them.
   let next = 0;
@@ -58,7 +58,7 @@ Deno.test("METRICS have every reason and cause from the start, as words with und
   assertEquals(causes, ["full", "peer_limit", "address", "handshaking"]);
 });
 
-Deno.test("METRICS tell state, accepting and what it waits for", async () => {
+Deno.test("METRICS contain state, accepting and its cause of waiting", async () => {
   await using client = connect((conn) => conn.readLine(), { maxConnections: 1 });
   const { server } = client;
   const present = (name: string) =>

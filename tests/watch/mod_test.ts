@@ -1,4 +1,4 @@
-/** Does anybody pay for the status page who has none? @module */
+/** Tests that a program without a status page does not load one. @module */
 
 import { assert, assertEquals } from "@std/assert";
 import * as entry from "../../lib/watch/mod.ts";

@@ -1,4 +1,4 @@
-/** Does the page show, in a real browser, what goes on? @module */
+/** Tests in a real browser that the page shows what goes on. @module */
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { watch } from "../../lib/watch/watch.ts";
@@ -49,7 +49,7 @@ netTest("the page shows what stats() says when 500 connections have come and gon
   assertEquals(await browsing.complaints(), []);
 }, CHROMIUM);
 
-netTest("the page tells at once that the server is paused, drains and has stopped", async () => {
+netTest("the page shows at once that the server is paused, drains and has stopped", async () => {
   const held = new Holding();
   await using server = serve(LOOPBACK, held.handler);
   await using page = watch(server, { port: 0 });
@@ -146,7 +146,7 @@ netTest("the table is sorted, filtered and turned by keyboard alone", async () =
   assertEquals(await browsing.complaints(), []);
 }, CHROMIUM);
 
-netTest("a connection is closed from the page by who knows the token", async () => {
+netTest("a connection is closed from the page with the token", async () => {
   await using server = serve(LOOPBACK, (conn) => conn.readLine());
   using client = await dial(server.addr);
   await until(() => server.stats().active === 1);
@@ -168,7 +168,7 @@ netTest("a connection is closed from the page by who knows the token", async () 
   assertEquals(others, []);
 }, CHROMIUM);
 
-netTest("nothing can be done from the page where no token was given", async () => {
+netTest("nothing can be changed from the page where no token was given", async () => {
   await using server = serve(LOOPBACK, (conn) => conn.readLine());
   using _client = await dial(server.addr);
   await until(() => server.stats().active === 1);

@@ -1,4 +1,4 @@
-/** Does a status page come, stay and go with its server, and hold nothing up? @module */
+/** Tests that a status page starts and stops by itself, and keeps nothing from stopping. @module */
 
 import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { watch, type WatchOptions } from "../../lib/watch/mod.ts";
@@ -16,7 +16,7 @@ async function statusOf(url: string): Promise<number> {
   return response.status;
 }
 
-netTest("watch() listens on this machine alone, at a port of its own", async () => {
+netTest("watch() listens on loopback by default, at a port of its own", async () => {
   await using server = serve(LOOPBACK, async () => {});
   await using page = watch(server, { port: 0 });
   assertEquals(page.addr.hostname, "127.0.0.1");
@@ -43,7 +43,7 @@ netTest("watch() throws at once when the port is taken, and says which", async (
   );
 });
 
-Deno.test("watch() refuses what is no server before it looks at anything else", () => {
+Deno.test("watch() refuses a value that is no server before it looks at the options", () => {
   assertThrows(
     () => watch({} as Server, {} as WatchOptions),
     TypeError,
@@ -85,7 +85,7 @@ netTest("watch() says that a lame duck is not ready, though it accepts", async (
 });
 
 netTest(
-  "watch() sends open pages away when it is told to stop, and the server goes on",
+  "watch() disconnects open pages at its shutdown, and the server goes on",
   async () => {
     await using server = serve(LOOPBACK, async () => {});
     const page = watch(server, { port: 0 });
@@ -103,21 +103,24 @@ netTest(
   },
 );
 
-netTest("watch() tells open pages that its server has stopped, and sends them away", async () => {
-  const server = serve(LOOPBACK, async () => {});
-  await using page = watch(server, { port: 0 });
-  const response = await fetch(`${page.url}events`);
-  await server.shutdown();
-  assertMatch(await response.text(), /"state":"stopped".*\n\n$/);
-  // Who comes again is told the same, and is not kept.
-  assertMatch(await (await fetch(`${page.url}events`)).text(), /^retry: .*\n\ndata: .*"stopped"/);
-});
+netTest(
+  "watch() sends open pages a last event when its server has stopped, and disconnects them",
+  async () => {
+    const server = serve(LOOPBACK, async () => {});
+    await using page = watch(server, { port: 0 });
+    const response = await fetch(`${page.url}events`);
+    await server.shutdown();
+    assertMatch(await response.text(), /"state":"stopped".*\n\n$/);
+    // A page that connects again gets the same, and is disconnected.
+    assertMatch(await (await fetch(`${page.url}events`)).text(), /^retry: .*\n\ndata: .*"stopped"/);
+  },
+);
 
 netTest(
   "watch() stops though a client sends half a request and another reads nothing",
   async () => {
     await using server = serve(LOOPBACK, async () => {});
-    // More than the kernel holds for who does not read.
+    // More than the kernel buffers for a client that does not read.
     const addrs = [{ transport: "unix", path: "x".repeat(30_000_000) }];
     const { addr, finished } = server;
     const talkative = { addr, addrs, finished, stats: () => server.stats() } as unknown as Server;
@@ -130,7 +133,7 @@ netTest(
     const since = performance.now();
     await page.shutdown();
     await page.finished;
-    assert(performance.now() - since >= 900, "nobody had to be cut off");
+    assert(performance.now() - since >= 900, "no answer had to be cut off");
   },
 );
 

@@ -75,7 +75,7 @@ export const PAGE = String.raw`<!doctype html>
 }
         <div><dt>Gone before they were accepted</dt><dd id="lost">–</dd></div>
         <div><dt>Accepting failed for want of resources</dt><dd id="starved">–</dd></div>
-        <div><dt>Accepting stood still, every slot taken</dt><dd id="standstill">–</dd></div>
+        <div><dt>Time with every slot taken</dt><dd id="saturated">–</dd></div>
       </dl>
     </div>
   </section>

@@ -164,7 +164,7 @@ function show() {
   for (const cause in stats.refused) write("refused-" + cause, count(stats.refused[cause]));
   write("lost", count(stats.acceptFailures.lost));
   write("starved", count(stats.acceptFailures.starved));
-  write("standstill", time(stats.fullFor));
+  write("saturated", time(stats.saturatedFor));
   write("at", new Date(latest.at).toLocaleTimeString());
   byId("drain").hidden = !latest.actions || server.state !== "running";
   table.allow(latest.actions);

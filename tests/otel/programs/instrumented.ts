@@ -1,6 +1,6 @@
 /**
- * A server whose figures OpenTelemetry gets. Three clients are answered, the handler throws at a fourth,
- * and a fifth stays until the test says something.
+ * A server whose metrics are exported. Three clients are answered, the handler throws at a fourth, and a
+ * fifth stays until the test sends a line.
  *
  * @module
  */

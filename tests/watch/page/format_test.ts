@@ -1,4 +1,4 @@
-/** Does the page write figures as people read them? @module */
+/** Tests that the page writes figures as people read them. @module */
 
 import { assertEquals, assertMatch } from "@std/assert";
 import fc from "fast-check";

@@ -1,4 +1,4 @@
-/** Can the page be read by those who see little contrast? @module */
+/** Tests that every text of the page has enough contrast. @module */
 
 import { assert, assertEquals } from "@std/assert";
 import { STYLE } from "../../../lib/watch/page/style.ts";

@@ -1,4 +1,4 @@
-/** An echo server with a status page that tells, when asked, what it has counted and what it holds. @module */
+/** An echo server with a status page, which prints its counts and its memory when asked. @module */
 
 import { metricsText } from "../../../lib/watch/prometheus.ts";
 import { watch } from "../../../lib/watch/watch.ts";

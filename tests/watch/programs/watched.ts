@@ -1,4 +1,4 @@
-/** A server with a status page; who says anything stops the server. The page is left as it is. @module */
+/** A server with a status page; a line from any client stops the server, and not the page. @module */
 
 import { watch } from "../../../lib/watch/watch.ts";
 import { serve } from "../../../mod.ts";
