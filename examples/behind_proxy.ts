@@ -8,7 +8,7 @@
  * @module
  */
 
-import { type Connection, formatAddress, serve } from "@usher/server";
+import { type Connection, formatAddress, serve } from "jsr:@usher/server@^0.1.0";
 import { start } from "./start.ts";
 
 /** Connections of one client. Only because the balancer tells clients apart can they be limited. */

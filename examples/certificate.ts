@@ -1,7 +1,7 @@
 /** Finds the certificate of an example: in files that were named, or made and kept by itself. @module */
 
 import { X509Certificate } from "node:crypto";
-import type { Certificate } from "@usher/server";
+import type { Certificate } from "jsr:@usher/server@^0.1.0";
 import { selfSigned } from "./self_signed.ts";
 
 /** The flags of an example that needs a certificate. */

@@ -6,7 +6,14 @@
  * @module
  */
 
-import { type Connection, type Framed, framed, type Handler, lines, serve } from "@usher/server";
+import {
+  type Connection,
+  type Framed,
+  framed,
+  type Handler,
+  lines,
+  serve,
+} from "jsr:@usher/server@^0.1.0";
 import { start } from "./start.ts";
 
 /** Bytes of a line that somebody may say; what is more is cut off. */

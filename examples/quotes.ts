@@ -12,7 +12,7 @@
  * @module
  */
 
-import { type Connection, framed, lengthPrefixed, mapped, serve } from "@usher/server";
+import { type Connection, framed, lengthPrefixed, mapped, serve } from "jsr:@usher/server@^0.1.0";
 import { start } from "./start.ts";
 
 const QUOTES = [

@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { Certificate } from "@usher/server";
+import type { Certificate } from "jsr:@usher/server@^0.1.0";
 
 /** How long it is valid. */
 const DAYS = 365;

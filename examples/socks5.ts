@@ -15,8 +15,8 @@ import {
   ProtocolError,
   relay,
   serve,
-} from "@usher/server";
-import { BinaryReader, BinaryWriter } from "@usher/server/wire";
+} from "jsr:@usher/server@^0.1.0";
+import { BinaryReader, BinaryWriter } from "jsr:@usher/server@^0.1.0/wire";
 import { start } from "./start.ts";
 
 /** The user that may use the proxy. */

@@ -6,7 +6,7 @@ import {
   type Server,
   shutdownOnSignals,
   type ShutdownOnSignalsOptions,
-} from "@usher/server";
+} from "jsr:@usher/server@^0.1.0";
 
 /** What an example is started with. */
 export interface Example<Flag extends string = never, Option extends string = never> {

@@ -14,7 +14,7 @@ import {
   type Handler,
   serve,
   type StartTlsOptions,
-} from "@usher/server";
+} from "jsr:@usher/server@^0.1.0";
 import { CERTIFICATE_OPTIONS, findCertificate } from "./certificate.ts";
 import { start } from "./start.ts";
 
@@ -25,6 +25,9 @@ const LONGEST_LINE = 2048;
 
 /** To how many a mail may go. */
 const MOST_RECIPIENTS = 100;
+
+/** As Postfix: a web page can make a browser send mail commands in the body of a request. */
+const HTTP = /^(?:CONNECT|GET|POST|HOST:)$/i;
 
 const DOT = ".".charCodeAt(0);
 
@@ -66,7 +69,7 @@ class Dialogue {
       for (let line; (line = await this.#line()) !== null;) {
         const [, verb = "", rest = ""] = /^([^ ]*) *(.*)$/s.exec(decoder.decode(line)) ?? [];
         await this.#obey(verb.toUpperCase(), rest.trimEnd());
-        if (verb.toUpperCase() === "QUIT") return;
+        if (verb.toUpperCase() === "QUIT" || HTTP.test(verb)) return;
       }
     } catch (error) {
       if (error instanceof FrameTooLargeError) await this.#reply("500 The line is too long");
@@ -106,7 +109,7 @@ class Dialogue {
       case "QUIT":
         return await this.#reply("221 Bye");
       default:
-        await this.#reply("500 Unknown command");
+        await this.#reply(HTTP.test(verb) ? "221 HTTP is not spoken here" : "500 Unknown command");
     }
   }
 

@@ -8,9 +8,9 @@
  * @module
  */
 
-import { serve } from "@usher/server";
-import { instrument } from "@usher/server/otel";
-import { watch } from "@usher/server/watch";
+import { serve } from "jsr:@usher/server@^0.1.0";
+import { instrument } from "jsr:@usher/server@^0.1.0/otel";
+import { watch } from "jsr:@usher/server@^0.1.0/watch";
 import { echo } from "./echo.ts";
 import { start } from "./start.ts";
 

@@ -7,7 +7,7 @@
  * @module
  */
 
-import { formatAddress } from "@usher/server";
+import { formatAddress } from "jsr:@usher/server@^0.1.0";
 import { echoWithProbes, READINESS_OPTIONS } from "../readiness.ts";
 import { start } from "../start.ts";
 

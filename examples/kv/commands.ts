@@ -1,5 +1,6 @@
 /** The commands, and what each of them does. @module */
 
+import { ProtocolError } from "jsr:@usher/server@^0.1.0";
 import { matchesGlob } from "./glob.ts";
 import { type Command, Failure, type Reply, Status } from "./resp.ts";
 import type { Store } from "./store.ts";
@@ -75,10 +76,18 @@ const BY_CODE = new Map(
   Object.entries(TABLE).map(([name, entry]) => [codeOf(fromLatin1(name)), entry]),
 );
 
-/** Does what a command asks for; what is wrong with it is a reply, too. */
+/**
+ * Does what a command asks for; what is wrong with it is a reply, too.
+ *
+ * @throws {ProtocolError} At the first line of an HTTP request, and at its `Host:`. A web page can make
+ * a browser send one here, with commands of its own in the body.
+ */
 export function execute(store: Store, words: Command): Reply {
   const entry = BY_CODE.get(codeOf(words[0]!));
-  if (entry === undefined) return unknown(words);
+  if (entry === undefined) {
+    if (isHttp(words)) throw new ProtocolError("Protocol error: HTTP is not spoken here");
+    return unknown(words);
+  }
   const [least, most] = entry.words;
   if (words.length < least || words.length > most) return wrongNumber(latin1(words[0]!));
   if (entry.grows && store.isFull) return FULL;
@@ -98,6 +107,11 @@ function codeOf(name: Uint8Array): number {
     code = code * 32 + letter;
   }
   return code;
+}
+
+/** As Redis: `POST` and `Host:`, whatever follows, since what a page can choose stands behind them. */
+function isHttp([name]: Command): boolean {
+  return wordIs(name, "POST") || wordIs(name, "HOST:");
 }
 
 function set(store: Store, words: Command): Reply {

@@ -120,5 +120,5 @@ export class Cancellation implements Ticking, Disposable {
 
 /** Signals of other realms, and fakes, do as well. */
 function isSignal(value: unknown): value is AbortSignal {
-  return isObject(value) && typeof value.addEventListener === "function" && "aborted" in value;
+  return isObject(value) && typeof value["addEventListener"] === "function" && "aborted" in value;
 }

@@ -8,7 +8,7 @@ const CHUNK = 16384;
 /** What `readable` reads from. Its end and its cancelling leave the connection open. */
 export class StreamSource implements UnderlyingByteSource {
   readonly type = "bytes";
-  readonly autoAllocateChunkSize = CHUNK;
+  readonly autoAllocateChunkSize: number = CHUNK;
   readonly #conn: Connection;
   /** One for all reads of the stream; what arrives once it is aborted waits for the next read. */
   readonly #canceller = new AbortController();

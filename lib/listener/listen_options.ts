@@ -183,7 +183,7 @@ export type ServeAddress =
   | UnixListenOptions & ServeAddressOptions;
 
 /** The one home of what holds where nothing is said of an address. */
-export const LISTEN_DEFAULTS = Object.freeze({
+export const LISTEN_DEFAULTS: Readonly<Required<Omit<TcpListenOptions, "port">>> = Object.freeze({
   hostname: "0.0.0.0",
   tcpBacklog: 511,
   noDelay: true,
@@ -253,7 +253,7 @@ function completeEither(
   given: Record<string, unknown>,
   furtherKeys: readonly string[],
 ): CompleteAddress {
-  const hasPort = given.port !== undefined, hasPath = given.path !== undefined;
+  const hasPort = given["port"] !== undefined, hasPath = given["path"] !== undefined;
   if (hasPort && hasPath) {
     throw new TypeError(`Cannot ${verb} with both 'port' and 'path': use one of them`);
   }
@@ -287,7 +287,7 @@ function completeTcp(verb: string, given: Record<string, unknown>): CompleteTcp 
     checkBoolean(verb, name, value);
   }
   return {
-    port: checkNumber(verb, "port", given.port, 0, MAX_PORT, false),
+    port: checkNumber(verb, "port", given["port"], 0, MAX_PORT, false),
     hostname,
     tcpBacklog: tcpBacklog === undefined
       ? LISTEN_DEFAULTS.tcpBacklog
@@ -330,7 +330,7 @@ function completeTrust(
     throw new TypeError(bad(verb, "proxyProtocol", proxyProtocol, wanted));
   }
   checkKeys(`${verb} 'proxyProtocol'`, proxyProtocol, ["trust"]);
-  return { isTrusted: somebodyIn(verb, "proxyProtocol.trust", proxyProtocol.trust) };
+  return { isTrusted: somebodyIn(verb, "proxyProtocol.trust", proxyProtocol["trust"]) };
 }
 
 function completeTlsOf(verb: string, given: Record<string, unknown>): { tls?: CompleteTls } {

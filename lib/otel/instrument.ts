@@ -45,7 +45,9 @@ export interface InstrumentOptions {
 }
 
 /** The one home of the defaults. */
-export const INSTRUMENT_DEFAULTS = Object.freeze({ spans: false });
+export const INSTRUMENT_DEFAULTS: Readonly<Required<InstrumentOptions>> = Object.freeze({
+  spans: false,
+});
 
 /**
  * Exports what a server counts through OpenTelemetry: the metrics of `metricsText()`, with names in
@@ -166,7 +168,7 @@ function failureOf({ reason }: EndRecord): Attributes {
 
 /** An address in the attributes of OpenTelemetry's conventions. */
 function attributesOf(addr: Deno.Addr, whose: "server" | "client" | "network.peer"): Attributes {
-  const transport = whose === "server" ? { "network.transport": addr.transport } : {};
+  const transport: Attributes = whose === "server" ? { "network.transport": addr.transport } : {};
   if ("path" in addr) return { ...transport, [`${whose}.address`]: addr.path };
   if (!("hostname" in addr)) return transport;
   return { ...transport, [`${whose}.address`]: addr.hostname, [`${whose}.port`]: addr.port };

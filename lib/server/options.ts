@@ -206,7 +206,15 @@ export interface ServeListenersOptions extends ServeSettings {
 export type ServeOptions = ServeTcpOptions | ServeUnixOptions | ServeListenersOptions;
 
 /** The one home of every default that is not about an address. */
-export const DEFAULTS = Object.freeze({
+export const DEFAULTS: Pick<
+  CompleteServeOptions,
+  | "maxConnections"
+  | "maxConnectionsPerPeer"
+  | "whenFull"
+  | "handshakeTimeout"
+  | "shutdownTimeout"
+  | keyof ConnectionLimits
+> = Object.freeze({
   maxConnections: 10_000,
   maxConnectionsPerPeer: Infinity,
   whenFull: "wait",
@@ -256,7 +264,7 @@ export function completeServeOptions(options: ServeOptions): CompleteServeOption
   const verb = "serve";
   checkObject(verb, options);
   const given = options as unknown as Record<string, unknown>;
-  const listeners = given.listeners !== undefined
+  const listeners = given["listeners"] !== undefined
     ? completeListeners(verb, given)
     : [completeAddress(verb, given, SETTINGS_KEYS)];
   const { whenFull = DEFAULTS.whenFull as "wait", signal, onListen, onError, onEnd } =
@@ -294,9 +302,9 @@ export function completeServeOptions(options: ServeOptions): CompleteServeOption
     listeners,
     maxConnections: number("maxConnections", 1),
     maxConnectionsPerPeer: number("maxConnectionsPerPeer", 1),
-    maxHandshaking: given.maxHandshaking === undefined
+    maxHandshaking: given["maxHandshaking"] === undefined
       ? undefined
-      : checkLimit("maxHandshaking", given.maxHandshaking),
+      : checkLimit("maxHandshaking", given["maxHandshaking"]),
     isAllowed: completeAddressRules(verb, given),
     whenFull,
     handshakeTimeout: number("handshakeTimeout", 1),
@@ -353,6 +361,6 @@ function completeListeners(verb: string, given: Record<string, unknown>) {
 }
 
 function isListener(value: unknown): value is Deno.Listener {
-  return isObject(value) && typeof value.accept === "function" &&
-    typeof value.close === "function" && isObject(value.addr);
+  return isObject(value) && typeof value["accept"] === "function" &&
+    typeof value["close"] === "function" && isObject(value["addr"]);
 }

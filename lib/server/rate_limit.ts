@@ -63,7 +63,7 @@ export interface RateLimit {
 }
 
 /** What holds in place of what is not given. */
-export const RATE_DEFAULTS = Object.freeze({ per: 1000 });
+export const RATE_DEFAULTS: { readonly per: number } = Object.freeze({ per: 1000 });
 
 /**
  * Limits how often something may happen: messages of a client, logins of an address, calls of a backend.

@@ -37,7 +37,7 @@ export interface ShutdownOnSignalsOptions extends ShutdownOptions {
 }
 
 /** The one home of what holds when nothing is said. */
-export const SIGNAL_DEFAULTS = Object.freeze({ exit: true });
+export const SIGNAL_DEFAULTS: { readonly exit: boolean } = Object.freeze({ exit: true });
 
 /**
  * Stops a server when the system says so. The first signal calls `server.shutdown()` with `lameDuck`

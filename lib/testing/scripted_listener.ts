@@ -175,7 +175,7 @@ function check(step: AcceptStep): void {
 }
 
 function isConn(step: unknown): step is Deno.Conn {
-  return isObject(step) && typeof step.read === "function";
+  return isObject(step) && typeof step["read"] === "function";
 }
 
 function turnAway(conn: Deno.Conn): void {

@@ -7,8 +7,11 @@ type Words = readonly [
   hasCode: boolean,
 ];
 
+/** What a socket or a listener may fail with, by the name that the system has for it. */
+type SystemError = AcceptFailure | "EPIPE" | "EINTR" | "EBADF";
+
 /** The numbers in the messages are Linux's; programs look at the class and the `code`. */
-const WORDS = {
+const WORDS: Record<SystemError, Words> = {
   EMFILE: [Error, "Too many open files (os error 24)", true],
   // Deno 2.9 knows no code for it.
   ENFILE: [Error, "Too many open files in system (os error 23)", false],
@@ -24,7 +27,7 @@ const WORDS = {
   EPIPE: [Deno.errors.BrokenPipe, "Broken pipe (os error 32)", true],
   EINTR: [Deno.errors.Interrupted, "operation canceled", true],
   EBADF: [Deno.errors.BadResource, "Bad resource ID", false],
-} satisfies Record<string, Words>;
+};
 
 /**
  * Why accepting fails, by the name that the system has for it.
@@ -60,7 +63,7 @@ export type AcceptFailure =
   | "ECONNRESET";
 
 /** Makes the error that Deno would throw. */
-export function systemError(name: keyof typeof WORDS): Error {
+export function systemError(name: SystemError): Error {
   if (!Object.hasOwn(WORDS, name)) {
     throw new TypeError(`Cannot fail with '${name}': use one of ${Object.keys(WORDS).join(", ")}`);
   }

@@ -92,9 +92,13 @@ export class TlsContexts {
       throw new TypeError(`Cannot ${RELOAD} with nothing new: give ${TLS_KEYS.join(", ")}`);
     }
     // Alone, one half would be paired with the other half of the old certificate.
-    if (given.cert !== undefined || given.key !== undefined) completeCertificate(RELOAD, "", given);
+    if (given["cert"] !== undefined || given["key"] !== undefined) {
+      completeCertificate(RELOAD, "", given);
+    }
     const now = asOptions(this.#complete);
-    const tls = isObject(given.tls) ? { ...now.tls, ...withoutUndefined(given.tls) } : given.tls;
+    const tls = isObject(given["tls"])
+      ? { ...now.tls, ...withoutUndefined(given["tls"]) }
+      : given["tls"];
     return { ...now, ...given, ...(tls !== undefined && { tls: tls as TlsSettings }) };
   }
 }
@@ -177,7 +181,7 @@ function asking(ask: AskForCertificate, contexts: Contexts): Chooser {
     let given: unknown, isPromise: boolean;
     try {
       given = ask(name);
-      isPromise = isObject(given) && typeof given.then === "function";
+      isPromise = isObject(given) && typeof given["then"] === "function";
     } catch (error) {
       return failed(error);
     }

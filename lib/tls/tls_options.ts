@@ -145,15 +145,15 @@ const DNS_NAME = /^(?=.{1,253}$)(?!.*\.\d+$)(?!\d+$)(?:(?!-)[a-z0-9_-]{1,63}(?<!
 export function completeTls(attempt: string, given: object): CompleteTls | undefined {
   const options = given as Record<string, unknown>;
   if (TLS_KEYS.every((key) => options[key] === undefined)) return undefined;
-  const settings = completeSettings(attempt, options.tls);
-  const serverNames = completeServerNames(attempt, settings.serverNames);
+  const settings = completeSettings(attempt, options["tls"]);
+  const serverNames = completeServerNames(attempt, settings["serverNames"]);
   const fallback = completeFallback(attempt, options, serverNames !== undefined);
-  const clientCa = completeClientCa(attempt, settings.clientCa);
+  const clientCa = completeClientCa(attempt, settings["clientCa"]);
   const clientCertificate = completeClientCertificate(attempt, settings, clientCa);
   return {
     fallback,
     serverNames,
-    alpnProtocols: completeProtocols(attempt, options.alpnProtocols),
+    alpnProtocols: completeProtocols(attempt, options["alpnProtocols"]),
     clientCa,
     clientCertificate,
   };
@@ -187,7 +187,7 @@ function completeFallback(
   given: Record<string, unknown>,
   hasNames: boolean,
 ): Certificate | undefined {
-  if (given.cert !== undefined || given.key !== undefined) {
+  if (given["cert"] !== undefined || given["key"] !== undefined) {
     return completeCertificate(attempt, "", given);
   }
   if (hasNames) return undefined;

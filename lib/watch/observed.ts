@@ -22,5 +22,5 @@ export function checkServer(attempt: string, value: unknown): void {
 
 /** Tells a server from an object of servers by name, one of which may be called "stats". */
 function isServer(value: unknown): value is Server {
-  return isObject(value) && typeof value.stats === "function" && isObject(value.addr);
+  return isObject(value) && typeof value["stats"] === "function" && isObject(value["addr"]);
 }

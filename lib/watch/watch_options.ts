@@ -55,7 +55,9 @@ export interface WatchOptions {
 }
 
 /** The one home of the defaults. */
-export const WATCH_DEFAULTS = Object.freeze({ hostname: "127.0.0.1" });
+export const WATCH_DEFAULTS: { readonly hostname: string } = Object.freeze({
+  hostname: "127.0.0.1",
+});
 
 /** Options with every default filled in. */
 export interface CompleteWatchOptions {

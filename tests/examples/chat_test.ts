@@ -266,8 +266,9 @@ Deno.test("chat() says who has left when a connection ends of itself", async () 
     await client.write(bytes`half a li`);
     client.close();
   });
-  await goes({ toClient: { stallAfter: 50, capacity: 50 } }, "write_timeout", async () => {
+  await goes({ toClient: { stallAfter: 50, capacity: 50 } }, "write_timeout", async (bob) => {
     await ada.say("x".repeat(1000));
+    await until(() => bob.unsentBytes > 0);
     await time.tickAsync(30_300);
   });
 });

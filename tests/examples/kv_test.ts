@@ -129,6 +129,22 @@ for (
   });
 }
 
+for (const line of ["POST / HTTP/1.1", "GET / HTTP/1.1\r\nhost: localhost"]) {
+  const method = line.split(" ")[0];
+  netTest(
+    `kv() drops a client that speaks HTTP (${method}), and obeys nothing of its body`,
+    async () => {
+      await using serving = new Serving();
+      const request = `${line}\r\nContent-Length: 18\r\n\r\nSET owned by-a-page\r\n`;
+      const said = await sendRaw(serving.server, request);
+      assert(said.endsWith("-ERR Protocol error: HTTP is not spoken here\r\n"), said);
+      await until(() => serving.ended.length === 1);
+      assertEquals(serving.ended[0]!.reason, "protocol_error");
+      assertEquals(serving.store.size, 0);
+    },
+  );
+}
+
 netTest("kv() is not troubled by a client that leaves in the middle of a command", async () => {
   await using serving = new Serving();
   const client = await dial(serving.server.addr);

@@ -96,6 +96,15 @@ Deno.test("mail() ends who says too much in a line", async () => {
   assertEquals((await client.ended).reason, "protocol_error");
 });
 
+for (const line of ["POST / HTTP/1.1", "GET / HTTP/1.1", "connect mail:25 HTTP/1.1", "Host: a"]) {
+  Deno.test(`mail() drops a client that speaks HTTP: ${line}`, async () => {
+    await using client = connect(mail(certificate));
+    await client.write(bytes`${line}\r\n\r\nEHLO x\r\n`);
+    await hear(client, [GREETING, "221 HTTP is not spoken here"]);
+    assertEquals(await client.readLine(), null);
+  });
+}
+
 Deno.test("mail() lets a mail go to a hundred", async () => {
   await using client = connect(mail(certificate));
   await hear(client, [GREETING]);

@@ -1,7 +1,7 @@
 /** Draws series of samples as line charts, in the browser. @module */
 
 /** A module of the page. Time runs from left to right, and the scale grows with the highest value shown. */
-export const CHARTS = String.raw`
+export const CHARTS: string = String.raw`
 const NS = "http://www.w3.org/2000/svg";
 const WIDTH = 600;
 const HEIGHT = 120;

@@ -1,7 +1,7 @@
 /** Writes counts, bytes and times for people, in the browser. @module */
 
 /** A module of the page. */
-export const FORMAT = String.raw`
+export const FORMAT: string = String.raw`
 const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 const short = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
 const UNITS = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];

@@ -11,7 +11,7 @@ const REFUSALS: Record<RefusalCause, string> = {
 };
 
 /** The page. It is the same for every server: the script fills in what changes. */
-export const PAGE = String.raw`<!doctype html>
+export const PAGE: string = String.raw`<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -121,7 +121,7 @@ export const PAGE = String.raw`<!doctype html>
 `;
 
 /** The icon: an open door. */
-export const ICON = String.raw`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32">
+export const ICON: string = String.raw`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32">
 <rect width="32" height="32" rx="7" fill="#2a62c4"/>
 <path d="M9 25V7h14v18M6 25h20" fill="none" stroke="#fff" stroke-width="2.4" stroke-linecap="round" stroke-linejoin="round"/>
 <path d="M13 25V11l7-2.5V25" fill="#fff"/>

@@ -27,7 +27,7 @@ const KINDS: Record<EndReason, "good" | "peer" | "ours" | "limit" | "handshake" 
 };
 
 /** The module of the page that loads the others. */
-export const SCRIPT = String.raw`
+export const SCRIPT: string = String.raw`
 import { Chart, SPAN } from "./charts.js";
 import { bytes, count, figure, time } from "./format.js";
 import { Table } from "./table.js";

@@ -1,7 +1,7 @@
 /** The style sheet of the page. @module */
 
 /** Colours are named by meaning, in a light and a dark set; every text has a contrast of at least 4.5. */
-export const STYLE = String.raw`
+export const STYLE: string = String.raw`
 :root {
   color-scheme: light dark;
   --ground: #f4f5f7; --card: #ffffff; --ink: #1b2026; --quiet: #59636e; --line: #dfe3e8; --grid: #e9ecef;

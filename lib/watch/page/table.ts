@@ -3,7 +3,7 @@
 import { CONNECTION_STATES } from "../connections.ts";
 
 /** A module of the page. Everything is shown as text, never as HTML. */
-export const TABLE = String.raw`
+export const TABLE: string = String.raw`
 import { bytes, count, time } from "./format.js";
 
 /** Rows on a page. */

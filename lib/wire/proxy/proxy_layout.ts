@@ -44,7 +44,7 @@ export function sizeOfAddresses({ size }: Kind): number {
 }
 
 /** The types of TLVs that are understood (2.2, and for the last three the vendors' pages). */
-export const TLV = Object.freeze({
+export const TLV = {
   ALPN: 0x01,
   AUTHORITY: 0x02,
   CRC32C: 0x03,
@@ -55,10 +55,10 @@ export const TLV = Object.freeze({
   GCP: 0xe0,
   AWS: 0xea,
   AZURE: 0xee,
-});
+} as const;
 
 /** The types of the texts inside `TLV.SSL` (2.2.6). */
-export const SSL_TEXTS = Object.freeze({
+export const SSL_TEXTS = {
   version: 0x21,
   commonName: 0x22,
   cipher: 0x23,
@@ -66,13 +66,13 @@ export const SSL_TEXTS = Object.freeze({
   keyAlgorithm: 0x25,
   group: 0x26,
   signatureScheme: 0x27,
-});
+} as const;
 
 /** The type of the client's certificate inside `TLV.SSL`, which is not text. */
 export const SSL_CLIENT_CERT = 0x28;
 
 /** The bits in the first byte of `TLV.SSL` (2.2.6). */
-export const SSL_BITS = Object.freeze({ ssl: 1, certConnection: 2, certSession: 4 });
+export const SSL_BITS = { ssl: 1, certConnection: 2, certSession: 4 } as const;
 
 /** The most bytes of a unique id (2.2.5). */
 export const LONGEST_UNIQUE_ID = 128;
