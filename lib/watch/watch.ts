@@ -66,7 +66,7 @@ export interface StatusPage extends AsyncDisposable {
  * Only this machine reaches the page unless `hostname` says otherwise. It goes on answering when the
  * servers have stopped, so stop it after them. It keeps no process alive.
  *
- * Its clients cannot harm the servers: it holds 64 connections at most, of which the oldest without a
+ * Its clients take little from the servers: it holds 64 connections at most, of which the oldest without a
  * request makes room for the next; a request must come within 5 s, in 8 KiB; queries for the table
  * take a quarter of the thread's time at most. It keeps 8 descriptors in reserve, so that it answers
  * probes when the process has no other left. (Where `port` is 0 and the permission is for that alone,
