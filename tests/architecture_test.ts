@@ -305,6 +305,7 @@ const HOMES: Record<string, Record<string, unknown>> = {
   "lib/connection/wrap.ts": DEFAULTS,
   "lib/connection/framed.ts": { frameTimeout: DEFAULT_FRAME_TIMEOUT },
   "lib/connection/byte_reader.ts": { limit: LINES_DEFAULTS.limit },
+  "lib/connection/connection.ts": { reuse: false },
   "lib/connection/cancellation.ts": { timeout: Infinity },
   "lib/wire/codec/lines.ts": LINES_DEFAULTS,
   "lib/wire/codec/delimited.ts": DELIMITED_DEFAULTS,

@@ -5,7 +5,10 @@ import { checkNumber } from "../check.ts";
 import { Cancellation, type ReadOptions } from "./cancellation.ts";
 import type { Decoder } from "../wire/codec/codec.ts";
 import { type Lifeline, rejected } from "./lifeline.ts";
-import { Slab } from "./slab.ts";
+import { Rooms } from "./rooms.ts";
+import { ReadSize } from "./read_size.ts";
+import { ReusedRoom } from "./reused_room.ts";
+import { type ChunkMemory, Slab } from "./slab.ts";
 import { type Arrived, type ReadAhead, Unframer } from "./unframer.ts";
 
 /** Bytes of a record unless the caller says otherwise: all that a peer can make a read hold. */
@@ -76,17 +79,23 @@ export interface ArrivalLoop<T> {
  * |---|---|---|
  * | `none` | no raw read is pending | |
  * | `orphan` | nothing: what asked for it gave up | they stay for the next read |
- * | `chunk` | an iteration over chunks | it gets them as they are, its `step` is resolved |
- * | `loop` | an iteration over frames, for the first byte | its `loop` makes the result of its `step` |
- * | `record` | a read that needs more than one arrival | its `step` is resolved, and it looks again |
- * | `boundary` | the same of an iteration, which ends here when the server stops | the same |
+ * | `chunk` | an iteration over chunks | they are the chunk that its `step` gets, unless the room is full |
+ * | `rest` | the same, for what may follow a full room | the chunk is what filled the room, and they |
+ * | `frames` | an iteration over frames, for the first byte | its `loop` makes the result of its `step` |
+ * | `more` | a read that needs more than one arrival | its `step` is resolved, and it looks again |
  *
  * One object for each reader, reused by every read: an object for each read would be 2 % of an echo.
  */
 interface PendingRead {
-  by: "none" | "orphan" | "chunk" | "loop" | "record" | "boundary";
-  /** What the kernel fills. */
-  room: Uint8Array<ArrayBuffer> | undefined;
+  by: "none" | "orphan" | "chunk" | "rest" | "frames" | "more";
+  /** What waits is an iteration between two of its results: it ends when the server stops. */
+  isBetween: boolean;
+  /** What the kernel fills, from `filled` on. */
+  room: Uint8Array<ArrayBuffer>;
+  filled: number;
+  /** The room was granted before anything has come for it: one of few. */
+  isLarge: boolean;
+  memory: ChunkMemory;
   step: PromiseWithResolvers<unknown> | undefined;
   loop: ArrivalLoop<unknown> | undefined;
 }
@@ -101,13 +110,12 @@ interface PendingRead {
  */
 export class ByteReader implements Arrived {
   readonly #life: Lifeline;
-  readonly #slab = new Slab();
-  readonly #pending: PendingRead = {
-    by: "none",
-    room: undefined,
-    step: undefined,
-    loop: undefined,
-  };
+  readonly #rooms: Rooms;
+  readonly #size = new ReadSize();
+  readonly #slab: Slab;
+  /** Made when chunks are first borrowed. */
+  #reused: ReusedRoom | undefined;
+  readonly #pending: PendingRead;
   /** What has decoded ahead of its consumer, and must rewind before anything else reads. */
   readAhead: ReadAhead | undefined;
   /** Reads in a row that brought nothing, and how many bytes had come before them. */
@@ -117,8 +125,24 @@ export class ByteReader implements Arrived {
   #onRead: ((n: number | null) => number | null) | undefined;
   #onReadFailed: ((error: unknown) => never) | undefined;
 
-  constructor(life: Lifeline) {
+  /**
+   * @param life What is known of the socket.
+   * @param rooms What counts the memory of all connections of the server.
+   */
+  constructor(life: Lifeline, rooms: Rooms) {
     this.#life = life;
+    this.#rooms = rooms;
+    this.#slab = new Slab(rooms, this.#size);
+    this.#pending = {
+      by: "none",
+      isBetween: false,
+      room: NO_ROOM,
+      filled: 0,
+      isLarge: false,
+      memory: this.#slab,
+      step: undefined,
+      loop: undefined,
+    };
   }
 
   /** What has arrived and is not taken. */
@@ -139,6 +163,16 @@ export class ByteReader implements Arrived {
   /** Gives the first `n` bytes that have arrived to the caller, indefinitely. */
   take(n: number): Uint8Array<ArrayBuffer> {
     return this.#slab.take(n);
+  }
+
+  /** Takes the first `n` bytes that have arrived, and keeps them for nothing. */
+  drop(n: number): void {
+    this.#slab.drop(n);
+  }
+
+  /** Takes back what was read last and reached nothing: the next read gets it. */
+  putBack(bytes: Uint8Array<ArrayBuffer>): void {
+    if (!this.#life.closed && bytes.length > 0) this.#slab.arrived(bytes, bytes.length);
   }
 
   /** Has room made for `length` bytes in one piece. */
@@ -168,13 +202,24 @@ export class ByteReader implements Arrived {
     return handed;
   }
 
-  /** Reads the next chunk, as an iteration wants it. */
+  /** Reads the next chunk for an iteration: one that is its receiver's. */
   next(): Promise<NextChunk> {
-    const life = this.#life;
-    if (!this.#isEmpty) return this.claim(() => this.#nextBuffered());
-    if (life.reading || life.closed) return this.#refuse();
-    this.#begin();
-    return this.#readInto<NextChunk>(this.#slab.chunkRoom(), "chunk");
+    return this.#nextChunk(this.#slab, true);
+  }
+
+  /**
+   * The same, but the chunk is only lent until the next one is asked for.
+   *
+   * @param isLoop Whether it ends when the server stops.
+   */
+  nextBorrowed(isLoop: boolean): Promise<NextChunk> {
+    this.#reused ??= new ReusedRoom(
+      this.#rooms,
+      this.#size,
+      "poisonsBorrowed" in this.#life.socket,
+    );
+    this.#reused.takeBack();
+    return this.#nextChunk(this.#reused, isLoop);
   }
 
   /**
@@ -186,7 +231,9 @@ export class ByteReader implements Arrived {
     if (life.reading || life.closed) return this.#refuse();
     this.#begin();
     this.#pending.loop = loop;
-    return this.#readInto<T>(this.#slab.room(), "loop");
+    const step = this.#beginStep<T>("frames", true);
+    this.#readIntoSlab();
+    return step;
   }
 
   /**
@@ -194,13 +241,24 @@ export class ByteReader implements Arrived {
    * sends later waits for the next read. None waits while something is there for it.
    */
   endLoop(): void {
+    if (this.#pending.isBetween) this.giveUp();
+  }
+
+  /** Ends what waits for the first bytes of something, as if the stream were over. */
+  giveUp(): void {
     const { by, step } = this.#pending;
-    if (by === "boundary") step!.resolve(false);
-    else if (by === "chunk" || by === "loop") {
+    if (by === "more") step!.resolve(false);
+    else if (by === "chunk" || by === "frames") {
       this.#life.reading = false;
       step!.resolve(DONE);
     } else return;
     this.#orphan();
+  }
+
+  /** The connection is closed: its memory is nobody's any more. */
+  closed(): void {
+    this.#slab.close();
+    this.#reused?.free();
   }
 
   /** Reads `n` bytes, no more and no less; `null` at the end of the stream. */
@@ -241,19 +299,20 @@ export class ByteReader implements Arrived {
   }
 
   /**
-   * Only under a claim: resolves when more has arrived, with `false` at the end of the stream; at the
-   * boundary of a loop also when that is to end without one.
+   * Only under a claim: resolves when more has arrived, with `false` at the end of the stream; between
+   * two results of a loop also when that is to end without one.
    */
-  more(cancellation?: Cancellation, atBoundary = false): Promise<boolean> {
+  more(cancellation?: Cancellation, isBetween = false): Promise<boolean> {
     const life = this.#life;
     const pending = this.#pending;
     if (life.closed) return Promise.reject(life.refusal());
     if (life.peerFinished) return Promise.resolve(false);
-    const by = atBoundary ? "boundary" : "record";
     const waiting = Promise.withResolvers<boolean>();
-    if (pending.by === "none") this.#readRaw(this.#slab.room());
-    pending.by = by;
+    const isOrphan = pending.by === "orphan";
+    pending.by = "more";
+    pending.isBetween = isBetween;
     pending.step = waiting as PromiseWithResolvers<unknown>;
+    if (!isOrphan) this.#readIntoSlab();
     if (cancellation !== undefined) {
       cancellation.onCancel = (error) => {
         if (pending.step === waiting) this.#orphan();
@@ -297,12 +356,31 @@ export class ByteReader implements Arrived {
     if (p.length === 0) return 0;
     if (this.#slab.length === 0 && !await this.more(cancellation)) return null;
     const n = Math.min(p.length, this.#slab.length);
-    p.set(this.#slab.take(n));
+    p.set(this.#slab.bytes.subarray(0, n));
+    this.#slab.drop(n);
     return n;
   }
 
-  async #nextBuffered(): Promise<NextChunk> {
-    if (this.#slab.length === 0 && !await this.more(undefined, true)) return DONE;
+  #nextChunk(memory: ChunkMemory, isBetween: boolean): Promise<NextChunk> {
+    const life = this.#life;
+    const pending = this.#pending;
+    const isOrphan = pending.by === "orphan";
+    if (
+      this.#slab.length > 0 || life.reading || life.closed || isOrphan && pending.memory !== memory
+    ) {
+      return this.claim(() => this.#nextBuffered(isBetween));
+    }
+    this.#begin();
+    const step = this.#beginStep<NextChunk>("chunk", isBetween);
+    if (!isOrphan) {
+      pending.memory = memory;
+      this.#readRaw(memory.chunkRoom());
+    }
+    return step;
+  }
+
+  async #nextBuffered(isBetween: boolean): Promise<NextChunk> {
+    if (this.#slab.length === 0 && !await this.more(undefined, isBetween)) return DONE;
     return { done: false, value: this.#slab.take(this.#slab.length) };
   }
 
@@ -355,52 +433,80 @@ export class ByteReader implements Arrived {
     }
   }
 
-  /** A raw read for one step of an iteration. */
-  #readInto<T>(room: Uint8Array<ArrayBuffer>, by: "chunk" | "loop"): Promise<T> {
+  /** What an iteration waits for. */
+  #beginStep<T>(by: "chunk" | "frames", isBetween: boolean): Promise<T> {
     const pending = this.#pending;
     const step = Promise.withResolvers<T>();
     pending.by = by;
+    pending.isBetween = isBetween;
     pending.step = step as PromiseWithResolvers<unknown>;
     this.#life.handedRead = step.promise;
-    this.#readRaw(room);
     return step.promise;
   }
 
-  #readRaw(room: Uint8Array<ArrayBuffer>): void {
-    this.#pending.room = room;
-    this.#life.socket.read(room).then(this.#onRaw, this.#onRawFailed);
+  /** Begins a raw read whose bytes wait here. */
+  #readIntoSlab(): void {
+    this.#pending.memory = this.#slab;
+    this.#readRaw(this.#slab.room());
+  }
+
+  /** Begins a raw read into `room`, behind what fills the front of it. */
+  #readRaw(room: Uint8Array<ArrayBuffer>, filled = 0): void {
+    const pending = this.#pending;
+    pending.room = room;
+    pending.filled = filled;
+    // Room for a record that has begun is at most as much as has come of it.
+    if (room.length > Rooms.IDLE && this.#slab.length === 0) {
+      pending.isLarge = true;
+      this.#rooms.largeWaits++;
+    }
+    const rest = filled === 0 ? room : room.subarray(filled);
+    this.#life.socket.read(rest).then(this.#onRaw, this.#onRawFailed);
   }
 
   /** What asked for the raw read has given up; the raw read goes on. */
   #orphan(): void {
     const pending = this.#pending;
     pending.by = "orphan";
+    pending.isBetween = false;
     pending.step = pending.loop = undefined;
+  }
+
+  /** The raw read is over. */
+  #settle(): void {
+    const pending = this.#pending;
+    pending.by = "none";
+    pending.isBetween = false;
+    pending.room = NO_ROOM;
+    pending.step = pending.loop = undefined;
+    if (pending.isLarge) {
+      pending.isLarge = false;
+      this.#rooms.largeWaits--;
+    }
   }
 
   readonly #onRaw = (n: number | null): void => {
     if (this.#isStuck(n)) return this.#onRawFailed(stuck());
-    const pending = this.#pending;
-    const { by, room, step, loop } = pending;
-    pending.by = "none";
-    pending.room = pending.step = pending.loop = undefined;
-    if (by === "chunk") return this.#giveChunk(step!, room!, n);
-    this.#keep(room!, n);
-    if (by === "loop") this.#giveResult(step!, loop!);
+    const { by, room, filled, memory, step, loop } = this.#pending;
+    this.#settle();
+    if (by === "chunk" || by === "rest") return this.#giveChunk(step!, memory, room, filled, n);
+    this.#keep(filled === 0 ? room : room.subarray(filled), n);
+    if (by === "frames") this.#giveResult(step!, loop!);
     else step?.resolve(n !== null);
   };
 
   readonly #onRawFailed = (error: unknown): void => {
-    const pending = this.#pending;
-    const { by, step } = pending;
-    pending.by = "none";
-    pending.room = pending.step = pending.loop = undefined;
+    const { by, room, filled, memory, step } = this.#pending;
+    this.#settle();
     const cause = this.#life.failed(error);
-    if (by === "chunk" || by === "loop") {
+    if (by === "none" || by === "orphan") return;
+    if (by !== "more") {
       this.#life.reading = false;
       step!.promise.catch(() => {});
     }
-    step?.reject(cause);
+    // What came before the failure is given out before it.
+    if (by === "rest") step!.resolve({ done: false, value: memory.chunk(room, filled) });
+    else step!.reject(cause);
   };
 
   /** The socket has brought nothing once too often. */
@@ -435,24 +541,31 @@ export class ByteReader implements Arrived {
   #keep(room: Uint8Array<ArrayBuffer>, n: number | null): void {
     const life = this.#life;
     if (n === null) life.peerFinished = true;
-    else {
+    else if (!life.closed) {
       life.bytesRead += n;
       life.movedAt = life.clock.now;
       this.#slab.arrived(room, n);
     }
   }
 
+  /** `n` bytes have come behind those that fill the front of the room. */
   #giveChunk(
     step: PromiseWithResolvers<unknown>,
+    memory: ChunkMemory,
     room: Uint8Array<ArrayBuffer>,
+    filled: number,
     n: number | null,
   ): void {
-    if (this.#count(n) === null) {
+    this.#count(n);
+    if (n === null && filled === 0) {
       this.#slab.free();
+      this.#reused?.free();
       return step.resolve(DONE);
     }
+    const length = filled + (n ?? 0);
+    if (length === room.length && n !== null && this.#readRest(step, memory, room)) return;
     try {
-      step.resolve({ done: false, value: this.#slab.chunk(room, n!) });
+      step.resolve({ done: false, value: memory.chunk(room, length) });
     } catch (error) {
       // The handler has transferred the memory away while it was being read into: there is a gap in
       // the stream now, and that is the handler's fault.
@@ -461,6 +574,35 @@ export class ByteReader implements Arrived {
       step.promise.catch(() => {});
       step.reject(error);
     }
+  }
+
+  /**
+   * The room is full: whether more has arrived shows within a turn of the event loop, in which a read
+   * of what is there settles. So a message that arrived as one becomes one chunk.
+   *
+   * @returns Whether there is a larger room to look in.
+   */
+  #readRest(
+    step: PromiseWithResolvers<unknown>,
+    memory: ChunkMemory,
+    room: Uint8Array<ArrayBuffer>,
+  ): boolean {
+    const larger = memory.larger(room);
+    if (larger === undefined) return false;
+    const pending = this.#pending;
+    this.#life.reading = true;
+    pending.by = "rest";
+    pending.step = step;
+    this.#readRaw(larger, room.length);
+    setImmediate(() => {
+      if (pending.by !== "rest" || pending.room !== larger) return;
+      this.#orphan();
+      pending.room = larger.subarray(room.length);
+      pending.filled = 0;
+      this.#life.reading = false;
+      step.resolve({ done: false, value: memory.chunk(room, room.length) });
+    });
+    return true;
   }
 
   #giveResult(step: PromiseWithResolvers<unknown>, loop: ArrivalLoop<unknown>): void {
@@ -498,3 +640,5 @@ function stuck(): Deno.errors.InvalidData {
     `Cannot read: the socket gave no bytes ${MOST_EMPTY_READS + 1} times in a row`,
   );
 }
+
+const NO_ROOM = new Uint8Array(0);

@@ -7,6 +7,37 @@ import type { TlsInfo } from "../tls/tls_socket.ts";
 import type { StartTlsOptions } from "./enter_tls.ts";
 
 /**
+ * How chunks are given out.
+ *
+ * @example Count bytes, and keep none of them
+ * ```ts
+ * import { type ChunkOptions, serve } from "@usher/server";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const options: ChunkOptions = { reuse: true };
+ * await using server = serve({ port: 0, hostname: "127.0.0.1" }, async (conn) => {
+ *   let count = 0;
+ *   for await (const chunk of conn.chunks(options)) count += chunk.length;
+ *   await conn.write(new TextEncoder().encode(`${count}`));
+ * });
+ *
+ * const client = await Deno.connect({ port: server.addr.port });
+ * await client.write(new Uint8Array(1000));
+ * await client.closeWrite();
+ * assertEquals(await new Response(client.readable).text(), "1000");
+ * ```
+ */
+export interface ChunkOptions {
+  /**
+   * Whether a chunk's memory is used for the next one again; otherwise it is its receiver's
+   * indefinitely.
+   *
+   * @default {false}
+   */
+  reuse?: boolean;
+}
+
+/**
  * One connection, as a handler gets it: a `Deno.Conn` whose writes are whole and in order, whose
  * chunks are the handler's indefinitely, and which knows its peer and how much has passed.
  *
@@ -150,6 +181,16 @@ export interface Connection<A extends Deno.Addr = Deno.Addr>
 
   /** The chunks as they arrive, ending with the peer's stream; `break` leaves the rest unread. */
   [Symbol.asyncIterator](): AsyncIterableIterator<Uint8Array<ArrayBuffer>, undefined>;
+  /**
+   * The same; with `{ reuse: true }` each chunk is only lent, until the next one is asked for. That
+   * costs no memory at all, and so no time for it: the plain loop's speed at every size, for handlers
+   * that are done with a chunk when they ask for the next, as those that echo, forward or parse it.
+   * Do not keep such a chunk, nor a part of it: what it shows changes. The connections of
+   * `@usher/server/testing` write over it, so that a handler which keeps one fails its test.
+   *
+   * @throws {TypeError} If an option is unknown or of the wrong type.
+   */
+  chunks(options?: ChunkOptions): AsyncIterableIterator<Uint8Array<ArrayBuffer>, undefined>;
   /**
    * The same bytes as a stream. Its end and its `cancel()` leave the connection open, unlike Deno's.
    */

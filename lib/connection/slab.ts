@@ -1,96 +1,162 @@
-/** Holds the memory that a connection is read into. @module */
+/** Holds the memory that a connection is read into, and gives parts of it away. @module */
 
-/** Bytes of a slab for a connection that has said little: what an idle one pins. */
-const FIRST_SLAB = 512;
+import type { ReadSize } from "./read_size.ts";
+import { Rooms } from "./rooms.ts";
 
-/** Bytes of a slab for a connection that goes on in small messages: fewer, larger allocations. */
-const SMALL_SLAB = 4096;
+/** Bytes that a connection which has said nothing waits on: what most requests need, and no more. */
+const FIRST = 512;
 
-/** Bytes of a slab once a read came back full: the messages are larger than was thought. */
-const MEDIUM_SLAB = 16384;
+/**
+ * Bytes of memory that small messages share, and that one of them which is kept keeps at most. At 64
+ * bytes a quarter of it saves nothing measurable over 4 KiB.
+ */
+const SMALL = 1024;
 
-/** Least room for a read into a small slab; less is left over, and more messages come in one piece. */
+/** Least room for a read behind a part of a record. */
 const LEAST_ROOM = 256;
 
-/** Bytes of the largest slab that is kept when all of it was taken. */
-const MOST_KEPT = MEDIUM_SLAB + LEAST_ROOM;
+/** Room beyond several messages in one memory; with four, each stays within the bound of a kept one. */
+const SHARED_SLACK = 200;
+
+/** Least bytes that are reserved for a record that was announced. */
+const LEAST_RESERVED = 4096;
+
+/** Memory that chunks are read into. */
+export interface ChunkMemory {
+  /** Room for the next read. */
+  chunkRoom(): Room;
+  /** The chunk that the first `n` bytes of a room make. */
+  chunk(room: Room, n: number): Room;
+  /** A larger room that begins with what fills `room`, if that may be waited on. */
+  larger(room: Room): Room | undefined;
+}
+
+type Room = Uint8Array<ArrayBuffer>;
 
 /**
- * Bytes to read at once once a medium slab was filled as well: a stream is flowing. 256 KiB carry it with
- * 15 to 20 % less CPU than 64 KiB.
- */
-const STREAM_ROOM = 262144;
-
-/** Stream buffers that are kept for whoever needs one next. */
-const MAX_SPARE = 4;
-
-/**
- * The memory behind a reader: a slab that is filled from front to back and never rewritten, so each
- * part that is given away is its receiver's for ever and none is copied. How large a slab is follows
- * what arrives. A stream is read into buffers that all connections share and nobody holds while he
- * waits.
+ * The memory behind a reader: filled from front to back and never rewritten once a part of it was
+ * given away, so each part is its receiver's indefinitely. It is one of these:
  *
- * A slab belongs to one connection, so a receiver who transfers memory away harms no other. What was
- * given out before goes with it, and so does what had arrived and was not taken, and what a read in
- * progress brings: then this and every later read of the connection is refused, as a stream with a
- * gap in it is worse than none.
+ * | state | bytes | what a read brings |
+ * |---|---|---|
+ * | silent | 512 | nothing has come yet |
+ * | small messages | 1,024 | parts of it are given away: no copy, and an allocation for 3 to 13 messages |
+ * | up to 4 KiB | 4 messages and some room | the same |
+ * | up to 16 KiB | as many messages as 16 KiB hold, and some room | the same: at 16 KiB one for each |
+ * | larger | one message and some room, if {@linkcode Rooms} has a wait left | given away when 7/8 full; otherwise copied out, and kept for the next |
+ * | larger, none left | 4,096, and then a larger room behind it | the same |
+ * | part of a record | at most twice what has come of it | waits to be taken |
+ *
+ * What is allocated is about what arrives, as its price is that of clearing it and of collecting it: a
+ * room of twice the message costs twice as much, and a copy within warm memory a tenth of that.
+ *
+ * What is small beside its memory is copied out, see {@linkcode owned}. The memory belongs to one
+ * connection, so a receiver that transfers it away harms no other. What was given out before goes with
+ * it, and so does what had arrived and was not taken, and what a read in progress brings: then this and
+ * every later read of the connection is refused, as a stream with a gap in it is worse than none.
  */
-export class Slab {
+export class Slab implements ChunkMemory {
+  readonly #rooms: Rooms;
+  readonly #size: ReadSize;
   #memory = NO_MEMORY;
   /** What lies between them has arrived and is not taken. */
   #start = 0;
   #end = 0;
-  /** Least room for the next read. */
-  #want = LEAST_ROOM;
   /** Where the record that room was reserved for will end. */
   #due = 0;
-  #size = FIRST_SLAB;
-  /** The next read is part of a stream. */
-  #streaming = false;
+  /** Bytes that the memory had when it was made: what is counted, also of memory transferred away. */
+  #counted = 0;
+
+  /**
+   * @param rooms What counts the memory of all connections.
+   * @param size What the connection's reads bring.
+   */
+  constructor(rooms: Rooms, size: ReadSize) {
+    this.#rooms = rooms;
+    this.#size = size;
+  }
+
+  /**
+   * A part of some memory that may be kept: the part itself, or a copy where it is small beside the
+   * memory. So a part keeps at most 4 times its size and 200 bytes, or 1 KiB.
+   */
+  static owned(part: Room): Room {
+    return isSmallBeside(part.length, part.buffer.byteLength) ? part.slice() : part;
+  }
 
   /** Bytes that have arrived and are not taken. */
   get length(): number {
     return this.#end - this.#start;
   }
 
-  /** What has arrived and is not taken; it stays as it is for ever. */
-  get bytes(): Uint8Array<ArrayBuffer> {
+  /** What has arrived and is not taken; it stays as it is indefinitely. */
+  get bytes(): Room {
     this.#checkMemory();
     return new Uint8Array(this.#memory, this.#start, this.#end - this.#start);
   }
 
-  /** Room for the next read whose bytes are given away whole; only when nothing is waiting here. */
-  chunkRoom(): Uint8Array<ArrayBuffer> {
-    return this.#streaming ? spare.pop() ?? new Uint8Array(STREAM_ROOM) : this.room();
+  /** Room for the next read whose bytes are given away whole; only while nothing waits here. */
+  chunkRoom(): Room {
+    const { byteLength } = this.#memory;
+    const { expected } = this.#size;
+    const left = byteLength - this.#end;
+    const isTooLarge = byteLength > Rooms.IDLE
+      ? this.#rooms.waitSize(expected) <= Rooms.IDLE
+      : byteLength > 8 * expected + SMALL;
+    if (left < expected || isTooLarge) {
+      const size = this.#nextSize();
+      if (isTooLarge || size > left) this.#replace(size);
+    }
+    return new Uint8Array(this.#memory, this.#end);
   }
 
-  /** The chunk that `n` bytes read into `room` from {@linkcode chunkRoom} make. */
-  chunk(room: Uint8Array<ArrayBuffer>, n: number): Uint8Array<ArrayBuffer> {
-    return this.#streaming ? this.#cut(room, n) : this.#carve(room, n);
+  chunk(room: Room, n: number): Room {
+    const full = n === room.length;
+    if (room.length === 0 && n > 0) this.#lose(n);
+    this.#size.learn(n, full);
+    const { byteLength } = room.buffer;
+    if (byteLength > Rooms.IDLE ? 8 * n < 7 * room.length : isSmallBeside(n, byteLength)) {
+      // What is left of the room is read into again, as nothing of it was given away.
+      return room.slice(0, n);
+    }
+    if (room.buffer === this.#memory) {
+      this.#start = this.#end += n;
+      if (byteLength > Rooms.IDLE) this.#replace(0);
+    }
+    return full ? room : new Uint8Array(room.buffer, room.byteOffset, n);
+  }
+
+  larger(room: Room): Room | undefined {
+    return room.length === 0 ? undefined : this.#rooms.larger(room, this.#size.expected);
   }
 
   /** Room behind what has arrived. */
-  room(): Uint8Array<ArrayBuffer> {
+  room(): Room {
     const { byteLength } = this.#memory;
+    const { length } = this;
+    const left = byteLength - this.#end;
     // What is reserved for a record is used to its end.
     const isReserved = this.#end < this.#due && this.#due <= byteLength;
-    if (byteLength - this.#end < (isReserved ? LEAST_ROOM : this.#want)) {
+    if (
+      isReserved ? left < LEAST_ROOM : left < Math.max(this.#size.expected - length, LEAST_ROOM)
+    ) {
+      const size = this.#nextSize();
       // Twice what is there: a long record must not be copied each time a little more of it comes.
-      this.#move(Math.max(this.#size, 2 * this.length, this.length + this.#want));
-      if (this.#size === FIRST_SLAB) this.#size = SMALL_SLAB;
+      const larger = Math.max(size, 2 * length, length + LEAST_ROOM);
+      if (length > 0 || larger > left) this.#move(larger);
     }
     return new Uint8Array(this.#memory, this.#end);
   }
 
   /** `n` bytes were read into `room` and wait to be taken. */
-  arrived(room: Uint8Array<ArrayBuffer>, n: number): void {
+  arrived(room: Room, n: number): void {
+    this.#size.learn(n, n === room.length);
     // No room is empty: this one was transferred away, with what was read into it.
     if (room.length === 0 && n > 0) this.#memory = room.buffer;
-    // The memory may have been replaced since: by `reserve`, for a later read than the one that
-    // asked for this room and gave up.
+    // It is no room of this memory, or the memory was replaced since: by `reserve`, for a later read
+    // than the one that asked for this room and gave up.
     if (room.buffer !== this.#memory && !this.#isLost) this.#copy(room.subarray(0, n));
     else this.#end += n;
-    this.#learn(n, n === room.length);
   }
 
   /** Room for `length` bytes in one piece will be needed: makes some, as far as there is reason to. */
@@ -98,13 +164,13 @@ export class Slab {
     this.#due = this.#start + length;
     const { byteLength } = this.#memory;
     const capacity = byteLength - this.#start;
-    // Twice what is there and no more: who announces a megabyte has not sent it yet.
+    // Twice what is there and no more: a peer that announces a megabyte has not sent it yet.
     const twice = 2 * this.length;
-    const size = Math.min(length, Math.max(twice, SMALL_SLAB));
+    const size = Math.min(length, Math.max(twice, LEAST_RESERVED));
     if (capacity >= size) return;
-    if (byteLength - this.#end < this.#want) {
-      // Who asks for a little more asks again and again.
-      const isLittle = length < this.length + this.#want;
+    if (byteLength - this.#end < LEAST_ROOM) {
+      // A reader that asks for a little more asks again and again.
+      const isLittle = length < this.length + LEAST_ROOM;
       this.#move((isLittle ? Math.max(size, twice) : size) + LEAST_ROOM);
     } else if (2 * size >= 3 * capacity) {
       // What is there is copied to make much more room, not each time a little has come.
@@ -113,20 +179,37 @@ export class Slab {
   }
 
   /** Gives the first `n` bytes away. */
-  take(n: number): Uint8Array<ArrayBuffer> {
+  take(n: number): Room {
     this.#checkMemory();
     const taken = new Uint8Array(this.#memory, this.#start, n);
+    this.drop(n);
+    return Slab.owned(taken);
+  }
+
+  /** Takes the first `n` bytes, which nothing keeps. */
+  drop(n: number): void {
     this.#start += n;
     // What a large record needed is not kept for the next one, which may never come.
-    if (this.#start === this.#end && this.#memory.byteLength > MOST_KEPT) this.free();
-    return taken;
+    if (this.#start === this.#end && this.#memory.byteLength > Rooms.IDLE) this.#replace(0);
   }
 
   /** Forgets the memory: nothing more will come. */
   free(): void {
-    if (this.length > 0) return;
-    this.#memory = NO_MEMORY;
-    this.#start = this.#end = this.#due = 0;
+    if (this.length === 0) this.#replace(0);
+  }
+
+  /** Forgets the memory, and what has arrived with it: the connection is closed. */
+  close(): void {
+    this.#replace(0);
+  }
+
+  /** Bytes of memory for the reads that come next, any of which may be kept. */
+  #nextSize(): number {
+    const { expected } = this.#size;
+    if (this.#memory === NO_MEMORY && expected <= FIRST) return FIRST;
+    if (expected <= LEAST_ROOM) return SMALL;
+    const messages = Math.min(Math.floor(16_384 / expected), 4);
+    return messages > 1 ? messages * expected + SHARED_SLACK : this.#rooms.waitSize(expected);
   }
 
   /** The memory was transferred away, and bytes with it. */
@@ -136,69 +219,54 @@ export class Slab {
 
   #checkMemory(): void {
     if (this.#memory.byteLength > 0) return;
-    if (this.length > 0) {
-      throw new TypeError(
-        "Cannot read on: what had arrived was transferred away together with what was read before " +
-          "it; transfer copies",
-      );
-    }
-    this.free();
+    if (this.length > 0) throw transferredAway();
+    this.#replace(0);
+  }
+
+  /** `n` bytes were read into memory that was transferred away meanwhile. */
+  #lose(n: number): never {
+    this.#replace(0);
+    this.#end = n;
+    throw transferredAway();
+  }
+
+  /** Other memory, with nothing in it. */
+  #replace(size: number): void {
+    this.#rooms.replace(this.#counted, size);
+    this.#counted = size;
+    this.#memory = size === 0 ? NO_MEMORY : new ArrayBuffer(size);
+    this.#start = this.#end = this.#due = 0;
   }
 
   #move(size: number): void {
-    const memory = new ArrayBuffer(size);
     const { length } = this;
-    if (length > 0) new Uint8Array(memory).set(this.bytes);
-    this.#memory = memory;
-    this.#due -= this.#start;
-    this.#start = 0;
+    const bytes = length > 0 ? this.bytes : undefined;
+    const due = this.#due - this.#start;
+    this.#replace(size);
+    if (bytes !== undefined) new Uint8Array(this.#memory).set(bytes);
+    this.#due = due;
     this.#end = length;
   }
 
-  #copy(bytes: Uint8Array<ArrayBuffer>): void {
+  #copy(bytes: Room): void {
     if (this.#memory.byteLength - this.#end < bytes.length) {
       this.#move(2 * (this.length + bytes.length));
     }
     new Uint8Array(this.#memory).set(bytes, this.#end);
     this.#end += bytes.length;
   }
+}
 
-  #learn(n: number, full: boolean): void {
-    if (full) {
-      this.#streaming = this.#size === MEDIUM_SLAB;
-      this.#size = MEDIUM_SLAB;
-    } else if (this.#size === MEDIUM_SLAB) {
-      this.#streaming = false;
-      // Twice the last message, so that the next one does not fill the room and look like a stream.
-      this.#want = Math.min(Math.max(2 * n, LEAST_ROOM), MEDIUM_SLAB);
-      if (n <= FIRST_SLAB) this.#size = SMALL_SLAB;
-    }
-  }
+/** Whether `n` bytes are too few to keep memory of this size. */
+function isSmallBeside(n: number, byteLength: number): boolean {
+  return byteLength > SMALL && byteLength > 4 * n + SHARED_SLACK;
+}
 
-  /** The chunk is a part of the slab. */
-  #carve(room: Uint8Array<ArrayBuffer>, n: number): Uint8Array<ArrayBuffer> {
-    const full = n === room.length;
-    this.#end += n;
-    if (room.length === 0 && n > 0) this.#checkMemory();
-    this.#start = this.#end;
-    if (full || this.#size === MEDIUM_SLAB) this.#learn(n, full);
-    return full ? room : new Uint8Array(this.#memory, room.byteOffset, n);
-  }
-
-  /** The chunk is what came into a shared buffer: the buffer itself if most of it was filled. */
-  #cut(room: Uint8Array<ArrayBuffer>, n: number): Uint8Array<ArrayBuffer> {
-    if (n === room.length) return room;
-    // The stream ran dry, for now or for ever: waiting is done on little.
-    this.#streaming = false;
-    this.#size = FIRST_SLAB;
-    this.#want = LEAST_ROOM;
-    this.free();
-    if (n >= STREAM_ROOM / 2) return room.subarray(0, n);
-    const chunk = room.slice(0, n);
-    if (spare.length < MAX_SPARE) spare.push(room);
-    return chunk;
-  }
+function transferredAway(): TypeError {
+  return new TypeError(
+    "Cannot read on: what had arrived was transferred away together with what was read before " +
+      "it; transfer copies",
+  );
 }
 
 const NO_MEMORY = new ArrayBuffer(0);
-const spare: Uint8Array<ArrayBuffer>[] = [];

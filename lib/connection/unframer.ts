@@ -1,17 +1,18 @@
 /** Finds the next frame in the bytes that have arrived. @module */
 
 import type { Batch, Decoded, Decoder, Need } from "../wire/codec/codec.ts";
+import { Slab } from "./slab.ts";
 
 /** The bytes that an {@linkcode Unframer} takes frames from. */
 export interface Arrived {
   /** Those that have arrived and are not taken; their memory is not written again. */
-  readonly buffered: Uint8Array;
+  readonly buffered: Uint8Array<ArrayBuffer>;
   /** How many those are. */
   readonly length: number;
   /** Where in the stream the first of them stands. */
   readonly position: number;
-  /** Takes the first `n` of them. */
-  take(n: number): unknown;
+  /** Takes the first `n` of them; frames may be views of them. */
+  drop(n: number): void;
   /** Has room made for `length` bytes in one piece. */
   reserve(length: number): void;
   /** What has to rewind before anything else takes bytes. */
@@ -127,7 +128,7 @@ export class Unframer<T> implements ReadAhead {
       if (answer === null || "need" in answer) return Unframer.NO_FRAME;
       if ("frame" in answer) {
         this.boundaries++;
-        return answer.frame!;
+        return owned(answer.frame!, buffered);
       }
     }
   }
@@ -157,12 +158,14 @@ export class Unframer<T> implements ReadAhead {
     return end && this.#drop === 0 && this.#decoder !== this.#codec;
   }
 
-  #decodeTogether(bytes: Uint8Array): T | typeof Unframer.NO_FRAME {
+  #decodeTogether(bytes: Uint8Array<ArrayBuffer>): T | typeof Unframer.NO_FRAME {
     if (bytes.length === 0) return Unframer.NO_FRAME;
     const batch = this.#decoder.decodeAll?.(bytes) ?? null;
     if (batch === null) return Unframer.NO_FRAME;
-    const { frames, taken, seen = 0 } = batch;
-    if (!(taken > 0) || frames.length === 0) throw tookNothing();
+    const { taken, seen = 0 } = batch;
+    if (!(taken > 0) || batch.frames.length === 0) throw tookNothing();
+    const isOfBytes = batch.frames[0] instanceof Uint8Array;
+    const frames = isOfBytes ? batch.frames.map((frame) => owned(frame, bytes)) : batch.frames;
     this.#ahead = { frames, taken, seen, given: 1 };
     this.#arrived.readAhead = this;
     this.boundaries++;
@@ -203,7 +206,7 @@ export class Unframer<T> implements ReadAhead {
 
   /** Takes the first `n` bytes: the decoder begins behind them, with a frame it has seen nothing of. */
   #take(n: number): void {
-    this.#arrived.take(n);
+    this.#arrived.drop(n);
     this.#at = this.#arrived.position;
     this.#resumed = undefined;
     this.#seen = 0;
@@ -227,6 +230,12 @@ export class Unframer<T> implements ReadAhead {
     this.#take(0);
     this.boundaries++;
   }
+}
+
+/** The frame, without the memory of the others where it is a small part of that. */
+function owned<T>(frame: T, bytes: Uint8Array<ArrayBuffer>): T {
+  if (!(frame instanceof Uint8Array) || frame.buffer !== bytes.buffer) return frame;
+  return Slab.owned(frame as Uint8Array<ArrayBuffer>) as T & Uint8Array<ArrayBuffer>;
 }
 
 function tookNothing(): TypeError {

@@ -3,6 +3,7 @@
 import { checkKeys, checkNumber } from "../check.ts";
 import { CoarseClock } from "./coarse_clock.ts";
 import type { Connection } from "./connection.ts";
+import { Rooms } from "./rooms.ts";
 import { SocketConnection } from "./socket_connection.ts";
 import { type ConnectionLimits, DEFAULT_LIMITS } from "./limits.ts";
 
@@ -47,8 +48,9 @@ export interface ConnectionOptions {
 /** The limits, each with the least that it may be. */
 const LEAST = { idleTimeout: 1, writeTimeout: 1, maxUnsent: 0 };
 
-/** One clock for all of them; it runs only while one is open. */
+/** One of each for all of them; the clock runs only while one is open. */
 const clock = new CoarseClock(false);
+const rooms = new Rooms();
 let ids = 0;
 const wrappers = new WeakMap<Deno.Conn, SocketConnection>();
 
@@ -96,7 +98,7 @@ export function connection<A extends Deno.Addr>(
   const before = wrappers.get(conn);
   if (before !== undefined) return before as unknown as Connection<A>;
   const complete = limits as unknown as ConnectionLimits;
-  const wrapper = new SocketConnection<A>(++ids, conn, conn.localAddr, clock, complete);
+  const wrapper = new SocketConnection<A>(++ids, conn, conn.localAddr, clock, complete, rooms);
   clock.watch(wrapper.life);
   wrappers.set(conn, wrapper as unknown as SocketConnection);
   return wrapper;

@@ -74,10 +74,17 @@ export class AcceptLoop {
   }
 
   #enter(socket: Deno.Conn): ServedConnection {
-    const { statistics, clock, options, live } = this.#service;
+    const { statistics, clock, options, rooms, live } = this.#service;
     // A Unix socket was bound under a temporary name, which the kernel goes on calling it.
     const localAddr = "path" in this.addr ? this.addr : socket.localAddr;
-    const conn = new ServedConnection(++statistics.accepted, socket, localAddr, clock, options);
+    const conn = new ServedConnection(
+      ++statistics.accepted,
+      socket,
+      localAddr,
+      clock,
+      options,
+      rooms,
+    );
     live.enter(conn);
     if (live.all.size >= PREPARE_AT) disarmCompilerPanic();
     return conn;

@@ -3,6 +3,7 @@
 import { checkKeys } from "../check.ts";
 import { CoarseClock } from "../connection/coarse_clock.ts";
 import type { Connection } from "../connection/connection.ts";
+import { Rooms } from "../connection/rooms.ts";
 import { extendMessage } from "../errors.ts";
 import { formatAddress } from "../format_address.ts";
 import { bind, type Bound } from "../listener/bind.ts";
@@ -229,6 +230,7 @@ function serviceOf(options: CompleteServeOptions, handler: Handler): Service {
     handler,
     options,
     clock,
+    rooms: new Rooms(),
     slots,
     statistics,
     reporter,

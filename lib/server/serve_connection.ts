@@ -4,6 +4,7 @@ import { isPromiseLike } from "../check.ts";
 import type { CoarseClock } from "../connection/coarse_clock.ts";
 import type { Connection } from "../connection/connection.ts";
 import { Lifeline } from "../connection/lifeline.ts";
+import type { Rooms } from "../connection/rooms.ts";
 import { ProtocolError } from "../errors.ts";
 import type { Bound } from "../listener/bind.ts";
 import { disarmCompilerPanic } from "../listener/descriptor_panics.ts";
@@ -52,6 +53,7 @@ export interface Service extends Identification {
   readonly handler: Handler;
   readonly options: CompleteServeOptions;
   readonly clock: CoarseClock;
+  readonly rooms: Rooms;
   readonly live: LiveConnections;
   readonly slots: Slots;
   readonly statistics: Statistics;

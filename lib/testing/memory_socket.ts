@@ -11,6 +11,8 @@ export class MemorySocket<A extends Deno.Addr> implements Deno.Conn<A> {
   readonly localAddr: A;
   readonly remoteAddr: A;
   readonly reset: () => void;
+  /** Chunks borrowed from a connection over it are written over when they are no longer lent. */
+  readonly poisonsBorrowed: boolean = true;
   readonly #incoming: Pipe;
   readonly #outgoing: Pipe;
   #closed = false;

@@ -4,6 +4,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { ByteReader } from "../../lib/connection/byte_reader.ts";
 import { CoarseClock } from "../../lib/connection/coarse_clock.ts";
 import { enterTls } from "../../lib/connection/enter_tls.ts";
+import { Rooms } from "../../lib/connection/rooms.ts";
 import { Lifeline } from "../../lib/connection/lifeline.ts";
 import { TlsContexts } from "../../lib/tls/tls_contexts.ts";
 import { completeTlsAlone } from "../../lib/tls/tls_options.ts";
@@ -30,7 +31,7 @@ function scene(socket: Deno.Conn, client: Deno.TcpConn, own?: TlsContexts): Scen
   return {
     life,
     client,
-    enter: () => enterTls(life, new ByteReader(life), own),
+    enter: () => enterTls(life, new ByteReader(life, new Rooms()), own),
     [Symbol.dispose]: () => life.close(),
   };
 }
@@ -106,7 +107,7 @@ for (const [name, make] of Object.entries(WAYS)) {
 netTest("enterTls() takes what was read before as the beginning of the handshake", async () => {
   const [socket, plain] = await socketPair();
   const life = new Lifeline(socket, new CoarseClock(false), Infinity);
-  const reader = new ByteReader(life);
+  const reader = new ByteReader(life, new Rooms());
   const shaking = goOverToTls(plain);
   await reader.peek(100);
   await enterTls(life, reader, contexts());

@@ -2,6 +2,8 @@
 
 import { assert, assertEquals, assertLessOrEqual, assertThrows } from "@std/assert";
 import fc from "fast-check";
+import { ReadSize } from "../../lib/connection/read_size.ts";
+import { Rooms } from "../../lib/connection/rooms.ts";
 import { Slab } from "../../lib/connection/slab.ts";
 import { byChance } from "../support/chance.ts";
 import { assertPattern, fillPattern } from "../support/pattern.ts";
@@ -14,15 +16,20 @@ const IDLE = 512;
 /** What the error says when memory was transferred away with what was not taken. */
 const GONE = "Cannot read on: what had arrived was transferred away together with what was read";
 
+/** A slab of a connection that shares nothing with others. */
+function alone(): Slab {
+  return new Slab(new Rooms(), new ReadSize());
+}
+
 /** A part of the stream that was given out, and what was in it then. */
 interface Given {
   readonly part: Uint8Array;
   readonly copy: Uint8Array;
 }
 
-/** A slab, the stream that is read into it, and whoever reads: as the reader of a connection does. */
+/** A slab, and the stream that is read into it as the reader of a connection does. */
 class Stream {
-  readonly slab = new Slab();
+  readonly slab: Slab;
   /** Everything that was given out, in order of the stream; what was only shown is beside it. */
   readonly given: Given[] = [];
   readonly shown: Given[] = [];
@@ -30,6 +37,10 @@ class Stream {
   arrived = 0;
   taken = 0;
   #room: Uint8Array<ArrayBuffer> | undefined;
+
+  constructor(rooms = new Rooms()) {
+    this.slab = new Slab(rooms, new ReadSize());
+  }
 
   /** Begins a read into the slab, which goes on whatever its caller does. */
   begin(): void {
@@ -44,11 +55,15 @@ class Stream {
     this.slab.arrived(room, this.#read(room, n));
   }
 
-  /** A read whose bytes are given out as they come. */
+  /** A read whose bytes are given out as they come: in one piece, as far as that goes. */
   chunk(n: number): void {
     if (this.#room !== undefined || this.slab.length > 0) return;
-    const room = this.slab.chunkRoom();
-    const size = this.#read(room, n);
+    let room = this.slab.chunkRoom();
+    let size = this.#read(room, n);
+    for (let larger; size === room.length && (larger = this.slab.larger(room)) !== undefined;) {
+      size += this.#read(larger.subarray(size), n - size);
+      room = larger;
+    }
     this.#give(this.slab.chunk(room, size));
   }
 
@@ -139,21 +154,23 @@ const steps = fc.array(
   { maxLength: 150, size: "max" },
 );
 
+function act(stream: Stream, { what, size }: { what: string; size: number }): void {
+  if (what === "begin") stream.begin();
+  else if (what === "bring") stream.bring(size);
+  else if (what === "chunk") stream.chunk(size);
+  else if (what === "take") stream.take(size);
+  else if (what === "take all") stream.take(Infinity);
+  else if (what === "reserve") stream.slab.reserve(size);
+  else if (what === "show") stream.show();
+  else stream.slab.free();
+}
+
 Deno.test("a slab never writes again what it has given out, in whatever order it is used", () => {
   fc.assert(fc.property(steps, (steps) => {
-    // Several, as they share the memory that streams are read into.
-    const streams = [new Stream(), new Stream(), new Stream()];
-    for (const { who, what, size } of steps) {
-      const stream = streams[who]!;
-      if (what === "begin") stream.begin();
-      else if (what === "bring") stream.bring(size);
-      else if (what === "chunk") stream.chunk(size);
-      else if (what === "take") stream.take(size);
-      else if (what === "take all") stream.take(Infinity);
-      else if (what === "reserve") stream.slab.reserve(size);
-      else if (what === "show") stream.show();
-      else stream.slab.free();
-    }
+    // Several, as they share what is counted.
+    const rooms = new Rooms();
+    const streams = [new Stream(rooms), new Stream(rooms), new Stream(rooms)];
+    for (const step of steps) act(streams[step.who]!, step);
     for (const stream of streams) stream.check();
   }));
 });
@@ -174,7 +191,7 @@ Deno.test("a slab gives the parts of a stream of MiBs, large and small, as they 
   }));
 
 Deno.test("a slab is empty, of no length, before anything has arrived and when all was taken", () => {
-  const slab = new Slab();
+  const slab = alone();
   assertEquals([slab.length, slab.bytes.length, slab.take(0).length], [0, 0, 0]);
   slab.arrived(slab.room(), 3);
   slab.take(3);
@@ -224,7 +241,7 @@ for (const length of [256 * 1024, MIB]) {
         "not announced": () => 0,
       };
       for (const [name, reserve] of Object.entries(kinds)) {
-        const copied = copiedBy(() => gather(new Slab(), length, step, reserve));
+        const copied = copiedBy(() => gather(alone(), length, step, reserve));
         assertLessOrEqual(copied / length, 2.5, name);
       }
     });
@@ -233,22 +250,22 @@ for (const length of [256 * 1024, MIB]) {
 
 Deno.test("a record that comes in a stream is read in few reads", () => {
   for (const reserve of [() => MIB, (have: number) => have + 1, () => 0]) {
-    assertLessOrEqual(gather(new Slab(), MIB, Infinity, reserve), 20);
+    assertLessOrEqual(gather(alone(), MIB, Infinity, reserve), 20);
   }
 });
 
-Deno.test("records that wait behind one another are not copied for each one that is taken", () => {
-  const slab = new Slab();
+Deno.test("records that wait behind one another are not moved for each one that is taken", () => {
+  const slab = alone();
   const length = 200_000;
   gather(slab, length, Infinity, () => length);
   const copied = copiedBy(() => {
-    for (let i = 0; i < length / 10 - 1; i++) slab.take(10);
+    for (let i = 0; i < length / 10 - 1; i++) slab.drop(10);
   });
   assertEquals(copied, 0);
 });
 
 Deno.test("Slab.reserve() reserves at most twice what is there, however much is announced", () => {
-  const slab = new Slab();
+  const slab = alone();
   for (let i = 0; i < 100; i++) {
     slab.reserve(2 ** 40);
     const room = slab.room();
@@ -258,53 +275,114 @@ Deno.test("Slab.reserve() reserves at most twice what is there, however much is 
 });
 
 Deno.test("Slab.reserve() makes room for a record of some KiB at once, so that one read can bring it", () => {
-  const slab = new Slab();
+  const slab = alone();
   slab.arrived(slab.room(), 8);
   slab.reserve(4000);
   assert(slab.room().length >= 4000 - 8);
 });
 
 Deno.test("a slab waits for the first bytes on half a KiB", () => {
-  assertEquals(new Slab().room().buffer.byteLength, IDLE);
-  assertEquals(new Slab().chunkRoom().buffer.byteLength, IDLE);
+  assertEquals(alone().room().buffer.byteLength, IDLE);
+  assertEquals(alone().chunkRoom().buffer.byteLength, IDLE);
 });
 
-Deno.test("a slab waits on little again after small messages, records and streams", () => {
-  const histories: Record<string, (slab: Slab) => void> = {
-    "small messages": (slab) => {
-      for (let i = 0; i < 1000; i++) slab.chunk(slab.chunkRoom(), 64);
-    },
-    "a stream of chunks": (slab) => {
-      for (let i = 0; i < 100; i++) {
-        const room = slab.chunkRoom();
-        slab.chunk(room, room.length);
-      }
-      slab.chunk(slab.chunkRoom(), 10);
-    },
-    "a record of 1 MiB": (slab) => {
-      gather(slab, MIB, Infinity, () => MIB);
-      slab.take(MIB);
-      slab.arrived(slab.room(), 10);
-      slab.take(10);
-    },
-    "a record of 1 MiB, and a small one behind it": (slab) => {
-      gather(slab, MIB + 10, Infinity, () => MIB);
-      slab.take(MIB);
-      slab.take(10);
-      slab.arrived(slab.room(), 10);
-      slab.take(10);
-    },
-  };
-  for (const [name, live] of Object.entries(histories)) {
-    const slab = new Slab();
+/** What may have happened on a connection, with what the last two reads of it bring. */
+const HISTORIES: Record<string, (slab: Slab) => void> = {
+  "small messages": (slab) => {
+    for (let i = 0; i < 1000; i++) slab.chunk(slab.chunkRoom(), 64);
+  },
+  "messages of 16 KiB": (slab) => {
+    for (let i = 0; i < 100; i++) {
+      slab.chunk(slab.chunkRoom(), Math.min(16_384, slab.chunkRoom().length));
+    }
+  },
+  "a stream of chunks": (slab) => {
+    for (let i = 0; i < 100; i++) {
+      const room = slab.chunkRoom();
+      slab.chunk(room, room.length);
+    }
+  },
+  "a record of 1 MiB": (slab) => {
+    gather(slab, MIB, Infinity, () => MIB);
+    slab.take(MIB);
+  },
+  "a record of 1 MiB, and a small one behind it": (slab) => {
+    gather(slab, MIB + 10, Infinity, () => MIB);
+    slab.take(MIB);
+    slab.take(10);
+  },
+};
+
+for (const [name, live] of Object.entries(HISTORIES)) {
+  Deno.test(`a slab waits on 1 KiB again two small reads after ${name}`, () => {
+    for (const small of [1, 64, 200]) {
+      const rooms = new Rooms();
+      const slab = new Slab(rooms, new ReadSize());
+      live(slab);
+      slab.chunk(slab.chunkRoom(), small);
+      slab.arrived(slab.room(), small);
+      slab.take(small);
+      assertLessOrEqual(slab.chunkRoom().buffer.byteLength, 1024);
+      assertLessOrEqual(slab.room().buffer.byteLength, 1024);
+      assertEquals(rooms.occupied, 0);
+    }
+  });
+
+  Deno.test(`a slab waits on 16 KiB and some at most after ${name}, where no large room is left`, () => {
+    const rooms = new Rooms();
+    const slab = new Slab(rooms, new ReadSize());
     live(slab);
-    assertLessOrEqual(slab.room().buffer.byteLength, 16_384, name);
-    assertLessOrEqual(slab.chunkRoom().buffer.byteLength, 16_384, name);
+    for (; rooms.mayWait; rooms.largeWaits++);
+    assertLessOrEqual(slab.chunkRoom().buffer.byteLength, Rooms.IDLE);
+    assertLessOrEqual(slab.room().buffer.byteLength, Rooms.IDLE);
+    assertEquals(rooms.occupied, 0);
+  });
+}
+
+Deno.test("a part that is kept keeps 4 times its size and 200 bytes, or 1 KiB, whatever came before", () => {
+  fc.assert(fc.property(fc.array(fc.tuple(fc.boolean(), sizes), { maxLength: 60 }), (reads) => {
+    const stream = new Stream();
+    for (const [isChunk, size] of reads) {
+      if (isChunk) stream.chunk(size);
+      else {
+        stream.bring(size);
+        stream.take(Math.ceil(stream.slab.length / 2));
+        stream.take(Infinity);
+      }
+    }
+    for (const { part } of stream.given) {
+      assertLessOrEqual(part.buffer.byteLength, Math.max(1024, 4 * part.length + 200));
+    }
+  }));
+});
+
+Deno.test("messages of one size come as one chunk each from the second on, in memory of about their size", () => {
+  for (const size of [1, 64, 300, 1000, 4096, 5000, 9000, 16_384, 20_000, 65_536, 200_000]) {
+    const stream = new Stream();
+    for (let i = 0; i < 100; i++) stream.chunk(size);
+    const steady = stream.given.slice(-60);
+    for (const { part } of steady) assertEquals(part.length, size);
+    const memories = new Set(steady.map(({ part }) => part.buffer));
+    const bytes = [...memories].reduce((sum, { byteLength }) => sum + byteLength, 0);
+    assertLessOrEqual(bytes, 60 * size * (size < 300 ? 1.6 : 1.25) + 4096, `${size}`);
   }
 });
 
+Deno.test("Rooms counts what slabs hold beyond an idle connection's, and nothing once they are closed", () => {
+  fc.assert(fc.property(steps, (steps) => {
+    const rooms = new Rooms();
+    const streams = [new Stream(rooms), new Stream(rooms), new Stream(rooms)];
+    for (const step of steps) {
+      act(streams[step.who]!, step);
+      assert(rooms.occupied >= 0);
+    }
+    for (const { slab } of streams) slab.close();
+    assertEquals(rooms.occupied, 0);
+  }));
+});
+
 Deno.test("a large part of a stream is given out without a copy", () => {
-  const slab = new Slab();
+  const slab = alone();
   for (let i = 0; i < 10; i++) {
     const room = slab.chunkRoom();
     slab.chunk(room, room.length);
@@ -314,7 +392,7 @@ Deno.test("a large part of a stream is given out without a copy", () => {
 });
 
 Deno.test("the last small part of a stream does not keep the memory that it was read into", () => {
-  const slab = new Slab();
+  const slab = alone();
   for (let i = 0; i < 10; i++) {
     const room = slab.chunkRoom();
     slab.chunk(room, room.length);
@@ -368,7 +446,7 @@ Deno.test("what had arrived behind a record is gone with it when its memory is t
     (slab) => slab.reserve(1000),
   ];
   for (const use of refused) {
-    const slab = new Slab();
+    const slab = alone();
     slab.arrived(slab.room(), 100);
     structuredClone(0, { transfer: [slab.take(10).buffer] });
     for (let i = 0; i < 2; i++) assertThrows(() => use(slab), TypeError, GONE);
@@ -376,7 +454,7 @@ Deno.test("what had arrived behind a record is gone with it when its memory is t
 });
 
 Deno.test("what a read brings whose memory was transferred away meanwhile is gone, and that is said", () => {
-  const slab = new Slab();
+  const slab = alone();
   const chunk = slab.chunk(slab.chunkRoom(), 10);
   const room = slab.chunkRoom();
   structuredClone(chunk, { transfer: [chunk.buffer] });
@@ -385,7 +463,7 @@ Deno.test("what a read brings whose memory was transferred away meanwhile is gon
 });
 
 Deno.test("what a read into the slab brings is gone with memory transferred away meanwhile", () => {
-  const slab = new Slab();
+  const slab = alone();
   slab.arrived(slab.room(), 10);
   const record = slab.take(10);
   const room = slab.room();
@@ -395,7 +473,7 @@ Deno.test("what a read into the slab brings is gone with memory transferred away
 });
 
 Deno.test("the same when the slab has other memory by then", () => {
-  const slab = new Slab();
+  const slab = alone();
   slab.arrived(slab.room(), 10);
   const record = slab.take(10);
   const room = slab.room();

@@ -29,12 +29,10 @@ class Buffer implements Arrived {
     this.buffered = Uint8Array.from([...this.buffered, ...more]);
   }
 
-  take(n: number): Uint8Array {
+  drop(n: number): void {
     assert(n >= 0 && n <= this.length);
-    const taken = this.buffered.subarray(0, n);
     this.buffered = this.buffered.subarray(n);
     this.position += n;
-    return taken;
   }
 
   reserve(length: number): void {
@@ -44,7 +42,9 @@ class Buffer implements Arrived {
   /** A read by something else than the unframer. */
   readRaw(n: number): Uint8Array {
     this.readAhead?.rewind();
-    return this.take(Math.min(n, this.length));
+    const taken = this.buffered.subarray(0, n);
+    this.drop(taken.length);
+    return taken;
   }
 }
 

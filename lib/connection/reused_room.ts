@@ -1,0 +1,85 @@
+/** Holds memory that is read into again and again, for chunks that are only borrowed. @module */
+
+import type { ReadSize } from "./read_size.ts";
+import { Rooms } from "./rooms.ts";
+import type { ChunkMemory } from "./slab.ts";
+
+/** Bytes that a connection which has said nothing waits on. */
+const FIRST = 512;
+
+/** What tests find in a chunk that is no longer lent. */
+const POISON = 0xdb;
+
+type Room = Uint8Array<ArrayBuffer>;
+
+/**
+ * One room of one connection, as large as what is expected and kept as long as that fits: a message
+ * costs no memory at all. No other connection ever gets it, so nothing crosses through what a handler
+ * keeps of a chunk.
+ */
+export class ReusedRoom implements ChunkMemory {
+  readonly #rooms: Rooms;
+  readonly #size: ReadSize;
+  #room: Room = NO_ROOM;
+  /** Bytes of it that are counted. */
+  #counted = 0;
+  /** The chunk that is lent; the next of its length is the same object. */
+  #chunk: Room = NO_ROOM;
+  readonly #poisons: boolean;
+
+  /**
+   * @param rooms What counts the memory of all connections.
+   * @param size What the connection's reads bring.
+   * @param poisons Whether a chunk is written over when the next one is asked for, for tests.
+   */
+  constructor(rooms: Rooms, size: ReadSize, poisons: boolean) {
+    this.#rooms = rooms;
+    this.#size = size;
+    this.#poisons = poisons;
+  }
+
+  /** The chunk given out last is no longer lent. */
+  takeBack(): void {
+    if (this.#poisons) this.#chunk.fill(POISON);
+  }
+
+  chunkRoom(): Room {
+    const { length } = this.#room;
+    const { expected } = this.#size;
+    const size = expected < FIRST ? FIRST : this.#rooms.waitSize(expected);
+    const most = size > Rooms.IDLE ? 2 * size : Math.min(2 * size, Rooms.IDLE);
+    if (length < Math.min(expected, size) || length > most) this.#replace(size);
+    return this.#room;
+  }
+
+  chunk(room: Room, n: number): Room {
+    if (room.length === 0 && n > 0) throw transferredAway();
+    this.#size.learn(n, n === room.length);
+    const last = this.#chunk;
+    if (last.length === n && last.buffer === room.buffer) return last;
+    return this.#chunk = n === room.length ? room : room.subarray(0, n);
+  }
+
+  larger(room: Room): Room | undefined {
+    return room.length === 0 ? undefined : this.#rooms.larger(room, this.#size.expected);
+  }
+
+  /** Forgets the memory: nothing more will come. */
+  free(): void {
+    this.takeBack();
+    this.#replace(0);
+  }
+
+  #replace(size: number): void {
+    this.#rooms.replace(this.#counted, size);
+    this.#counted = size;
+    this.#room = size === 0 ? NO_ROOM : new Uint8Array(size);
+    this.#chunk = NO_ROOM;
+  }
+}
+
+function transferredAway(): TypeError {
+  return new TypeError("Cannot read on: the borrowed memory was transferred away; transfer copies");
+}
+
+const NO_ROOM = new Uint8Array(0);
