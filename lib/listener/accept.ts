@@ -1,5 +1,6 @@
 /** Takes the next socket from a listener, outliving everything but its closing. @module */
 
+import { AcceptFailures } from "./accept_failure.ts";
 import { descriptorReserves } from "./descriptor_reserves.ts";
 
 /** First wait in ms after accept fails for want of resources; short, because most shortages are. */
@@ -8,41 +9,35 @@ const FIRST_BACKOFF = 5;
 /** Longest wait in ms: a server whose shortage is over serves again within a second. */
 const LONGEST_BACKOFF = 1000;
 
-/** Ms of waiting through one unknown failure after another before the listener counts as broken. */
-const GIVE_UP_AFTER = 30_000;
+/** An accept() that finds a queued client settles within this many microtasks. */
+const READY_MICROTASKS = 6;
 
 /**
- * Ms within which a second `BadResource` has to follow the first: a listener that is closed says so
- * at once each time. If the event loop stood still for longer meanwhile, the third one tells.
+ * Failures in a row after which the event loop gets a turn: failures at once come in microtasks, and
+ * a flood of them would keep established connections from being read.
  */
-const AT_ONCE = 100;
+const YIELD_EVERY = 128;
 
-/** Microtasks in which an accept settles that need not wait. */
-const AT_HAND = 6;
+/** Taken while the module loads, so that a fake clock does not stop accepting. */
+const realSetTimeout = setTimeout;
 
-/** `closed`: the listener is. `lost`: that client is gone. `starved`: anything else. */
-type AcceptFailure = "closed" | "lost" | "starved";
-
-/** Who is told what became of accepting. */
+/** Learns what accepting fails with. */
 export interface AcceptWatcher {
   /** A client left before it was accepted. */
-  lost(): void;
-  /** Accepting failed for another reason and will be tried again. */
-  starved(error: unknown): void;
+  aborted(): void;
+  /** Accepting failed for want of resources, or for an unknown reason, and will be tried again. */
+  resources(error: unknown): void;
 }
 
 /** The accept loop's one step, with what it has to remember from one step to the next. */
 export class Acceptor {
   readonly #listener: Deno.Listener;
   readonly #watcher: AcceptWatcher;
+  readonly #failures = new AcceptFailures();
   #closed = false;
   #closing = false;
   #over = false;
   #backoff = FIRST_BACKOFF;
-  /** Ms waited so far, and how many of them before the first of the unknown failures in a row. */
-  #waited = 0;
-  #unknownSince: number | undefined;
-  #badResourceAt = -Infinity;
   #unref = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #wake: (() => void) | undefined;
@@ -52,7 +47,7 @@ export class Acceptor {
     this.#watcher = watcher;
   }
 
-  /** `close()` was called, rather than somebody else having closed the listener. */
+  /** `close()` was called here; the listener may also have been closed elsewhere. */
   get closed(): boolean {
     return this.#closed;
   }
@@ -78,7 +73,7 @@ export class Acceptor {
     return this.#closed ? Promise.resolve(null) : this.#accept().then(this.#took, this.#failed);
   }
 
-  /** Never throws at once, whatever listeners of other makes do. */
+  /** Rejects where a custom listener throws. */
   #accept(): Promise<Deno.Conn> {
     try {
       const accepting = this.#listener.accept();
@@ -89,45 +84,45 @@ export class Acceptor {
     }
   }
 
-  /** Somebody who was in the queue is there within some microtasks. */
   async #closeIfPending(accepting: Promise<unknown>): Promise<void> {
-    let pending = true;
-    const settled = () => pending = false;
-    accepting.then(settled, settled);
-    for (let i = 0; i < AT_HAND && pending; i++) await null;
-    if (pending) this.close();
+    if (await isPending(accepting)) this.close();
   }
 
   readonly #took = (socket: Deno.Conn): Deno.Conn => {
-    this.#recovered();
+    this.#backoff = FIRST_BACKOFF;
+    this.#failures.works();
     return socket;
   };
 
   readonly #failed = async (error: unknown): Promise<Deno.Conn | null> => {
-    for (;;) {
-      switch (this.#sort(error)) {
+    for (let failures = 1;; failures++) {
+      // Only our own flag tells for sure: an interrupted accept4(2) looks like a closed listener.
+      switch (this.#closed ? "closed" : this.#failures.sort(error)) {
         case "closed":
           this.#over = true;
           return null;
-        case "lost":
-          this.#watcher.lost();
+        case "aborted":
+          this.#watcher.aborted();
+          if (failures % YIELD_EVERY === 0) await new Promise((resolve) => realSetTimeout(resolve));
           break;
-        case "starved":
-          // Who gives up reports it; to promise another try before that would be wrong.
-          if (this.#hopeless) throw error;
-          this.#watcher.starved(error);
+        case "resources":
+          // Whoever gives up reports it; to announce another try before that would be wrong.
+          if (this.#failures.isBroken) throw error;
+          this.#watcher.resources(error);
           do await this.#pause(); while (!this.#closed && !reservesAreFull());
       }
       if (this.#closed) return null;
       try {
-        return this.#took(await this.#accept());
+        const accepting = this.#accept();
+        if (await isPending(accepting)) this.#failures.pended();
+        return this.#took(await accepting);
       } catch (next) {
         error = next;
       }
     }
   };
 
-  /** Closes the listener as soon as an accept finds nobody in the kernel's queue. */
+  /** Closes the listener as soon as an accept finds the kernel's queue empty. */
   closeWhenIdle(): void {
     this.#closing = true;
   }
@@ -140,7 +135,7 @@ export class Acceptor {
     try {
       this.#listener.close();
     } catch {
-      // Somebody else has closed it: closed is closed.
+      // It was closed elsewhere: closed is closed.
     }
   }
 
@@ -156,32 +151,6 @@ export class Acceptor {
     if (this.#timer !== undefined) Deno.unrefTimer(this.#timer as unknown as number);
   }
 
-  #recovered(): void {
-    this.#backoff = FIRST_BACKOFF;
-    this.#unknownSince = undefined;
-    this.#badResourceAt = -Infinity;
-  }
-
-  get #hopeless(): boolean {
-    return this.#unknownSince !== undefined && this.#waited - this.#unknownSince >= GIVE_UP_AFTER;
-  }
-
-  #sort(error: unknown): AcceptFailure {
-    // Only our own flag tells for sure: an interrupted accept4(2) looks like a closed listener.
-    if (this.#closed) return "closed";
-    if (error instanceof Deno.errors.BadResource) {
-      const before = this.#badResourceAt;
-      this.#badResourceAt = Date.now();
-      return this.#badResourceAt - before <= AT_ONCE ? "closed" : "lost";
-    }
-    this.#badResourceAt = -Infinity;
-    const code = codeOf(error);
-    if (LOST.has(code)) return "lost";
-    if (SHORTAGES.has(code)) this.#unknownSince = undefined;
-    else this.#unknownSince ??= this.#waited;
-    return "starved";
-  }
-
   async #pause(): Promise<void> {
     await new Promise<void>((resolve) => {
       this.#wake = resolve;
@@ -191,7 +160,7 @@ export class Acceptor {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#wake = undefined;
-    this.#waited += this.#backoff;
+    this.#failures.waited(this.#backoff);
     this.#backoff = Math.min(2 * this.#backoff, LONGEST_BACKOFF);
   }
 }
@@ -200,67 +169,11 @@ function reservesAreFull(): boolean {
   return descriptorReserves.values().every((reserve) => reserve.refill());
 }
 
-/** Want of resources, which ends by itself or by an operator: never a reason to give up. */
-const SHORTAGES: ReadonlySet<string> = new Set(["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"]);
-
-/**
- * What is about one client: it left before it was accepted (then Deno's getpeername(2) says
- * ENOTCONN), a firewall forbids it, or the network reported an error for the new socket, which
- * Linux passes on through accept(2) ("Error handling" in its manual page). Waiting here would let
- * resetting clients hold up the others.
- */
-const LOST: ReadonlySet<string> = new Set([
-  "ENOTCONN",
-  "ECONNABORTED",
-  "ECONNRESET",
-  "ETIMEDOUT",
-  "EPROTO",
-  "EPERM",
-  "ENETDOWN",
-  "ENETUNREACH",
-  "ENONET",
-  "EHOSTDOWN",
-  "EHOSTUNREACH",
-  "ENOPROTOOPT",
-  "EOPNOTSUPP",
-]);
-
-/** Numbers of the errors that Deno hands on without a `code`; they differ between systems. */
-const ERRNO: Record<string, Record<number, string>> = {
-  linux: {
-    12: "ENOMEM",
-    23: "ENFILE",
-    24: "EMFILE",
-    64: "ENONET",
-    71: "EPROTO",
-    92: "ENOPROTOOPT",
-    95: "EOPNOTSUPP",
-    100: "ENETDOWN",
-    105: "ENOBUFS",
-    112: "EHOSTDOWN",
-  },
-  darwin: {
-    12: "ENOMEM",
-    23: "ENFILE",
-    24: "EMFILE",
-    42: "ENOPROTOOPT",
-    50: "ENETDOWN",
-    55: "ENOBUFS",
-    64: "EHOSTDOWN",
-    100: "EPROTO",
-    102: "EOPNOTSUPP",
-  },
-};
-
-function codeOf(error: unknown): string {
-  if (!(error instanceof Error)) return "";
-  if ("code" in error && typeof error.code === "string") return error.code;
-  const errno = /\(os error (\d+)\)/.exec(error.message)?.[1];
-  const known = errno === undefined ? undefined : ERRNO[Deno.build.os]?.[Number(errno)];
-  if (known !== undefined) return known;
-  // Listeners of other makes throw Deno's classes without a code.
-  if (error instanceof Deno.errors.NotConnected) return "ENOTCONN";
-  if (error instanceof Deno.errors.ConnectionAborted) return "ECONNABORTED";
-  if (error instanceof Deno.errors.ConnectionReset) return "ECONNRESET";
-  return "";
+/** Whether it is still pending when a queued client would have been handed over. */
+async function isPending(accepting: Promise<unknown>): Promise<boolean> {
+  let pending = true;
+  const settled = () => pending = false;
+  accepting.then(settled, settled);
+  for (let i = 0; i < READY_MICROTASKS && pending; i++) await null;
+  return pending;
 }

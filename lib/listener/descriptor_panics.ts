@@ -1,4 +1,4 @@
-/** How does a server survive the moment without a free descriptor? @module */
+/** Disarms two places where Deno ends the process when no descriptor is free. @module */
 
 // Deno 2.9 ends the whole process in two places when no descriptor is free. Either opens something
 // the first time only, so that is done here once, while there is room.

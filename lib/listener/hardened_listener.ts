@@ -1,4 +1,4 @@
-/** What is a listener that one client cannot end? @module */
+/** A Deno.Listener that no client can end. @module */
 
 import { Acceptor } from "./accept.ts";
 import { type Bound, setSocketOptions } from "./bind.ts";
@@ -12,7 +12,7 @@ export class HardenedListener<T extends Deno.Conn, A extends Deno.Addr>
 
   constructor(bound: Bound) {
     this.bound = bound;
-    this.#acceptor = new Acceptor(bound.listener, { lost() {}, starved() {} });
+    this.#acceptor = new Acceptor(bound.listener, { aborted() {}, resources() {} });
   }
 
   get addr(): A {

@@ -1,4 +1,4 @@
-/** Where do we listen? @module */
+/** Opens one listener: a `Deno.listen` that no client can end. @module */
 
 import { bind } from "./bind.ts";
 import { disarmCompilerPanic, disarmSignalPanic } from "./descriptor_panics.ts";

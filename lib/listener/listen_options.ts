@@ -1,4 +1,4 @@
-/** What may an address be, and who may be expected there? @module */
+/** Checks and completes the options of one address. @module */
 
 import { bad, checkBoolean, checkKeys, checkNumber, checkObject, isObject } from "../check.ts";
 import {
@@ -7,7 +7,7 @@ import {
   TLS_KEYS,
   type TlsListenOptions,
 } from "../tls/tls_options.ts";
-import { somebodyIn } from "./address_rules.ts";
+import { compileAddressList } from "./address_rules.ts";
 
 /**
  * Where to listen with TCP, and how its sockets are set.
@@ -330,7 +330,7 @@ function completeTrust(
     throw new TypeError(bad(verb, "proxyProtocol", proxyProtocol, wanted));
   }
   checkKeys(`${verb} 'proxyProtocol'`, proxyProtocol, ["trust"]);
-  return { isTrusted: somebodyIn(verb, "proxyProtocol.trust", proxyProtocol["trust"]) };
+  return { isTrusted: compileAddressList(verb, "proxyProtocol.trust", proxyProtocol["trust"]) };
 }
 
 function completeTlsOf(verb: string, given: Record<string, unknown>): { tls?: CompleteTls } {

@@ -1,4 +1,4 @@
-/** Whose is this Unix path, and how does it change hands? @module */
+/** Listens on a Unix path that is ours alone, and hands it over cleanly to the next server. @module */
 
 import type { UnixListenOptions } from "./listen_options.ts";
 

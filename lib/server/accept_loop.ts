@@ -34,9 +34,9 @@ export class AcceptLoop {
     this.#service = service;
     const { statistics, reporter } = service;
     this.acceptor = new Acceptor(bound.listener, {
-      lost: () => void statistics.lost++,
-      starved: (error) => {
-        statistics.starved++;
+      aborted: () => void statistics.aborted++,
+      resources: (error) => {
+        statistics.resources++;
         reporter.starved(error, this.addr);
       },
     });

@@ -35,10 +35,10 @@ export interface ServerStats {
   readonly ended: Readonly<Record<EndReason, number>>;
   /** Failures of accepting. */
   readonly acceptFailures: {
-    /** The client had gone before it was accepted. */
-    readonly lost: number;
-    /** No descriptor or memory, or an unknown failure; tried again later. */
-    readonly starved: number;
+    /** The client was gone before it was accepted. */
+    readonly aborted: number;
+    /** Descriptors or memory were short, or the listener failed without end; tried again later. */
+    readonly resources: number;
   };
   /** Bytes received, running connections included. */
   readonly bytesRead: number;
@@ -101,8 +101,8 @@ const DURATION_BOUNDS: readonly number[] = Object.freeze(
 /** The counters behind `stats()`. */
 export class Statistics {
   accepted = 0;
-  lost = 0;
-  starved = 0;
+  aborted = 0;
+  resources = 0;
   bytesRead = 0;
   bytesWritten = 0;
   readonly ended: Record<EndReason, number> = Object.fromEntries(
@@ -144,7 +144,7 @@ export class Statistics {
         handshaking: this.ended.refused_handshaking,
       },
       ended: { ...this.ended },
-      acceptFailures: { lost: this.lost, starved: this.starved },
+      acceptFailures: { aborted: this.aborted, resources: this.resources },
       bytesRead,
       bytesWritten,
       saturatedFor,

@@ -1,4 +1,4 @@
-/** What is a handler's client without a network? @module */
+/** Gives a handler its client without a network. @module */
 
 import { bad, checkObject } from "../check.ts";
 import type { Connection } from "../connection/connection.ts";

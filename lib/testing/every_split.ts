@@ -1,4 +1,4 @@
-/** In which pieces can the same bytes arrive? @module */
+/** Cuts the same bytes into pieces in every way. @module */
 
 import { bad, checkKeys, checkNumber, isPromiseLike } from "../check.ts";
 import { extendMessage } from "../errors.ts";

@@ -1,4 +1,4 @@
-/** How may bytes be kept from passing? @module */
+/** Completes what keeps bytes from passing between two ends. @module */
 
 import { checkKeys, checkNumber } from "../check.ts";
 

@@ -1,4 +1,4 @@
-/** What does a socket do that leads to another one in the same program? @module */
+/** One end of a connection inside one program. @module */
 
 import type { Pipe } from "./pipe.ts";
 import { systemError } from "./system_error.ts";

@@ -13,4 +13,4 @@ export { everySplit, type SplitOptions } from "./every_split.ts";
 export type { Faults } from "./faults.ts";
 export { type End, pair, type PairOptions } from "./pair.ts";
 export { type AcceptStep, type ScriptedListener, scriptedListener } from "./scripted_listener.ts";
-export type { AcceptFailure } from "./system_error.ts";
+export type { AcceptErrno } from "./system_error.ts";

@@ -1,4 +1,4 @@
-/** What is a connection inside one program? @module */
+/** Makes a connection inside one program. @module */
 
 import { checkKeys } from "../check.ts";
 import { completeFaults, type Faults } from "./faults.ts";

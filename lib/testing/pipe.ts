@@ -1,4 +1,4 @@
-/** What is on its way from one end of a connection to the other? @module */
+/** Carries bytes from one end of a connection inside one program to the other. @module */
 
 import type { Faults } from "./faults.ts";
 import { systemError } from "./system_error.ts";

@@ -1,8 +1,8 @@
-/** What is a listener whose clients a test decides? @module */
+/** A listener whose clients and failures the test decides. @module */
 
 import { bad, isObject } from "../check.ts";
 import { SERVER } from "./pair.ts";
-import { type AcceptFailure, systemError } from "./system_error.ts";
+import { type AcceptErrno, systemError } from "./system_error.ts";
 
 /**
  * What one `accept()` comes to: a connection, or a failure by its name in the system, or any error.
@@ -19,7 +19,7 @@ import { type AcceptFailure, systemError } from "./system_error.ts";
  * assertEquals(await listener.accept(), socket);
  * ```
  */
-export type AcceptStep = Deno.Conn | AcceptFailure | Error;
+export type AcceptStep = Deno.Conn | AcceptErrno | Error;
 
 /**
  * A listener that plays a script.
@@ -44,6 +44,16 @@ export interface ScriptedListener extends Deno.Listener {
   readonly waiting: boolean;
   /** `close()` was called. */
   readonly closed: boolean;
+  /**
+   * Makes a step for each `accept()` that finds the script at its end. Without it such an `accept()`
+   * waits.
+   */
+  otherwise: (() => AcceptStep) | undefined;
+  /**
+   * Whether `close()` leaves a pending `accept()` pending, as when the kernel has already handed over
+   * a socket; the next step settles it. At first it does not.
+   */
+  holdsAtClose: boolean;
   /**
    * Adds to the script; an `accept()` that is pending takes the first step at once.
    *
@@ -94,6 +104,8 @@ class Script implements ScriptedListener {
   /** Steps that are made when they are wanted; they come before the others. */
   #made: Iterator<AcceptStep> | undefined;
   readonly #steps: AcceptStep[] = [];
+  otherwise: (() => AcceptStep) | undefined;
+  holdsAtClose = false;
   #pending: PromiseWithResolvers<Deno.Conn> | undefined;
 
   constructor(script: Iterable<AcceptStep>, addr: Deno.Addr) {
@@ -115,21 +127,25 @@ class Script implements ScriptedListener {
     resolve(outcome(this.#steps.shift()!));
   }
 
-  async accept(): Promise<Deno.Conn> {
+  accept(): Promise<Deno.Conn> {
     this.accepts++;
-    if (this.closed) throw closed();
-    if (this.waiting) throw new Deno.errors.Busy("Another accept task is ongoing");
-    const step = this.#next();
-    if (step !== undefined) return await outcome(step);
+    if (this.closed) return Promise.reject(closed());
+    if (this.waiting) {
+      return Promise.reject(new Deno.errors.Busy("Another accept task is ongoing"));
+    }
+    const step = this.#next() ?? this.otherwise?.();
+    if (step !== undefined) return outcome(step);
     this.#pending = Promise.withResolvers();
-    return await this.#pending.promise;
+    return this.#pending.promise;
   }
 
   close(): void {
     if (this.closed) throw closed();
     this.closed = true;
-    this.#pending?.reject(closed());
-    this.#pending = undefined;
+    if (!this.holdsAtClose) {
+      this.#pending?.reject(closed());
+      this.#pending = undefined;
+    }
     for (const step of this.#steps.splice(0)) if (isConn(step)) turnAway(step);
   }
 

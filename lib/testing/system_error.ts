@@ -1,4 +1,4 @@
-/** What does Deno say when the system refuses? @module */
+/** Makes the errors that Deno throws when the system refuses. @module */
 
 /** How Deno says it: the class of the error, its message and whether its `code` is the name. */
 type Words = readonly [
@@ -8,7 +8,7 @@ type Words = readonly [
 ];
 
 /** What a socket or a listener may fail with, by the name that the system has for it. */
-type SystemError = AcceptFailure | "EPIPE" | "EINTR" | "EBADF";
+type SystemError = AcceptErrno | "EPIPE" | "EINTR" | "EBADF";
 
 /** The numbers in the messages are Linux's; programs look at the class and the `code`. */
 const WORDS: Record<SystemError, Words> = {
@@ -39,10 +39,10 @@ const WORDS: Record<SystemError, Words> = {
  * @example A client that is gone ends nothing
  * ```ts
  * import { serve } from "@usher/server";
- * import { type AcceptFailure, pair, scriptedListener } from "@usher/server/testing";
+ * import { type AcceptErrno, pair, scriptedListener } from "@usher/server/testing";
  * import { assertEquals } from "@std/assert";
  *
- * const gone: AcceptFailure = "ENOTCONN";
+ * const gone: AcceptErrno = "ENOTCONN";
  * const [client, socket] = pair();
  * const listener = scriptedListener([gone, socket]);
  * await using server = serve({ listeners: [listener] }, async (conn) => {
@@ -50,10 +50,10 @@ const WORDS: Record<SystemError, Words> = {
  * });
  *
  * assertEquals(await new Response(client.readable).text(), "hello");
- * assertEquals(server.stats().acceptFailures, { lost: 1, starved: 0 });
+ * assertEquals(server.stats().acceptFailures, { aborted: 1, resources: 0 });
  * ```
  */
-export type AcceptFailure =
+export type AcceptErrno =
   | "EMFILE"
   | "ENFILE"
   | "ENOBUFS"

@@ -86,7 +86,8 @@ export const METRICS: readonly Metric[] = [
     name: "usher.accept.failures",
     kind: "counter",
     unit: "{failure}",
-    help: "Failures of accepting: the client was gone (lost), or resources were short (starved)",
+    help:
+      "Failures of accepting: the client was gone (aborted), or resources were short (resources)",
     read: ({ acceptFailures }) => byWord("usher.accept.failure.kind", acceptFailures),
   },
   {

@@ -1,4 +1,4 @@
-/** What does the kernel do with `tcpBacklog`, and with those who find no room in its queue? @module */
+/** The kernel's queue is as long as `tcpBacklog` says, and clients that find it full try again. @module */
 
 import { assertEquals } from "@std/assert";
 import { listen, serve } from "../../mod.ts";

@@ -23,7 +23,7 @@ import { netTest } from "../support/needs.ts";
 import { bytes } from "../support/bytes.ts";
 import { connectResettable, dial, LOOPBACK, readAll, readExactly } from "../support/peers.ts";
 import { turns, until } from "../support/wait.ts";
-import { ScriptedListener } from "../support/scripted_listener.ts";
+import { type ScriptedListener, scriptedListener } from "../../lib/testing/scripted_listener.ts";
 import { ScriptedSocket } from "../support/scripted_socket.ts";
 import { noteEnds } from "../support/noting.ts";
 import { echo } from "../support/handlers.ts";
@@ -105,7 +105,7 @@ const ROWS: Record<EndReason, Row> = {
     handler: readOne,
     provoke: ({ foreign }) => {
       const socket = new ScriptedSocket();
-      foreign.give(socket);
+      foreign.play(socket);
       socket.failRead(new Deno.errors.TimedOut("Connection timed out (os error 110)"));
       return Promise.resolve();
     },
@@ -274,7 +274,7 @@ for (const reason of END_REASONS) {
     const { settings, address, handler = notServed, provoke, id = 1, record } = ROWS[reason];
     using time = new FakeTime();
     const { ended, onEnd } = noteEnds();
-    const foreign = new ScriptedListener();
+    const foreign = scriptedListener([]);
     const server = serve({
       ...settings,
       listeners: [{ ...LOOPBACK, ...address }, foreign],

@@ -257,7 +257,7 @@ for (const seed of SEEDS) {
     await until(() => server.stats().active === 0);
     run.assertAddsUp();
     const { accepted, acceptFailures, ended } = server.stats();
-    assertEquals(accepted + acceptFailures.lost, CLIENTS);
+    assertEquals(accepted + acceptFailures.aborted, CLIENTS);
     // A run in which nothing goes wrong, or in one way only, would prove nothing.
     assert(Object.values(ended).filter((count) => count > 0).length >= 5, JSON.stringify(ended));
 

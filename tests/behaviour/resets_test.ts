@@ -1,4 +1,4 @@
-/** What can clients do that reset before they are accepted? @module */
+/** Clients that reset before they are accepted end nothing. @module */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { netTest } from "../support/needs.ts";
@@ -21,8 +21,8 @@ interface Holdings {
   rss: number;
   held: number;
   accepted: number;
-  lost: number;
-  starved: number;
+  aborted: number;
+  resources: number;
 }
 
 function at(port: string): Deno.NetAddr {
@@ -45,7 +45,7 @@ netTest("one reset ends the plain loop; ten thousand leave no trace in a server"
   const addr = at(await program.line());
   const holdings = async (command: string) => JSON.parse(await program.ask(command)) as Holdings;
   /** Clients that reset while the server is paused, and one among them that does not. */
-  const batch = async (lost: number): Promise<Holdings> => {
+  const batch = async (aborted: number): Promise<Holdings> => {
     await program.ask("pause");
     using client = await dial(addr);
     await program.ask("surplus"); // now no accept is pending, and all that come wait
@@ -54,15 +54,15 @@ netTest("one reset ends the plain loop; ten thousand leave no trace in a server"
     await client.write(bytes`still here?`);
     assertEquals(text(await readExactly(client, 11)), "still here?");
     client.close();
-    return await holdings(`lost ${lost}`);
+    return await holdings(`aborted ${aborted}`);
   };
 
-  let lost = 0;
-  const warm = await batch(lost += BATCH);
+  let aborted = 0;
+  const warm = await batch(aborted += BATCH);
   const descriptors = await openDescriptors(program.pid);
   let now = warm;
-  while (lost < RESETS) now = await batch(lost += BATCH);
-  assertEquals([now.lost, now.starved, now.accepted], [RESETS, 0, RESETS / BATCH]);
+  while (aborted < RESETS) now = await batch(aborted += BATCH);
+  assertEquals([now.aborted, now.resources, now.accepted], [RESETS, 0, RESETS / BATCH]);
   assert(now.held - warm.held < HEAP_NOISE, `the heap grew by ${now.held - warm.held} bytes`);
   assert(now.rss - warm.rss < RSS_NOISE, `the process grew by ${now.rss - warm.rss} bytes`);
   assertEquals(await openDescriptors(program.pid), descriptors);

@@ -18,7 +18,7 @@ import { netTest } from "../support/needs.ts";
 import { bytes, text } from "../support/bytes.ts";
 import { connectMany, dial, LOOPBACK, readAll, readExactly, socketPair } from "../support/peers.ts";
 import { pass, turns, until } from "../support/wait.ts";
-import { emfile, ScriptedListener } from "../support/scripted_listener.ts";
+import { scriptedListener } from "../../lib/testing/scripted_listener.ts";
 import { goOverToTls } from "../support/tls_peers.ts";
 import { noteEnds } from "../support/noting.ts";
 import { echo } from "../support/handlers.ts";
@@ -149,7 +149,7 @@ for (const [by, force] of Object.entries(FORCES)) {
 netTest("who comes in while the door closes by force is closed like the others", async () => {
   using _time = new FakeTime();
   const [late, client] = await socketPair();
-  const listener = new ScriptedListener();
+  const listener = scriptedListener([]);
   listener.holdsAtClose = true;
   const held = new Holding();
   const { ended, onEnd } = noteEnds();
@@ -157,7 +157,7 @@ netTest("who comes in while the door closes by force is closed like the others",
   await until(() => listener.waiting);
   server.shutdown({ timeout: 0 });
   assert(listener.closed);
-  listener.give(late);
+  listener.play(late);
   await server.finished;
   assertEquals([held.served, ended.map(({ reason }) => reason)], [0, ["forced"]]);
   assertEquals(text(await readAll(client)), "");
@@ -282,7 +282,7 @@ netTest("a server that refuses when it is full tells so to who is in its queue, 
 });
 
 netTest("a starved listener closes at once, and the queue of another one is taken in", async () => {
-  const starved = new ScriptedListener();
+  const starved = scriptedListener([]);
   const server = serve(
     { listeners: [starved, LOOPBACK], onError: () => {} },
     (conn) => conn.write(bytes`hello`),
@@ -291,8 +291,8 @@ netTest("a starved listener closes at once, and the queue of another one is take
   const addr = server.addrs[1] as Deno.NetAddr;
   using clients = await connectMany(addr, 5);
   await until(() => server.connections.size === 1);
-  starved.otherwise = () => ({ error: emfile() });
-  starved.fail(emfile());
+  starved.otherwise = () => "EMFILE";
+  starved.play("EMFILE");
   await turns();
   const { accepts } = starved;
   const stopped = server.shutdown();

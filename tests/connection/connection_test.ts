@@ -31,7 +31,7 @@ import {
 } from "../support/peers.ts";
 import { turn, turns, until } from "../support/wait.ts";
 import { Program } from "../support/program.ts";
-import { ScriptedListener } from "../support/scripted_listener.ts";
+import { scriptedListener } from "../../lib/testing/scripted_listener.ts";
 import { scripted, ScriptedSocket } from "../support/scripted_socket.ts";
 import { unhandledDuring } from "../support/unhandled.ts";
 import { noteEnds, serveNoting } from "../support/noting.ts";
@@ -410,14 +410,14 @@ netTest("a read left pending by a handler rejects when the 500 ms are over", asy
 });
 
 Deno.test("a peer that resets while end() waits for its FIN is no failure", async () => {
-  const listener = new ScriptedListener();
+  const listener = scriptedListener([]);
   const { ended, onEnd } = noteEnds();
   await using _server = serve(
     { listeners: [listener], onEnd },
     (conn) => conn.write(bytes`bye`),
   );
   const socket = new ScriptedSocket();
-  listener.give(socket);
+  listener.play(socket);
   await until(() => socket.finishedAt.length === 1 && socket.reading);
   socket.failRead(new Deno.errors.ConnectionReset("Connection reset by peer (os error 104)"));
   await until(() => ended.length === 1);

@@ -14,7 +14,7 @@ import { netTest } from "../support/needs.ts";
 import { text } from "../support/bytes.ts";
 import { dial, LOOPBACK, readAll } from "../support/peers.ts";
 import { turns, until } from "../support/wait.ts";
-import { ScriptedListener } from "../support/scripted_listener.ts";
+import { scriptedListener } from "../../lib/testing/scripted_listener.ts";
 import { type PendingWrite, ScriptedSocket } from "../support/scripted_socket.ts";
 
 /** A server with a store of its own, and what became of its connections. */
@@ -157,13 +157,13 @@ netTest("kv() is not troubled by a client that leaves in the middle of a command
 
 Deno.test("kv() holds little for a client that asks for much and reads nothing", async () => {
   const size = 500_000;
-  const listener = new ScriptedListener();
+  const listener = scriptedListener([]);
   using store = new Store();
   await using server = serve({ listeners: [listener] }, kv(store));
   store.set("a", new Uint8Array(size));
   const socket = new ScriptedSocket();
   socket.takes = () => undefined;
-  listener.give(socket);
+  listener.play(socket);
   const count = 200;
   socket.arrive(fromLatin1("GET a\r\n".repeat(count)));
 
@@ -182,14 +182,14 @@ Deno.test("kv() holds little for a client that asks for much and reads nothing",
 });
 
 Deno.test("kv() sends the largest value behind as much as may wait, to who reads slowly", async () => {
-  const listener = new ScriptedListener();
+  const listener = scriptedListener([]);
   using store = new Store();
   await using server = serve({ listeners: [listener] }, kv(store));
   store.set("a", new Uint8Array(65_536 - 10)); // with what is around it, 64 KiB exactly
   store.set("b", new Uint8Array(1_048_576));
   const socket = new ScriptedSocket();
   socket.takes = () => undefined;
-  listener.give(socket);
+  listener.play(socket);
   socket.arrive(fromLatin1("GET a\r\nGET b\r\n"));
   await until(() => socket.writes.length === 1);
   assertEquals(socket.writes[0]!.bytes.length, 65_536);

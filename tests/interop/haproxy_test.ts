@@ -323,8 +323,8 @@ for (const [what, { server, lines = [], tls, handler, result }] of Object.entrie
       server: `${server.replace("SERVER", `${serving.port}`)} inter ${INTERVAL}`,
     });
     // HAProxy resets when it has seen enough. What is gone before it is accepted counts as lost.
-    const lost = () => serving.server.stats().acceptFailures.lost;
-    await until(() => serving.ended.length + lost() >= LOOKS);
+    const aborted = () => serving.server.stats().acceptFailures.aborted;
+    await until(() => serving.ended.length + aborted() >= LOOKS);
     assertEquals(await haproxy.opinion(), { status: "UP", check: result });
     const others = serving.ended.filter(({ reason }) => reason !== "health_check");
     assertEquals(others.map(({ reason, error }) => `${reason}: ${error}`), []);
@@ -352,8 +352,8 @@ netTest("HAProxy's check in version 1, which looks like a client, is no error", 
     to: serving.port,
     server: `send-proxy check inter ${INTERVAL}`,
   });
-  const lost = () => serving.server.stats().acceptFailures.lost;
-  await until(() => serving.ended.length + lost() >= LOOKS);
+  const aborted = () => serving.server.stats().acceptFailures.aborted;
+  await until(() => serving.ended.length + aborted() >= LOOKS);
   assertEquals(await haproxy.opinion(), { status: "UP", check: "L4OK" });
   assertEquals(serving.errors, []);
 }, needs);

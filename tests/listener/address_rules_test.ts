@@ -1,8 +1,8 @@
-/** Who is meant by a list of addresses? What is said of a wrong one stands in messages_test.ts. @module */
+/** A list matches the addresses it names; messages about wrong lists are in messages_test.ts. @module */
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
-import { completeAddressRules, somebodyIn } from "../../lib/listener/address_rules.ts";
+import { compileAddressList, completeAddressRules } from "../../lib/listener/address_rules.ts";
 import { addressRanges } from "../../mod.ts";
 
 const tcp = (hostname: string): Deno.NetAddr => ({ transport: "tcp", hostname, port: 4711 });
@@ -18,7 +18,7 @@ function whoIsIn(test: (addr: Deno.Addr) => boolean): string[] {
   return PEERS.filter(test).map((addr) => "hostname" in addr ? addr.hostname : "unix");
 }
 
-Deno.test("somebodyIn() knows addresses, ranges and Unix peers, and nobody else", () => {
+Deno.test("compileAddressList() matches addresses, ranges and Unix peers, and nothing else", () => {
   const rows: [string[], string[]][] = [
     [["127.0.0.1"], ["127.0.0.1", "::ffff:127.0.0.1"]],
     [["192.0.2.0/24", "::1"], ["192.0.2.7", "::1"]],
@@ -30,20 +30,20 @@ Deno.test("somebodyIn() knows addresses, ranges and Unix peers, and nobody else"
     [["unix", "192.0.2.7", "unix"], ["192.0.2.7", "unix"]],
   ];
   for (const [list, expected] of rows) {
-    assertEquals(whoIsIn(somebodyIn("serve", "allow", list)), expected, list.join());
+    assertEquals(whoIsIn(compileAddressList("serve", "allow", list)), expected, list.join());
   }
 });
 
-Deno.test("somebodyIn() names the entry that is wrong, as it was given", () => {
+Deno.test("compileAddressList() names the entry that is wrong, as it was given", () => {
   for (const list of [["unix", "unix", "localhost"], ["::1", "unix", "localhost"]]) {
-    const { message } = assertThrows(() => somebodyIn("serve", "deny", list), RangeError);
+    const { message } = assertThrows(() => compileAddressList("serve", "deny", list), RangeError);
     assert(message.startsWith(`Cannot serve with 'deny[2]' of "localhost": use `), message);
   }
 });
 
-Deno.test("somebodyIn() keeps no hold of the list", () => {
+Deno.test("compileAddressList() keeps no hold of the list", () => {
   const list = ["192.0.2.7"];
-  const isIn = somebodyIn("serve", "allow", list);
+  const isIn = compileAddressList("serve", "allow", list);
   list[0] = "unix";
   assertEquals(whoIsIn(isIn), ["192.0.2.7"]);
 });
@@ -63,8 +63,8 @@ Deno.test("completeAddressRules() lets deny win, and everybody else in without a
     [{ allow: ["192.0.2.7"], deny: [] }, ["192.0.2.7"]],
   ];
   for (const [rules, expected] of rows) {
-    const isWelcome = completeAddressRules("serve", rules)!;
-    assertEquals(whoIsIn(isWelcome), expected, JSON.stringify(rules));
+    const isAllowed = completeAddressRules("serve", rules)!;
+    assertEquals(whoIsIn(isAllowed), expected, JSON.stringify(rules));
   }
 });
 
@@ -76,9 +76,9 @@ Deno.test("completeAddressRules() means what its two lists mean, for any of them
       ? addressRanges(list.filter((text) => text !== "unix")).has(addr.hostname)
       : list.includes("unix");
   fc.assert(fc.property(list, list, (allow, deny) => {
-    const isWelcome = completeAddressRules("serve", { allow, deny })!;
+    const isAllowed = completeAddressRules("serve", { allow, deny })!;
     for (const addr of PEERS) {
-      assertEquals(isWelcome(addr), isIn(allow, addr) && !isIn(deny, addr));
+      assertEquals(isAllowed(addr), isIn(allow, addr) && !isIn(deny, addr));
     }
   }));
 });

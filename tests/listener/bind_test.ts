@@ -1,4 +1,4 @@
-/** Does an address become a listener? What is said when it cannot stands in messages_test.ts. @module */
+/** An address becomes a listener; messages about those that cannot are in messages_test.ts. @module */
 
 import { assertEquals, assertMatch, assertStrictEquals, assertThrows } from "@std/assert";
 import { bind } from "../../lib/listener/bind.ts";

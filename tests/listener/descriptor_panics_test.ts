@@ -1,4 +1,4 @@
-/** Does a server live through the moment without a free descriptor, and through Deno's own panics? @module */
+/** A server lives through a time without free descriptors, and through Deno's own panics. @module */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { netTest } from "../support/needs.ts";

@@ -1,4 +1,4 @@
-/** Is an address complete and as it was given? What is refused stands in messages_test.ts. @module */
+/** An address is completed and otherwise as given; what is refused is in messages_test.ts. @module */
 
 import { assert, assertEquals } from "@std/assert";
 import {

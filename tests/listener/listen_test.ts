@@ -1,4 +1,4 @@
-/** Do we listen where we were asked to? @module */
+/** `listen()` listens where it was asked to. @module */
 
 import { assertEquals, assertThrows } from "@std/assert";
 import { listen } from "../../mod.ts";

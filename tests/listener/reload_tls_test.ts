@@ -1,4 +1,4 @@
-/** Are the right certificates exchanged, all or none? What is said of others stands in messages_test.ts. @module */
+/** The right certificates are exchanged, all or none; messages about others are in messages_test.ts. @module */
 
 import { assertEquals, assertThrows } from "@std/assert";
 import { connect } from "node:tls";

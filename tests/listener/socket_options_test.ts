@@ -1,4 +1,4 @@
-/** Is a socket set before anybody sees it? @module */
+/** A socket's options are set before a handler sees it. @module */
 
 import { assertEquals } from "@std/assert";
 import { setSocketOptions } from "../../lib/listener/bind.ts";

@@ -1,4 +1,4 @@
-/** Is a Unix path only ever ours or untouched? @module */
+/** A Unix path is only ever ours or untouched. @module */
 
 import { assert, assertEquals, assertInstanceOf, assertMatch, assertThrows } from "@std/assert";
 import { listen, serve } from "../../mod.ts";

@@ -8,7 +8,7 @@ import { netTest } from "../support/needs.ts";
 import { bytes, text } from "../support/bytes.ts";
 import { dial, LOOPBACK, readAll, socketPair } from "../support/peers.ts";
 import { turn, turns, until } from "../support/wait.ts";
-import { emfile, ScriptedListener } from "../support/scripted_listener.ts";
+import { scriptedListener } from "../../lib/testing/scripted_listener.ts";
 import { unhandledDuring } from "../support/unhandled.ts";
 import { noteEnds } from "../support/noting.ts";
 import { echo } from "../support/handlers.ts";
@@ -252,10 +252,10 @@ netTest("a handler that settles in its last second is forced, not abandoned", as
 netTest("report counts by how each connection ended, those that came late included", async () => {
   using time = new FakeTime();
   const [late, lateClient] = await socketPair();
-  const listener = new ScriptedListener();
+  const listener = scriptedListener([]);
   listener.holdsAtClose = true;
   const pairs = [await socketPair(), await socketPair(), await socketPair()] as const;
-  for (const [socket] of pairs) listener.give(socket);
+  for (const [socket] of pairs) listener.play(socket);
   const inside = new Set<Connection>();
   const server = serve({ listeners: [listener] }, async (conn) => {
     inside.add(conn);
@@ -268,7 +268,7 @@ netTest("report counts by how each connection ended, those that came late includ
   assertEquals(server.report, undefined);
   server.shutdown();
   await until(() => listener.closed);
-  listener.give(late);
+  listener.play(late);
   assertEquals(await readAll(pairs[0][1]), bytes``);
   await until(() => inside.size === 4 && server.connections.size === 3);
   time.tick(15_000);
@@ -337,8 +337,8 @@ netTest("a surplus is forced like everybody else, without having been served", a
 
 netTest("shutdown() ends the wait for resources at once", async () => {
   using time = new FakeTime();
-  const listener = new ScriptedListener();
-  listener.otherwise = () => ({ error: emfile() });
+  const listener = scriptedListener([]);
+  listener.otherwise = () => "EMFILE";
   const server = serve({ listeners: [listener], onError: () => {} }, async () => {});
   // Far enough for the wait to be as long as it gets.
   for (let i = 0; i < 12; i++) {

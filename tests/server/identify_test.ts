@@ -355,7 +355,7 @@ netTest("who connects and leaves without a word looks whether we live", async ()
 
   // Gone before it is accepted, it may be no connection at all.
   await connectAndReset(server.addr);
-  await until(() => seen.ended.length + server.stats().acceptFailures.lost === 3);
+  await until(() => seen.ended.length + server.stats().acceptFailures.aborted === 3);
   assert(seen.reasons.every((reason) => reason === "health_check"));
   assertEquals([seen.reported, seen.served], [[], []]);
 });

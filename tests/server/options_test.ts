@@ -9,7 +9,7 @@ import {
 } from "../../lib/server/options.ts";
 import { ADDRESS_KEYS } from "../../lib/listener/listen_options.ts";
 import { server as certificate } from "../support/certificates.ts";
-import { ScriptedListener } from "../support/scripted_listener.ts";
+import { scriptedListener } from "../../lib/testing/scripted_listener.ts";
 
 /** What a TCP address is completed with; see listen_options_test.ts. */
 const TCP = { hostname: "0.0.0.0", tcpBacklog: 511, noDelay: true, keepAlive: true };
@@ -80,7 +80,7 @@ Deno.test("completeServeOptions() takes undefined for not given", () => {
 });
 
 Deno.test("completeServeOptions() completes each entry of listeners, and leaves listeners be", () => {
-  const listener = new ScriptedListener();
+  const listener = scriptedListener([]);
   const { listeners } = completeServeOptions({
     listeners: [
       { port: 1 },

@@ -23,7 +23,7 @@ async function stderrAfter(name: string): Promise<string[]> {
 /** Who is blamed for an error of the first connection. */
 const FIRST = "usher: connection 1 from tcp://127\\.0\\.0\\.1:\\d+: ";
 /** Where in the program the error was made. */
-const PLACE = " \\(at (\\S+ )?\\(?file:///\\S+/(reporting|scripted_listener)\\.ts:\\d+:\\d+\\)?\\)";
+const PLACE = " \\(at (\\S+ )?\\(?file:///\\S+/(reporting|system_error)\\.ts:\\d+:\\d+\\)?\\)";
 
 const EXPECTED: Record<string, string[]> = {
   "handler rejects": [`${FIRST}Error: division by cucumber${PLACE}`],

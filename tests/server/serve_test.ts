@@ -8,7 +8,7 @@ import { bytes, text } from "../support/bytes.ts";
 import { dial, LOOPBACK, readAll, readExactly, socketPair } from "../support/peers.ts";
 import { turn, turns, until } from "../support/wait.ts";
 import { Program } from "../support/program.ts";
-import { emfile, ScriptedListener } from "../support/scripted_listener.ts";
+import { scriptedListener } from "../../lib/testing/scripted_listener.ts";
 import { noteEnds } from "../support/noting.ts";
 import { echo } from "../support/handlers.ts";
 
@@ -95,7 +95,7 @@ netTest("serve() leaves no address bound when one of them cannot be", () => {
 
 netTest("serve() leaves a listener that was passed in to its owner when it throws", () => {
   using taken = Deno.listen(LOOPBACK);
-  const passed = new ScriptedListener();
+  const passed = scriptedListener([]);
   assertThrows(
     () => serve({ listeners: [passed, { ...LOOPBACK, port: taken.addr.port }] }, echo),
     Deno.errors.AddrInUse,
@@ -308,8 +308,8 @@ netTest("waitingFor says nothing while a full server refuses", async () => {
 });
 
 netTest("waitingFor says that resources are missing until accepting works again", async () => {
-  const listener = new ScriptedListener();
-  listener.fail(emfile());
+  const listener = scriptedListener([]);
+  listener.play("EMFILE");
   await using server = serve({ listeners: [listener], onError: () => {} }, echo);
   await until(() => server.waitingFor === "resources");
   assert(!server.accepting);
@@ -348,7 +348,7 @@ netTest("connections holds who is open and nobody else", async () => {
 
 netTest("a socket that arrives in the moment of closing is served", async () => {
   const [socket, client] = await socketPair();
-  const listener = new ScriptedListener();
+  const listener = scriptedListener([]);
   listener.holdsAtClose = true;
   const server = serve({ listeners: [listener] }, async (conn) => {
     assert(conn.draining);
@@ -357,7 +357,7 @@ netTest("a socket that arrives in the moment of closing is served", async () => 
   await until(() => listener.waiting);
   const stopped = server.shutdown();
   await until(() => listener.closed);
-  listener.give(socket);
+  listener.play(socket);
   assertEquals(text(await readAll(client)), "just in time");
   await stopped;
   assertEquals(server.report!.completed, 1);
@@ -365,7 +365,7 @@ netTest("a socket that arrives in the moment of closing is served", async () => 
 
 netTest("a socket that arrives after the force is closed and counted", async () => {
   const [socket, client] = await socketPair();
-  const listener = new ScriptedListener();
+  const listener = scriptedListener([]);
   listener.holdsAtClose = true;
   let served = 0;
   const { ended, onEnd } = noteEnds();
@@ -375,7 +375,7 @@ netTest("a socket that arrives after the force is closed and counted", async () 
   });
   await until(() => listener.waiting);
   const stopped = server.shutdown({ timeout: 0 });
-  listener.give(socket);
+  listener.play(socket);
   assertEquals(text(await readAll(client)), "");
   await stopped;
   assertEquals(served, 0);

@@ -13,7 +13,7 @@ import { netTest } from "../support/needs.ts";
 import { bytes } from "../support/bytes.ts";
 import { dial, LOOPBACK, readAll, readExactly, writeAll } from "../support/peers.ts";
 import { turn, turns, until } from "../support/wait.ts";
-import { emfile, ScriptedListener } from "../support/scripted_listener.ts";
+import { scriptedListener } from "../../lib/testing/scripted_listener.ts";
 import { echo } from "../support/handlers.ts";
 
 netTest("stats() has every count from the start, at 0", async () => {
@@ -25,7 +25,7 @@ netTest("stats() has every count from the start, at 0", async () => {
     handshaking: 0,
     refused: { full: 0, peerLimit: 0, address: 0, handshaking: 0 },
     ended: Object.fromEntries(END_REASONS.map((reason) => [reason, 0])) as ServerStats["ended"],
-    acceptFailures: { lost: 0, starved: 0 },
+    acceptFailures: { aborted: 0, resources: 0 },
     bytesRead: 0,
     bytesWritten: 0,
     saturatedFor: 0,
@@ -76,15 +76,15 @@ netTest("stats() counts who waits for a slot as accepted and active", async () =
 });
 
 netTest("stats() counts failures of accepting by word", async () => {
-  const listener = new ScriptedListener();
+  const listener = scriptedListener([]);
   const lost = () => new Deno.errors.NotConnected("Socket is not connected (os error 107)");
-  listener.fail(lost());
-  listener.fail(emfile());
-  listener.fail(lost());
-  listener.fail(lost());
+  listener.play(lost());
+  listener.play("EMFILE");
+  listener.play(lost());
+  listener.play(lost());
   await using server = serve({ listeners: [listener], onError: () => {} }, async () => {});
   await until(() => listener.waiting);
-  assertEquals(server.stats().acceptFailures, { lost: 3, starved: 1 });
+  assertEquals(server.stats().acceptFailures, { aborted: 3, resources: 1 });
   assertEquals(server.stats().accepted, 0);
 });
 

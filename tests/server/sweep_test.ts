@@ -7,7 +7,7 @@ import { assert, assertEquals, assertFalse, assertGreaterOrEqual, assertLess } f
 import { Acceptor } from "../../lib/listener/accept.ts";
 import { Sweep } from "../../lib/server/sweep.ts";
 import { turn, turns } from "../support/wait.ts";
-import { emfile, ScriptedListener } from "../support/scripted_listener.ts";
+import { scriptedListener } from "../../lib/testing/scripted_listener.ts";
 import { ScriptedSocket } from "../support/scripted_socket.ts";
 
 /** Ms: two quiet rounds; a storm's time; the time of any sweep. */
@@ -15,8 +15,8 @@ const QUIET = 10, PATIENCE = 100, LONGEST = 250;
 
 /** A listener, the loop that accepts from it, and what that has accepted. */
 class Door {
-  readonly listener = new ScriptedListener();
-  readonly acceptor = new Acceptor(this.listener, { lost() {}, starved() {} });
+  readonly listener = scriptedListener([]);
+  readonly acceptor = new Acceptor(this.listener, { aborted() {}, resources() {} });
   accepted = 0;
   /** When `close()` came, since the beginning. */
   readonly over: Promise<void>;
@@ -59,8 +59,8 @@ class Sweeping {
 
 /** From now on somebody is always there. */
 function flood({ listener }: Door): void {
-  listener.otherwise = () => ({ socket: new ScriptedSocket() });
-  listener.give(new ScriptedSocket());
+  listener.otherwise = () => new ScriptedSocket();
+  listener.play(new ScriptedSocket());
 }
 
 Deno.test("run() closes the listener when nobody comes for a while, and not before", async () => {
@@ -77,7 +77,7 @@ Deno.test("run() accepts whoever comes, and closes only when that has ended", as
   const sweeping = new Sweeping(door);
   let given = 0;
   for (const since = performance.now(); performance.now() - since < PATIENCE / 2; given++) {
-    door.listener.give(new ScriptedSocket());
+    door.listener.play(new ScriptedSocket());
     await turn();
     assertFalse(door.listener.closed);
   }
@@ -94,7 +94,7 @@ Deno.test("run() closes at the first accept that has to wait when a storm goes o
     const sweeping = new Sweeping(door);
     while (!door.listener.closed) {
       // There is always somebody soon, but accept has to wait each time.
-      if (door.listener.waiting) door.listener.give(new ScriptedSocket());
+      if (door.listener.waiting) door.listener.play(new ScriptedSocket());
       await turn();
     }
     shortest = Math.min(shortest, sweeping.ms);
@@ -119,7 +119,7 @@ Deno.test("run() waits for the listener that has a queue, if one of two has none
   const [one, two] = [new Door(), new Door()];
   const sweeping = new Sweeping(one, two);
   for (const since = performance.now(); performance.now() - since < PATIENCE / 2;) {
-    two.listener.give(new ScriptedSocket());
+    two.listener.play(new ScriptedSocket());
     await turn();
     assertFalse(one.listener.closed || two.listener.closed);
   }
@@ -130,14 +130,14 @@ Deno.test("run() waits for the listener that has a queue, if one of two has none
 
 Deno.test("run() closes at once where accepting is starved, and sweeps the others", async () => {
   const [starved, other] = [new Door(), new Door()];
-  starved.listener.otherwise = () => ({ error: emfile() });
+  starved.listener.otherwise = () => "EMFILE";
   while (!starved.acceptor.backingOff) {
-    starved.listener.fail(emfile());
+    starved.listener.play("EMFILE");
     await turn();
   }
   const sweeping = new Sweeping(starved, other);
   assertEquals([starved.listener.closed, other.listener.closed], [true, false]);
-  other.listener.give(new ScriptedSocket());
+  other.listener.play(new ScriptedSocket());
   await sweeping.done;
   assertEquals([other.listener.closed, other.accepted], [true, 1]);
   await Promise.all([starved.over, other.over]);

@@ -121,8 +121,8 @@ class Book {
     figures.servers++;
     figures.accepted += stats.accepted;
     figures.swept += report.swept;
-    figures.starved += stats.acceptFailures.starved;
-    figures["gone before they were accepted"] += stats.acceptFailures.lost;
+    figures.starved += stats.acceptFailures.resources;
+    figures["gone before they were accepted"] += stats.acceptFailures.aborted;
     for (const [reason, count] of Object.entries(stats.ended)) {
       if (count > 0) this.ended[reason] = (this.ended[reason] ?? 0) + count;
     }

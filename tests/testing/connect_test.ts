@@ -1,4 +1,4 @@
-/** Does a handler without a network get what `serve()` gives it, whatever its client does? @module */
+/** A handler without a network gets what `serve()` gives it, whatever its client does. @module */
 
 import { assert, assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
 import { FakeTime } from "@std/testing/time";

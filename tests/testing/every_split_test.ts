@@ -1,4 +1,4 @@
-/** Are the same bytes cut in every way, and each way once? @module */
+/** The same bytes are cut in every way, and each way once. @module */
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { everySplit, type SplitOptions } from "../../lib/testing/every_split.ts";

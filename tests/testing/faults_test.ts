@@ -1,4 +1,4 @@
-/** What may be wrong with a fault? @module */
+/** Faults are completed, and wrong ones refused. @module */
 
 import { assertEquals, assertThrows } from "@std/assert";
 import { completeFaults, type Faults, NO_FAULTS } from "../../lib/testing/faults.ts";

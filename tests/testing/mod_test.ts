@@ -1,4 +1,4 @@
-/** Does the kit need anything but the tests that use it? @module */
+/** The testing kit needs nothing but the tests that use it. @module */
 
 import { assertEquals, assertMatch } from "@std/assert";
 import * as kit from "../../lib/testing/mod.ts";

@@ -1,4 +1,4 @@
-/** Does a connection inside one program behave as one of the kernel does? @module */
+/** A connection inside one program behaves as one of the kernel's does. @module */
 
 import { assertEquals, assertThrows } from "@std/assert";
 import { type End, pair } from "../../lib/testing/pair.ts";

@@ -1,4 +1,4 @@
-/** Do bytes pass in order, whatever keeps them? @module */
+/** Bytes pass in order, whatever holds them up. @module */
 
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";

@@ -1,4 +1,4 @@
-/** Does a scripted listener do what a listener does, and what the script says? @module */
+/** A scripted listener does what a listener does, and what the script says. @module */
 
 import { assert, assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
@@ -117,7 +117,7 @@ Deno.test("scriptedListener() shows how a server takes failures, without waiting
   await time.runMicrotasks();
   assertEquals(await client.read(new Uint8Array(9)), 3);
   client.close();
-  assertEquals(server.stats().acceptFailures, { lost: 2, starved: 2 });
+  assertEquals(server.stats().acceptFailures, { aborted: 2, resources: 2 });
   assertEquals(reported.length, 1);
   await server.shutdown();
 });

@@ -1,11 +1,11 @@
-/** Are the errors those that Deno throws? @module */
+/** The errors are those that Deno throws. @module */
 
 import { assertEquals, assertThrows } from "@std/assert";
-import { type AcceptFailure, systemError } from "../../lib/testing/system_error.ts";
+import { type AcceptErrno, systemError } from "../../lib/testing/system_error.ts";
 import { look } from "../support/caught.ts";
 
 /** What deno 2.9 says; that sockets say it, too, is tested beside `pair()`. */
-const KINDS: Record<AcceptFailure, [kind: string, code: string | undefined]> = {
+const KINDS: Record<AcceptErrno, [kind: string, code: string | undefined]> = {
   EMFILE: ["Error", "EMFILE"],
   ENFILE: ["Error", undefined],
   ENOBUFS: ["Error", "ENOBUFS"],
@@ -17,7 +17,7 @@ const KINDS: Record<AcceptFailure, [kind: string, code: string | undefined]> = {
 
 for (const [name, [kind, code]] of Object.entries(KINDS)) {
   Deno.test(`systemError() makes ${name} of the class and with the code that Deno gives it`, () => {
-    const caught = look(systemError(name as AcceptFailure));
+    const caught = look(systemError(name as AcceptErrno));
     assertEquals([caught.kind, caught.code], [kind, code]);
   });
 }
@@ -31,7 +31,7 @@ Deno.test("systemError() makes a new error each time, since each may be told mor
 Deno.test("systemError() refuses a name that it does not know, those of objects included", () => {
   for (const name of ["EFOO", "toString"]) {
     assertThrows(
-      () => systemError(name as AcceptFailure),
+      () => systemError(name as AcceptErrno),
       TypeError,
       `Cannot fail with '${name}': use one of EMFILE`,
     );

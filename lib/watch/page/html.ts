@@ -73,8 +73,8 @@ export const PAGE: string = String.raw`<!doctype html>
     `<div><dt>Refused: ${words}</dt><dd id="refused-${cause}">–</dd></div>`
   ).join("\n        ")
 }
-        <div><dt>Gone before they were accepted</dt><dd id="lost">–</dd></div>
-        <div><dt>Accepting failed for want of resources</dt><dd id="starved">–</dd></div>
+        <div><dt>Gone before they were accepted</dt><dd id="aborted">–</dd></div>
+        <div><dt>Accepting failed for want of resources</dt><dd id="resources">–</dd></div>
         <div><dt>Time with every slot taken</dt><dd id="saturated">–</dd></div>
       </dl>
     </div>

@@ -162,8 +162,8 @@ function show() {
   write("refused", count(sum(stats.refused)));
   write("refused-rate", last === null ? "" : perSecond(last.refused));
   for (const cause in stats.refused) write("refused-" + cause, count(stats.refused[cause]));
-  write("lost", count(stats.acceptFailures.lost));
-  write("starved", count(stats.acceptFailures.starved));
+  write("aborted", count(stats.acceptFailures.aborted));
+  write("resources", count(stats.acceptFailures.resources));
   write("saturated", time(stats.saturatedFor));
   write("at", new Date(latest.at).toLocaleTimeString());
   byId("drain").hidden = !latest.actions || server.state !== "running";

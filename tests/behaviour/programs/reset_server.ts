@@ -13,9 +13,11 @@ for await (const command of commands()) {
   if (command === "pause") server.pause();
   if (command === "surplus") await until(() => server.connections.size === 1);
   if (command === "resume") server.resume();
-  if (command.startsWith("lost")) {
-    const count = Number(command.slice(5));
-    await until(() => server.stats().acceptFailures.lost >= count && server.stats().active === 0);
+  if (command.startsWith("aborted")) {
+    const count = Number(command.slice(8));
+    await until(() =>
+      server.stats().acceptFailures.aborted >= count && server.stats().active === 0
+    );
   }
   // There with --expose-gc.
   (globalThis as unknown as { gc: () => void }).gc();

@@ -6,13 +6,13 @@
 import { HardenedListener } from "../../../lib/listener/hardened_listener.ts";
 import { listen } from "../../../mod.ts";
 import { LOOPBACK } from "../../support/peers.ts";
-import { ScriptedListener } from "../../support/scripted_listener.ts";
+import { scriptedListener } from "../../../lib/testing/scripted_listener.ts";
 
 /** Ms after which a process that had nothing left to do would long have ended. */
 const A_WHILE = 300;
 
-const starved = new ScriptedListener();
-starved.otherwise = () => ({ error: new Error("Too many open files (os error 24)") });
+const starved = scriptedListener([]);
+starved.otherwise = () => new Error("Too many open files (os error 24)");
 const listener: Deno.Listener = Deno.args.includes("starved")
   ? new HardenedListener({ listener: starved, noDelay: false, keepAlive: false })
   : listen(LOOPBACK);

@@ -1,4 +1,4 @@
-/** What becomes of an accept that fails? Says each failure's word, then "accepted". @module */
+/** Lets one accept fail: writes each failure's word, then "accepted". @module */
 
 import { Acceptor } from "../../../lib/listener/accept.ts";
 import { dial, LOOPBACK } from "../../support/peers.ts";
@@ -7,8 +7,8 @@ const say = (line: string) => Deno.stdout.writeSync(new TextEncoder().encode(`${
 
 const listener = Deno.listen(LOOPBACK);
 const acceptor = new Acceptor(listener, {
-  lost: () => say("lost"),
-  starved: () => say("starved"),
+  aborted: () => say("aborted"),
+  resources: () => say("resources"),
 });
 const next = acceptor.next();
 const client = await dial(listener.addr);

@@ -33,7 +33,7 @@ const KINDS: Record<string, (log: (error: unknown) => void) => Kind> = {
     const server = serve(log === logWhole ? { ...address, onError: log } : address, echo);
     return {
       port: server.addr.port,
-      starved: () => server.stats().acceptFailures.starved,
+      starved: () => server.stats().acceptFailures.resources,
       stop: () => void server.shutdown({ timeout: 0 }),
     };
   },
@@ -41,8 +41,8 @@ const KINDS: Record<string, (log: (error: unknown) => void) => Kind> = {
     const listener = Deno.listen(address);
     let starved = 0;
     const acceptor = new Acceptor(listener, {
-      lost() {},
-      starved(error) {
+      aborted() {},
+      resources(error) {
         starved++;
         log(error);
       },

@@ -6,15 +6,15 @@
 import { serve } from "../../../mod.ts";
 import { dial } from "../../support/peers.ts";
 import { until } from "../../support/wait.ts";
-import { emfile, ScriptedListener } from "../../support/scripted_listener.ts";
+import { scriptedListener } from "../../../lib/testing/scripted_listener.ts";
 
 /** Ms after which a process that had nothing left to do would long have ended. */
 const A_WHILE = 300;
 
 const args = new Set(Deno.args);
-const scripted = new ScriptedListener();
+const scripted = scriptedListener([]);
 if (args.has("starved")) {
-  scripted.otherwise = () => ({ error: emfile() });
+  scripted.otherwise = () => "EMFILE";
 }
 const fake = args.has("starved") || args.has("gaveUp");
 

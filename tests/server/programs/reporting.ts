@@ -6,7 +6,7 @@
 import { type Connection, ProtocolError, serve, type ServeSettings } from "../../../mod.ts";
 import { connectResettable, dial, readAll } from "../../support/peers.ts";
 import { until } from "../../support/wait.ts";
-import { emfile, ScriptedListener } from "../../support/scripted_listener.ts";
+import { scriptedListener } from "../../../lib/testing/scripted_listener.ts";
 
 /** How many errors come at once in the case "burst". */
 const BURST = 25;
@@ -115,8 +115,8 @@ const CASES: Record<string, Case> = {
 };
 
 if (Deno.args[0] === "starvation") {
-  const listener = new ScriptedListener();
-  listener.fail(emfile());
+  const listener = scriptedListener([]);
+  listener.play("EMFILE");
   const server = serve({ listeners: [listener] }, async () => {});
   await until(() => server.waitingFor === "resources");
   await until(() => listener.waiting);
