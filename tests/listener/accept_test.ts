@@ -1,6 +1,6 @@
 /** The accept loop outlives everything but its closing. @module */
 
-import { assert, assertEquals, assertFalse, assertRejects, assertStrictEquals } from "@std/assert";
+import { assert, assertEquals, assertFalse, assertStrictEquals } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
 import { Acceptor } from "../../lib/listener/accept.ts";
 import { pair } from "../../lib/testing/pair.ts";

@@ -122,12 +122,11 @@ for (const [when, floodThen] of Object.entries(FLOODS)) {
   }, { os: ["linux"], programs: ["sh"] });
 }
 
-for (const when of ["at once", "late"] as const) {
-  netTest(`the same loop, unguarded and flooded ${when}, panics at a stack`, async () => {
-    await using flooded = await flood(["unguarded", "stack"], when);
-    await assertPanics(flooded);
-  }, { os: ["linux"], programs: ["sh"] });
-}
+// Flooded later it may live: whether Deno has the source maps in memory by then is up to its caches.
+netTest("the same loop, unguarded and flooded at once, panics at a stack", async () => {
+  await using flooded = await flood(["unguarded", "stack"]);
+  await assertPanics(flooded);
+}, { os: ["linux"], programs: ["sh"] });
 
 netTest("the same loop, unguarded and flooded early, panics without any stack", async () => {
   for (let i = 0; i < ATTEMPTS; i++) {
