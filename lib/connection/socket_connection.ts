@@ -48,6 +48,7 @@ export class SocketConnection<A extends Deno.Addr = Deno.Addr> implements Connec
   readonly writer: ByteWriter;
   /** Who is there; settled by the server before the handler runs, or by `startTls()`. */
   identity: { readonly proxy?: ProxyHeader; readonly tls?: TlsInfo } = UNKNOWN;
+  #finishing: Promise<void> | undefined;
   #ending: Promise<void> | undefined;
   #neverDrained: AbortSignal | undefined;
   #readable: ReadableStream<Uint8Array<ArrayBuffer>> | undefined;
@@ -191,18 +192,21 @@ export class SocketConnection<A extends Deno.Addr = Deno.Addr> implements Connec
     return true;
   }
 
+  /** Sends what is queued, then FIN; settles when that has left or cannot. Never rejects. */
+  finish(): Promise<void> {
+    return this.#finishing ??= this.writer.finish().then(
+      // Everything was sent: what the peer does from here on is no failure of this connection.
+      () => this.life.setReason("completed"),
+      () => {}, // The lifeline knows why, and has closed the socket.
+    );
+  }
+
   async #end(): Promise<void> {
     if (this.endAtOnce()) return;
-    try {
-      await this.writer.finish();
-    } catch {
-      return; // The lifeline knows why, and has closed the socket.
-    }
-    // Everything was said: what the peer does from here on is no failure of this connection.
-    const life = this.life;
-    life.setReason("completed");
+    await this.finish();
+    if (this.life.closed) return;
     await this.#linger();
-    life.close();
+    this.life.close();
   }
 
   async #linger(): Promise<void> {

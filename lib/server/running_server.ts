@@ -16,6 +16,7 @@ import { AccessRules } from "./access_rules.ts";
 import { Drain, type ShutdownReport } from "./drain.ts";
 import { EndRecords } from "./end_records.ts";
 import { Handshaking } from "./handshaking.ts";
+import { Lingering } from "./lingering.ts";
 import { LiveConnections } from "./live_connections.ts";
 import { checkLimit, checkTimeout, type CompleteServeOptions } from "./options.ts";
 import { Refusals } from "./refusals.ts";
@@ -232,6 +233,7 @@ function serviceOf(options: CompleteServeOptions, handler: Handler): Service {
     clock,
     rooms: new Rooms(),
     slots,
+    lingering: new Lingering(slots),
     statistics,
     reporter,
     refusals,

@@ -10,6 +10,7 @@ import type { Bound } from "../listener/bind.ts";
 import { disarmCompilerPanic } from "../listener/descriptor_panics.ts";
 import type { EndRecords } from "./end_records.ts";
 import { type Identification, identify } from "./identify.ts";
+import type { Lingering } from "./lingering.ts";
 import type { LiveConnections } from "./live_connections.ts";
 import type { CompleteServeOptions } from "./options.ts";
 import type { Refusals } from "./refusals.ts";
@@ -56,6 +57,7 @@ export interface Service extends Identification {
   readonly rooms: Rooms;
   readonly live: LiveConnections;
   readonly slots: Slots;
+  readonly lingering: Lingering;
   readonly statistics: Statistics;
   readonly refusals: Refusals;
   readonly records: EndRecords;
@@ -117,8 +119,11 @@ function blameAndClose(thrown: unknown, conn: ServedConnection, service: Service
 }
 
 function close(conn: ServedConnection, service: Service): void {
-  if (conn.endAtOnce()) giveBack(conn, service);
-  else conn.end().then(() => giveBack(conn, service));
+  if (conn.endAtOnce()) return giveBack(conn, service);
+  conn.finish().then(() => {
+    giveBack(conn, service);
+    if (!conn.life.closed) conn.end().then(() => giveBack(conn, service));
+  });
 }
 
 /** Closes a connection for which no slot is free, after what `whenFull` says to it. */
@@ -141,14 +146,21 @@ export function abandon(conn: ServedConnection, service: Service): void {
   giveBack(conn, service);
 }
 
-/** Gives back everything that a connection holds, and writes its record; only the first call does. */
+/**
+ * Gives back all that a connection holds, each once: slot and places as soon as our FIN has left, the
+ * rest when the socket is closed, which may be at the same time.
+ */
 function giveBack(conn: ServedConnection, service: Service): void {
-  if (!service.live.leave(conn)) return;
+  const { slots, handshaking, access, lingering, live, records } = service;
+  if (conn.hasSlot) slots.giveBack();
+  conn.hasSlot = false;
+  handshaking.leave(conn);
+  access.leave(conn);
+  if (!conn.life.closed) return lingering.enter(conn);
+  lingering.leave(conn);
+  if (!live.leave(conn)) return;
   disarmCompilerPanic();
-  if (conn.hasSlot) service.slots.giveBack();
-  service.handshaking.leave(conn);
-  service.access.leave(conn);
-  service.records.write(conn);
+  records.write(conn);
 }
 
 /** Decides what a handler's error means for its connection, and reports the handler's own. */

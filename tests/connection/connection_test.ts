@@ -513,24 +513,6 @@ netTest("a handler that ended its connection itself has completed", async () => 
   assertEquals(ended.map(({ reason }) => reason), ["completed", "completed"]);
 });
 
-netTest("the slot stays taken while end() waits", async () => {
-  using time = new FakeTime();
-  const { server } = serveNoting((conn) => conn.write(bytes`${conn.id}`), { maxConnections: 1 });
-  await using _server = server;
-  const slow = await dial(server.addr);
-  assertEquals(text(await readExactly(slow, 1)), "1");
-  assertEquals(await slow.read(new Uint8Array(1)), null);
-  const next = await dial(server.addr);
-  const answer = next.read(new Uint8Array(1));
-  await turns();
-  assertEquals([...server.connections].map(({ id }) => id), [1]);
-  assertEquals(server.waitingFor, "slot");
-  time.tick(600);
-  assertEquals(await answer, 1);
-  next.close();
-  slow.close();
-});
-
 // using
 
 netTest("using closes a connection at once, await using politely", async () => {
