@@ -31,12 +31,17 @@ const OVERHEAD_OF_MESSAGE = 4;
 export function checkCertificate(
   attempt: string,
   prefix: string,
-  { cert, key }: Certificate,
+  { cert, key, passphrase }: Certificate,
   clientCa: readonly string[],
 ): void {
   const { createPrivateKey } = loadCrypto();
   const chain = readCertificates(attempt, `${prefix}cert`, cert);
-  const privateKey = read(attempt, `${prefix}key`, "a private key", () => createPrivateKey(key));
+  const privateKey = read(
+    attempt,
+    `${prefix}key`,
+    "a private key",
+    () => createPrivateKey(passphrase === undefined ? key : { key, passphrase }),
+  );
   checkKind(attempt, `${prefix}key`, privateKey);
   if (!chain[0]!.checkPrivateKey(privateKey)) {
     const own = chain.findIndex((other) => other.checkPrivateKey(privateKey));

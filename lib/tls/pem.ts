@@ -3,12 +3,13 @@
 import { bad } from "../check.ts";
 
 /** What a PEM text must contain. */
-export type PemContent = "certificate" | "key";
+export type PemContent = "certificate" | "key" | "encrypted key";
 
 /** The labels that node:tls reads. */
 const LABELS: Record<PemContent, readonly string[]> = {
   certificate: ["CERTIFICATE"],
   key: ["PRIVATE KEY", "EC PRIVATE KEY", "RSA PRIVATE KEY"],
+  "encrypted key": ["ENCRYPTED PRIVATE KEY", "EC PRIVATE KEY", "RSA PRIVATE KEY", "PRIVATE KEY"],
 };
 
 /** What looks like the name of a PEM file; base64, which may be a secret, has no dot. */
@@ -35,7 +36,7 @@ export function checkPem(
   }
   if (content === "key" && (labels.includes("ENCRYPTED PRIVATE KEY") || isEncrypted(value))) {
     throw new TypeError(
-      `Cannot ${attempt} with an encrypted '${name}': decrypt it first, as openssl pkey does`,
+      `Cannot ${attempt} with an encrypted '${name}' and without its 'passphrase': give that beside it`,
     );
   }
   if (!labels.some((label) => LABELS[content].includes(label))) {

@@ -1,8 +1,9 @@
 /** Keeps the certificates of an address ready for handshakes, one for each server name. @module */
 
-import type { SecureContext, TLSSocket, TLSSocketOptions } from "node:tls";
+import type { SecureContext, SecureContextOptions, TLSSocket, TLSSocketOptions } from "node:tls";
 import { checkCertificate, readCertificates } from "./check_certificate.ts";
 import { bad, checkKeys, isObject } from "../check.ts";
+import { withAlert } from "./alert.ts";
 import { ClientCertificates, type ClientVerdict } from "./client_certificates.ts";
 import { requireTlsEngine } from "./tls_engine.ts";
 import {
@@ -20,10 +21,14 @@ import {
 /** What `new TLSSocket()` takes for one handshake, and the check to make once it is complete. */
 export interface HandshakeOptions extends TLSSocketOptions {
   /**
-   * Verifies the client's certificate where one is asked for; without this call any certificate
-   * passes. Throws if one is required and this one is not valid.
+   * Verifies the peer's certificate where one is asked for; without this call any certificate passes.
+   * Throws if one is required and this one is not valid.
    */
-  checkClient?: (socket: TLSSocket) => ClientVerdict;
+  checkPeer?: (socket: TLSSocket) => ClientVerdict;
+  /** Whether the session that a client wants to resume is worth a full handshake, before it is answered. */
+  mayResume?: (socket: TLSSocket) => boolean;
+  /** Options for the same handshake in full; `undefined` if there is no way to one. */
+  afresh?: () => HandshakeOptions | undefined;
 }
 
 /** The TLS alert for a name without a certificate (RFC 8446, 6.2). */
@@ -33,14 +38,6 @@ const UNRECOGNIZED_NAME = 112;
 const MAX_CONTEXTS = 1000;
 
 const RELOAD = "reload TLS";
-
-/** Errors with an alert of their own instead of the general handshake failure. */
-const unrecognized = new WeakSet<object>();
-
-/** The alert for an error of `SNICallback`, where TLS has a specific one: Deno sends none. */
-export function alertOf(error: unknown): number | undefined {
-  return isObject(error) && unrecognized.has(error) ? UNRECOGNIZED_NAME : undefined;
-}
 
 /** The certificates of an address, ready for handshakes; they can be replaced at any time. */
 export class TlsContexts {
@@ -106,6 +103,7 @@ export class TlsContexts {
 /** The options that completed to this. */
 function asOptions(complete: CompleteTls): TlsListenOptions {
   const { fallback, serverNames, alpnProtocols, clientCa, clientCertificate } = complete;
+  const { minVersion, maxVersion } = complete;
   return {
     ...fallback,
     ...(alpnProtocols.length > 0 && { alpnProtocols: [...alpnProtocols] }),
@@ -113,6 +111,8 @@ function asOptions(complete: CompleteTls): TlsListenOptions {
       serverNames: serverNames instanceof Map ? Object.fromEntries(serverNames) : serverNames,
       clientCa: clientCa.length > 0 ? [...clientCa] : undefined,
       clientCertificate,
+      minVersion,
+      maxVersion,
     }),
   };
 }
@@ -120,26 +120,35 @@ function asOptions(complete: CompleteTls): TlsListenOptions {
 function optionsOf(attempt: string, complete: CompleteTls): HandshakeOptions {
   const { fallback, serverNames, alpnProtocols, clientCa, clientCertificate } = complete;
   for (const text of clientCa) readCertificates(attempt, "tls.clientCa", text);
-  const contexts = new Contexts(clientCa);
+  const contexts = new Contexts(complete);
   const byDefault = fallback && contexts.of(attempt, "", fallback);
   return {
     isServer: true,
     // Always given: without it, node:tls makes one for each handshake.
-    secureContext: byDefault ?? loadTls().createSecureContext(),
+    secureContext: byDefault ?? loadTls().createSecureContext(versionsOf(complete)),
     ...(alpnProtocols.length > 0 && { ALPNProtocols: [...alpnProtocols] }),
     ...(serverNames !== undefined && {
       SNICallback: sniCallback(chooserOf(attempt, serverNames, contexts), byDefault),
     }),
-    ...(clientCertificate !== undefined && askClient(clientCertificate === "required", clientCa)),
+    ...(clientCertificate !== undefined && askClient(attempt, complete)),
   };
 }
 
-function askClient(required: boolean, clientCa: readonly string[]): HandshakeOptions {
+function askClient(attempt: string, complete: CompleteTls): HandshakeOptions {
+  const { clientCertificate, clientCa, maxVersion } = complete;
+  const required = clientCertificate === "required";
   const certificates = new ClientCertificates(required, clientCa);
+  let afresh: HandshakeOptions | undefined;
   return {
     requestCert: true,
     rejectUnauthorized: required,
-    checkClient: (socket) => certificates.check(socket),
+    checkPeer: (socket) => certificates.check(socket),
+    mayResume: (socket) => certificates.mayResume(socket),
+    // Deno has one key for the tickets of the whole process, and no way not to accept one. A session of
+    // TLS 1.3 is not resumed with TLS 1.2, which nearly every client offers as well.
+    ...(complete.minVersion !== "TLSv1.3" && maxVersion !== "TLSv1.2" && {
+      afresh: () => afresh ??= optionsOf(attempt, { ...complete, maxVersion: "TLSv1.2" }),
+    }),
   };
 }
 
@@ -216,33 +225,45 @@ function noCertificateFor(name: string): Error {
   const error = new Deno.errors.InvalidData(
     `Cannot find a certificate for ${asked}: 'tls.serverNames' has none, and there is no 'cert'`,
   );
-  unrecognized.add(error);
-  return error;
+  return withAlert(error, UNRECOGNIZED_NAME);
 }
 
 /** Secure contexts by certificate; making one takes 0.3 ms, checking the certificate 0.5 ms. */
 class Contexts {
-  readonly #clientCa: readonly string[];
+  readonly #complete: CompleteTls;
   /** By the text of the certificate, since a function may return a new object each time. */
   readonly #made = new Map<string, { readonly key: string; readonly context: SecureContext }>();
 
-  constructor(clientCa: readonly string[]) {
-    this.#clientCa = clientCa;
+  constructor(complete: CompleteTls) {
+    this.#complete = complete;
   }
 
   of(attempt: string, prefix: string, certificate: Certificate): SecureContext {
-    const { cert, key } = certificate;
+    const { cert, key, passphrase } = certificate;
     const before = this.#made.get(cert);
     if (before?.key === key) return before.context;
-    checkCertificate(attempt, prefix, certificate, this.#clientCa);
-    // Each needs the authorities: node:tls takes them from the chosen context.
-    const ca = this.#clientCa.length > 0 ? { ca: [...this.#clientCa] } : {};
-    const context = loadTls().createSecureContext({ cert, key, ...ca });
+    const { clientCa } = this.#complete;
+    checkCertificate(attempt, prefix, certificate, clientCa);
+    const context = loadTls().createSecureContext({
+      cert,
+      key,
+      ...(passphrase !== undefined && { passphrase }),
+      // Each needs the authorities: node:tls takes them from the chosen context.
+      ...(clientCa.length > 0 && { ca: [...clientCa] }),
+      ...versionsOf(this.#complete),
+    });
     this.#made.delete(cert);
     this.#made.set(cert, { key, context });
     if (this.#made.size > MAX_CONTEXTS) this.#made.delete(this.#made.keys().next().value!);
     return context;
   }
+}
+
+function versionsOf({ minVersion, maxVersion }: CompleteTls): SecureContextOptions {
+  return {
+    ...(minVersion !== undefined && { minVersion }),
+    ...(maxVersion !== undefined && { maxVersion }),
+  };
 }
 
 function loadTls(): typeof import("node:tls") {

@@ -1,6 +1,6 @@
 /** Checks and completes the options of TLS. @module */
 
-import { bad, checkKeys, checkObject, isObject } from "../check.ts";
+import { bad, checkChoice, checkKeys, checkObject, isObject } from "../check.ts";
 import { certificatesOf, checkPem } from "./pem.ts";
 
 /**
@@ -28,8 +28,10 @@ import { certificatesOf, checkPem } from "./pem.ts";
 export interface Certificate {
   /** The certificate as PEM text, followed by the intermediate certificates, if any. */
   cert: string;
-  /** Its private key as PEM text, not encrypted: RSA, ECDSA on P-256, P-384 or P-521, or Ed25519. */
+  /** Its private key as PEM text: RSA, ECDSA on P-256, P-384 or P-521, or Ed25519. */
   key: string;
+  /** What the key is encrypted with. */
+  passphrase?: string;
 }
 
 /**
@@ -76,7 +78,26 @@ export interface TlsSettings {
    * otherwise no client is asked.
    */
   clientCertificate?: "required" | "requested";
+  /** The lowest version of TLS to negotiate; `"TLSv1.2"` unless given. */
+  minVersion?: TlsVersion;
+  /** The highest version of TLS to negotiate; `"TLSv1.3"` unless given. */
+  maxVersion?: TlsVersion;
 }
+
+/**
+ * The versions of TLS that Deno has.
+ *
+ * @example Only the newest
+ * ```ts
+ * import type { TlsSettings, TlsVersion } from "@usher/server";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const version: TlsVersion = "TLSv1.3";
+ * const settings: TlsSettings = { minVersion: version };
+ * assertEquals(settings, { minVersion: "TLSv1.3" });
+ * ```
+ */
+export type TlsVersion = "TLSv1.2" | "TLSv1.3";
 
 /**
  * The TLS of an address.
@@ -121,13 +142,18 @@ export interface CompleteTls {
   readonly alpnProtocols: readonly string[];
   readonly clientCa: readonly string[];
   readonly clientCertificate: "required" | "requested" | undefined;
+  readonly minVersion: TlsVersion | undefined;
+  readonly maxVersion: TlsVersion | undefined;
 }
 
 /** The keys of `TlsListenOptions`. */
-export const TLS_KEYS: readonly string[] = ["cert", "key", "alpnProtocols", "tls"];
+export const TLS_KEYS: readonly string[] = ["cert", "key", "passphrase", "alpnProtocols", "tls"];
 
-const SETTINGS_KEYS = ["serverNames", "clientCa", "clientCertificate"];
-const CERTIFICATE_KEYS = ["cert", "key"];
+const SETTINGS_KEYS = ["serverNames", "clientCa", "clientCertificate", "minVersion", "maxVersion"];
+const CERTIFICATE_KEYS = ["cert", "key", "passphrase"];
+
+/** The oldest first. */
+const VERSIONS: readonly TlsVersion[] = ["TLSv1.2", "TLSv1.3"];
 
 /** Bytes of the longest name of a protocol: its length is one byte. */
 const MAX_PROTOCOL_BYTES = 255;
@@ -156,6 +182,7 @@ export function completeTls(attempt: string, given: object): CompleteTls | undef
     alpnProtocols: completeProtocols(attempt, options["alpnProtocols"]),
     clientCa,
     clientCertificate,
+    ...completeVersions(attempt, settings),
   };
 }
 
@@ -187,7 +214,7 @@ function completeFallback(
   given: Record<string, unknown>,
   hasNames: boolean,
 ): Certificate | undefined {
-  if (given["cert"] !== undefined || given["key"] !== undefined) {
+  if (["cert", "key", "passphrase"].some((key) => given[key] !== undefined)) {
     return completeCertificate(attempt, "", given);
   }
   if (hasNames) return undefined;
@@ -198,17 +225,30 @@ function completeFallback(
 export function completeCertificate(
   attempt: string,
   prefix: string,
-  { cert, key }: Record<string, unknown>,
+  { cert, key, passphrase }: Record<string, unknown>,
 ): Certificate {
+  if (Array.isArray(cert) || Array.isArray(key)) {
+    // Deno presents the first one only, and refuses every client that needs the other.
+    throw new TypeError(
+      `Cannot ${attempt} with several certificates in '${prefix}cert': use one, as 'node:tls' of ` +
+        "Deno presents no second one for the same name; clients of the last ten years take ECDSA",
+    );
+  }
   if (cert === undefined || key === undefined) {
     const [one, other] = cert === undefined ? ["key", "cert"] : ["cert", "key"];
     throw new TypeError(
       `Cannot ${attempt} without '${prefix}${other}': give it beside '${prefix}${one}'`,
     );
   }
+  if (passphrase !== undefined && typeof passphrase !== "string") {
+    throw new TypeError(
+      `Cannot ${attempt} with a '${prefix}passphrase' that is no text: use a string`,
+    );
+  }
   return {
     cert: checkPem(attempt, `${prefix}cert`, cert, "certificate"),
-    key: checkPem(attempt, `${prefix}key`, key, "key"),
+    key: checkPem(attempt, `${prefix}key`, key, passphrase === undefined ? "key" : "encrypted key"),
+    ...(passphrase !== undefined && { passphrase }),
   };
 }
 
@@ -324,6 +364,23 @@ function completeClientCertificate(
     );
   }
   return given;
+}
+
+function completeVersions(
+  attempt: string,
+  { minVersion, maxVersion }: Record<string, unknown>,
+): { minVersion: TlsVersion | undefined; maxVersion: TlsVersion | undefined } {
+  for (const [name, value] of Object.entries({ minVersion, maxVersion })) {
+    if (value !== undefined) checkChoice(attempt, `tls.${name}`, value, VERSIONS);
+  }
+  const [least, most] = [minVersion, maxVersion] as (TlsVersion | undefined)[];
+  if (least !== undefined && most !== undefined && least > most) {
+    throw new RangeError(
+      `Cannot ${attempt} with 'tls.minVersion' of "${least}" above 'tls.maxVersion' of "${most}": ` +
+        "use one that is not above it",
+    );
+  }
+  return { minVersion: least, maxVersion: most };
 }
 
 /** The message for TLS without any certificate. */

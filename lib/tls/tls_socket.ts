@@ -1,8 +1,9 @@
 /** Speaks TLS over a socket that is already open, reading only on demand. @module */
 
 import type { PeerCertificate, TLSSocketOptions } from "node:tls";
-import type { ClientVerdict } from "./client_certificates.ts";
-import { alertOf, type HandshakeOptions } from "./tls_contexts.ts";
+import { alertOf, withAlert } from "./alert.ts";
+import { HelloRecords } from "./hello_records.ts";
+import type { HandshakeOptions } from "./tls_contexts.ts";
 import { TlsEngine, type TlsEvents } from "./tls_engine.ts";
 
 /**
@@ -39,42 +40,44 @@ export interface TlsInfo {
 }
 
 /**
- * Bytes of a handshake that are handed over at once. Deno looks at no more of a ClientHello, and
- * stops there until more arrives, when a certificate is to be chosen by its name.
+ * Bytes of a ClientHello that are fed at once. Where the certificate depends on the server name, Deno
+ * reads no more of them and stops until it is fed again.
  */
-const HANDSHAKE_PIECE = 4096;
+const HELLO_PIECE = 4096;
 
 /** Bytes that a read has room for: few while idle, more the more each one brings. */
 const ROOMS = [2048, 16_384, 65_536];
 
 /**
- * Bytes that one write takes: three full records. Whoever counts progress sees it by this, as with
- * the 64 KiB of Deno's own; and Deno's engine would keep what is above it for a later call.
+ * Bytes that one write takes: three full records. A caller sees progress in these steps, as in the
+ * 64 KiB of Deno's own TLS, and Deno's engine would keep what is above it for a later call.
  */
 const MOST_AT_ONCE = 49_152;
 
-/** Alerts as TLS numbers them (RFC 8446, section 6). */
+/** TLS alerts by their number (RFC 8446, 6). */
+const UNEXPECTED_MESSAGE = 10;
 const HANDSHAKE_FAILURE = 40;
 
 /**
  * A connection inside TLS, over any `Deno.Conn`; one read at a time. It reads from the socket only
- * while somebody reads from it, and holds no more than one such read brings: a peer that sends and
- * sends fills the kernel's buffers, and not this process.
+ * while its owner reads from it, and holds no more than one such read brings: a peer that keeps
+ * sending fills the kernel's buffers, not this process. The engine is made when the first byte has come
+ * and begins a handshake, so that a mute peer and a port scanner cost as little as on a plain port.
  */
 export class TlsSocket implements Deno.Conn, TlsEvents {
   readonly #raw: Deno.Conn;
   readonly #options: HandshakeOptions;
-  readonly #engine: TlsEngine;
-  /** What was read from the socket before us and has not been looked at. */
-  #ahead: Uint8Array;
+  #engine: TlsEngine | undefined;
+  /** What was read from the socket before and has not been fed. */
+  #ahead: Uint8Array<ArrayBuffer>;
   #handshake: Promise<TlsInfo> | undefined;
   /** A certificate is being chosen, or was; nothing is read meanwhile. */
   #choosing: Promise<void> | undefined;
   #stopChoosing: (() => void) | undefined;
   #complete = false;
-  /** The handshake is complete and the client may come in. */
+  /** The handshake is complete and the peer's certificate accepted. */
   #open = false;
-  /** Something of ours has left: from then on alerts are encrypted. */
+  /** Something of ours has been sent: from then on alerts are encrypted. */
   #answered = false;
   #closed = false;
 
@@ -86,34 +89,31 @@ export class TlsSocket implements Deno.Conn, TlsEvents {
   #cleartext: Uint8Array = NOTHING;
   /** What the pending read fills. */
   #into: Uint8Array | undefined;
-  /** The peer has said that it sends no more. */
+  /** The peer's close_notify has come. */
   #ended = false;
   /** Why nothing can be read any more: a truncated stream stays truncated. */
   #readFailure: unknown;
 
-  /** Ciphertext that is leaving, and of how many bytes of the caller. */
+  /** Ciphertext being sent, and how many bytes of the caller's it holds. */
   #leaving = NOTHING;
   #taken = 0;
-  /** What leaves or waits for its turn, and the last of it: a record must not get into another. */
+  /** What is being sent or waits for its turn, and the last of it: records must not interleave. */
   #inLine = 0;
   #last: Promise<unknown> | undefined;
   #finished = false;
+  /** Our direction ends without close_notify. */
+  #cut = false;
   #writeFailure: unknown;
 
   /**
-   * @param raw The socket, which is this one's from now on.
+   * @param raw The socket, which belongs to this one from now on.
    * @param ahead What was read from it already.
    * @param options Of one handshake.
    */
-  constructor(raw: Deno.Conn, ahead: Uint8Array, options: HandshakeOptions) {
+  constructor(raw: Deno.Conn, ahead: Uint8Array<ArrayBuffer>, options: HandshakeOptions) {
     this.#raw = raw;
     this.#ahead = ahead;
     this.#options = options;
-    const { SNICallback } = options;
-    this.#engine = new TlsEngine({
-      ...options,
-      ...(SNICallback !== undefined && { SNICallback: this.#chooser(SNICallback) }),
-    }, this);
   }
 
   get localAddr(): Deno.Addr {
@@ -141,9 +141,10 @@ export class TlsSocket implements Deno.Conn, TlsEvents {
   }
 
   /**
-   * Lets the client in; a read or write does it as well.
+   * Makes the handshake; a read or write does so as well.
    *
-   * @throws {Deno.errors.InvalidData} If the two cannot agree, or the client is not let in.
+   * @throws {Deno.errors.InvalidData} If the peer speaks no TLS, the two cannot agree, or the peer's
+   * certificate is not accepted.
    */
   handshake(): Promise<TlsInfo> {
     if (this.#handshake === undefined) {
@@ -153,7 +154,7 @@ export class TlsSocket implements Deno.Conn, TlsEvents {
     return this.#handshake;
   }
 
-  /** Reads into `p`; `null` when the peer has said that it sends no more. */
+  /** Reads into `p`; `null` behind the peer's close_notify. */
   read(p: Uint8Array): Promise<number | null> {
     if (p.length === 0) return Promise.resolve(0);
     if (this.#closed) return Promise.reject(badResource());
@@ -164,7 +165,7 @@ export class TlsSocket implements Deno.Conn, TlsEvents {
     return this.#cleartext.length > 0 ? Promise.resolve(this.#take(p)) : this.#receive(p);
   }
 
-  /** Writes at most 48 KiB of `p`; resolves with how much once the kernel has it. */
+  /** Writes at most 48 KiB of `p`; resolves with how many bytes, once the kernel has them. */
   write(p: Uint8Array): Promise<number> {
     if (this.#closed) return Promise.reject(badResource());
     if (p.length === 0) return Promise.resolve(0);
@@ -177,30 +178,65 @@ export class TlsSocket implements Deno.Conn, TlsEvents {
     return written;
   }
 
-  /** Says that nothing more comes, behind every write before it; reading goes on. */
+  /**
+   * From now on our direction ends without close_notify, so that what was sent before does not look
+   * complete to the peer.
+   */
+  cut(): void {
+    this.#cut = true;
+  }
+
+  /** Sends close_notify and FIN behind every earlier write; reading goes on. */
   async closeWrite(): Promise<void> {
     if (this.#closed) throw badResource();
     if (!this.#open) await this.handshake();
     if (this.#finished) return;
     this.#finished = true;
     try {
-      await this.#inTurn(() => this.#send(this.#engine.end(), 0));
+      if (this.#cut) await this.#last;
+      else await this.#inTurn(() => this.#send(this.#engine!.end(), 0));
     } catch (error) {
-      // Whatever was to be said was said, and the peer has left without waiting for the last word:
-      // many do. A FIN to somebody who has gone is no error either.
+      // Everything has been sent, and the peer has left without waiting for close_notify, as many do:
+      // neither that nor the FIN that follows is an error.
       if (!isGone(error)) throw error;
     }
     await this.#raw.closeWrite();
   }
 
-  /** Closes both, at once: a peer that was not told by `closeWrite()` sees a truncated stream. */
+  /** Closes both directions at once; without `closeWrite()` before, the peer sees a truncated stream. */
   close(): void {
+    this.#end();
+    this.#raw.close();
+  }
+
+  /**
+   * Closes both directions. The peer gets close_notify first, unless something is still being sent: then
+   * it sees a truncated stream, as it is one.
+   */
+  closePolitely(): void {
+    const isWhole = this.#open && !this.#finished && this.#inLine === 0 && !this.#cut &&
+      this.#writeFailure === undefined;
+    const ciphertext = isWhole && !this.#closed ? this.#engine!.end() : NOTHING;
+    this.#end();
+    if (ciphertext.length === 0) return this.#raw.close();
+    // The kernel takes it within this turn, or it is full and the stream is not whole for the peer.
+    const close = () => {
+      try {
+        this.#raw.close();
+      } catch {
+        // The owner of the raw socket was faster.
+      }
+    };
+    this.#raw.write(ciphertext).then(close, close);
+    setImmediate(() => setImmediate(close));
+  }
+
+  #end(): void {
     if (this.#closed) throw badResource();
     this.#closed = true;
-    this.#engine.destroy();
+    this.#engine?.destroy();
     this.#stopChoosing?.();
     this.#stopChoosing = undefined;
-    this.#raw.close();
   }
 
   [Symbol.dispose](): void {
@@ -209,62 +245,104 @@ export class TlsSocket implements Deno.Conn, TlsEvents {
 
   async #shakeHands(): Promise<TlsInfo> {
     try {
-      let verdict: ClientVerdict | undefined;
-      while (!this.#complete) {
-        this.#engine.feed(await this.#nextPiece());
-        await this.#choosing;
-        if (this.#closed) throw interrupted();
-        if (this.#readFailure !== undefined) {
-          await this.#alert(this.#readFailure);
-          throw this.#readFailure;
-        }
-        // Who is not let in does not get the last word that a client of TLS 1.2 waits for.
-        if (this.#complete) verdict = this.#options.checkClient?.(this.#engine.socket);
+      if (this.#options.isServer === true) await this.#answerHello();
+      else {
+        this.#engine = this.#newEngine(this.#options);
         await this.#answer();
+      }
+      let verdict: Partial<TlsInfo> | undefined;
+      for (;;) {
+        // Before the peer gets the last message of a TLS 1.2 handshake, which it takes for consent.
+        if (this.#complete) verdict = this.#options.checkPeer?.(this.#engine!.socket);
+        await this.#answer();
+        if (this.#complete) break;
+        await this.#feed(await this.#nextBytes());
       }
       this.#open = true;
       return { ...this.#info(), ...verdict };
     } catch (error) {
+      const isPeers = error === this.#readFailure || error instanceof Deno.errors.InvalidData;
+      if (isPeers && !this.#closed) await this.#alert(error);
       this.#readFailure ??= error;
       this.#writeFailure ??= error;
       throw error;
     }
   }
 
-  /** What is fed next; the socket is read only when everything before has been. */
-  async #nextPiece(): Promise<Uint8Array> {
-    if (this.#ahead.length === 0) {
-      const n = await this.#raw.read(this.#room);
-      if (n === null) throw new Deno.errors.UnexpectedEof("The peer left during the TLS handshake");
-      return this.#room.subarray(0, n);
+  /** Has the engine take the ClientHello, and begins anew where the session it resumes is no good. */
+  async #answerHello(): Promise<void> {
+    const first = await this.#nextBytes();
+    if (!HelloRecords.begin(first)) throw noHandshake(first[0]!);
+    const records = new HelloRecords();
+    let joined = records.add(first);
+    while (joined === null) joined = records.add(await this.#nextBytes());
+    const { hello, rest } = joined;
+    this.#ahead = rest;
+    for (let options: HandshakeOptions | undefined = this.#options;;) {
+      this.#engine = this.#newEngine(options);
+      for (let at = 0; at < hello.length; at += HELLO_PIECE) {
+        await this.#feed(hello.subarray(at, at + HELLO_PIECE));
+      }
+      const { mayResume, afresh } = options as HandshakeOptions;
+      if (mayResume?.(this.#engine!.socket) !== false) return;
+      this.#engine!.destroy();
+      options = afresh?.();
+      if (options === undefined) throw staleSession();
     }
-    const piece = this.#ahead.subarray(0, HANDSHAKE_PIECE);
-    this.#ahead = this.#ahead.subarray(piece.length);
-    return piece;
+  }
+
+  async #feed(ciphertext: Uint8Array): Promise<void> {
+    this.#engine!.feed(ciphertext);
+    await this.#choosing;
+    if (this.#closed) throw interrupted();
+    if (this.#readFailure !== undefined) throw this.#readFailure;
+  }
+
+  /** What is fed next; the socket is read only once everything before has been. */
+  async #nextBytes(): Promise<Uint8Array<ArrayBuffer>> {
+    const ahead = this.#ahead;
+    if (ahead.length > 0) {
+      this.#ahead = NOTHING;
+      return ahead;
+    }
+    let n;
+    for (let empty = 0; (n = await this.#raw.read(this.#room)) === 0; empty++) refuseEmpty(empty);
+    if (this.#closed) throw interrupted();
+    if (n === null) throw new Deno.errors.UnexpectedEof("The peer left during the TLS handshake");
+    return this.#room.subarray(0, n);
+  }
+
+  #newEngine(options: HandshakeOptions): TlsEngine {
+    const { SNICallback } = options;
+    return new TlsEngine({
+      ...options,
+      ...(SNICallback !== undefined && { SNICallback: this.#chooser(SNICallback) }),
+    }, this);
   }
 
   async #answer(): Promise<void> {
-    const ciphertext = this.#engine.take();
+    const ciphertext = this.#engine!.take();
     if (ciphertext.length === 0) return;
     this.#answered = true;
     await this.#inTurn(() => this.#send(ciphertext, 0));
   }
 
-  /** Tells the peer why, as far as TLS has a word for it. */
+  /** Sends the reason to the peer, as far as TLS has an alert for it. */
   async #alert(error: unknown): Promise<void> {
     const alert = (): Uint8Array<ArrayBuffer> => {
-      const said = this.#engine.take();
-      // Choosing by name comes before the engine proper, and nobody in there says anything.
-      return said.length > 0 || this.#answered
-        ? said
+      const own = this.#readFailure === error ? this.#engine?.take() ?? NOTHING : NOTHING;
+      // The certificate is chosen, and the first bytes are looked at, outside the engine, which says
+      // nothing of either.
+      return own.length > 0 || this.#answered
+        ? own
         : plainAlert(alertOf(error) ?? HANDSHAKE_FAILURE);
     };
-    // Who does not take it finds out by the end of the connection.
+    // A peer that does not take it finds out by the end of the connection.
     await this.#inTurn(() => this.#send(alert(), 0)).catch(() => {});
   }
 
   #info(): TlsInfo {
-    const { socket } = this.#engine;
+    const { socket } = this.#engine!;
     const { servername, alpnProtocol } = socket as unknown as Record<string, unknown>;
     const certificate = this.#options.requestCert === true
       ? socket.getPeerCertificate()
@@ -286,7 +364,7 @@ export class TlsSocket implements Deno.Conn, TlsEvents {
       const chosen: typeof answer = (error, context) => {
         if (this.#stopChoosing !== resolve) return;
         this.#stopChoosing = undefined;
-        // As it is: a fault in choosing is not the peer's.
+        // Unchanged: a fault in choosing is not the peer's.
         if (error) this.#readFailure ??= error;
         else answer(null, context);
         resolve();
@@ -306,7 +384,7 @@ export class TlsSocket implements Deno.Conn, TlsEvents {
   decrypted(cleartext: ArrayBuffer | undefined): void {
     if (cleartext === undefined) this.#ended = true;
     else if (this.#cleartext.length === 0) this.#cleartext = new Uint8Array(cleartext);
-    // Deno tells once for each time that it is fed; told more often, nothing may be lost.
+    // Deno calls it once for each time it is fed; more often, nothing may be lost.
     else this.#cleartext = joined(this.#cleartext, new Uint8Array(cleartext));
   }
 
@@ -321,32 +399,34 @@ export class TlsSocket implements Deno.Conn, TlsEvents {
     if (this.#readFailure !== undefined) return Promise.reject(this.#readFailure);
     if (this.#ended) return Promise.resolve(null);
     this.#into = p;
-    return this.#raw.read(this.#room).then(this.#received, this.#lost);
+    return this.#raw.read(this.#room).then(this.#received, this.#readFailed);
   }
 
   readonly #received = (n: number | null): number | Promise<number | null> => {
     const p = this.#into!;
-    this.#digest(n);
-    if (this.#cleartext.length === 0) return this.#goOn(p);
+    this.#decrypt(n);
+    if (this.#cleartext.length === 0) return this.#readUntilCleartext(p);
     this.#into = undefined;
     return this.#take(p);
   };
 
-  /** A loop, and not one more `then`: a peer can send for ever what brings no cleartext. */
-  async #goOn(p: Uint8Array): Promise<number | null> {
+  /** A loop, not one more `then`: a peer can send without end what brings no cleartext. */
+  async #readUntilCleartext(p: Uint8Array): Promise<number | null> {
     try {
-      while (this.#cleartext.length === 0) {
+      for (let empty = 0; this.#cleartext.length === 0;) {
         if (this.#readFailure !== undefined) {
-          // Not awaited: a peer that takes nothing would keep the reader from hearing of it.
+          // Not awaited: a peer that takes nothing must not keep the error from the reader.
           this.#alert(this.#readFailure);
           throw this.#readFailure;
         }
         if (this.#ended) return null;
         this.#reply();
-        this.#digest(await this.#raw.read(this.#room));
+        const n = await this.#raw.read(this.#room);
+        if (n === 0) refuseEmpty(empty++);
+        this.#decrypt(n);
       }
     } catch (error) {
-      return this.#lost(error);
+      return this.#readFailed(error);
     } finally {
       this.#into = undefined;
     }
@@ -354,27 +434,26 @@ export class TlsSocket implements Deno.Conn, TlsEvents {
   }
 
   /**
-   * Sends what TLS itself has to say to what brought no cleartext, such as that there is no
-   * renegotiation. While something else is leaving it can wait: it goes with the next write.
+   * Sends the engine's own answer to what brought no cleartext, such as the alert that there is no
+   * renegotiation. While something else is being sent it can wait and goes with the next write.
    */
   #reply(): void {
     if (this.#inLine > 0 || this.#writeFailure !== undefined) return;
-    const reply = this.#engine.take();
+    const reply = this.#engine!.take();
     if (reply.length > 0) this.#inTurn(() => this.#send(reply, 0)).catch(() => {});
   }
 
-  #digest(n: number | null): void {
+  #decrypt(n: number | null): void {
     if (this.#closed) throw interrupted();
     if (n === null) {
       this.#readFailure = new Deno.errors.UnexpectedEof(
-        "The peer closed the connection without saying so inside TLS (close_notify): " +
-          "what it sent may be incomplete",
+        "The peer closed the connection without close_notify: what it sent may be incomplete",
       );
       return;
     }
     // A new view for each read would cost 5 % of an echo.
     if (this.#arrived.length !== n) this.#arrived = this.#room.subarray(0, n);
-    this.#engine.feed(this.#arrived);
+    this.#engine!.feed(this.#arrived);
     if (n === this.#room.length) this.#resize(this.#size + 1);
     else if (this.#size > 0 && n <= ROOMS[this.#size - 1]! / 2) this.#resize(this.#size - 1);
   }
@@ -386,7 +465,7 @@ export class TlsSocket implements Deno.Conn, TlsEvents {
     this.#arrived = this.#room.subarray(0, 0);
   }
 
-  readonly #lost = (error: unknown): never => {
+  readonly #readFailed = (error: unknown): never => {
     this.#into = undefined;
     throw this.#readFailure ??= error;
   };
@@ -403,15 +482,15 @@ export class TlsSocket implements Deno.Conn, TlsEvents {
     return p.length;
   }
 
-  /** Has `leave` begun when everything before it has left. */
-  #inTurn(leave: () => Promise<number>): Promise<number> {
+  /** Begins `send` once everything before it has been sent. */
+  #inTurn(send: () => Promise<number>): Promise<number> {
     const turn = (): Promise<number> => {
       if (this.#closed) return this.#unsent(interrupted());
-      return this.#writeFailure === undefined ? leave() : this.#unsent(this.#writeFailure);
+      return this.#writeFailure === undefined ? send() : this.#unsent(this.#writeFailure);
     };
-    const left = this.#inLine++ === 0 ? turn() : this.#last!.then(turn, turn);
-    this.#last = left;
-    return left;
+    const sent = this.#inLine++ === 0 ? turn() : this.#last!.then(turn, turn);
+    this.#last = sent;
+    return sent;
   }
 
   #write(p: Uint8Array): Promise<number> {
@@ -419,12 +498,12 @@ export class TlsSocket implements Deno.Conn, TlsEvents {
     const piece = p.length > MOST_AT_ONCE ? p.subarray(0, MOST_AT_ONCE) : p;
     let ciphertext;
     try {
-      ciphertext = this.#engine.encrypt(piece);
+      ciphertext = this.#engine!.encrypt(piece);
     } catch (error) {
       this.#inLine--;
       return Promise.reject(error); // `p` is no Uint8Array: nothing has happened.
     }
-    // Were it less than it should be, the engine would have kept a part for which nobody asks.
+    // Less than that would mean that the engine has kept a part, which nothing would ever ask for.
     if (ciphertext.length <= piece.length) return this.#unsent(incomplete());
     return this.#send(ciphertext, piece.length);
   }
@@ -448,7 +527,7 @@ export class TlsSocket implements Deno.Conn, TlsEvents {
   readonly #failed = (error: unknown): never => {
     this.#inLine--;
     this.#leaving = NOTHING;
-    // A part of a record may have left: nothing that follows would make sense to the peer.
+    // A part of a record may have been sent: nothing behind it would make sense to the peer.
     throw this.#writeFailure ??= error;
   };
 
@@ -466,9 +545,31 @@ function joined(one: Uint8Array, other: Uint8Array): Uint8Array {
   return both;
 }
 
-/** A fatal alert outside of encryption: what there is before the server has answered anything. */
+/** A fatal alert in clear, for a handshake that the server has not answered yet. */
 function plainAlert(description: number): Uint8Array<ArrayBuffer> {
   return new Uint8Array([21, 3, 3, 0, 2, 2, description]);
+}
+
+/** Reads in a row that may bring nothing; a socket that never brings anything must not block all others. */
+const MOST_EMPTY_READS = 100;
+
+function refuseEmpty(before: number): void {
+  if (before < MOST_EMPTY_READS) return;
+  throw new Deno.errors.InvalidData("Cannot read: the socket brings no bytes");
+}
+
+function noHandshake(first: number): Error {
+  const error = new Deno.errors.InvalidData(
+    `Cannot speak TLS with the peer: it began with byte ${first}, which begins no handshake`,
+  );
+  return withAlert(error, UNEXPECTED_MESSAGE);
+}
+
+/** OpenSSL and others drop a session when they get an alert, and make a full handshake next time. */
+function staleSession(): Error {
+  return new Deno.errors.InvalidData(
+    "Cannot resume the session of the client: its certificate was not verified with 'tls.clientCa'",
+  );
 }
 
 function isGone(error: unknown): boolean {

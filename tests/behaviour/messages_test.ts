@@ -116,7 +116,7 @@ const MOST = Deno.build.os === "linux" ? 101 : 97;
 const ABSTRACT = `usher-test-${crypto.randomUUID()}`;
 
 const TCP_KEYS = "port, hostname, tcpBacklog, noDelay, keepAlive";
-const TLS_KEYS = "cert, key, alpnProtocols, tls";
+const TLS_KEYS = "cert, key, passphrase, alpnProtocols, tls";
 const SETTINGS_KEYS =
   "maxConnections, maxConnectionsPerPeer, maxHandshaking, allow, deny, whenFull, " +
   "handshakeTimeout, idleTimeout, writeTimeout, maxUnsent, shutdownTimeout, signal, onListen, " +
@@ -377,7 +377,7 @@ const TABLE: Row[] = [
     { port: 0, cert: CERT, key: KEY, tls: { route: "native" } },
     "TypeError",
     "Cannot serve with an unknown 'route' in 'tls': known there are serverNames, clientCa, " +
-      "clientCertificate",
+      "clientCertificate, minVersion, maxVersion",
   ),
   serves(
     { port: 0, cert: CERT, key: KEY, whenFull: new Uint8Array(3) },

@@ -13,7 +13,7 @@ export const WELCOME = "HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n";
 export interface ServerSide {
   /** Why it is no connection. */
   readonly error?: Error;
-  readonly facts?: TlsInfo;
+  readonly info?: TlsInfo;
   /** Whether the client resumed a session; told where its certificate is asked for. */
   readonly reused?: boolean;
 }
@@ -52,30 +52,32 @@ export class Handshakes implements Disposable {
   ): Promise<{ server: ServerSide; letIn: boolean }> {
     const request = fetch(`https://127.0.0.1:${this.#listener.addr.port}`, { client })
       .then(({ status }) => status === 204, () => false);
-    const [server, letIn] = await Promise.all([this.#accept(options), request]);
+    const [server, letIn] = await Promise.all([this.#accept(options, true), request]);
     return { server, letIn };
   }
 
-  async #accept(options: HandshakeOptions): Promise<ServerSide> {
-    const { checkClient } = options;
+  /** `hearsFirst`: the client asks before it is answered. */
+  async #accept(options: HandshakeOptions, hearsFirst = false): Promise<ServerSide> {
+    const { checkPeer } = options;
     let reused: boolean | undefined;
     using socket = new TlsSocket(await this.#listener.accept(), new Uint8Array(0), {
       ...options,
-      ...(checkClient && {
-        checkClient: (seen) => {
+      ...(checkPeer && {
+        checkPeer: (seen) => {
           reused = seen.isSessionReused();
-          return checkClient(seen);
+          return checkPeer(seen);
         },
       }),
     });
     try {
-      const facts = await socket.handshake();
+      const info = await socket.handshake();
+      const p = new Uint8Array(1024);
+      if (hearsFirst) await socket.read(p);
       await socket.write(bytes`${WELCOME}`);
       await socket.closeWrite();
       // The client has all of it when it closes.
-      const p = new Uint8Array(1024);
       while (await socket.read(p).catch(() => null) !== null);
-      return { facts, ...(reused !== undefined && { reused }) };
+      return { info, ...(reused !== undefined && { reused }) };
     } catch (error) {
       return { error: error as Error };
     }

@@ -75,7 +75,7 @@ Deno.test("checkPem() refuses keys that are encrypted, in both forms", () => {
   for (const text of [block("ENCRYPTED PRIVATE KEY"), older]) {
     assertEquals(
       refusal(text, "key"),
-      "Cannot serve with an encrypted 'key': decrypt it first, as openssl pkey does",
+      "Cannot serve with an encrypted 'key' and without its 'passphrase': give that beside it",
     );
   }
 });

@@ -9,7 +9,8 @@ import {
   assertThrows,
 } from "@std/assert";
 import type { SecureContext } from "node:tls";
-import { alertOf, type HandshakeOptions, TlsContexts } from "../../lib/tls/tls_contexts.ts";
+import { alertOf } from "../../lib/tls/alert.ts";
+import { type HandshakeOptions, TlsContexts } from "../../lib/tls/tls_contexts.ts";
 import { completeTls, type TlsListenOptions } from "../../lib/tls/tls_options.ts";
 import { TlsSocket } from "../../lib/tls/tls_socket.ts";
 import {
@@ -221,10 +222,10 @@ netTest("the first protocol of the server's that the client knows is agreed on",
   for (const tls of [{}, { serverNames: { "localhost": server } }]) {
     const options = contexts({ ...server, alpnProtocols: ["a", "b"], tls }).socketOptions();
     const both = await shakeHands(options, { ALPNProtocols: ["c", "b", "a"] });
-    assertEquals([both.server.facts?.alpnProtocol, both.client.alpn], ["a", "a"]);
+    assertEquals([both.server.info?.alpnProtocol, both.client.alpn], ["a", "a"]);
     // Who knows nothing of this is let in, as Deno.listenTls does.
     const none = await shakeHands(options);
-    assertEquals([none.server.facts?.alpnProtocol, none.client.heard], [undefined, WELCOME]);
+    assertEquals([none.server.info?.alpnProtocol, none.client.heard], [undefined, WELCOME]);
     const refused = await shakeHands(options, { ALPNProtocols: ["c"] });
     assertInstanceOf(refused.server.error, Deno.errors.InvalidData);
     assert(refused.server.error.message.endsWith("peer doesn't support any known protocol"));
@@ -243,7 +244,7 @@ netTest("clients need their certificate whatever name they ask for", async () =>
       .socketOptions();
     for (const servername of ["a.test", "www.example.test", "other.test"]) {
       const good = await shakeHands(options, { servername, ...showing(client) });
-      assertEquals(good.server.facts?.authorized, true);
+      assertEquals(good.server.info?.authorized, true);
       for (const other of [{}, showing(stranger)]) {
         const bad = await shakeHands(options, { servername, ...other });
         assert(bad.server.error !== undefined, servername);
@@ -278,13 +279,13 @@ netTest("prepare() leaves what it is not given", async () => {
   all.prepare({ ...renewed })();
   const seen = await shakeHands(all.socketOptions(), { ALPNProtocols: ["a"], ...showing(client) });
   assertEquals([seen.client.shown, seen.client.alpn], [RENEWED, "a"]);
-  assertEquals(seen.server.facts?.authorized, true);
+  assertEquals(seen.server.info?.authorized, true);
   assert((await shakeHands(all.socketOptions(), showing(stranger))).server.error !== undefined);
   assertEquals(await shown(all.socketOptions(), "www.example.test"), WILDCARD);
 
   all.prepare({ tls: { clientCa: otherCa.cert } })();
   const options = all.socketOptions();
-  assertEquals((await shakeHands(options, showing(stranger))).server.facts?.authorized, true);
+  assertEquals((await shakeHands(options, showing(stranger))).server.info?.authorized, true);
   assert((await shakeHands(options, showing(client))).server.error !== undefined);
   assertEquals(await shown(options, "www.example.test"), WILDCARD);
 
@@ -294,7 +295,7 @@ netTest("prepare() leaves what it is not given", async () => {
     ALPNProtocols: ["a", "b"],
     ...showing(stranger),
   });
-  assertEquals([last.client.shown, last.server.facts?.alpnProtocol], [RENEWED, "b"]);
+  assertEquals([last.client.shown, last.server.info?.alpnProtocol], [RENEWED, "b"]);
   assertEquals(await shown(all.socketOptions(), "a.test"), SERVER);
 });
 
@@ -303,10 +304,10 @@ netTest("prepare() refuses what is wrong, and changes nothing itself", async () 
   const before = kept.socketOptions();
   const rows: [options: unknown, message: string][] = [
     [null, "Cannot reload TLS with null as options: use an object"],
-    [{}, "Cannot reload TLS with nothing new: give cert, key, alpnProtocols, tls"],
+    [{}, "Cannot reload TLS with nothing new: give cert, key, passphrase, alpnProtocols, tls"],
     [
       { port: 1 },
-      "Cannot reload TLS with an unknown option 'port': known here are cert, key, " +
+      "Cannot reload TLS with an unknown option 'port': known here are cert, key, passphrase, " +
       "alpnProtocols, tls",
     ],
     [{ cert: renewed.cert }, "Cannot reload TLS without 'key': give it beside 'cert'"],

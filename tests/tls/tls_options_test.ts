@@ -35,6 +35,8 @@ Deno.test("completeTls() fills in what was not given", () => {
     alpnProtocols: ["h2", "é"],
     clientCa: [],
     clientCertificate: undefined,
+    minVersion: undefined,
+    maxVersion: undefined,
   });
   assertEquals(complete({ ...server, tls: {} }), complete(server));
 });
@@ -61,7 +63,7 @@ Deno.test("completeTls() refuses what is incomplete, unknown or of the wrong typ
     [
       { ...server, tls: { ca: "" } },
       "Cannot serve with an unknown 'ca' in 'tls': known there " +
-      "are serverNames, clientCa, clientCertificate",
+      "are serverNames, clientCa, clientCertificate, minVersion, maxVersion",
     ],
     [
       { tls: { serverNames: [] } },
@@ -81,7 +83,7 @@ Deno.test("completeTls() refuses what is incomplete, unknown or of the wrong typ
     ],
     [
       { tls: { serverNames: { "a.example": { ...server, ca: "" } } } },
-      `Cannot serve with an unknown 'ca' in 'tls.serverNames["a.example"]': known there are cert, key`,
+      `Cannot serve with an unknown 'ca' in 'tls.serverNames["a.example"]': known there are cert, key, passphrase`,
     ],
     [
       { tls: { serverNames: { ...one, "A.example.": server } } },
@@ -234,7 +236,7 @@ Deno.test("completeTlsAlone() takes TLS and nothing else", () => {
     [
       { ...server, port: 1 },
       "Cannot start TLS with an unknown option 'port': known here are " +
-      "cert, key, alpnProtocols, tls",
+      "cert, key, passphrase, alpnProtocols, tls",
     ],
   ];
   for (const [options, message] of rows) {
