@@ -16,7 +16,12 @@ export type { EndReason } from "./lib/connection/end_reason.ts";
 export { type Framed, framed, type FramedOptions } from "./lib/connection/framed.ts";
 export { relay, type Relayed } from "./lib/connection/relay.ts";
 export type { StartTlsOptions } from "./lib/connection/enter_tls.ts";
-export type { Certificate, TlsListenOptions, TlsSettings } from "./lib/tls/tls_options.ts";
+export type {
+  Certificate,
+  TlsListenOptions,
+  TlsSettings,
+  TlsVersion,
+} from "./lib/tls/tls_options.ts";
 export type { TlsInfo } from "./lib/tls/tls_socket.ts";
 export { connection, type ConnectionOptions } from "./lib/connection/wrap.ts";
 export { FrameTooLargeError, ProtocolError, ProxyHeaderError, RefusedError } from "./lib/errors.ts";

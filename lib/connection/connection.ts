@@ -169,7 +169,8 @@ export interface Connection<A extends Deno.Addr = Deno.Addr>
   closeWrite(): Promise<void>;
   /**
    * Closes at once: what still waits to be written is dropped, pending operations reject with
-   * `Deno.errors.Interrupted`. Safe to call twice.
+   * `Deno.errors.Interrupted`. Inside TLS the peer is told that this was all (close_notify) if nothing
+   * is dropped; otherwise the stream is truncated for it. Safe to call twice.
    */
   close(): void;
   /**

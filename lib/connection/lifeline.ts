@@ -1,5 +1,6 @@
 /** Is this connection still alive, and what ended it? @module */
 
+import { TlsSocket } from "../tls/tls_socket.ts";
 import { type CoarseClock, TICK, type Ticking } from "./coarse_clock.ts";
 import type { EndReason } from "./end_reason.ts";
 
@@ -108,13 +109,18 @@ export class Lifeline implements Ticking {
     this.end("handshake_timeout", timedOut("it was not identified within 'handshakeTimeout'"));
   }
 
-  /** Closes the socket at once and leaves the reason open; safe to call twice. */
-  close(): void {
+  /**
+   * Closes the socket at once and leaves the reason open; safe to call twice.
+   *
+   * @param isWhole Everything was sent, and TLS may tell the peer so.
+   */
+  close(isWhole = false): void {
     if (this.#closed) return;
     this.#closed = true;
     this.clock.unwatch(this);
     try {
-      this.socket.close();
+      if (isWhole && this.socket instanceof TlsSocket) this.socket.closePolitely();
+      else this.socket.close();
     } catch {
       // Somebody who holds the raw socket closed it before us: it is closed, which is all we want.
     }

@@ -1,6 +1,7 @@
 /** How do two connections become one? @module */
 
 import { copy } from "./copy.ts";
+import { SocketConnection } from "./socket_connection.ts";
 
 /**
  * What went through.
@@ -86,7 +87,9 @@ export async function relay(a: Deno.Conn, b: Deno.Conn): Promise<Relayed> {
 
 function closeQuietly(conn: Deno.Conn): void {
   try {
-    conn.close();
+    // Without close_notify: what was relayed is not complete, and must not look so inside TLS.
+    if (conn instanceof SocketConnection) conn.life.close();
+    else conn.close();
   } catch {
     // A plain connection that has closed itself throws here.
   }

@@ -8,7 +8,7 @@ import { checkBoolean, checkKeys } from "../check.ts";
 import { ByteReader, type NextChunk, type RecordOptions } from "./byte_reader.ts";
 import { ByteWriter } from "./byte_writer.ts";
 import type { ReadOptions } from "./cancellation.ts";
-import type { TlsInfo } from "../tls/tls_socket.ts";
+import { type TlsInfo, TlsSocket } from "../tls/tls_socket.ts";
 import type { CoarseClock } from "./coarse_clock.ts";
 import type { ConnectionLimits } from "./limits.ts";
 import { Lifeline } from "./lifeline.ts";
@@ -170,7 +170,7 @@ export class SocketConnection<A extends Deno.Addr = Deno.Addr> implements Connec
   }
 
   close(): void {
-    this.life.close();
+    this.life.close(this.unsentBytes === 0);
   }
 
   end(): Promise<void> {
@@ -194,6 +194,9 @@ export class SocketConnection<A extends Deno.Addr = Deno.Addr> implements Connec
 
   /** Sends what is queued, then FIN; settles when that has left or cannot. Never rejects. */
   finish(): Promise<void> {
+    const { reason, socket } = this.life;
+    // What a failed handler has sent must not look complete.
+    if (reason === "handler_error" && socket instanceof TlsSocket) socket.cut();
     return this.#finishing ??= this.writer.finish().then(
       // Everything was sent: what the peer does from here on is no failure of this connection.
       () => this.life.setReason("completed"),
@@ -240,7 +243,7 @@ export class SocketConnection<A extends Deno.Addr = Deno.Addr> implements Connec
   get writable(): WritableStream<Uint8Array<ArrayBufferLike>> {
     return this.#writable ??= new WritableStream({
       // An `abort` callback would wait for the write in progress, which only closing can end.
-      start: (controller) => controller.signal.addEventListener("abort", () => this.close()),
+      start: (controller) => controller.signal.addEventListener("abort", () => this.life.close()),
       write: async (chunk) => void await this.write(chunk),
       close: () => this.closeWrite(),
     });

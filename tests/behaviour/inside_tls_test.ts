@@ -8,6 +8,7 @@ import {
   type EndRecord,
   framed,
   lines,
+  ProtocolError,
   relay,
   type Relayed,
   serve,
@@ -26,6 +27,7 @@ import {
   LOOPBACK,
   readAll,
   readExactly,
+  resettablePair,
   writeAll,
 } from "../support/peers.ts";
 import { turn, turns, until } from "../support/wait.ts";
@@ -349,26 +351,76 @@ behaviour(
       throw new RangeError("division by cucumber");
     });
     const client = await dialTls(server.addr);
-    assertEquals(text(await readAll(client)), "bye");
+    assertEquals(text(await readExactly(client, 3)), "bye");
+    const end = await client.read(new Uint8Array(1)).catch((error) => error);
+    assert(end instanceof Deno.errors.UnexpectedEof, `${end}`);
+    client.close();
     await server.shutdown();
     assertEquals(scene.ended.map(({ reason }) => reason), ["handler_error"]);
     assertEquals(errors, [scene.ended[0]!.error]);
   },
 );
 
-behaviour("close() is over for the client at once", async (scene) => {
-  const server = serve(scene.place, async (conn) => {
+behaviour("a ProtocolError of the handler ends politely", async ({ place, ended }) => {
+  const server = serve(place, async (conn) => {
+    await conn.write(bytes`bye`);
+    throw new ProtocolError("Cannot understand that");
+  });
+  const client = await dialTls(server.addr);
+  assertEquals(text(await readAll(client)), "bye");
+  await server.shutdown();
+  assertEquals(ended.map(({ reason }) => reason), ["protocol_error"]);
+});
+
+behaviour("close() behind an awaited write is an end for the client", async ({ place, ended }) => {
+  const server = serve(place, async (conn) => {
     await conn.write((await conn.readExactly(5))!);
     conn.close();
   });
   const client = await dialTls(server.addr);
   await client.write(bytes`hello`);
-  await readExactly(client, 5);
-  const end = await client.read(new Uint8Array(1)).catch((error) => error);
-  assert(end instanceof Deno.errors.UnexpectedEof, `${end}`);
+  assertEquals(text(await readAll(client)), "hello");
+  await server.shutdown();
+  assertEquals(ended.map(({ reason }) => reason), ["completed"]);
+});
+
+behaviour("close() with something unsent truncates the stream", async ({ place, ended }) => {
+  const server = serve(place, async (conn) => {
+    await conn.readExactly(5);
+    conn.write(new Uint8Array(64 << 20)); // more than both kernels hold
+    conn.close();
+  });
+  const client = await dialTls(server.addr);
+  await client.write(bytes`hello`);
+  await assertRejects(() => readAll(client), Deno.errors.UnexpectedEof);
   client.close();
   await server.shutdown();
-  assertEquals(scene.ended.map(({ reason }) => reason), ["completed"]);
+  assertEquals(ended.map(({ reason }) => reason), ["completed"]);
+});
+
+behaviour("an end by force truncates the stream", async ({ place, ended }) => {
+  const server = serve(place, async (conn) => {
+    await conn.write(bytes`half of`);
+    await readOne(conn);
+  });
+  const client = await dialTls(server.addr);
+  assertEquals(text(await readExactly(client, 7)), "half of");
+  await server.shutdown({ timeout: 0 });
+  await assertRejects(() => readAll(client), Deno.errors.UnexpectedEof);
+  client.close();
+  assertEquals(ended.map(({ reason }) => reason), ["forced"]);
+});
+
+behaviour("a relay that fails does not look complete to the other side", async ({ place }) => {
+  const [upstream, backend] = await resettablePair();
+  const server = serve(place, (conn) => relay(conn, connection(upstream)));
+  const client = await dialTls(server.addr);
+  backend.write(bytes`half of`);
+  assertEquals(text(await readExactly(client, 7)), "half of");
+  await backend.reset();
+  await assertRejects(() => readAll(client), Deno.errors.UnexpectedEof);
+  client.close();
+  await server.shutdown();
 });
 
 behaviour("the end of what a handler says comes to who still reads", async (scene) => {

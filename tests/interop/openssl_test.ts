@@ -1,7 +1,8 @@
 /** OpenSSL works with usher's TLS. @module */
 
-import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import type { Connection, ServeTcpOptions } from "../../mod.ts";
+import { assert, assertEquals, assertMatch, assertStringIncludes, assertThrows } from "@std/assert";
+import { existsSync } from "node:fs";
+import { type Connection, serve, type ServeTcpOptions, type TlsSettings } from "../../mod.ts";
 import { ca, server as certificate, wildcard } from "../support/certificates.ts";
 import type { Directory } from "../support/directory.ts";
 import { netTest, root } from "../support/needs.ts";
@@ -203,6 +204,105 @@ for (const version of VERSIONS) {
       assertEquals(seen.peerCertificate === undefined, what === "nothing");
     }, needs);
   }
+}
+
+// Versions, encrypted keys.
+
+for (const version of VERSIONS) {
+  const other = version === "1.2" ? "1.3" : "1.2";
+  netTest(`openssl: TLS ${version} alone is negotiated where nothing else may be`, async () => {
+    const only = `TLSv${version}` as const;
+    await using answering = new Answering({ tls: { minVersion: only, maxVersion: only } });
+    assertAnswered(await answering.openssl([flag(version)]));
+    assertAnswered(await answering.openssl([]));
+    const { code, complaints } = await answering.openssl([flag(other)]);
+    assert(code !== 0);
+    assertStringIncludes(complaints, "alert protocol version");
+    assertEquals(await answering.reasons(3), ["completed", "completed", "handshake_failed"]);
+    assertEquals(answering.seen.map(({ tls }) => tls?.version), [only, only]);
+  }, needs);
+
+  netTest(`openssl: TLS ${version} is within an open end of the versions`, async () => {
+    const tls = version === "1.2" ? { maxVersion: "TLSv1.2" } : { minVersion: "TLSv1.3" };
+    await using answering = new Answering({ tls: tls as TlsSettings });
+    assertAnswered(await answering.openssl([flag(version)]));
+    assert((await answering.openssl([flag(other)])).code !== 0);
+  }, needs);
+}
+
+/** Ways to encrypt a key, each a command of openssl. */
+const ENCRYPTIONS: Record<string, string[]> = {
+  "PKCS #8": ["pkcs8", "-topk8", "-v2", "aes-256-cbc"],
+  "the traditional form": ["ec", "-aes128"],
+};
+
+for (const [how, command] of Object.entries(ENCRYPTIONS)) {
+  netTest(
+    `openssl: a key that is encrypted by ${how} is decrypted with its passphrase`,
+    async () => {
+      using files = certificateFiles();
+      await Deno.writeTextFile(files.at("plain.key"), certificate.key);
+      const [program = "", ...how] = command;
+      const { said: key, code } = await run("openssl", [
+        ...[program, ...how, "-in", files.at("plain.key"), "-passout", "pass:open sesame"],
+      ], { input: "" });
+      assertEquals([code, key.includes("ENCRYPTED")], [0, true]);
+      const { cert } = certificate;
+      await using answering = new Answering({ cert, key, passphrase: "open sesame" });
+      assertAnswered(await answering.openssl([]));
+      for (
+        const [passphrase, message] of [["wrong", "'key', which holds"], [undefined, "encrypted"]]
+      ) {
+        assertThrows(
+          () => serve({ port: 0, cert, key, ...(passphrase && { passphrase }) }, answer),
+          TypeError,
+          message,
+        );
+      }
+    },
+    needs,
+  );
+}
+
+// Sessions, and certificates of clients.
+
+/** A client with a certificate, which comes with the session of its visit before. */
+function visit(answering: Answering, session: string, ...args: string[]): Promise<Outcome> {
+  return answering.openssl([
+    ...["-servername", "localhost", "-cert", answering.files.at("client.pem")],
+    ...(existsSync(session) ? ["-sess_in", session] : []),
+    ...["-sess_out", session, ...args],
+  ]);
+}
+
+netTest("openssl: a session without a certificate does not lock its client out", async () => {
+  await using asksNone = new Answering();
+  await using requires = new Answering({ tls: { clientCa: ca.cert } });
+  const session = asksNone.files.at("session");
+  assertAnswered(await visit(asksNone, session));
+  const second = await visit(requires, session);
+  assertAnswered(second);
+  // Whatever TLS 1.2 begins, it resumes no session of TLS 1.3.
+  assertStringIncludes(second.said, "New, TLSv1.2");
+  assertAnswered(await visit(requires, session));
+  assertEquals(await requires.reasons(2), ["completed", "completed"]);
+}, needs);
+
+for (const version of VERSIONS) {
+  netTest(
+    `openssl: a client of TLS ${version} alone gets an alert for such a session`,
+    async () => {
+      await using asksNone = new Answering();
+      await using requires = new Answering({ tls: { clientCa: ca.cert } });
+      const session = asksNone.files.at("session");
+      assertAnswered(await visit(asksNone, session, flag(version)));
+      const refused = await visit(requires, session, flag(version));
+      // A client that keeps its sessions in memory drops one that gets an alert.
+      assertMatch(refused.complaints, /alert (handshake failure|protocol version)/);
+      assertEquals(await requires.reasons(1), ["handshake_failed"]);
+    },
+    needs,
+  );
 }
 
 /** What an example prints behind its address. */

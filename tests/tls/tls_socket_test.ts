@@ -802,3 +802,114 @@ netTest("a client that asks to shake hands again gets an answer: no", async () =
   assertStringIncludes(await new Response(child.stderr).text(), "no renegotiation");
   await Promise.all([child.status, input.close().catch(() => {}), reading]);
 }, { programs: ["openssl"] });
+
+/** Counts the engines that are made meanwhile. */
+function countingEngines(): Disposable & { made: number } {
+  const { getBuiltinModule } = process;
+  const tls = getBuiltinModule("node:tls");
+  class Counted extends tls.TLSSocket {
+    constructor(...args: ConstructorParameters<typeof tls.TLSSocket>) {
+      super(...args);
+      counter.made++;
+    }
+  }
+  const counter = {
+    made: 0,
+    [Symbol.dispose]: () => void (process.getBuiltinModule = getBuiltinModule),
+  };
+  process.getBuiltinModule =
+    ((id: string) =>
+      id === "node:tls"
+        ? { ...tls, TLSSocket: Counted }
+        : getBuiltinModule(id)) as typeof getBuiltinModule;
+  return counter;
+}
+
+netTest("no engine is made for a peer that says nothing, or no TLS", async () => {
+  const options = handshakeOptions();
+  using engines = countingEngines();
+  const hello = await clientHello();
+  const said = [
+    NOTHING,
+    bytes`GET / HTTP/1.1\r\n\r\n`,
+    hello.subarray(0, 1),
+    hello.subarray(0, 99),
+  ];
+  for (const bytes of said) {
+    const [raw, plain] = await socketPair();
+    using socket = new TlsSocket(raw, NOTHING, options);
+    const shaking = assertRejects(() => socket.handshake());
+    if (bytes.length > 0) await plain.write(bytes);
+    await turns(10);
+    plain.close();
+    await shaking;
+  }
+  assertEquals(engines.made, 0);
+  await using _pair = await tlsPair(options);
+  assertEquals(engines.made, 1);
+});
+
+/** Bytes of TLS records, each cut into records of one byte. */
+function finelyCut(records: Uint8Array): Uint8Array<ArrayBuffer> {
+  const cut: number[] = [];
+  for (let at = 0; at < records.length;) {
+    const length = records[at + 3]! << 8 | records[at + 4]!;
+    for (const byte of records.subarray(at + 5, at + 5 + length)) {
+      cut.push(...records.subarray(at, at + 3), 0, 1, byte);
+    }
+    at += 5 + length;
+  }
+  return new Uint8Array(cut);
+}
+
+for (const [count, names] of [[1, "a choice of names"], [60, "a choice of names"], [60, "no"]]) {
+  netTest(
+    `a ClientHello with ${count} long protocols in records of one byte, and ${names}`,
+    async () => {
+      const alpnProtocols = [
+        "last",
+        ...Array.from({ length: count as number }, (_, i) => String(i).padStart(255, "x")),
+      ].toReversed();
+      const options = handshakeOptions({
+        alpnProtocols: ["last"],
+        ...(names !== "no" && { tls: { serverNames: { localhost: server } } }),
+      });
+      const [raw, carrier] = await socketPair();
+      const [far, plain] = await socketPair();
+      using socket = new TlsSocket(raw, NOTHING, options);
+      const client = await Deno.startTls(plain, {
+        hostname: "localhost",
+        caCerts: [ca.cert],
+        alpnProtocols,
+      });
+      const shaking = client.handshake();
+      const hello = await clientHelloOf(far);
+      await writeAll(carrier, finelyCut(hello));
+      const carrying = Promise.allSettled([
+        far.readable.pipeTo(carrier.writable),
+        carrier.readable.pipeTo(far.writable),
+      ]);
+      assertEquals((await socket.handshake()).alpnProtocol, "last");
+      assertEquals((await shaking).alpnProtocol, "last");
+      client.close();
+      socket.close();
+      await carrying;
+    },
+  );
+}
+
+/** A whole ClientHello, which says how long it is. */
+async function clientHelloOf(conn: Deno.Conn): Promise<Uint8Array> {
+  const head = await readExactly(conn, 9);
+  const records: Uint8Array[] = [head];
+  const length = head[6]! << 16 | head[7]! << 8 | head[8]!;
+  const inRecord = (record: Uint8Array) => record[3]! << 8 | record[4]!;
+  let missing = length + 4 - inRecord(head);
+  records.push(await readExactly(conn, inRecord(head) - 4));
+  while (missing > 0) {
+    const next = await readExactly(conn, 5);
+    records.push(next, await readExactly(conn, inRecord(next)));
+    missing -= inRecord(next);
+  }
+  return new Uint8Array(records.flatMap((record) => [...record]));
+}
