@@ -191,11 +191,21 @@ function isMisuse(error: unknown): boolean {
   return error instanceof TypeError && !("code" in error);
 }
 
+/** By meaning, as systems have several errors for one event. */
 function reasonOf(error: unknown): EndReason {
-  if (error instanceof Deno.errors.ConnectionReset) return "peer_reset";
-  if (error instanceof Deno.errors.BrokenPipe) return "peer_closed_early";
-  if (error instanceof Deno.errors.UnexpectedEof) return "peer_closed_early";
-  return "network_error";
+  const { ConnectionReset, ConnectionAborted, NotConnected, BrokenPipe, UnexpectedEof } =
+    Deno.errors;
+  if (error instanceof ConnectionReset) return "peer_reset";
+  // Windows says aborted of a write after a reset, macOS not connected of a FIN.
+  if (error instanceof ConnectionAborted || error instanceof NotConnected) return "peer_reset";
+  if (error instanceof BrokenPipe || error instanceof UnexpectedEof) return "peer_closed_early";
+  return isPrototypeError(error) ? "peer_closed_early" : "network_error";
+}
+
+/** EPROTOTYPE is what macOS says in place of EPIPE while it takes a connection down. */
+function isPrototypeError(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  return "code" in error ? error.code === "EPROTOTYPE" : error.message.endsWith("(os error 41)");
 }
 
 /** A rejection that counts as handled: an un-awaited operation costs its connection, no more. */

@@ -58,7 +58,7 @@ export function listen(options: TcpListenOptions): Deno.TcpListener;
  *
  * const directory = await Deno.makeTempDir();
  * const path = `${directory}/app.sock`;
- * {
+ * if (Deno.build.os !== "windows") { // where Deno has no Unix sockets
  *   using listener = listen({ path, mode: 0o600 });
  *   using _client = await Deno.connect({ transport: "unix", path });
  *   using _conn = await listener.accept();

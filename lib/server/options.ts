@@ -154,9 +154,10 @@ export interface ServeTcpOptions
  *
  * const directory = await Deno.makeTempDir();
  * const options: ServeUnixOptions = { path: `${directory}/app.sock`, mode: 0o600 };
- * const server = serve(options, async () => {});
- * assertEquals(server.addr.path, options.path);
- * await server.shutdown();
+ * if (Deno.build.os !== "windows") { // where Deno has no Unix sockets
+ *   await using server = serve(options, async () => {});
+ *   assertEquals(server.addr.path, options.path);
+ * }
  * await Deno.remove(directory);
  * ```
  */

@@ -106,6 +106,16 @@ Deno.test("Lifeline.failed() names the reason by the kind of the error", () => {
     [new Deno.errors.UnexpectedEof("peer closed connection"), "peer_closed_early"],
     [new Deno.errors.TimedOut("Connection timed out (os error 110)"), "network_error"],
     [new Error("No route to host (os error 113)"), "network_error"],
+    // As Windows and macOS say it.
+    [new Deno.errors.ConnectionAborted("connection aborted (os error 10053)"), "peer_reset"],
+    [new Deno.errors.NotConnected("Socket is not connected (os error 57)"), "peer_reset"],
+    [new Error("Protocol wrong type for socket (os error 41)"), "peer_closed_early"],
+    [
+      Object.assign(new Error("Protocol wrong type for socket (os error 41)"), {
+        code: "EPROTOTYPE",
+      }),
+      "peer_closed_early",
+    ],
     ["not even an error", "network_error"],
   ];
   for (const [error, reason] of kinds) {

@@ -145,3 +145,28 @@ Deno.test("scriptedListener() refuses steps that it cannot play, as soon as it s
   using made = scriptedListener(new Set([wrong]));
   await assertRejects(() => made.accept(), TypeError, message);
 });
+
+Deno.test("scriptedListener() makes steps by otherwise once its script is played", async () => {
+  const [, socket] = pair();
+  using listener = scriptedListener([socket]);
+  listener.otherwise = () => "EMFILE";
+  assertStrictEquals(await listener.accept(), socket);
+  for (let i = 0; i < 2; i++) {
+    await assertRejects(() => listener.accept(), Error, "Too many open files");
+  }
+  listener.otherwise = undefined;
+  listener.accept().catch(() => {});
+  assertEquals(listener.waiting, true);
+});
+
+Deno.test("scriptedListener() that holds at close gives a socket afterwards, and then no more", async () => {
+  const [, socket] = pair();
+  const listener = scriptedListener([]);
+  listener.holdsAtClose = true;
+  const accepting = listener.accept();
+  listener.close();
+  assertEquals([listener.closed, listener.waiting], [true, true]);
+  listener.play(socket);
+  assertStrictEquals(await accepting, socket);
+  await assertRejects(() => listener.accept(), Deno.errors.BadResource);
+});
