@@ -8,6 +8,7 @@ import { echo } from "../examples/echo.ts";
 import { forward } from "../examples/forward.ts";
 import { answer } from "../examples/four_steps.ts";
 import { kv } from "../examples/kv.ts";
+import { mqtt } from "../examples/mqtt.ts";
 import { quotes } from "../examples/quotes.ts";
 import { shout } from "../examples/shout.ts";
 import { socks5 } from "../examples/socks5.ts";
@@ -58,6 +59,11 @@ const EXAMPLES: Record<string, Example> = {
     question: "SET one 1\r\nINCR one\r\nQUIT\r\n",
     answer: "+OK\r\n:2\r\n+OK\r\n",
   },
+  "mqtt.ts": {
+    handler: mqtt,
+    question: "\x10\x0d\0\x04MQTT\x04\x02\0\0\0\x01a",
+    answer: "\x20\x02\0\0",
+  },
   "quotes.ts": {
     handler: quotes,
     question: '\0\0\0\x16{"id":1,"ask":"count"}',
@@ -96,7 +102,7 @@ const EXAMPLES: Record<string, Example> = {
 
 /** What is there for the examples, and the one that is a test itself. */
 const NO_EXAMPLES = [
-  ...["certificate.ts", "deploy", "haproxy.cfg", "kv", "self_signed.ts", "start.ts"],
+  ...["certificate.ts", "deploy", "haproxy.cfg", "kv", "mqtt", "self_signed.ts", "start.ts"],
   "testing_a_handler_test.ts",
 ];
 
