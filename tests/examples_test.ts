@@ -2,6 +2,7 @@
 
 import { pathToFileURL } from "node:url";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { balancer } from "../examples/balancer.ts";
 import { behindProxy } from "../examples/behind_proxy.ts";
 import { chat } from "../examples/chat.ts";
 import { echo } from "../examples/echo.ts";
@@ -40,6 +41,7 @@ interface Example {
 
 /** Every example: its handler, and something to ask it with what it answers. */
 const EXAMPLES: Record<string, Example> = {
+  "balancer.ts": { handler: balancer, question: "GET / HTTP/1.1\r\n\r\n", answer: "" },
   "behind_proxy.ts": {
     handler: behindProxy,
     question: "PROXY TCP4 192.0.2.7 192.0.2.1 56324 7000\r\none",

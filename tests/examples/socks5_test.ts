@@ -152,7 +152,7 @@ for (const login of [undefined, LOGIN]) {
     const received: Uint8Array[] = [];
     await using backend = serve(LOOPBACK, async (conn) => {
       const first = await conn.readLine();
-      while (await conn.readLine() !== "") { /* The head of the request. */ }
+      for (let line; (line = await conn.readLine()) !== "";) if (line === null) return;
       if (first!.startsWith("PUT")) {
         for (let left = size; left > 0;) {
           const chunk = await conn.readExactly(Math.min(left, 50_000));
