@@ -28,13 +28,16 @@ export function formatAddress(addr: Deno.Addr, scheme: string = addr.transport):
 }
 
 /**
- * The text with its control characters written out. What a peer, a path or a message brings along
- * must not forge a second line in a log or move the cursor of a terminal.
+ * The text with its control, invisible and bidirectional characters written out. What a peer, a path
+ * or a message brings along must not forge a second line in a log, move the cursor of a terminal, or
+ * show a name in another order than it has.
  */
 export function oneLine(text: string): string {
   return text.replace(
-    // deno-lint-ignore no-control-regex -- control characters are what is looked for
-    /[\x00-\x1f\x7f-\x9f\u2028\u2029]/g,
-    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+    /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu,
+    (character) => {
+      const code = character.codePointAt(0)!.toString(16);
+      return code.length > 4 ? `\\u{${code}}` : `\\u${code.padStart(4, "0")}`;
+    },
   );
 }

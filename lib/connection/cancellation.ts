@@ -2,6 +2,7 @@
 
 import { checkKeys, checkNumber, isObject } from "../check.ts";
 import { type CoarseClock, TICK, type Ticking } from "./coarse_clock.ts";
+import { Lifeline } from "./lifeline.ts";
 
 /**
  * How long to wait for a read.
@@ -82,7 +83,10 @@ export class Cancellation implements Ticking, Disposable {
     if (signal !== undefined && !isSignal(signal)) {
       throw new TypeError("Cannot read with a 'signal' that is none: use an AbortSignal");
     }
-    if (signal?.aborted) throw signal.reason;
+    if (signal?.aborted) {
+      Lifeline.markProduced(signal.reason);
+      throw signal.reason;
+    }
     return new Cancellation(clock, timeout ?? Infinity, signal);
   }
 
@@ -113,6 +117,7 @@ export class Cancellation implements Ticking, Disposable {
   #fire(error: unknown): void {
     const reject = this.#onCancel;
     this[Symbol.dispose]();
+    Lifeline.markProduced(error); // a silent peer causes it at will
     this.#reason = { error };
     reject?.(error);
   }

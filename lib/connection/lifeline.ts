@@ -61,6 +61,11 @@ export class Lifeline implements Ticking {
     return false;
   }
 
+  /** Makes `produced()` true of an error that an operation rejects with through no fault of the handler. */
+  static markProduced(error: unknown): void {
+    if (error instanceof Error) produced.add(error);
+  }
+
   /** The socket is closed. */
   get closed(): boolean {
     return this.#closed;

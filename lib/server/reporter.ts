@@ -1,4 +1,4 @@
-/** Who hears of an error, and how often? @module */
+/** Passes errors on to `onError`, or writes a limited number of lines to stderr. @module */
 
 import { isPromiseLike } from "../check.ts";
 import type { CoarseClock, Ticking } from "../connection/coarse_clock.ts";
@@ -6,8 +6,14 @@ import type { Connection } from "../connection/connection.ts";
 import { formatAddress, oneLine } from "../format_address.ts";
 import { extendMessage, RefusedError } from "../errors.ts";
 
-/** Lines on stderr per second; what is more is counted and said in one line. */
+/** Lines on stderr per second; those beyond are counted, and the count is one line. */
 const LINES_PER_SECOND = 10;
+
+/** Characters in such a line: a peer can make a message long, and often. */
+const MAX_LINE = 2000;
+
+/** What each line begins with. */
+const PREFIX = "usher: ";
 
 /** Ms between two reports of the same shortage. */
 const SECOND = 1000;
@@ -22,7 +28,7 @@ export class Reporter implements Ticking {
   /** On the clock: when the second that is being counted is over. */
   #secondEnds = 0;
   #lines = 0;
-  #unsaid = 0;
+  #omitted = 0;
   #starvedAt = -Infinity;
   #ended = false;
 
@@ -37,12 +43,12 @@ export class Reporter implements Ticking {
   /** An error of a handler or a hook, or one that keeps the server from its work. */
   report(error: unknown, conn?: Connection): void {
     const onError = this.#onError;
-    if (onError === undefined) return this.#say(describe(error, conn));
+    if (onError === undefined) return this.#write(describe(error, conn));
     // Without the second argument where there is no connection, as the hook's type promises.
-    const tell = () => conn === undefined ? onError(error) : onError(error, conn);
-    this.call("onError", tell, (failure) => {
-      this.#say(describe(error, conn));
-      this.#say(describe(failure));
+    const call = () => conn === undefined ? onError(error) : onError(error, conn);
+    this.call("onError", call, (failure) => {
+      this.#write(describe(error, conn));
+      this.#write(describe(failure));
     });
   }
 
@@ -79,8 +85,8 @@ export class Reporter implements Ticking {
   }
 
   /**
-   * The server has stopped, and the clock with it. Says what was left unsaid; a hook that rejects even
-   * later is heard, too, up to as many lines as fit into a second.
+   * The server has stopped, and the clock with it. Writes how many lines were left out; a hook that
+   * rejects even later is reported, too, up to as many lines as fit into a second.
    */
   end(): void {
     this.#flush();
@@ -95,13 +101,13 @@ export class Reporter implements Ticking {
 
   #flush(): void {
     this.#lines = 0;
-    if (this.#unsaid > 0) write(`${this.#unsaid} more errors in the last second`);
-    this.#unsaid = 0;
+    if (this.#omitted > 0) write(`${this.#omitted} more errors in the last second`);
+    this.#omitted = 0;
   }
 
-  #say(line: string): void {
+  #write(line: string): void {
     if (!this.#ended) this.#watchTheClock();
-    if (++this.#lines > LINES_PER_SECOND) this.#unsaid++;
+    if (++this.#lines > LINES_PER_SECOND) this.#omitted++;
     else write(line);
   }
 
@@ -113,18 +119,42 @@ export class Reporter implements Ticking {
   }
 }
 
-/** One line: what happened, and where, so that it can be looked up in the source. */
+/** What happened, and where in the program, so that it can be looked up in the source. */
 function describe(error: unknown, conn?: Connection): string {
-  const who = conn === undefined ? "" : `connection ${conn.id} from ${from(conn)}: `;
+  const subject = conn === undefined ? "" : `connection ${conn.id} from ${from(conn)}: `;
   try {
     // Nothing in the source is to blame for it.
     if (error instanceof RefusedError) return error.message;
-    if (!(error instanceof Error)) return `${who}${String(error)} was thrown`;
-    const place = /^\s+at (.*)$/m.exec(error.stack ?? "")?.[1] ?? "ext:";
-    return `${who}${error.name}: ${error.message}${place.includes("ext:") ? "" : ` (at ${place})`}`;
+    if (!(error instanceof Error)) return line(`${subject}${String(error)}`, " was thrown");
+    const place = placeOf(error);
+    const suffix = place === undefined ? "" : ` (at ${place})`;
+    return line(`${subject}${error.name}: ${error.message}`, suffix);
   } catch {
-    return `${who}something was thrown that cannot be shown`;
+    return `${subject}something was thrown that cannot be shown`;
   }
+}
+
+/** One line that is not too long; what comes last is kept, as it says where to look. */
+function line(text: string, suffix: string): string {
+  const end = oneLine(suffix).slice(0, MAX_LINE / 2);
+  // Cut before as well: escaping makes six characters of one.
+  const begin = oneLine(text.slice(0, MAX_LINE));
+  const room = MAX_LINE - PREFIX.length - end.length;
+  return `${begin.length > room ? `${begin.slice(0, room - 1)}…` : begin}${end}`;
+}
+
+/** Where this library is; frames in it say nothing about the program that uses it. */
+const LIBRARY = new URL("../", import.meta.url).href;
+
+/**
+ * The first frame of the program's own code. It is looked for behind the message, in which a peer may
+ * have put something that looks like a frame.
+ */
+function placeOf({ stack, message }: Error): string | undefined {
+  if (typeof stack !== "string") return undefined;
+  const frames = stack.split("\n").slice(String(message).split("\n").length)
+    .flatMap((line) => /^ +at (?!.*\b(?:ext|node):)(.*:\/\/.*)$/.exec(line)?.[1] ?? []);
+  return frames.find((frame) => !frame.includes(LIBRARY)) ?? frames[0];
 }
 
 function from(conn: Connection): string {
@@ -134,6 +164,6 @@ function from(conn: Connection): string {
 }
 
 function write(line: string): void {
-  // deno-lint-ignore no-console -- the one place where the library speaks unasked
-  console.error(`usher: ${oneLine(line)}`);
+  // deno-lint-ignore no-console -- the one place where the library writes unasked
+  console.error(`${PREFIX}${oneLine(line)}`);
 }

@@ -1,11 +1,12 @@
-/** Who hears of an error, and what is on stderr? @module */
+/** Which errors reach `onError`, and what is written to stderr. @module */
 
 import { isPromiseLike } from "../../lib/check.ts";
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { stub } from "@std/testing/mock";
 import { FakeTime } from "@std/testing/time";
 import { CoarseClock } from "../../lib/connection/coarse_clock.ts";
 import { Reporter } from "../../lib/server/reporter.ts";
+import { lines } from "../../mod.ts";
 import { netTest } from "../support/needs.ts";
 import { Program } from "../support/program.ts";
 
@@ -100,6 +101,47 @@ Deno.test("report() says what was left unsaid once the second is over, and start
   reporter.report("x");
   assertEquals(written.calls[11]!.args, ["usher: x was thrown"]);
   clock.stop();
+});
+
+/** What is written to stderr when this is reported. */
+function writtenOf(error: unknown): string {
+  using written = stub(console, "error");
+  const reporter = new Reporter(undefined, new CoarseClock(true));
+  reporter.end();
+  reporter.report(error);
+  return String(written.calls[0]!.args[0]);
+}
+
+Deno.test("report() writes at most 2,000 characters, with the place at their end", () => {
+  for (const message of ["x".repeat(65_000), "\0".repeat(65_000), "\u202e".repeat(65_000)]) {
+    const line = writtenOf(new Error(message));
+    assertEquals(line.length, 2000);
+    assertMatch(line, /^usher: Error: [x\\u0-9e]+… \(at .*reporter_test\.ts:\d+:\d+\)$/);
+    const { length } = writtenOf(message);
+    assert(length <= 2000, `${length} characters`);
+  }
+});
+
+Deno.test("report() takes the place from behind the message, whatever that has in it", () => {
+  for (const before of ["", "Hook 'onEnd' failed: "]) {
+    const error = new Error("bad name:\n    at /etc/passwd:1:1\n    at x (file:///y.ts:2:2)\nwell");
+    error.message = before + error.message;
+    assertMatch(writtenOf(error), /well \(at file:\S+reporter_test\.ts:\d+:\d+\)$/);
+  }
+});
+
+Deno.test("report() takes the first place that is in the program's own code", () => {
+  const error = assertThrows(() => lines({ limit: -1 }));
+  assertMatch(String((error as Error).stack), /\/lib\/check\.ts:/);
+  assertMatch(writtenOf(error), /\(at .*reporter_test\.ts:\d+:\d+\)$/);
+});
+
+Deno.test("report() writes out what would reorder or hide a part of its line", () => {
+  const text = "user \u202egnp.exe\u202c \u2066x\u2069 a\u200bb \ufeff\u061c\u{e0041}";
+  assertEquals(
+    writtenOf(text),
+    "usher: user \\u202egnp.exe\\u202c \\u2066x\\u2069 a\\u200bb \\ufeff\\u061c\\u{e0041} was thrown",
+  );
 });
 
 Deno.test("end() says at once what was left unsaid, and nothing where nothing was", () => {

@@ -94,6 +94,26 @@ netTest("an error of the connection that the handler rethrows is no handler_erro
   assertEquals([heard.reasons, heard.reported], [["peer_reset"], []]);
 });
 
+const GIVE_UPS: Record<string, (conn: Connection) => Promise<unknown>> = {
+  "readLine({ timeout })": (conn) => conn.readLine({ timeout: 5 }),
+  "readExactly({ timeout })": (conn) => conn.readExactly(8, { timeout: 5 }),
+  "peek({ timeout })": (conn) => conn.peek(8, { timeout: 5 }),
+  "read({ timeout })": (conn) => conn.read(new Uint8Array(8), { timeout: 5 }),
+  "read({ signal })": (conn) => conn.read(new Uint8Array(8), { signal: AbortSignal.timeout(5) }),
+  "read() with a signal that is aborted": (conn) =>
+    conn.read(new Uint8Array(8), { signal: AbortSignal.abort() }),
+};
+
+for (const [name, read] of Object.entries(GIVE_UPS)) {
+  netTest(`a silent peer for which ${name} gives up is not reported`, async () => {
+    const heard = new Heard();
+    await using server = serve({ ...LOOPBACK, ...heard.hooks }, read);
+    using _client = await dial(server.addr);
+    await heard.over();
+    assertEquals([heard.ended.length, heard.reported], [1, []]);
+  });
+}
+
 netTest("an error of the connection that the handler wraps is no handler_error", async () => {
   const heard = new Heard();
   await using server = serve({ ...LOOPBACK, ...heard.hooks }, async (conn) => {
