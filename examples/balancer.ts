@@ -10,8 +10,8 @@
  * @module
  */
 
-import { type Connection, connection, type Handler, relay, serve } from "@usher/server";
-import { type ClientHello, clientHello, encodeProxyHeader } from "@usher/server/wire";
+import { type Connection, connection, type Handler, relay, serve } from "jsr:@usher/server@^0.1.0";
+import { type ClientHello, clientHello, encodeProxyHeader } from "jsr:@usher/server@^0.1.0/wire";
 import { start } from "./start.ts";
 
 /** Ms for a client to say which name it wants. */

@@ -409,6 +409,20 @@ treeTest("no test waits for time to pass", () => {
   assertEquals(tests.flatMap((path) => places(path, waits, code(path))), []);
 });
 
+/** By its URL, or copied into another project, an example has no import map. */
+treeTest("examples/ import usher by a specifier that works in every project", () => {
+  const { version } = JSON.parse(source("deno.json")) as { version: string };
+  const [, line = ""] = /^(0\.\d+|\d+)/.exec(version) ?? [];
+  const ours = new RegExp(`^jsr:@usher/server@\\^${line}\\.[0-9.]+(/\\w+)?$`);
+  const specifiers = filesUnder("examples/", /\.ts$/).flatMap((path) =>
+    importsOf(path).filter((specifier) =>
+      specifier.includes("@usher/server") && !ours.test(specifier)
+    )
+      .map((specifier) => `${path} imports ${specifier}`)
+  );
+  assertEquals(specifiers, []);
+});
+
 treeTest("nothing is kept from being checked", () => {
   // Written so that this file does not find itself.
   const exempt =

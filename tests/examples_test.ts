@@ -18,7 +18,7 @@ import { tlsEcho } from "../examples/tls_echo.ts";
 import { watched } from "../examples/watched.ts";
 import { type Handler, type ProxyHeader, serve } from "../mod.ts";
 import { Directory } from "./support/directory.ts";
-import { granted, netTest, root, treeTest } from "./support/needs.ts";
+import { granted, netTest } from "./support/needs.ts";
 import { bytes, text } from "./support/bytes.ts";
 import { readAll } from "./support/peers.ts";
 import { Program } from "./support/program.ts";
@@ -184,19 +184,6 @@ Deno.test({
     const found = [...Deno.readDirSync(directory)].map(({ name }) => name);
     assertEquals(found.toSorted(), [...Object.keys(EXAMPLES), ...NO_EXAMPLES].toSorted());
   },
-});
-
-/** By its URL, or copied into another project, an example has no import map. */
-treeTest("examples/ import usher by a specifier that works in every project", async () => {
-  const { version } = JSON.parse(await Deno.readTextFile(new URL("deno.json", root)));
-  const [, line = ""] = /^(0\.\d+|\d+)/.exec(version) ?? [];
-  const files = await Array.fromAsync(Deno.readDir(directory));
-  for (const { name } of files.filter(({ name }) => name.endsWith(".ts"))) {
-    const source = await Deno.readTextFile(new URL(name, directory));
-    for (const [, specifier = ""] of source.matchAll(/from "([^".]*@usher\/server[^"]*)"/g)) {
-      assertMatch(specifier, new RegExp(`^jsr:@usher/server@\\^${line}\\.[0-9.]+(/\\w+)?$`), name);
-    }
-  }
 });
 
 for (const [name, example] of Object.entries(EXAMPLES)) {
