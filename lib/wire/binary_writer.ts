@@ -58,7 +58,7 @@ const encoder = new TextEncoder();
  * ```
  */
 export class BinaryWriter {
-  readonly #isLittle: boolean;
+  #isLittle = false;
   #room: Uint8Array<ArrayBuffer> = EMPTY;
   #length = 0;
 
@@ -68,7 +68,8 @@ export class BinaryWriter {
    * @param options The byte order.
    * @throws {TypeError} If an option is unknown or of the wrong type.
    */
-  constructor(options: BinaryWriterOptions = {}) {
+  constructor(options?: BinaryWriterOptions) {
+    if (options === undefined) return;
     const attempt = "make a BinaryWriter";
     checkKeys(attempt, options, Object.keys(WRITER_DEFAULTS));
     const { endian = WRITER_DEFAULTS.endian } = options;

@@ -65,9 +65,9 @@ const VERSIONS: ReadonlyMap<number, string> = new Map([
  * without terminating TLS.
  *
  * The message may be spread over several records. Values that clients send to keep servers tolerant
- * (GREASE, RFC 8701) are left out. What is malformed is refused as soon as the bytes make it certain,
- * so that a client that speaks another protocol is answered at once. A client's claims are no proof:
- * whoever has the certificate is the server.
+ * (GREASE, RFC 8701) are left out. Malformed bytes are refused as soon as that is certain, so that a
+ * client that speaks another protocol is answered at once. The server name is a claim of the client:
+ * route by it, and do not authorize by it.
  *
  * @param bytes The first bytes of the connection, as `conn.peek()` returns them.
  * @returns The facts; or the least number of bytes at which to ask again.
