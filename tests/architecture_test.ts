@@ -206,28 +206,14 @@ treeTest("each file of lib/ begins with one sentence that says what it is about"
       [];
     assertMatch(
       sentence.replaceAll(/\s+\*?\s*/g, " "),
-      /^[A-Z`](?:[^.?!]|[.?!](?! |$))*[.?]$/,
+      /^[A-Z`](?:[^.?!]|[.?!](?! |$))*\.$/,
       path,
     );
   }
 });
 
-/** Folders whose files may still begin with a question. The list only shrinks. */
-const QUESTIONING = [
-  "lib/",
-  "tests/behaviour/",
-  "tests/connection/",
-  "tests/listener/",
-  "tests/server/",
-  "tests/testing/",
-  "tests/tls/",
-  "tests/wire/",
-];
-
 treeTest("what a file says first is a statement, not a question", () => {
-  const files = filesUnder("", /\.(ts|mjs|c|h|go)$/).filter((path) =>
-    !QUESTIONING.some((folder) => path.startsWith(folder))
-  );
+  const files = filesUnder("", /\.(ts|mjs|c|h|go)$/);
   const asking = files.filter((path) => {
     const [, first = ""] = /^(?:\/\*\*?|\/\/)\s+(?:\* )?([^.?!]*[.?!])/.exec(
       source(path).replaceAll(/`[^`\n]*`/g, "code"),

@@ -1,4 +1,4 @@
-/** How do bytes go from one connection to another? @module */
+/** Copies bytes from one connection to another. @module */
 
 /** Bytes to wait on: all that an idle direction pins. */
 const WAITING_SIZE = 4096;

@@ -1,4 +1,4 @@
-/** Why is a connection over? @module */
+/** The reasons for which a connection ends. @module */
 
 /**
  * The one word that says why a connection is over: the first thing that ended it.

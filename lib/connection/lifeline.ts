@@ -1,4 +1,4 @@
-/** Is this connection still alive, and what ended it? @module */
+/** Knows whether a connection is still open, and what ended it. @module */
 
 import { TlsSocket } from "../tls/tls_socket.ts";
 import { type CoarseClock, TICK, type Ticking } from "./coarse_clock.ts";

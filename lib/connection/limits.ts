@@ -1,4 +1,4 @@
-/** How long may a connection stand still, and how much may wait, when nothing is said? @module */
+/** The default limits of a connection, in time and in memory. @module */
 
 /** How long a connection may stand still and how much may wait. */
 export interface ConnectionLimits {

@@ -1,4 +1,4 @@
-/** How do two connections become one? @module */
+/** Copies both ways between two connections. @module */
 
 import { copy } from "./copy.ts";
 import { SocketConnection } from "./socket_connection.ts";

@@ -1,4 +1,4 @@
-/** How does any `Deno.Conn` get what a handler's connection has? @module */
+/** Gives any `Deno.Conn` what a handler's connection has. @module */
 
 import { checkKeys, checkNumber } from "../check.ts";
 import { CoarseClock } from "./coarse_clock.ts";

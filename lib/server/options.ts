@@ -1,4 +1,4 @@
-/** What may be asked for, and what is the default? @module */
+/** The options of `serve()`, checked and completed. @module */
 
 import { bad, checkKeys, checkNumber, checkObject, isObject } from "../check.ts";
 import type { Connection } from "../connection/connection.ts";

@@ -1,4 +1,4 @@
-/** How many connections has this peer already? @module */
+/** Counts the connections of each peer, and limits them. @module */
 
 import type { ServedConnection } from "./served_connection.ts";
 import { peerKey } from "../wire/address/peer_key.ts";

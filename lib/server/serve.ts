@@ -1,4 +1,4 @@
-/** How does a server start? @module */
+/** Starts a server. @module */
 
 import { disarmSignalPanic } from "../listener/descriptor_panics.ts";
 import {

@@ -1,4 +1,4 @@
-/** What can be done with a server that runs? @module */
+/** What can be done with a server that runs. @module */
 
 import type { Connection } from "../connection/connection.ts";
 import type { TlsListenOptions } from "../tls/tls_options.ts";

@@ -1,4 +1,4 @@
-/** How does a signal of the system stop a server? @module */
+/** Stops a server when a signal of the system arrives. @module */
 
 import { bad, checkBoolean, checkKeys, isObject } from "../check.ts";
 import { checkTimeout } from "./options.ts";

@@ -1,4 +1,4 @@
-/** What was counted? @module */
+/** Counts what happens in a server. @module */
 
 import { END_REASONS, type EndReason } from "../connection/end_reason.ts";
 import type { ServedConnection } from "./served_connection.ts";

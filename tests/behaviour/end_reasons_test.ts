@@ -1,4 +1,4 @@
-/** How does each end reason come about, and what is its record? @module */
+/** Each end reason comes about in its way, and has its record. @module */
 
 import { assert, assertEquals } from "@std/assert";
 import { FakeTime } from "@std/testing/time";

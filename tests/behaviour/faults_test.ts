@@ -1,4 +1,4 @@
-/** Does everything add up when clients, handlers and hooks fail at random points? @module */
+/** Everything adds up when clients, handlers and hooks fail at random points. @module */
 
 import { assert, assertEquals } from "@std/assert";
 import { stub } from "@std/testing/mock";

@@ -1,4 +1,8 @@
-/** How many are let in, and is each slot given back exactly once? @module */
+/**
+ * No more connections are served than there are slots, and each slot is given back exactly once.
+ *
+ * @module
+ */
 
 import { assertEquals, assertThrows } from "@std/assert";
 import { FakeTime } from "@std/testing/time";

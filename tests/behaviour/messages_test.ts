@@ -1,4 +1,4 @@
-/** Is everything that a user can do wrong with options and addresses said in plain words? @module */
+/** Whatever is wrong with options and addresses is said in plain words. @module */
 
 import { assertEquals, AssertionError, assertMatch } from "@std/assert";
 import { listen, serve, type ServeTcpOptions, type TcpListenOptions } from "../../mod.ts";

@@ -1,4 +1,4 @@
-/** Does nobody notice when certificates are exchanged while clients come and go? @module */
+/** No client notices that certificates are exchanged. @module */
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { serve, type Server, type TlsListenOptions } from "../../mod.ts";

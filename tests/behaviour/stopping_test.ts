@@ -1,4 +1,4 @@
-/** What does each step of a stop do in a whole server, whatever it was doing before? @module */
+/** Each step of a stop does its part in a whole server, whatever that was doing before. @module */
 
 import { assert, assertEquals, assertFalse, assertRejects } from "@std/assert";
 import { FakeTime } from "@std/testing/time";

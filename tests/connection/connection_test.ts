@@ -1,4 +1,8 @@
-/** Does a connection say who and how, end as it should, and stream both ways? @module */
+/**
+ * A connection says what it knows of its peer, ends as it should, and streams both ways.
+ *
+ * @module
+ */
 
 import {
   assert,

@@ -1,4 +1,4 @@
-/** Do bytes go from one connection to another whole, and no faster than they are taken? @module */
+/** Bytes go from one connection to another whole, and no faster than they are taken. @module */
 
 import {
   assertEquals,

@@ -1,4 +1,4 @@
-/** Is each end reason there once, and is each explained? @module */
+/** Each end reason is there once, and each is explained. @module */
 
 import { assertEquals } from "@std/assert";
 import { END_REASONS } from "../../lib/connection/end_reason.ts";

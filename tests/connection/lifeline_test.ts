@@ -1,4 +1,4 @@
-/** Is the first thing that ends a connection the one that counts, and do timeouts come in time? @module */
+/** The first thing that ends a connection counts, and timeouts come in time. @module */
 
 import {
   assert,

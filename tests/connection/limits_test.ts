@@ -1,4 +1,4 @@
-/** Do the limits hold that apply when nothing is said? @module */
+/** The limits hold that apply when nothing is said. @module */
 
 import { assert, assertEquals, assertFalse, assertRejects } from "@std/assert";
 import { FakeTime } from "@std/testing/time";

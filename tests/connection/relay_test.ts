@@ -1,4 +1,4 @@
-/** Do two connections become one, up to the way in which they end? @module */
+/** Two connections become one, up to the way in which they end. @module */
 
 import {
   assertEquals,

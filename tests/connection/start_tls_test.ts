@@ -1,4 +1,4 @@
-/** Does a connection go over to TLS in mid-stream, and let nothing slip in or out? @module */
+/** A connection goes over to TLS in mid-stream, and lets nothing slip in or out. @module */
 
 import { assert, assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
 import { FakeTime } from "@std/testing/time";

@@ -1,4 +1,4 @@
-/** Does any `Deno.Conn` get what a handler's connection has? @module */
+/** Any `Deno.Conn` gets what a handler's connection has. @module */
 
 import {
   assert,

@@ -1,4 +1,4 @@
-/** How does a server stop? @module */
+/** A server stops step by step, and within its time. @module */
 
 import { assert, assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
 import { FakeTime } from "@std/testing/time";

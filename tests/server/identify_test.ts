@@ -1,4 +1,4 @@
-/** Does a handler see whom it is told, and nobody else? @module */
+/** A handler sees the client that is served, and no other. @module */
 
 import { assert, assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
 import { FakeTime } from "@std/testing/time";

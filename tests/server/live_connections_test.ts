@@ -1,4 +1,4 @@
-/** Who is still here, and when is nobody? @module */
+/** The set of connections knows which are there, and when none is. @module */
 
 import { assertEquals } from "@std/assert";
 import { FakeTime } from "@std/testing/time";

@@ -1,4 +1,8 @@
-/** Are options complete and as they were given? What is refused stands in messages_test.ts. @module */
+/**
+ * Options are complete and as they were given. What is refused stands in messages_test.ts.
+ *
+ * @module
+ */
 
 import { assert, assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
 import {

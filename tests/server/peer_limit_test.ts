@@ -1,4 +1,4 @@
-/** Has each peer as many connections as it may, and gets each place back? @module */
+/** Each peer has as many connections as it may, and gets each place back. @module */
 
 import { assertEquals, assertRejects } from "@std/assert";
 import { FakeTime } from "@std/testing/time";

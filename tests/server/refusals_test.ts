@@ -1,4 +1,4 @@
-/** Are refusals told all together, and all of them? @module */
+/** Refusals are reported together, and all of them. @module */
 
 import { assertEquals, assertInstanceOf } from "@std/assert";
 import { stub } from "@std/testing/mock";

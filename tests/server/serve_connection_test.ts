@@ -1,4 +1,4 @@
-/** What does a handler's way of ending mean for its connection, and for nobody else? @module */
+/** How a handler ends decides how its connection ends, and no other. @module */
 
 import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import { FakeTime } from "@std/testing/time";

@@ -1,4 +1,4 @@
-/** Does a server do what its interface says, whatever hooks and handlers do? @module */
+/** A server does what its interface says, whatever hooks and handlers do. @module */
 
 import { assert, assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
 import { type Connection, type Handler, serve, type Server } from "../../mod.ts";

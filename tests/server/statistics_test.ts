@@ -1,4 +1,4 @@
-/** Is what was counted what happened? @module */
+/** What was counted is what happened. @module */
 
 import { assert, assertEquals } from "@std/assert";
 import { END_REASONS } from "../../lib/connection/end_reason.ts";

@@ -1,6 +1,8 @@
 /**
- * Who is taken in before the listeners close? A sweep knows no fake time, because the kernel knows none;
- * it ends by itself after a quarter of a second. @module
+ * Every client in the kernel's queue is taken before the listeners close. A sweep knows no fake
+ * time, because the kernel knows none; it ends by itself after a quarter of a second.
+ *
+ * @module
  */
 
 import { assert, assertEquals, assertFalse, assertGreaterOrEqual, assertLess } from "@std/assert";

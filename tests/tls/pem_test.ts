@@ -1,4 +1,4 @@
-/** Is what is no PEM, or PEM of something else, refused in words that show no secret? @module */
+/** What is no PEM, or PEM of something else, is refused in words that show no secret. @module */
 
 import { assert, assertEquals, assertFalse, assertThrows } from "@std/assert";
 import fc from "fast-check";

@@ -1,4 +1,4 @@
-/** Does each client get the certificate of the name it asked for, before and after a reload? @module */
+/** Each client gets the certificate of the name it asked for, before and after a reload. @module */
 
 import {
   assert,

@@ -1,4 +1,8 @@
-/** Does TLS over an open socket say the truth, whatever the peer does, and cost no more than asked? @module */
+/**
+ * TLS over an open socket says the truth, whatever the peer does, and costs no more than asked.
+ *
+ * @module
+ */
 
 import {
   assert,

@@ -1,4 +1,9 @@
-/** What is said to who may not listen? Prints what `listen()` throws for the options given. @module */
+/**
+ * What is said to a program that may not listen. Prints what `listen()` throws for the options
+ * given.
+ *
+ * @module
+ */
 
 import { listen } from "../../../mod.ts";
 import { catchFrom } from "../../support/caught.ts";

@@ -1,5 +1,5 @@
 /**
- * Does a process live through every promise of a connection that it forgot? Forgets them one by
+ * A process lives through every promise of a connection that it forgot. Forgets them one by
  * one, says which error the next operation gave, and "alive" at the end. @module
  */
 

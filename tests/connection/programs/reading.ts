@@ -1,6 +1,8 @@
 /**
- * Does a connection that waits for its peer keep the process alive? Says its port, takes one client,
- * goes through the steps that the arguments name and says "got a byte" if one comes. @module
+ * A connection that waits for its peer keeps the process alive, or does not. Says its port, takes
+ * one client, goes through the steps that the arguments name and says "got a byte" if one comes.
+ *
+ * @module
  */
 
 import { connection } from "../../../mod.ts";

@@ -1,4 +1,4 @@
-/** Does a clock keep its process alive? Watches one and has nothing else to do. @module */
+/** A clock does not keep its process alive. Watches one and has nothing else to do. @module */
 
 import { CoarseClock } from "../../../lib/connection/coarse_clock.ts";
 

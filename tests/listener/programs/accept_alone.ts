@@ -1,6 +1,8 @@
 /**
- * Does a listener with a pending accept keep its process alive? Says "ready", and "alive" if the
- * process is still there a while after what the arguments name was done. @module
+ * A listener with a pending accept keeps its process alive, or does not. Says "ready", and "alive"
+ * if the process is still there a while after what the arguments name was done.
+ *
+ * @module
  */
 
 import { HardenedListener } from "../../../lib/listener/hardened_listener.ts";

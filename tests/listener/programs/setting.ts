@@ -1,6 +1,8 @@
 /**
- * How are sockets set? Listens, then serves, with the options that the argument names; each time
- * prints the address, takes one client and says "served" when it has left. @module
+ * Shows how sockets are set. Listens, then serves, with the options that the argument names; each
+ * time prints the address, takes one client and says "served" when it has left.
+ *
+ * @module
  */
 
 import { listen, serve } from "../../../mod.ts";

@@ -1,6 +1,8 @@
 /**
- * How much of a core does a server use while no descriptor is free? Not a test, because machines
- * differ: `deno run -A tests/listener/programs/starved_cpu.ts` prints it. Linux only. @module
+ * Measures how much of a core a server uses while no descriptor is free. Not a test, because
+ * machines differ: `deno run -A tests/listener/programs/starved_cpu.ts` prints it. Linux only.
+ *
+ * @module
  */
 
 import { connectMany, LOOPBACK } from "../../support/peers.ts";

@@ -1,7 +1,9 @@
 /**
- * Who else has a Unix path? Does what each line on stdin says: "serve" the paths given as arguments,
- * "stop". Answers each with a line. With `--die-before=n` it ends itself, as `kill -9` would, right
- * before the n-th of the calls that change something on disk. @module
+ * Another process that has a Unix path. Does what each line on stdin says: "serve" the paths given
+ * as arguments, "stop". Answers each with a line. With `--die-before=n` it ends itself, as SIGKILL
+ * would, right before the n-th of the calls that change something on disk.
+ *
+ * @module
  */
 
 import { serve, type Server } from "../../../mod.ts";

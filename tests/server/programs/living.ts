@@ -1,6 +1,8 @@
 /**
- * Does a server keep its process alive? Says "alive" if the process is still there a while after
- * the server was brought into the state that the arguments name. @module
+ * A server keeps its process alive, or does not. Says "alive" if the process is still there a
+ * while after the server was brought into the state that the arguments name.
+ *
+ * @module
  */
 
 import { serve } from "../../../mod.ts";

@@ -1,6 +1,8 @@
 /**
- * What is on stderr after something went wrong? Lets the case happen that the argument names, then
- * says "served on" if a further client is still served, and stops. @module
+ * Shows what is on stderr after something went wrong. Lets the case happen that the argument
+ * names, then says "served on" if a further client is still served, and stops.
+ *
+ * @module
  */
 
 import { type Connection, ProtocolError, serve, type ServeSettings } from "../../../mod.ts";

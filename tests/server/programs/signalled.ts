@@ -1,5 +1,5 @@
 /**
- * What do signals do to a process with servers? The first argument names what is in it. It says
+ * Shows what signals do to a process with servers. The first argument names what is in it. It says
  * "ready" and the ports, "here" for each client, and later what it sees. @module
  */
 
