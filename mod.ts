@@ -8,6 +8,7 @@
  */
 
 export { formatAddress } from "./lib/format_address.ts";
+export type { AbortOptions } from "./lib/connection/abort.ts";
 export type { RecordOptions } from "./lib/connection/byte_reader.ts";
 export type { ReadOptions } from "./lib/connection/cancellation.ts";
 export type { ChunkOptions, Connection } from "./lib/connection/connection.ts";

@@ -22,6 +22,16 @@ export function checkNumber(
   return value;
 }
 
+/** Refuses what is not a time in ms from 0 up; a fraction of one is, as the rest of a deadline has. */
+export function checkTime(attempt: string, name: string, value: unknown): number {
+  const wanted = "milliseconds from 0 up, or Infinity";
+  if (typeof value !== "number" || Number.isNaN(value)) {
+    throw new TypeError(bad(attempt, name, value, wanted));
+  }
+  if (value < 0) throw new RangeError(bad(attempt, name, value, wanted));
+  return value;
+}
+
 export function checkBoolean(attempt: string, name: string, value: unknown): void {
   if (typeof value !== "boolean") throw new TypeError(bad(attempt, name, value, "true or false"));
 }
@@ -64,6 +74,14 @@ export function checkKeys(
       : `'${key}' in '${name}': known there are`;
     throw new TypeError(`Cannot ${attempt} with an unknown ${unknown} ${known.join(", ")}`);
   }
+}
+
+/** Refuses what is no AbortSignal; those of other realms and fakes are as good as ours. */
+export function checkSignal(attempt: string, value: unknown): void {
+  const isSignal = isObject(value) && typeof value["addEventListener"] === "function" &&
+    "aborted" in value;
+  if (isSignal) return;
+  throw new TypeError(`Cannot ${attempt} with a 'signal' that is none: use an AbortSignal`);
 }
 
 export function isObject(value: unknown): value is Record<string, unknown> {

@@ -1,7 +1,7 @@
 /** Wrong options are refused with a message that says what to use. @module */
 
 import { assertEquals, assertFalse, assertThrows } from "@std/assert";
-import { bad, checkKeys, checkNumber, checkObject, isObject } from "../lib/check.ts";
+import { bad, checkKeys, checkNumber, checkObject, checkTime, isObject } from "../lib/check.ts";
 
 Deno.test("checkNumber() returns a number within its bounds, these included", () => {
   for (const value of [3, 4, 7]) {
@@ -54,11 +54,31 @@ Deno.test("checkNumber() refuses what is out of range with a RangeError", () => 
   assertThrows(() => checkNumber("serve", "port", Infinity, 1, Infinity, false), RangeError);
 });
 
+Deno.test("checkTime() takes milliseconds from 0 up, fractions and Infinity too, and nothing else", () => {
+  for (const ms of [0, 0.25, 100, 1e12, Infinity]) {
+    assertEquals(checkTime("read", "timeout", ms), ms);
+  }
+  const refused: [value: unknown, kind: typeof TypeError, shown: string][] = [
+    [-0.5, RangeError, "-0.5"],
+    [-Infinity, RangeError, "-Infinity"],
+    [NaN, TypeError, "NaN"],
+    ["5", TypeError, '"5"'],
+    [null, TypeError, "null"],
+    [5n, TypeError, "5n"],
+  ];
+  for (const [value, kind, shown] of refused) {
+    assertEquals(
+      assertThrows(() => checkTime("read", "timeout", value), kind).message,
+      `Cannot read with 'timeout' of ${shown}: use milliseconds from 0 up, or Infinity`,
+    );
+  }
+});
+
 Deno.test("checkNumber() names Infinity where it is allowed, and modes in octal", () => {
   const messages: [run: () => unknown, message: string][] = [
     [
-      () => checkNumber("serve", "idleTimeout", 0, 1, Infinity, true),
-      "Cannot serve with 'idleTimeout' of 0: use a whole number from 1 up, or Infinity",
+      () => checkNumber("serve", "maxConnections", 0, 1, Infinity, true),
+      "Cannot serve with 'maxConnections' of 0: use a whole number from 1 up, or Infinity",
     ],
     [
       () => checkNumber("listen", "tcpBacklog", -1, 0, Infinity, false),

@@ -47,8 +47,12 @@ export class ByteWriter {
   #frames: FrameBuffer | undefined;
   /** It is in the list of those that flush when the event loop comes round. */
   #isListed = false;
+  /** The connection was closed before all of it was written. */
+  #isCut = false;
   /** The event loop came round during a write: the frames leave when that has ended. */
   #isOverdue = false;
+  /** What waits until less is unsent. */
+  #belows: Below[] | undefined;
 
   constructor(life: Lifeline, writeTimeout: number, maxUnsent: number) {
     this.#life = life;
@@ -83,6 +87,11 @@ export class ByteWriter {
     return this.#write(p, isFirst);
   }
 
+  /** Coalesces bytes among the frames; resolves as for a frame. */
+  coalesce(p: Uint8Array): Promise<unknown> {
+    return this.send(RAW, p);
+  }
+
   /** Coalesces a frame; resolves at once, or from 64 KiB on when everything was written. */
   send<T>(encoder: Encoder<T>, frame: T): Promise<unknown> {
     const refused = this.#refused();
@@ -110,6 +119,16 @@ export class ByteWriter {
     }
     this.#isOverdue = false;
     return this.#write(writing ? frames.leaveLater() : frames.leave());
+  }
+
+  /** Resolves once fewer than `n` bytes are unsent. */
+  below(n: number): Promise<void> {
+    if (this.#life.closed) return rejected(this.#life.refusal());
+    if (this.unsentBytes < n) return SENT;
+    const below = { n, ...Promise.withResolvers<void>() };
+    below.promise.catch(() => {});
+    (this.#belows ??= []).push(below);
+    return below.promise;
   }
 
   /** Sends FIN behind every write before it; resolves when it was sent. */
@@ -215,6 +234,14 @@ export class ByteWriter {
       this.#progress = 0;
       life.writeDeadline = life.clock.deadline(this.#writeTimeout);
     }
+    if (this.#belows !== undefined) this.#settleBelows(this.#belows);
+  }
+
+  #settleBelows(belows: Below[]): void {
+    const unsent = this.unsentBytes;
+    for (const { n, resolve } of belows) if (unsent < n) resolve();
+    const left = belows.filter(({ n }) => unsent >= n);
+    this.#belows = left.length > 0 ? left : undefined;
   }
 
   /** The kernel took a part: the peer reads more slowly than we write. */
@@ -266,7 +293,8 @@ export class ByteWriter {
   /** Resolves when everything sent so far was written, unless it never will be. */
   #allWritten(): Promise<void> {
     const written = this.idle().then(() => {
-      if (this.#life.closed && this.#life.reason !== "completed") throw this.#life.refusal();
+      const { closed, error } = this.#life;
+      if (closed && (this.#isCut || error !== undefined)) throw this.#life.refusal();
     });
     written.catch(() => {});
     return written;
@@ -319,8 +347,11 @@ export class ByteWriter {
 
   /** The socket is closed: what still waits will never be sent. */
   closed(): void {
+    this.#isCut = this.#life.writing || this.coalesced > 0;
     this.#life.writing = false;
     this.#frames?.clear();
+    this.#belows?.forEach(({ reject }) => reject(this.#life.refusal()));
+    this.#belows = undefined;
     // An error that no promise needs is 4 % of a short connection.
     if (this.#turn === undefined && (this.#queue === undefined || this.#queue.isEmpty)) return;
     const error = this.#life.failed(
@@ -331,6 +362,12 @@ export class ByteWriter {
   }
 }
 
+/** A caller that waits until fewer than `n` bytes are unsent. */
+interface Below extends PromiseWithResolvers<void> {
+  readonly n: number;
+}
+
 const EMPTY = new Uint8Array(0);
 const SENT: Promise<void> = Promise.resolve();
+const RAW: Encoder<Uint8Array> = { encode: (p) => p };
 const AFTER_FIN = "Cannot write after closeWrite() or end()";

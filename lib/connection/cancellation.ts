@@ -1,6 +1,6 @@
 /** Makes a read give up at its timeout or by its signal. @module */
 
-import { checkKeys, checkNumber, isObject } from "../check.ts";
+import { checkKeys, checkSignal, checkTime } from "../check.ts";
 import { type CoarseClock, TICK, type Ticking } from "./coarse_clock.ts";
 import { Lifeline } from "./lifeline.ts";
 
@@ -79,10 +79,8 @@ export class Cancellation implements Ticking, Disposable {
     checkKeys("read", options, ["timeout", "signal", ...known]);
     const { timeout, signal } = options;
     if (timeout === undefined && signal === undefined) return undefined;
-    if (timeout !== undefined) checkNumber("read", "timeout", timeout, 0, Infinity, true);
-    if (signal !== undefined && !isSignal(signal)) {
-      throw new TypeError("Cannot read with a 'signal' that is none: use an AbortSignal");
-    }
+    if (timeout !== undefined) checkTime("read", "timeout", timeout);
+    if (signal !== undefined) checkSignal("read", signal);
     if (signal?.aborted) {
       Lifeline.markProduced(signal.reason);
       throw signal.reason;
@@ -121,9 +119,4 @@ export class Cancellation implements Ticking, Disposable {
     this.#reason = { error };
     reject?.(error);
   }
-}
-
-/** Signals of other realms, and fakes, do as well. */
-function isSignal(value: unknown): value is AbortSignal {
-  return isObject(value) && typeof value["addEventListener"] === "function" && "aborted" in value;
 }

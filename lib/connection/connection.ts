@@ -1,8 +1,10 @@
 /** The contract of a connection, as a handler gets it. @module */
 
+import type { AbortOptions } from "./abort.ts";
 import type { ProxyHeader } from "../wire/proxy/proxy_header.ts";
 import type { RecordOptions } from "./byte_reader.ts";
 import type { ReadOptions } from "./cancellation.ts";
+import type { EndReason } from "./end_reason.ts";
 import type { TlsInfo } from "../tls/tls_socket.ts";
 import type { StartTlsOptions } from "./enter_tls.ts";
 
@@ -85,8 +87,18 @@ export interface Connection<A extends Deno.Addr = Deno.Addr>
   readonly bytesRead: number;
   /** Bytes handed to the kernel so far, without what TLS adds. */
   readonly bytesWritten: number;
-  /** Bytes given to `write()` that the kernel has not taken yet: lets a broadcast skip the slow. */
+  /**
+   * Bytes given to `write()` and `send()` that the kernel has not taken yet: lets a broadcast skip the
+   * slow. A peer that does not read shows here only once the kernel's buffers are full, after 3 to 4 MB
+   * on Linux: where that is too late, lower `net.ipv4.tcp_wmem`, or have the protocol acknowledge.
+   */
   readonly unsentBytes: number;
+  /** Why it is over, once something has ended it; what a handler's return means is decided after it. */
+  readonly endReason: EndReason | undefined;
+  /** The option of that name for this connection, in ms; may be set, such as to what a peer negotiates. */
+  idleTimeout: number;
+  /** The option of that name for this connection, in ms; may be set, such as to what a peer negotiates. */
+  receiveTimeout: number;
 
   /**
    * Aborts when this connection is over: closed, reset, timed out or forced. Its reason is the error
@@ -146,13 +158,40 @@ export interface Connection<A extends Deno.Addr = Deno.Addr>
   peek(n: number, options?: RecordOptions): Promise<Uint8Array<ArrayBuffer>>;
   /**
    * Writes all of `p` behind every earlier write; resolves with its length. `p` must not change
-   * until then.
+   * until then. A `signal` that fires before ends the connection, as a part may have left.
    *
-   * @throws {Deno.errors.WouldBlock} If more than `maxUnsent` would wait; the connection is closed.
+   * @throws {Deno.errors.WouldBlock} If `maxUnsent` or more waits behind the write in progress; the
+   * connection is closed.
    * @throws {Deno.errors.BrokenPipe} After `closeWrite()` or `end()`, or when the peer is gone.
    * @throws {DOMException} "TimeoutError" after `writeTimeout`; the connection is then closed.
    */
-  write(p: Uint8Array): Promise<number>;
+  write(p: Uint8Array, options?: AbortOptions): Promise<number>;
+  /**
+   * Resolves once fewer than `n` bytes are unsent, 64 KiB unless given, so that a producer goes no
+   * faster than its peer reads.
+   *
+   * @throws What ended the connection, if it ends before.
+   *
+   * @example Send a million lines to a peer that may be slow
+   * ```ts
+   * import { framed, lines, serve } from "@usher/server";
+   * import { assertEquals } from "@std/assert";
+   *
+   * await using server = serve({ port: 0, hostname: "127.0.0.1" }, async (conn) => {
+   *   for (let i = 0; i < 1_000; i++) {
+   *     conn.write(new TextEncoder().encode(`${i}\n`));
+   *     await conn.unsentBelow();
+   *   }
+   * });
+   *
+   * const client = framed(await Deno.connect({ port: server.addr.port }), lines());
+   * let count = 0;
+   * for await (const _ of client) count++;
+   * assertEquals(count, 1_000);
+   * client.conn.close();
+   * ```
+   */
+  unsentBelow(n?: number): Promise<void>;
   /**
    * Goes over to TLS as the server, behind every earlier write: what the peer sent before counts as
    * the beginning of its handshake, so that nothing said in clear can pass for something said inside.
@@ -170,15 +209,70 @@ export interface Connection<A extends Deno.Addr = Deno.Addr>
   /**
    * Closes at once: what still waits to be written is dropped, pending operations reject with
    * `Deno.errors.Interrupted`. Inside TLS the peer is told that this was all (close_notify) if nothing
-   * is dropped; otherwise the stream is truncated for it. Safe to call twice.
+   * is dropped; otherwise the stream is truncated for it.
+   * Safe to call twice, and from anywhere: a loop over the connection that waits elsewhere throws that
+   * error.
+   *
+   * @param detail Why, for the server's records: the end reason is `dismissed` then. 200 characters are
+   * kept; `stats()` counts by it, so that it is best one of a few.
+   * @throws {TypeError} If `detail` is no text.
+   *
+   * @example Remove a player, and say why
+   * ```ts
+   * import { type EndRecord, serve } from "@usher/server";
+   * import { assertEquals } from "@std/assert";
+   *
+   * const records: EndRecord[] = [];
+   * const onEnd = (record: EndRecord) => records.push(record);
+   * const server = serve({ port: 0, hostname: "127.0.0.1", onEnd }, async (conn) => {
+   *   for await (const _ of conn) conn.close("kicked");
+   * });
+   * const client = await Deno.connect({ port: server.addr.port });
+   * await client.write(new Uint8Array(1));
+   * assertEquals(await client.read(new Uint8Array(1)), null);
+   * await server.shutdown();
+   * assertEquals([records[0]?.reason, records[0]?.detail], ["dismissed", "kicked"]);
+   * assertEquals(server.stats().dismissed, { kicked: 1 });
+   * ```
    */
-  close(): void;
+  close(detail?: string): void;
   /**
    * Closes politely: sends what waits, then FIN, then reads on for at most 500 ms or 8 MiB until
    * the peer has closed too, so that the last bytes arrive even if the peer is still sending. This
    * is what happens when a handler returns. Never rejects.
+   *
+   * @param detail Why, as for {@linkcode close}.
+   * @throws {TypeError} If `detail` is no text.
    */
-  end(): Promise<void>;
+  end(detail?: string): Promise<void>;
+  /**
+   * Bounds what is about to begin, whatever it reads and writes: unless what is returned is disposed
+   * within `ms`, the connection ends (`deadline`). A timer of the connection, a tenth of a second late at
+   * most.
+   *
+   * @throws {RangeError} If `ms` is negative.
+   * @throws {TypeError} If `ms` is no number.
+   *
+   * @example A login that must be over in 10 seconds
+   * ```ts
+   * import { type Connection, serve } from "@usher/server";
+   * import { assertEquals } from "@std/assert";
+   *
+   * async function login(conn: Connection): Promise<string | null> {
+   *   using _ = conn.deadline(10_000);
+   *   await conn.write(new TextEncoder().encode("name?\n"));
+   *   return await conn.readLine();
+   * }
+   *
+   * await using server = serve({ port: 0, hostname: "127.0.0.1" }, async (conn) => {
+   *   await conn.write(new TextEncoder().encode(`hello, ${await login(conn)}`));
+   * });
+   * const client = await Deno.connect({ port: server.addr.port });
+   * await client.write(new TextEncoder().encode("Ada\n"));
+   * assertEquals(await new Response(client.readable).text(), "name?\nhello, Ada");
+   * ```
+   */
+  deadline(ms: number): Disposable;
 
   /** The chunks as they arrive, ending with the peer's stream; `break` leaves the rest unread. */
   [Symbol.asyncIterator](): AsyncIterableIterator<Uint8Array<ArrayBuffer>, undefined>;

@@ -1,5 +1,8 @@
 /** Copies bytes from one connection to another. @module */
 
+import { type AbortOptions, untilAborted } from "./abort.ts";
+import { SocketConnection } from "./socket_connection.ts";
+
 /** Bytes to wait on: all that an idle direction pins. */
 const WAITING_SIZE = 4096;
 
@@ -12,8 +15,10 @@ const FLOWING_SIZE = 131072;
  *
  * @param from Read to its end.
  * @param to Written to.
+ * @param options A signal that ends both connections when it fires.
  * @returns How many bytes were copied.
- * @throws What reading or writing threw; bytes already read may not have been written then.
+ * @throws What reading or writing threw, or the signal's reason; bytes already read may not have been
+ * written then.
  *
  * @example Echo, in one call
  * ```ts
@@ -28,7 +33,14 @@ const FLOWING_SIZE = 131072;
  * assertEquals(await new Response(client.readable).text(), "hello");
  * ```
  */
-export async function copy(from: Deno.Conn, to: Deno.Conn): Promise<number> {
+export function copy(from: Deno.Conn, to: Deno.Conn, options?: AbortOptions): Promise<number> {
+  const end = (reason: unknown) => {
+    for (const conn of [from, to]) endAborted(conn, reason);
+  };
+  return untilAborted("copy", options, end, () => copyAll(from, to));
+}
+
+async function copyAll(from: Deno.Conn, to: Deno.Conn): Promise<number> {
   const waiting = new Uint8Array(WAITING_SIZE);
   let copied = 0;
   let p = waiting;
@@ -40,4 +52,13 @@ export async function copy(from: Deno.Conn, to: Deno.Conn): Promise<number> {
     else if (p === waiting) p = new Uint8Array(FLOWING_SIZE);
   }
   return copied;
+}
+
+function endAborted(conn: Deno.Conn, reason: unknown): void {
+  if (conn instanceof SocketConnection) return conn.life.end("dismissed", reason, "copy aborted");
+  try {
+    conn.close();
+  } catch {
+    // It was closed already.
+  }
 }

@@ -11,14 +11,20 @@
  * - `handler_error`: the handler threw an error of its own
  * - `protocol_error`: the handler, or a codec, threw a {@linkcode ProtocolError}
  * - `idle_timeout`: no byte in either direction for `idleTimeout`
+ * - `receive_timeout`: no byte received for `receiveTimeout`, whatever was sent
  * - `frame_timeout`: a frame had begun and was not complete within `frameTimeout`
  * - `write_timeout`: the peer did not take enough of a write within `writeTimeout`
- * - `write_overflow`: more than `maxUnsent` was waiting to be sent
+ * - `write_overflow`: something was to be written while `maxUnsent` was waiting already
+ * - `deadline`: what `deadline()` had begun was not disposed in time
+ * - `dismissed`: the program called `end()` or `close()` with a text that says why, the record's `detail`
+ * - `relay_failed`: the other side of a `relay()` failed, with the error that says how
+ * - `max_age`: it was as old as `maxAge` allows, and its handler did not return within
+ *   `shutdownTimeout`
  * - `handshake_timeout`: PROXY header and TLS handshake took longer than `handshakeTimeout`
  * - `handshake_failed`: client and server did not agree on TLS, or the client left before
  * - `proxy_header_invalid`: what came first was no PROXY header, or a broken one
- * - `health_check`: on an address with PROXY headers or behind one, somebody connected and left
- *   without saying anything
+ * - `health_check`: on an address with PROXY headers or behind one, a client connected and left
+ *   without sending anything
  * - `refused_full`: no slot was free and `whenFull` said to refuse
  * - `refused_peer_limit`: its peer had `maxConnectionsPerPeer` already
  * - `refused_address`: the rules in `allow` and `deny` keep its address out, or no such peer may send
@@ -55,9 +61,14 @@ export type EndReason =
   | "handler_error"
   | "protocol_error"
   | "idle_timeout"
+  | "receive_timeout"
   | "frame_timeout"
   | "write_timeout"
   | "write_overflow"
+  | "deadline"
+  | "dismissed"
+  | "relay_failed"
+  | "max_age"
   | "handshake_timeout"
   | "handshake_failed"
   | "proxy_header_invalid"
@@ -78,9 +89,14 @@ const EVERY: Record<EndReason, true> = {
   handler_error: true,
   protocol_error: true,
   idle_timeout: true,
+  receive_timeout: true,
   frame_timeout: true,
   write_timeout: true,
   write_overflow: true,
+  deadline: true,
+  dismissed: true,
+  relay_failed: true,
+  max_age: true,
   handshake_timeout: true,
   handshake_failed: true,
   proxy_header_invalid: true,

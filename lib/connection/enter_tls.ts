@@ -1,6 +1,6 @@
 /** Puts TLS between a connection and its socket, at its beginning or in mid-stream. @module */
 
-import { checkNumber, checkObject } from "../check.ts";
+import { checkObject, checkTime } from "../check.ts";
 import { TlsContexts } from "../tls/tls_contexts.ts";
 import { completeTlsAlone, type TlsListenOptions } from "../tls/tls_options.ts";
 import { type TlsInfo, TlsSocket } from "../tls/tls_socket.ts";
@@ -94,7 +94,7 @@ async function ownHandshake(socket: Deno.TlsConn): Promise<TlsInfo> {
 function complete(options: StartTlsOptions): { contexts: TlsContexts; timeout: number } {
   checkObject(START, options);
   const { handshakeTimeout = DEFAULT_HANDSHAKE_TIMEOUT, ...tls } = options;
-  const timeout = checkNumber(START, "handshakeTimeout", handshakeTimeout, 1, Infinity, true);
+  const timeout = checkTime(START, "handshakeTimeout", handshakeTimeout);
   let contexts = known.get(options);
   if (contexts === undefined) {
     contexts = new TlsContexts(START, completeTlsAlone(START, tls));

@@ -3,7 +3,8 @@
 import type { Codec } from "../wire/codec/codec.ts";
 import { type ArrivalLoop, type ByteReader, unexpectedEof } from "./byte_reader.ts";
 import { Cancellation, type ReadOptions } from "./cancellation.ts";
-import { checkKeys, checkNumber } from "../check.ts";
+import { bad, checkKeys, checkTime } from "../check.ts";
+import { type AbortOptions, untilAborted } from "./abort.ts";
 import type { ByteWriter } from "./byte_writer.ts";
 import type { Connection } from "./connection.ts";
 import type { SocketConnection } from "./socket_connection.ts";
@@ -87,8 +88,34 @@ export interface Framed<T> extends AsyncIterable<T> {
    * @throws What the codec throws for a frame that it cannot encode, and what ended the connection.
    */
   send(frame: T): Promise<void>;
-  /** Resolves when everything sent so far was written. */
-  flush(): Promise<void>;
+  /**
+   * Sends bytes as they are, among the frames: what a protocol says that is no frame, such as a body
+   * behind its header. They are copied, and leave as frames do.
+   *
+   * @returns Resolves as {@linkcode send} does.
+   *
+   * @example A header line and its body leave together
+   * ```ts
+   * import { framed, lines, serve } from "@usher/server";
+   * import { assertEquals } from "@std/assert";
+   *
+   * await using server = serve({ port: 0, hostname: "127.0.0.1" }, async (conn) => {
+   *   const reply = framed(conn, lines());
+   *   const body = new TextEncoder().encode("hello");
+   *   await reply.send(`length ${body.length}`);
+   *   await reply.write(body);
+   * });
+   *
+   * const client = await Deno.connect({ port: server.addr.port });
+   * assertEquals(await new Response(client.readable).text(), "length 5\nhello");
+   * ```
+   */
+  write(bytes: Uint8Array): Promise<void>;
+  /**
+   * Resolves when everything sent so far was written. A `signal` that fires before ends the connection,
+   * as a part may have left.
+   */
+  flush(options?: AbortOptions): Promise<void>;
   /** The frames, ending with the stream. After `break` what follows the last frame is still there. */
   [Symbol.asyncIterator](): AsyncIterableIterator<T, undefined>;
 }
@@ -139,7 +166,7 @@ export function framed<T>(
   const verb = "frame a connection";
   checkKeys(verb, options, ["frameTimeout"]);
   const { frameTimeout = DEFAULT_FRAME_TIMEOUT } = options;
-  checkNumber(verb, "frameTimeout", frameTimeout, 1, Infinity, true);
+  checkTime(verb, "frameTimeout", frameTimeout);
   return new FramedConnection(connection(conn) as SocketConnection, codec, frameTimeout);
 }
 
@@ -165,12 +192,21 @@ class FramedConnection<T> implements Framed<T>, ArrivalLoop<Result<T>> {
     this.#frameTimeout = frameTimeout;
   }
 
+  write(bytes: Uint8Array): Promise<void> {
+    if (!(bytes instanceof Uint8Array)) {
+      return rejected(new TypeError(bad("write among frames", "bytes", bytes, "a Uint8Array")));
+    }
+    return this.#writer.coalesce(bytes) as Promise<void>;
+  }
+
   send(frame: T): Promise<void> {
     return this.#writer.send(this.#codec, frame) as Promise<void>;
   }
 
-  flush(): Promise<void> {
-    return this.#writer.flush() as Promise<void>;
+  flush(options?: AbortOptions): Promise<void> {
+    if (options === undefined) return this.#writer.flush() as Promise<void>;
+    const end = (reason: unknown) => this.#life.end("dismissed", reason, "flush aborted");
+    return untilAborted("flush", options, end, () => this.#writer.flush() as Promise<void>);
   }
 
   read(options?: ReadOptions): Promise<T | null> {

@@ -4,12 +4,12 @@ import { TlsSocket } from "../tls/tls_socket.ts";
 import { type CoarseClock, TICK, type Ticking } from "./coarse_clock.ts";
 import type { EndReason } from "./end_reason.ts";
 
-/** Errors that connections made or passed on, so that a handler which rethrows one is not blamed. */
+/** Errors that connections made or passed on: a handler which rethrows one is not blamed for it. */
 const produced = new WeakSet<object>();
 
 /**
  * What reader, writer and connection share about one socket. The first terminal event closes the
- * socket and decides the end reason; whatever follows from it is told that first error.
+ * socket and decides the end reason; whatever follows from it fails with that first error.
  *
  * `reading`, `writing`, `movedAt` and the byte counts are plain fields on purpose: they are set on
  * the path of every read and write, where a call would show.
@@ -18,7 +18,8 @@ export class Lifeline implements Ticking {
   /** What bytes go through: the raw socket, or TLS around it from when that begins. */
   socket: Deno.Conn;
   readonly clock: CoarseClock;
-  readonly idleTimeout: number;
+  idleTimeout: number;
+  receiveTimeout = Infinity;
 
   /** A raw read is pending. */
   reading = false;
@@ -26,6 +27,8 @@ export class Lifeline implements Ticking {
   writing = false;
   /** On the clock: when a byte last moved, or when the first operation now pending began. */
   movedAt: number;
+  /** On the clock: since when a pending read has got nothing. */
+  receivedAt: number;
   /** On the clock: by when the write in progress must have advanced; 0 for none. */
   writeDeadline = 0;
   /** On the clock: by when the frame that has begun must be complete; 0 for none. */
@@ -42,6 +45,9 @@ export class Lifeline implements Ticking {
   #closed = false;
   #reason: EndReason | undefined;
   #error: unknown;
+  #detail: string | undefined;
+  /** `bytesRead` at the last tick, if a read was pending. */
+  #readAtTick = -1;
   #aborter: AbortController | undefined;
   #onClose: { closed(): void } | undefined;
 
@@ -50,11 +56,12 @@ export class Lifeline implements Ticking {
     this.clock = clock;
     this.idleTimeout = idleTimeout;
     this.movedAt = clock.now;
+    this.receivedAt = clock.now;
   }
 
   /** Whether `error`, or what caused it, came out of a connection rather than out of the handler. */
   static produced(error: unknown): boolean {
-    // Eight links are more than anybody wraps; a loop of causes must not hang the server.
+    // Eight links are more than any program wraps; a loop of causes must not hang the server.
     for (let i = 0; i < 8 && error instanceof Error; i++, error = error.cause) {
       if (produced.has(error)) return true;
     }
@@ -81,6 +88,11 @@ export class Lifeline implements Ticking {
     return this.#error;
   }
 
+  /** What `end()` or `close()` said about a `dismissed` connection. */
+  get detail(): string | undefined {
+    return this.#detail;
+  }
+
   /** Aborts when the socket closes, with the error as its reason. */
   get signal(): AbortSignal {
     if (this.#aborter === undefined) {
@@ -90,28 +102,34 @@ export class Lifeline implements Ticking {
     return this.#aborter.signal;
   }
 
-  /** Has `holder` told when the socket is closed. One is enough, and costs no list. */
+  /** Calls `closed()` of `holder` when the socket is closed. One is enough, and costs no list. */
   set onClose(holder: { closed(): void }) {
     this.#onClose = holder;
   }
 
   /** Decides the reason, unless something before has; the socket stays as it is. */
-  setReason(reason: EndReason, error?: unknown): void {
+  setReason(reason: EndReason, error?: unknown, detail?: string): void {
     if (this.#reason !== undefined) return;
     this.#reason = reason;
     this.#error = error;
+    this.#detail = detail;
   }
 
   /** Ends the connection for `reason`: pending operations reject with `error`. */
-  end(reason: EndReason, error?: unknown): void {
+  end(reason: EndReason, error?: unknown, detail?: string): void {
     if (error instanceof Error) produced.add(error);
-    this.setReason(reason, error);
+    this.setReason(reason, error, detail);
     this.close();
+  }
+
+  /** Ends the connection because of a timeout; `what` was not in time. */
+  timeOut(reason: EndReason, what: string): void {
+    this.end(reason, new DOMException(`Connection timed out: ${what}`, "TimeoutError"));
   }
 
   /** The peer was not identified in time. */
   endHandshake(): void {
-    this.end("handshake_timeout", timedOut("it was not identified within 'handshakeTimeout'"));
+    this.timeOut("handshake_timeout", "it was not identified within 'handshakeTimeout'");
   }
 
   /**
@@ -127,13 +145,13 @@ export class Lifeline implements Ticking {
       if (isWhole && this.socket instanceof TlsSocket) this.socket.closePolitely();
       else this.socket.close();
     } catch {
-      // Somebody who holds the raw socket closed it before us: it is closed, which is all we want.
+      // The raw socket was closed elsewhere before: it is closed, which is all we want.
     }
     if (this.#aborter !== undefined) this.#abort();
     this.#onClose?.closed();
   }
 
-  /** Takes the failure of a raw operation; returns the error that its caller is to be told. */
+  /** Takes the failure of a raw operation; returns the error that its caller is to get. */
   failed(error: unknown): unknown {
     if (isMisuse(error)) {
       // The handler's own mistake, and news for `onError`: not an error that a connection made.
@@ -152,7 +170,7 @@ export class Lifeline implements Ticking {
 
   /**
    * Takes the failure of a raw operation whose caller holds `handed`. That is marked as handled here,
-   * where it fails, and not where it is made: that costs nobody whose operations succeed, and an
+   * where it fails, and not where it is made: operations that succeed pay nothing for it, and an
    * un-awaited write that fails must not end the process.
    */
   fail(handed: Promise<unknown> | undefined, error: unknown): never {
@@ -169,14 +187,20 @@ export class Lifeline implements Ticking {
     if (this.#closed) return;
     // A byte that moved behind a slow handler, when the last tick was long ago, moved just now.
     if (this.movedAt === this.clock.before) this.movedAt = now - TICK;
+    // Looked at here, so that a read need not note when it was.
+    if (!this.reading || this.bytesRead !== this.#readAtTick) this.receivedAt = now - TICK;
+    this.#readAtTick = this.reading ? this.bytesRead : -1;
     if ((this.reading || this.writing) && now >= this.movedAt + this.idleTimeout + TICK) {
-      return this.end("idle_timeout", timedOut("no byte moved within 'idleTimeout'"));
+      return this.timeOut("idle_timeout", "no byte moved within 'idleTimeout'");
+    }
+    if (this.reading && now >= this.receivedAt + this.receiveTimeout + TICK) {
+      return this.timeOut("receive_timeout", "no byte was received within 'receiveTimeout'");
     }
     if (this.frameDeadline !== 0 && this.reading && now >= this.frameDeadline) {
-      return this.end("frame_timeout", timedOut("a frame that has begun did not end in time"));
+      return this.timeOut("frame_timeout", "a frame that has begun did not end in time");
     }
     if (this.writeDeadline !== 0 && now >= this.writeDeadline) {
-      return this.end("write_timeout", timedOut("the peer took too little within 'writeTimeout'"));
+      return this.timeOut("write_timeout", "the peer took too little within 'writeTimeout'");
     }
     // Everything was said and the FIN sent: this peer just does not answer it.
     if (this.lingerDeadline !== 0 && now >= this.lingerDeadline) this.close();
@@ -187,11 +211,7 @@ export class Lifeline implements Ticking {
   }
 }
 
-function timedOut(what: string): DOMException {
-  return new DOMException(`Connection timed out: ${what}`, "TimeoutError");
-}
-
-/** Says that a socket was given what is no `Uint8Array`; the kernel's TypeErrors have a `code`. */
+/** Whether a socket was given what is no `Uint8Array`; the kernel's TypeErrors have a `code`. */
 function isMisuse(error: unknown): boolean {
   return error instanceof TypeError && !("code" in error);
 }

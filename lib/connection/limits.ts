@@ -4,6 +4,8 @@
 export interface ConnectionLimits {
   /** Ms without a byte while an operation is pending. */
   readonly idleTimeout: number;
+  /** Ms without a byte received while a read is pending. */
+  readonly receiveTimeout: number;
   /** Ms for a write to advance. */
   readonly writeTimeout: number;
   /** Bytes that may wait behind the write in progress. */
@@ -13,6 +15,7 @@ export interface ConnectionLimits {
 /** Limits of every connection, served or wrapped. */
 export const DEFAULT_LIMITS: ConnectionLimits = Object.freeze({
   idleTimeout: 300_000,
+  receiveTimeout: Infinity,
   writeTimeout: 30_000,
   maxUnsent: 1_048_576,
 });

@@ -4,9 +4,10 @@ import type { Codec } from "../wire/codec/codec.ts";
 import { delimited } from "../wire/codec/delimited.ts";
 import { lines } from "../wire/codec/lines.ts";
 import type { ProxyHeader } from "../wire/proxy/proxy_header.ts";
-import { checkBoolean, checkKeys } from "../check.ts";
+import { bad, checkBoolean, checkKeys, checkNumber, checkTime } from "../check.ts";
+import { type AbortOptions, untilAborted } from "./abort.ts";
 import { ByteReader, type NextChunk, type RecordOptions } from "./byte_reader.ts";
-import { ByteWriter } from "./byte_writer.ts";
+import { ByteWriter, HIGH_WATER } from "./byte_writer.ts";
 import type { ReadOptions } from "./cancellation.ts";
 import { type TlsInfo, TlsSocket } from "../tls/tls_socket.ts";
 import type { CoarseClock } from "./coarse_clock.ts";
@@ -16,6 +17,8 @@ import { rejected } from "./lifeline.ts";
 import { Rooms } from "./rooms.ts";
 import { startTls, type StartTlsOptions } from "./enter_tls.ts";
 import type { ChunkOptions, Connection } from "./connection.ts";
+import { Deadline } from "./deadline.ts";
+import type { EndReason } from "./end_reason.ts";
 import { StreamSource } from "./stream_source.ts";
 
 /** Milliseconds that a peer gets to answer our FIN with its own before the socket is closed. */
@@ -28,6 +31,15 @@ const LINGER = 500;
  * 512 KiB got 125 KiB of 1 MiB. A peer that never stops costs us some ms.
  */
 const LINGER_BYTES = 8_388_608;
+
+/** Bytes that `unsentBelow()` waits for: as many as frames coalesce before `send()` waits. */
+const DEFAULT_BELOW = HIGH_WATER;
+
+/** Characters of a detail that are kept. */
+const LONGEST_DETAIL = 200;
+
+/** What a wrong limit is a part of. */
+const CHANGE = "change a connection";
 
 /** Bytes thrown away in one read. */
 const SCRATCH = 65536;
@@ -66,6 +78,7 @@ export class SocketConnection<A extends Deno.Addr = Deno.Addr> implements Connec
     this.localAddr = localAddr as A;
     this.peerAddr = socket.remoteAddr as A;
     this.life = new Lifeline(socket, clock, limits.idleTimeout);
+    this.life.receiveTimeout = limits.receiveTimeout;
     this.reader = new ByteReader(this.life, rooms);
     this.writer = new ByteWriter(this.life, limits.writeTimeout, limits.maxUnsent);
     this.life.onClose = this;
@@ -100,6 +113,26 @@ export class SocketConnection<A extends Deno.Addr = Deno.Addr> implements Connec
 
   get bytesWritten(): number {
     return this.life.bytesWritten;
+  }
+
+  get endReason(): EndReason | undefined {
+    return this.life.reason;
+  }
+
+  get idleTimeout(): number {
+    return this.life.idleTimeout;
+  }
+
+  set idleTimeout(ms: number) {
+    this.life.idleTimeout = checkTime(CHANGE, "idleTimeout", ms);
+  }
+
+  get receiveTimeout(): number {
+    return this.life.receiveTimeout;
+  }
+
+  set receiveTimeout(ms: number) {
+    this.life.receiveTimeout = checkTime(CHANGE, "receiveTimeout", ms);
   }
 
   get unsentBytes(): number {
@@ -147,8 +180,19 @@ export class SocketConnection<A extends Deno.Addr = Deno.Addr> implements Connec
     return this.reader.peek(n, options);
   }
 
-  write(p: Uint8Array): Promise<number> {
-    return this.writer.write(p);
+  write(p: Uint8Array, options?: AbortOptions): Promise<number> {
+    if (options === undefined) return this.writer.write(p);
+    const end = (reason: unknown) => this.life.end("dismissed", reason, "write aborted");
+    return untilAborted("write", options, end, () => this.writer.write(p));
+  }
+
+  unsentBelow(n = DEFAULT_BELOW): Promise<void> {
+    try {
+      checkNumber("wait for room", "n", n, 1, Infinity, true);
+    } catch (error) {
+      return rejected(error);
+    }
+    return this.writer.below(n);
   }
 
   startTls(options: StartTlsOptions): Promise<void> {
@@ -169,12 +213,25 @@ export class SocketConnection<A extends Deno.Addr = Deno.Addr> implements Connec
     return sent;
   }
 
-  close(): void {
+  close(detail?: string): void {
+    if (detail !== undefined) this.#dismiss("close", detail);
     this.life.close(this.unsentBytes === 0);
   }
 
-  end(): Promise<void> {
+  end(detail?: string): Promise<void> {
+    if (detail !== undefined) this.#dismiss("end", detail);
     return this.#ending ??= this.#end();
+  }
+
+  #dismiss(attempt: string, detail: unknown): void {
+    if (typeof detail !== "string") {
+      throw new TypeError(bad(`${attempt} a connection`, "detail", detail, "a text"));
+    }
+    this.life.setReason("dismissed", undefined, detail.slice(0, LONGEST_DETAIL));
+  }
+
+  deadline(ms: number): Disposable {
+    return new Deadline(this.life, checkTime("set a deadline", "ms", ms));
   }
 
   /**

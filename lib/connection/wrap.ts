@@ -1,6 +1,6 @@
 /** Gives any `Deno.Conn` what a handler's connection has. @module */
 
-import { checkKeys, checkNumber } from "../check.ts";
+import { checkKeys, checkNumber, checkTime } from "../check.ts";
 import { CoarseClock } from "./coarse_clock.ts";
 import type { Connection } from "./connection.ts";
 import { Rooms } from "./rooms.ts";
@@ -32,21 +32,28 @@ export interface ConnectionOptions {
    */
   idleTimeout?: number;
   /**
+   * Ms without a byte received while a read is pending, whatever is sent.
+   *
+   * @default {Infinity}
+   */
+  receiveTimeout?: number;
+  /**
    * Ms within which a write must advance by 1 KiB, or by its rest if that is less.
    *
    * @default {30_000}
    */
   writeTimeout?: number;
   /**
-   * Bytes that may wait behind a write in progress.
+   * Bytes that may wait behind a write in progress. A write that finds so many waiting, counted with
+   * what it takes to hold them, ends the connection.
    *
    * @default {1_048_576}
    */
   maxUnsent?: number;
 }
 
-/** The limits, each with the least that it may be. */
-const LEAST = { idleTimeout: 1, writeTimeout: 1, maxUnsent: 0 };
+/** The limits that are times. */
+const TIMES = ["idleTimeout", "receiveTimeout", "writeTimeout"] as const;
 
 /** One of each for all of them; the clock runs only while one is open. */
 const clock = new CoarseClock(false);
@@ -86,20 +93,27 @@ export function connection<A extends Deno.Addr>(
   conn: Deno.Conn<A>,
   options: ConnectionOptions = {},
 ): Connection<A> {
-  checkKeys("wrap a connection", options, Object.keys(LEAST));
-  const limits: Record<string, number> = { ...DEFAULT_LIMITS };
-  for (const [name, least] of Object.entries(LEAST)) {
-    const value = (options as Record<string, unknown>)[name];
-    if (value === undefined) continue;
-    limits[name] = checkNumber("wrap a connection", name, value, least, Infinity, true);
-  }
+  const limits = completeLimits(options);
   if (conn instanceof SocketConnection) return conn;
   // Two wrappers of one socket would each miss what the other has read and not given out.
   const before = wrappers.get(conn);
   if (before !== undefined) return before as unknown as Connection<A>;
-  const complete = limits as unknown as ConnectionLimits;
-  const wrapper = new SocketConnection<A>(++ids, conn, conn.localAddr, clock, complete, rooms);
+  const wrapper = new SocketConnection<A>(++ids, conn, conn.localAddr, clock, limits, rooms);
   clock.watch(wrapper.life);
   wrappers.set(conn, wrapper as unknown as SocketConnection);
   return wrapper;
+}
+
+function completeLimits(options: ConnectionOptions): ConnectionLimits {
+  const attempt = "wrap a connection";
+  checkKeys(attempt, options, [...TIMES, "maxUnsent"]);
+  const limits: { -readonly [K in keyof ConnectionLimits]: number } = { ...DEFAULT_LIMITS };
+  for (const name of TIMES) {
+    if (options[name] !== undefined) limits[name] = checkTime(attempt, name, options[name]);
+  }
+  const { maxUnsent } = options;
+  if (maxUnsent !== undefined) {
+    limits.maxUnsent = checkNumber(attempt, "maxUnsent", maxUnsent, 0, Infinity, true);
+  }
+  return limits;
 }

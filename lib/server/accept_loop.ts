@@ -85,6 +85,7 @@ export class AcceptLoop {
       options,
       rooms,
     );
+    if (options.maxAge !== Infinity) conn.limitAge(options.maxAge, options.shutdownTimeout);
     live.enter(conn);
     if (live.all.size >= PREPARE_AT) disarmCompilerPanic();
     return conn;

@@ -32,6 +32,8 @@ export interface EndRecord {
   readonly id: number;
   /** Why it is over. */
   readonly reason: EndReason;
+  /** What `end()` or `close()` said, where the reason is `dismissed`. */
+  readonly detail?: string;
   /** The other end as the kernel saw it. */
   readonly peerAddr: Deno.Addr;
   /** The client's address. */
@@ -109,6 +111,7 @@ function recordOf(conn: ServedConnection, reason: EndReason): EndRecord {
     bytesWritten,
     openedAt,
     duration,
+    ...(life.detail !== undefined && { detail: life.detail }),
     ...(life.error !== undefined && { error: life.error }),
   };
 }

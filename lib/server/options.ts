@@ -1,6 +1,6 @@
 /** The options of `serve()`, checked and completed. @module */
 
-import { bad, checkKeys, checkNumber, checkObject, isObject } from "../check.ts";
+import { bad, checkKeys, checkNumber, checkObject, checkTime, isObject } from "../check.ts";
 import type { Connection } from "../connection/connection.ts";
 import {
   type ConnectionLimits,
@@ -90,6 +90,13 @@ export interface ServeSettings {
    */
   idleTimeout?: number;
   /**
+   * Ms without a byte received while a read is pending, whatever is sent meanwhile, after which the
+   * connection is closed (`receive_timeout`). For protocols whose clients send keep-alives.
+   *
+   * @default {Infinity}
+   */
+  receiveTimeout?: number;
+  /**
    * Ms within which a write must advance by 1 KiB, or by its rest if that is less; otherwise the
    * connection is closed.
    *
@@ -97,12 +104,20 @@ export interface ServeSettings {
    */
   writeTimeout?: number;
   /**
-   * Bytes that may wait behind a write in progress. A write past it rejects and closes the
-   * connection: its peer does not read, and memory is not its to fill.
+   * Bytes that may wait behind a write in progress, counted with what it takes to hold them. A write
+   * that finds so many waiting rejects and closes the connection (`write_overflow`): its peer does not
+   * read, and memory is not its to fill. One large write is always taken.
    *
    * @default {1_048_576}
    */
   maxUnsent?: number;
+  /**
+   * Ms after which a connection is drained as by a stop, give or take 10 %, and after
+   * `shutdownTimeout` ended (`max_age`): for long connections that a balancer is to spread anew.
+   *
+   * @default {Infinity}
+   */
+  maxAge?: number;
   /**
    * Ms that `shutdown()` waits for handlers to finish before it closes their connections.
    *
@@ -213,6 +228,7 @@ export const DEFAULTS: Pick<
   | "maxConnectionsPerPeer"
   | "whenFull"
   | "handshakeTimeout"
+  | "maxAge"
   | "shutdownTimeout"
   | keyof ConnectionLimits
 > = Object.freeze({
@@ -221,6 +237,7 @@ export const DEFAULTS: Pick<
   whenFull: "wait",
   handshakeTimeout: DEFAULT_HANDSHAKE_TIMEOUT,
   ...DEFAULT_LIMITS,
+  maxAge: Infinity,
   shutdownTimeout: 15_000,
 });
 
@@ -235,6 +252,7 @@ export interface CompleteServeOptions extends ConnectionLimits {
   readonly isAllowed: AddressTest | undefined;
   readonly handshakeTimeout: number;
   readonly whenFull: "wait" | "refuse" | Uint8Array;
+  readonly maxAge: number;
   readonly shutdownTimeout: number;
   readonly signal: AbortSignal | undefined;
   readonly onListen: ((addr: Deno.Addr) => unknown) | undefined;
@@ -251,8 +269,10 @@ const SETTINGS_KEYS = [
   "whenFull",
   "handshakeTimeout",
   "idleTimeout",
+  "receiveTimeout",
   "writeTimeout",
   "maxUnsent",
+  "maxAge",
   "shutdownTimeout",
   "signal",
   "onListen",
@@ -299,6 +319,8 @@ export function completeServeOptions(options: ServeOptions): CompleteServeOption
       Infinity,
       true,
     );
+  const time = (name: keyof typeof DEFAULTS) =>
+    checkTime(verb, name, given[name] === undefined ? DEFAULTS[name] : given[name]);
   return Object.freeze({
     listeners,
     maxConnections: number("maxConnections", 1),
@@ -308,11 +330,13 @@ export function completeServeOptions(options: ServeOptions): CompleteServeOption
       : checkLimit("maxHandshaking", given["maxHandshaking"]),
     isAllowed: completeAddressRules(verb, given),
     whenFull,
-    handshakeTimeout: number("handshakeTimeout", 1),
-    idleTimeout: number("idleTimeout", 1),
-    writeTimeout: number("writeTimeout", 1),
+    handshakeTimeout: time("handshakeTimeout"),
+    idleTimeout: time("idleTimeout"),
+    receiveTimeout: time("receiveTimeout"),
+    writeTimeout: time("writeTimeout"),
     maxUnsent: number("maxUnsent", 0),
-    shutdownTimeout: number("shutdownTimeout", 0),
+    maxAge: time("maxAge"),
+    shutdownTimeout: time("shutdownTimeout"),
     signal,
     onListen,
     onError,
@@ -323,11 +347,6 @@ export function completeServeOptions(options: ServeOptions): CompleteServeOption
 /** Checks a limit, given at the start or to a running server. */
 export function checkLimit(name: string, value: unknown): number {
   return checkNumber("serve", name, value, 1, Infinity, true);
-}
-
-/** Checks a time in ms that a running server is given. */
-export function checkTimeout(verb: string, name: string, value: unknown): number {
-  return checkNumber(verb, name, value, 0, Infinity, true);
 }
 
 function completeListeners(verb: string, given: Record<string, unknown>) {

@@ -1,6 +1,6 @@
 /** Server-wide limits, and the way from the first accept to the last end record. @module */
 
-import { checkKeys } from "../check.ts";
+import { checkKeys, checkTime } from "../check.ts";
 import { CoarseClock } from "../connection/coarse_clock.ts";
 import type { Connection } from "../connection/connection.ts";
 import { Rooms } from "../connection/rooms.ts";
@@ -18,7 +18,7 @@ import { EndRecords } from "./end_records.ts";
 import { Handshaking } from "./handshaking.ts";
 import { Lingering } from "./lingering.ts";
 import { LiveConnections } from "./live_connections.ts";
-import { checkLimit, checkTimeout, type CompleteServeOptions } from "./options.ts";
+import { checkLimit, type CompleteServeOptions } from "./options.ts";
 import { Refusals } from "./refusals.ts";
 import { Reporter } from "./reporter.ts";
 import type { Handler, Service } from "./serve_connection.ts";
@@ -122,8 +122,8 @@ export class RunningServer<A extends Deno.Addr> implements Server<A> {
       checkKeys("shut down", options, ["lameDuck", "timeout"]);
       const { lameDuck = 0, timeout = this.#options.shutdownTimeout } = options;
       this.#stop(
-        checkTimeout("shut down", "lameDuck", lameDuck),
-        checkTimeout("shut down", "timeout", timeout),
+        checkTime("shut down", "lameDuck", lameDuck),
+        checkTime("shut down", "timeout", timeout),
       );
     } catch (error) {
       return Promise.reject(error);

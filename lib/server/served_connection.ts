@@ -12,6 +12,9 @@ const DRAIN_QUIET = 100;
 /** The same for a connection on which nothing has arrived yet: it was opened to say something. */
 const FIRST_BYTE_PATIENCE = 5000;
 
+/** By which part of itself `maxAge` is made longer or shorter. */
+const AGE_SPREAD = 0.1;
+
 /**
  * How far the server has come with a connection: it waits for a slot, sends its PROXY header, makes
  * its TLS handshake, or is the handler's. `abandoned`: its handler did not settle in time.
@@ -26,6 +29,7 @@ export class ServedConnection<A extends Deno.Addr = Deno.Addr> extends SocketCon
   /** On the clock: since when it is drained; `undefined` while it is not. */
   #drainedAt: number | undefined;
   #drainer: AbortController | undefined;
+  #age: AgeLimit | undefined;
 
   /** Bytes of the PROXY header and of TLS do not count, so none does before it is identified. */
   override get bytesRead(): number {
@@ -38,7 +42,7 @@ export class ServedConnection<A extends Deno.Addr = Deno.Addr> extends SocketCon
 
   override get drainSignal(): AbortSignal {
     this.#drainer ??= new AbortController();
-    if (this.draining) this.#drainer.abort(drainReason());
+    if (this.draining) this.#drainer.abort(this.#drainReason());
     return this.#drainer.signal;
   }
 
@@ -46,12 +50,23 @@ export class ServedConnection<A extends Deno.Addr = Deno.Addr> extends SocketCon
   drain(): void {
     if (this.draining) return;
     this.#drainedAt = this.life.clock.now;
-    this.#drainer?.abort(drainReason());
+    this.#drainer?.abort(this.#drainReason());
+  }
+
+  /**
+   * Drains the connection after `maxAge` ms, give or take a tenth, so that those which came together do
+   * not all leave together; and ends it `patience` ms later.
+   */
+  limitAge(maxAge: number, patience: number): void {
+    const { clock } = this.life;
+    const age = maxAge * (1 - AGE_SPREAD + 2 * AGE_SPREAD * Math.random());
+    this.#age = { drainAt: clock.deadline(age), endAt: clock.deadline(age + patience) };
   }
 
   /** Called at each tick of the server's clock. */
   tick(now: number): void {
     this.life.tick(now);
+    if (this.#age !== undefined) this.#tickAge(this.#age, now);
     if (this.#drainedAt === undefined) return;
     const { bytesRead, movedAt } = this.life;
     const quiet = bytesRead === 0
@@ -59,8 +74,25 @@ export class ServedConnection<A extends Deno.Addr = Deno.Addr> extends SocketCon
       : Math.max(this.#drainedAt, movedAt) + DRAIN_QUIET;
     if (now >= quiet + TICK) this.reader.endLoop();
   }
+
+  #tickAge({ drainAt, endAt }: AgeLimit, now: number): void {
+    if (now < drainAt) return;
+    this.drain();
+    if (now < endAt || this.life.closed) return;
+    this.life.timeOut("max_age", "its handler did not return within 'shutdownTimeout' of 'maxAge'");
+  }
+
+  #drainReason(): DOMException {
+    const old = this.#age !== undefined && this.life.clock.now >= this.#age.drainAt;
+    return new DOMException(
+      old ? "The connection has reached 'maxAge'" : "The server is stopping",
+      "AbortError",
+    );
+  }
 }
 
-function drainReason(): DOMException {
-  return new DOMException("The server is stopping", "AbortError");
+/** On the clock: when a connection is drained for its age, and when it is ended. */
+interface AgeLimit {
+  readonly drainAt: number;
+  readonly endAt: number;
 }

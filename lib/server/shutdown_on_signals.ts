@@ -1,7 +1,6 @@
 /** Stops a server when a signal of the system arrives. @module */
 
-import { bad, checkBoolean, checkKeys, isObject } from "../check.ts";
-import { checkTimeout } from "./options.ts";
+import { bad, checkBoolean, checkKeys, checkTime, isObject } from "../check.ts";
 import type { Server, ShutdownOptions } from "./server.ts";
 
 /**
@@ -100,8 +99,8 @@ function complete(options: ShutdownOnSignalsOptions): CompleteOptions {
   checkBoolean(VERB, "exit", exit);
   // Those that are not given are left to `shutdown()`.
   const patience: ShutdownOptions = {
-    ...(lameDuck !== undefined && { lameDuck: checkTimeout(VERB, "lameDuck", lameDuck) }),
-    ...(timeout !== undefined && { timeout: checkTimeout(VERB, "timeout", timeout) }),
+    ...(lameDuck !== undefined && { lameDuck: checkTime(VERB, "lameDuck", lameDuck) }),
+    ...(timeout !== undefined && { timeout: checkTime(VERB, "timeout", timeout) }),
   };
   return { signals: [...signals], patience, exit };
 }

@@ -33,6 +33,11 @@ export interface ServerStats {
   readonly refused: Readonly<Record<RefusalCause, number>>;
   /** Connections that are over, by reason; each reason is always there. */
   readonly ended: Readonly<Record<EndReason, number>>;
+  /**
+   * Of the `dismissed`, how many by what `end()` or `close()` said about them: the first 32 texts, what
+   * said anything else as `other`.
+   */
+  readonly dismissed: Readonly<Record<string, number>>;
   /** Failures of accepting. */
   readonly acceptFailures: {
     /** The client was gone before it was accepted. */
@@ -98,6 +103,12 @@ const DURATION_BOUNDS: readonly number[] = Object.freeze(
   [10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 10e3, 30e3, 60e3, 120e3, 300e3],
 );
 
+/** Texts of `end()` and `close()` that are counted one by one; a program may make them up at run time. */
+const MOST_DETAILS = 32;
+
+/** What stands for the others. */
+const OTHER = "other";
+
 /** The counters behind `stats()`. */
 export class Statistics {
   accepted = 0;
@@ -108,12 +119,14 @@ export class Statistics {
   readonly ended: Record<EndReason, number> = Object.fromEntries(
     END_REASONS.map((reason) => [reason, 0]),
   ) as Record<EndReason, number>;
+  readonly #dismissed = new Map<string, number>();
   #lasted = 0;
   readonly #durations: number[] = DURATION_BOUNDS.map(() => 0).concat(0);
 
   /** Counts a connection that is over. */
   end(reason: EndReason, conn: ServedConnection): void {
     this.ended[reason]++;
+    if (reason === "dismissed") this.#dismiss(conn.life.detail ?? OTHER);
     const { duration } = conn;
     this.#lasted += duration;
     let i = 0;
@@ -121,6 +134,12 @@ export class Statistics {
     this.#durations[i]!++;
     this.bytesRead += conn.bytesRead;
     this.bytesWritten += conn.bytesWritten;
+  }
+
+  #dismiss(detail: string): void {
+    const isNew = !this.#dismissed.has(detail);
+    const counted = isNew && this.#dismissed.size >= MOST_DETAILS ? OTHER : detail;
+    this.#dismissed.set(counted, (this.#dismissed.get(counted) ?? 0) + 1);
   }
 
   snapshot(
@@ -144,6 +163,7 @@ export class Statistics {
         handshaking: this.ended.refused_handshaking,
       },
       ended: { ...this.ended },
+      dismissed: Object.fromEntries(this.#dismissed),
       acceptFailures: { aborted: this.aborted, resources: this.resources },
       bytesRead,
       bytesWritten,

@@ -445,13 +445,13 @@ for (const [name, kind] of Object.entries(KINDS)) {
 
   Deno.test(`${name} refuses options that it does not know or cannot use, and is not pending then`, async () => {
     const known = name.startsWith("read()") ? "timeout, signal" : "timeout, signal, limit";
-    const wanted = "use a whole number from 0 up, or Infinity";
+    const wanted = "use milliseconds from 0 up, or Infinity";
     const given: [options: object, kind: typeof TypeError, message: string][] = [
       [{ timout: 5 }, TypeError, `an unknown option 'timout': known here are ${known}`],
       [{ timeout: NaN }, TypeError, `'timeout' of NaN: ${wanted}`],
       [{ timeout: "5" }, TypeError, `'timeout' of "5": ${wanted}`],
       [{ timeout: -1 }, RangeError, `'timeout' of -1: ${wanted}`],
-      [{ timeout: 1.5 }, RangeError, `'timeout' of 1.5: ${wanted}`],
+      [{ timeout: -0.5 }, RangeError, `'timeout' of -0.5: ${wanted}`],
       [{ signal: new AbortController() }, TypeError, "a 'signal' that is none: use an AbortSignal"],
     ];
     const { socket, conn, reader } = scriptedReader();

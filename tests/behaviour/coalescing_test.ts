@@ -117,6 +117,7 @@ for (const [name, echo] of Object.entries(ECHOES)) {
       conn,
       read: (options) => messages.read(options),
       flush: () => messages.flush(),
+      write: (p) => messages.write(p),
       [Symbol.asyncIterator]: () => messages[Symbol.asyncIterator](),
       send(line) {
         answered++;
@@ -416,4 +417,40 @@ netTest("both ends may speak in frames, many at once, and each gets its own answ
   }));
   await until(() => ended.length === 20);
   assertGreaterOrEqual(ended.length, 20);
+});
+
+Deno.test("Framed.write() puts bytes among the frames, in order and in one write with them", async () => {
+  const { writes, conn } = noting();
+  const messages = framed(conn, lines());
+  const body = bytes`body`;
+  await messages.send("head");
+  await messages.write(body);
+  body.fill(33); // it was copied
+  await messages.send("tail");
+  assertEquals(writes, []);
+  await messages.flush();
+  assertEquals(writes, ["head\nbodytail\n"]);
+  await messages.write(new Uint8Array(0));
+  await messages.write(bytes`by itself`);
+  await turns(3);
+  assertEquals(writes.slice(1), ["by itself"]);
+  await messages.write(bytes`${"x".repeat(200_000)}`); // more than is coalesced
+  assertEquals(writes.slice(2), ["x".repeat(200_000)]);
+  conn.close();
+});
+
+Deno.test("Framed.write() rejects what is no bytes, and after the end, and sends nothing then", async () => {
+  const { writes, conn } = noting();
+  const messages = framed(conn, lines());
+  for (const wrong of ["text", [1, 2], null]) {
+    await assertRejects(
+      () => messages.write(wrong as unknown as Uint8Array),
+      TypeError,
+      "Cannot write among frames with 'bytes' of",
+    );
+  }
+  await conn.closeWrite();
+  await assertRejects(() => messages.write(bytes`late`), Deno.errors.BrokenPipe);
+  assertEquals(writes, []);
+  conn.close();
 });

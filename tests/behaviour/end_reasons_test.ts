@@ -1,6 +1,6 @@
 /** Each end reason comes about in its way, and has its record. @module */
 
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertFalse, assertGreater } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
 import { END_REASONS } from "../../lib/connection/end_reason.ts";
 import {
@@ -11,6 +11,7 @@ import {
   lines,
   ProtocolError,
   ProxyHeaderError,
+  relay,
   serve,
   type ServeAddressOptions,
   type Server,
@@ -20,7 +21,7 @@ import {
 import { arrived, BEHIND } from "../support/balancer.ts";
 import { server as certificate } from "../support/certificates.ts";
 import { netTest } from "../support/needs.ts";
-import { bytes } from "../support/bytes.ts";
+import { bytes, text } from "../support/bytes.ts";
 import { connectResettable, dial, LOOPBACK, readAll, readExactly } from "../support/peers.ts";
 import { turns, until } from "../support/wait.ts";
 import { type ScriptedListener, scriptedListener } from "../../lib/testing/scripted_listener.ts";
@@ -50,7 +51,12 @@ interface Row {
   /** The connection that the record is about; 1 if not given. */
   id?: number;
   /** What the record says besides the reason and the addresses. */
-  record: { error?: (error: unknown) => boolean; bytesRead?: number; bytesWritten?: number };
+  record: {
+    error?: (error: unknown) => boolean;
+    detail?: string;
+    bytesRead?: number;
+    bytesWritten?: number;
+  };
 }
 
 const quiet: ServeSettings = { onError: () => {} };
@@ -69,6 +75,14 @@ async function visit(
   using client = await dial(server.addr);
   await until(() => server.stats().accepted > accepted);
   await then(client);
+}
+
+/** Time passes tick by tick, with what follows from each. */
+async function pass({ time }: Scene, ms: number): Promise<void> {
+  for (; ms > 0; ms -= 100) {
+    time.tick(100);
+    await turns(1);
+  }
 }
 
 /** A row for each reason: without one for a new reason, this does not compile. */
@@ -129,6 +143,80 @@ const ROWS: Record<EndReason, Row> = {
         scene.time.tick(299_900);
         assertEquals(scene.ended.length, 0);
         scene.time.tick(300);
+        assertEquals(await client.read(new Uint8Array(1)), null);
+      }),
+    record: { error: isTimeout, bytesRead: 0 },
+  },
+  receive_timeout: {
+    settings: { receiveTimeout: 1000 },
+    handler: async (conn) => {
+      const reading = readOne(conn);
+      for (; !conn.signal.aborted; await turns(1)) await conn.write(bytes`still here`);
+      await reading;
+    },
+    provoke: (scene) =>
+      visit(scene, async (client) => {
+        assertGreater(await client.read(new Uint8Array(10)) ?? 0, 0);
+        await pass(scene, 900);
+        assertEquals(scene.ended.length, 0);
+        await pass(scene, 300);
+      }),
+    record: { error: isTimeout, bytesRead: 0 },
+  },
+  deadline: {
+    handler: async (conn) => {
+      using _ = conn.deadline(2000);
+      for await (const chunk of conn) await conn.write(chunk);
+    },
+    provoke: (scene) =>
+      visit(scene, async (client) => {
+        for (let i = 0; i < 19; i++) { // whatever it reads and writes
+          await client.write(bytes`x`);
+          assertEquals(await client.read(new Uint8Array(1)), 1);
+          scene.time.tick(100);
+        }
+        assertEquals(scene.ended.length, 0);
+        await pass(scene, 300);
+        assertEquals(await client.read(new Uint8Array(1)), null);
+      }),
+    record: { error: isTimeout, bytesRead: 19, bytesWritten: 19 },
+  },
+  dismissed: {
+    handler: async (conn) => {
+      conn.write(bytes`bye`);
+      await conn.end("kicked");
+    },
+    provoke: (scene) =>
+      visit(scene, async (client) => assertEquals(text(await readAll(client)), "bye")),
+    record: { detail: "kicked", bytesRead: 0, bytesWritten: 3 },
+  },
+  relay_failed: {
+    handler: async (conn) => {
+      const upstream = new ScriptedSocket();
+      upstream.failRead(new Deno.errors.ConnectionReset("Connection reset by peer (os error 104)"));
+      await relay(conn, upstream);
+    },
+    provoke: (scene) =>
+      visit(scene, async (client) => {
+        assertEquals(await client.read(new Uint8Array(1)), null);
+      }),
+    record: { error: (error) => error instanceof Deno.errors.ConnectionReset, bytesRead: 0 },
+  },
+  max_age: {
+    settings: { maxAge: 10_000, shutdownTimeout: 2000 },
+    handler: async (conn) => {
+      while (await readOne(conn) !== null); // which does not look at `draining`
+    },
+    provoke: (scene) =>
+      visit(scene, async (client) => {
+        await pass(scene, 8900);
+        const [conn] = scene.server.connections;
+        assertFalse(conn!.draining);
+        await pass(scene, 2200);
+        assert(conn!.draining);
+        assertEquals(conn!.drainSignal.reason.message, "The connection has reached 'maxAge'");
+        assertEquals(scene.ended.length, 0);
+        await pass(scene, 2200);
         assertEquals(await client.read(new Uint8Array(1)), null);
       }),
     record: { error: isTimeout, bytesRead: 0 },
@@ -289,6 +377,7 @@ for (const reason of END_REASONS) {
     const [{ error, bytesRead, bytesWritten, ...rest }, ...more] = about() as [EndRecord];
     assertEquals([rest.reason, more], [reason, []]);
     assert(record.error?.(error) ?? error === undefined, `error is ${error}`);
+    assertEquals(rest.detail, record.detail);
     assertEquals(bytesRead, record.bytesRead ?? bytesRead);
     assertEquals(bytesWritten, record.bytesWritten ?? bytesWritten);
     assertEquals(rest.remoteAddr, rest.peerAddr);

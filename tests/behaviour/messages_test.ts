@@ -119,7 +119,7 @@ const TCP_KEYS = "port, hostname, tcpBacklog, noDelay, keepAlive";
 const TLS_KEYS = "cert, key, passphrase, alpnProtocols, tls";
 const SETTINGS_KEYS =
   "maxConnections, maxConnectionsPerPeer, maxHandshaking, allow, deny, whenFull, " +
-  "handshakeTimeout, idleTimeout, writeTimeout, maxUnsent, shutdownTimeout, signal, onListen, " +
+  "handshakeTimeout, idleTimeout, receiveTimeout, writeTimeout, maxUnsent, maxAge, shutdownTimeout, signal, onListen, " +
   "onError, onEnd";
 /** What there is for an address that is served, by the kind of address. */
 const SERVED_TCP_KEYS = `${TCP_KEYS}, ${TLS_KEYS}, proxyProtocol`;
@@ -570,11 +570,7 @@ const TABLE: Row[] = [
     maxConnections: 1,
     maxConnectionsPerPeer: 1,
     maxHandshaking: 1,
-    handshakeTimeout: 1,
-    idleTimeout: 1,
-    writeTimeout: 1,
     maxUnsent: 0,
-    shutdownTimeout: 0,
   }).flatMap(([name, least]) =>
     each([
       ["10", '"10"'],
@@ -590,6 +586,28 @@ const TABLE: Row[] = [
         `Cannot serve with '${name}' of ${shown}: use a whole number from ${least} up, or Infinity`,
       ))
   ),
+  ...[
+    "handshakeTimeout",
+    "idleTimeout",
+    "receiveTimeout",
+    "writeTimeout",
+    "maxAge",
+    "shutdownTimeout",
+  ]
+    .flatMap((name) =>
+      each([
+        ["10", '"10"'],
+        [NaN, "NaN"],
+        [null, "null"],
+        [-0.5, "-0.5", "RangeError"],
+        [-Infinity, "-Infinity", "RangeError"],
+      ], (value, shown, kind) =>
+        serves(
+          { port: 0, [name]: value },
+          kind,
+          `Cannot serve with '${name}' of ${shown}: use milliseconds from 0 up, or Infinity`,
+        ))
+    ),
   ...each(
     [["drop", '"drop"'], [null, "null"], [[98], "an array"], [true, "true"]],
     (whenFull, shown) =>
@@ -641,7 +659,6 @@ const TABLE: Row[] = [
   })),
   ...each([
     [-1, "-1", "RangeError"],
-    [1.5, "1.5", "RangeError"],
     ["10", '"10"'],
     [null, "null"],
   ], (timeout, shown, kind) => ({
@@ -651,8 +668,7 @@ const TABLE: Row[] = [
       await server.shutdown({ timeout: untyped(timeout) });
     },
     kind,
-    message:
-      `Cannot shut down with 'timeout' of ${shown}: use a whole number from 0 up, or Infinity`,
+    message: `Cannot shut down with 'timeout' of ${shown}: use milliseconds from 0 up, or Infinity`,
     needs: {},
   })),
 

@@ -11,7 +11,14 @@ import {
   assertRejects,
   assertStrictEquals,
 } from "@std/assert";
-import { type Connection, connection, type ConnectionOptions, serve } from "../../mod.ts";
+import {
+  type Connection,
+  connection,
+  type ConnectionOptions,
+  framed,
+  lines,
+  serve,
+} from "../../mod.ts";
 import { byChance } from "../support/chance.ts";
 import { netTest } from "../support/needs.ts";
 import { assertPattern, assertReadsPattern, fillPattern, pattern } from "../support/pattern.ts";
@@ -24,7 +31,7 @@ import {
   resettablePair,
   socketPair,
 } from "../support/peers.ts";
-import { turn, turns, until } from "../support/wait.ts";
+import { ENOUGH_TURNS, turn, turns, until } from "../support/wait.ts";
 import { Program } from "../support/program.ts";
 import { type Scripted, scripted } from "../support/scripted_socket.ts";
 import { unhandledDuring } from "../support/unhandled.ts";
@@ -757,4 +764,95 @@ netTest("a reply in two writes arrives whole", async () => {
     await client.write(bytes`?`);
     assertEquals(text(await readExactly(client, 9)), "head,body");
   }
+});
+
+// Waiting for room
+
+Deno.test("unsentBelow() resolves once fewer bytes are unsent, at once if they are", async () => {
+  const { socket, conn } = stuck();
+  await conn.unsentBelow(1);
+  conn.write(new Uint8Array(50_000));
+  conn.write(new Uint8Array(50_000));
+  const resolved: number[] = [];
+  for (const n of [1, 20_000, 50_001, 100_000, 100_001]) {
+    conn.unsentBelow(n).then(() => resolved.push(n));
+  }
+  await turn();
+  assertEquals(resolved, [100_001]);
+  socket.writes[0]!.take(1);
+  await turn();
+  assertEquals(resolved, [100_001, 100_000]);
+  socket.writes[0]!.take();
+  await turn();
+  assertEquals(resolved, [100_001, 100_000, 50_001]);
+  socket.takes = (p) => p.length;
+  socket.writes[0]!.take(30_001);
+  await turn();
+  assertEquals(resolved, [100_001, 100_000, 50_001, 20_000, 1]);
+  conn.close();
+});
+
+Deno.test("unsentBelow() waits for less than 64 KiB unless told otherwise, frames included", async () => {
+  const { socket, conn } = stuck();
+  conn.write(new Uint8Array(65_530));
+  framed(conn, lines()).send("hello");
+  const below = conn.unsentBelow();
+  let done = false;
+  below.then(() => done = true);
+  await turns(ENOUGH_TURNS);
+  assertFalse(done);
+  socket.writes[0]!.take(1);
+  await below;
+  conn.close();
+});
+
+Deno.test("unsentBelow() rejects with what ends the connection, before and after, and may be left alone", async () => {
+  const { socket, conn } = stuck();
+  conn.write(new Uint8Array(10));
+  const failure = new Deno.errors.BrokenPipe("Broken pipe (os error 32)");
+  const unhandled = await unhandledDuring(async () => {
+    conn.unsentBelow(1);
+    const below = conn.unsentBelow(1);
+    socket.writes[0]!.fail(failure);
+    assertStrictEquals(await below.catch((error) => error), failure);
+    assertStrictEquals(await conn.unsentBelow().catch((error) => error), failure);
+    conn.unsentBelow();
+  });
+  assertEquals(unhandled, []);
+  const closed = stuck().conn;
+  closed.write(new Uint8Array(10));
+  const below = closed.unsentBelow(1);
+  closed.close();
+  await assertRejects(() => below, Deno.errors.BadResource);
+});
+
+Deno.test("unsentBelow() refuses what is no number of bytes", async () => {
+  const { conn } = stuck();
+  for (const n of ["5", null, NaN]) {
+    await assertRejects(() => conn.unsentBelow(n as number), TypeError, "with 'n' of");
+  }
+  await assertRejects(
+    () => conn.unsentBelow(0),
+    RangeError,
+    "Cannot wait for room with 'n' of 0: use a whole number from 1 up, or Infinity",
+  );
+  conn.close();
+});
+
+netTest("a producer that waits for unsentBelow() goes no faster than its peer reads", async () => {
+  const [socket, client] = await socketPair();
+  using conn = connection(socket);
+  let most = 0;
+  const sending = (async () => {
+    for (let at = 0; at < 16 * MIB; at += 1000) {
+      conn.write(pattern(at, Math.min(1000, 16 * MIB - at)));
+      await conn.unsentBelow();
+      most = Math.max(most, conn.unsentBytes);
+    }
+    await conn.closeWrite();
+  })();
+  await assertReadsPattern(client, 16 * MIB);
+  await sending;
+  client.close();
+  assertLess(most, 65_536);
 });

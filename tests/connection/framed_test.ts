@@ -472,19 +472,19 @@ Deno.test("framed() refuses options that it does not know or cannot use, and wha
   const given: [options: unknown, kind: typeof TypeError, message: string][] = [
     [{ timeout: 5 }, TypeError, "an unknown option 'timeout': known here are frameTimeout"],
     [
-      { frameTimeout: 0 },
+      { frameTimeout: -1 },
       RangeError,
-      "'frameTimeout' of 0: use a whole number from 1 up, or Infinity",
+      "'frameTimeout' of -1: use milliseconds from 0 up, or Infinity",
     ],
     [
       { frameTimeout: NaN },
       TypeError,
-      "'frameTimeout' of NaN: use a whole number from 1 up, or Infinity",
+      "'frameTimeout' of NaN: use milliseconds from 0 up, or Infinity",
     ],
     [
       { frameTimeout: "1" },
       TypeError,
-      `'frameTimeout' of "1": use a whole number from 1 up, or Infinity`,
+      `'frameTimeout' of "1": use milliseconds from 0 up, or Infinity`,
     ],
     [null, TypeError, "null as options: use an object"],
   ];

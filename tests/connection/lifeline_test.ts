@@ -8,20 +8,23 @@ import {
   assertGreaterOrEqual,
   assertInstanceOf,
   assertLessOrEqual,
+  assertMatch,
   assertRejects,
   assertStrictEquals,
+  assertThrows,
 } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
 import { CoarseClock, TICK } from "../../lib/connection/coarse_clock.ts";
 import type { EndReason } from "../../lib/connection/end_reason.ts";
 import { Lifeline } from "../../lib/connection/lifeline.ts";
-import { type Connection, connection, serve } from "../../mod.ts";
+import type { SocketConnection } from "../../lib/connection/socket_connection.ts";
+import { type Connection, connection, framed, lines, serve } from "../../mod.ts";
 import { netTest } from "../support/needs.ts";
 import { bytes, text } from "../support/bytes.ts";
 import { dial, LOOPBACK, readAll, socketPair } from "../support/peers.ts";
 import { turn, turns, until } from "../support/wait.ts";
 import { ScriptedSocket } from "../support/scripted_socket.ts";
-import { noteEnds } from "../support/noting.ts";
+import { noteEnds, serveNoting } from "../support/noting.ts";
 
 const MINUTE = 60_000;
 
@@ -623,3 +626,158 @@ netTest("the timeouts of one connection leave the others alone", async () => {
   await pairs[1][1].write(bytes`x`);
   assertEquals(await reads[1], 1);
 });
+
+// Limits of a live connection
+
+Deno.test("receiveTimeout ends a connection whose peer says nothing, whatever it is sent", async () => {
+  using time = new FakeTime();
+  const socket = new ScriptedSocket();
+  using conn = connection(socket, { receiveTimeout: 1000 });
+  assertEquals(conn.receiveTimeout, 1000);
+  const reading = conn.readLine();
+  let passed = 0;
+  for (; passed < 3000 && !conn.signal.aborted; passed += 50) {
+    await conn.write(bytes`still here`);
+    time.tick(50);
+  }
+  assert(passed >= 1000 && passed <= 1000 + 3 * TICK, `${passed}`);
+  await assertTimesOut(reading, "receiveTimeout");
+  assertEquals(conn.endReason, "receive_timeout");
+});
+
+Deno.test("receiveTimeout does not count the time in which nothing is read, and begins anew with each byte", async () => {
+  using time = new FakeTime();
+  const socket = new ScriptedSocket();
+  using conn = connection(socket, { receiveTimeout: 1000 });
+  for (let i = 0; i < 3; i++) {
+    time.tick(MINUTE); // the handler does something else
+    const line = conn.readLine();
+    time.tick(900);
+    socket.arrive(bytes`a `);
+    await turns(1);
+    time.tick(900);
+    socket.arrive(bytes`line\n`);
+    assertEquals(await line, "a line");
+  }
+  assertFalse(conn.signal.aborted);
+});
+
+Deno.test("idleTimeout and receiveTimeout can be set on a live connection, and count from what has happened", async () => {
+  for (const name of ["idleTimeout", "receiveTimeout"] as const) {
+    using time = new FakeTime();
+    using conn = connection(new ScriptedSocket());
+    assertEquals(conn[name], name === "idleTimeout" ? 300_000 : Infinity);
+    const reading = conn.read(new Uint8Array(1));
+    reading.catch(() => {});
+    time.tick(MINUTE);
+    conn[name] = MINUTE + 1000.5;
+    assertEquals(conn[name], MINUTE + 1000.5);
+    const passed = lasts(time, conn, MINUTE);
+    assert(passed >= 1000 && passed <= 1000 + 3 * TICK, `${name}: ${passed}`);
+    await assertTimesOut(reading, name);
+  }
+});
+
+Deno.test("idleTimeout and receiveTimeout refuse what is no time, and stay as they were", () => {
+  using conn = connection(new ScriptedSocket());
+  for (const name of ["idleTimeout", "receiveTimeout"] as const) {
+    const before = conn[name];
+    for (const [ms, kind, shown] of [[-1, RangeError, "-1"], ["5", TypeError, '"5"']] as const) {
+      const error = assertThrows(() => conn[name] = ms as number, kind);
+      assertEquals(
+        error.message,
+        `Cannot change a connection with '${name}' of ${shown}: use milliseconds from 0 up, or Infinity`,
+      );
+    }
+    assertEquals(conn[name], before);
+  }
+});
+
+// Why
+
+Deno.test("end(detail) and close(detail) say why, the first of them, and close as without", async () => {
+  const polite = new ScriptedSocket();
+  const ended = connection(polite);
+  ended.write(bytes`bye`);
+  polite.finish();
+  await ended.end("no backend");
+  assertEquals(text(polite.taken), "bye");
+  assertEquals(polite.finishedAt, [3]);
+  assertEquals(ended.endReason, "dismissed");
+
+  const stuck = new ScriptedSocket();
+  stuck.takes = undefined;
+  const closed = connection(stuck);
+  const write = closed.write(bytes`never`);
+  closed.close("kicked");
+  closed.close("again");
+  closed.end("and again");
+  await assertRejects(() => write, Deno.errors.Interrupted);
+  assert(stuck.closed);
+  assertEquals((closed as SocketConnection).life.detail, "kicked");
+});
+
+Deno.test("a detail is cut at 200 characters, and must be a text", () => {
+  using conn = connection(new ScriptedSocket());
+  for (const detail of [5, null, new Event("abort")]) {
+    for (const call of ["end", "close"] as const) {
+      const error = assertThrows(() => void conn[call](detail as unknown as string), TypeError);
+      assertMatch(
+        error.message,
+        RegExp(`^Cannot ${call} a connection with 'detail' of .*: use a text`),
+      );
+    }
+  }
+  assertEquals(conn.endReason, undefined);
+  conn.close("x".repeat(1000));
+  assertEquals((conn as SocketConnection).life.detail, "x".repeat(200));
+});
+
+Deno.test("endReason is there once something has ended the connection, and not before", async () => {
+  const socket = new ScriptedSocket();
+  const conn = connection(socket);
+  assertEquals(conn.endReason, undefined);
+  socket.failRead(new Deno.errors.ConnectionReset("Connection reset by peer (os error 104)"));
+  await conn.read(new Uint8Array(1)).catch(() => {});
+  assertEquals(conn.endReason, "peer_reset");
+});
+
+netTest(
+  "close() from another task ends a loop that waits with Interrupted, and close(detail) is its reason",
+  async () => {
+    const { server, ended, errors } = serveNoting(async (conn) => {
+      for await (const _ of conn);
+    });
+    await using _server = server;
+    for (const detail of [undefined, "kicked"]) {
+      const client = await dial(server.addr);
+      await until(() => server.connections.size === 1);
+      await turns(2);
+      const [conn] = server.connections;
+      conn!.close(detail);
+      assertEquals(text(await readAll(client)), "");
+      await until(() => server.connections.size === 0);
+    }
+    const told = ended.map(({ reason, detail, error }) => [reason, detail, error]);
+    assertEquals(told, [["completed", undefined, undefined], ["dismissed", "kicked", undefined]]);
+    assertEquals(errors, []);
+  },
+);
+
+netTest(
+  "flush() resolves after a polite end that says why, as after one that does not",
+  async () => {
+    for (const detail of [undefined, "that is all"]) {
+      const { server, ended } = serveNoting(async (conn) => {
+        const messages = framed(conn, lines());
+        await messages.send("bye");
+        await conn.end(detail);
+        await messages.flush();
+      });
+      await using _server = server;
+      assertEquals(text(await readAll(await dial(server.addr))), "bye\n");
+      await until(() => ended.length === 1);
+      assertEquals(ended[0]!.reason, detail === undefined ? "completed" : "dismissed");
+    }
+  },
+);

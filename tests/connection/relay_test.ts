@@ -9,12 +9,21 @@ import {
   assertStrictEquals,
 } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
-import { connection, relay, type Relayed } from "../../mod.ts";
+import { type Connection, connection, relay, type Relayed } from "../../mod.ts";
 import { bridge, KINDS } from "../support/bridge.ts";
 import { netTest } from "../support/needs.ts";
 import { assertReadsPattern, fillPattern, pattern } from "../support/pattern.ts";
 import { bytes, text } from "../support/bytes.ts";
-import { readAll, readExactly, resettablePair, socketPair, writeAll } from "../support/peers.ts";
+import { serveNoting } from "../support/noting.ts";
+import {
+  connectResettable,
+  dial,
+  readAll,
+  readExactly,
+  resettablePair,
+  socketPair,
+  writeAll,
+} from "../support/peers.ts";
 import { turn, turns, until } from "../support/wait.ts";
 import { ScriptedSocket } from "../support/scripted_socket.ts";
 
@@ -188,7 +197,7 @@ netTest("relay() ends both when one of them times out", async () => {
   assertEquals(text(await readAll(right)), "");
 });
 
-netTest("relay() ends both when somebody closes one of them", async () => {
+netTest("relay() ends both when one of them is closed elsewhere", async () => {
   using between = await bridge();
   const { left, a, b, right } = between;
   const relaying = relay(a, b);
@@ -247,3 +256,110 @@ Deno.test("relay() hands on FIN behind everything that came before it", async ()
   assertEquals(await relaying, { aToB: 100, bToA: 0 });
   assertEquals(a.finishedAt, [0]);
 });
+
+// What is half-closed, and what the records say
+
+/** Moves fake time on tick by tick, with what follows from each. */
+async function pass(time: FakeTime, ms: number): Promise<void> {
+  for (; ms > 0; ms -= 100) {
+    time.tick(100);
+    await turn();
+  }
+}
+
+for (const wrapped of ["first", "second"] as const) {
+  Deno.test(`a half-closed relay() ends by the idleTimeout of its ${wrapped} side where the other is a plain one`, async () => {
+    using time = new FakeTime();
+    const [near, far] = [new ScriptedSocket(), new ScriptedSocket()];
+    const conn = connection(near, { idleTimeout: 2000 });
+    const relaying = wrapped === "first" ? relay(conn, far) : relay(far, conn);
+    relaying.catch(() => {});
+    near.finish(); // and the other side says nothing more
+    await pass(time, 1900);
+    far.arrive(bytes`still here`);
+    await pass(time, 1900);
+    assertEquals([near.closed, far.closed], [false, false]);
+    await pass(time, 400);
+    const error = await assertRejects(() => relaying, DOMException, "'idleTimeout'");
+    assertEquals([near.closed, far.closed], [true, true]);
+    assertEquals(conn.endReason, "idle_timeout");
+    assertStrictEquals(conn.signal.reason, error);
+  });
+}
+
+Deno.test("a half-closed relay() ends when its open side is closed elsewhere", async () => {
+  for (const plain of [true, false]) {
+    using time = new FakeTime();
+    const [near, far] = [new ScriptedSocket(), new ScriptedSocket()];
+    const conn = connection(near);
+    const relaying = relay(conn, plain ? far : connection(far));
+    relaying.catch(() => {});
+    near.finish();
+    await turns(2);
+    conn.close("kicked");
+    await pass(time, 100);
+    await assertRejects(() => relaying, Deno.errors.BadResource);
+    assertEquals([near.closed, far.closed], [true, true]);
+    assertEquals(conn.endReason, "dismissed");
+  }
+});
+
+Deno.test("relay() leaves no timer behind, and two plain connections have none", async () => {
+  using time = new FakeTime();
+  for (const plain of [true, false]) {
+    const [near, far] = [new ScriptedSocket(), new ScriptedSocket()];
+    const conn = plain ? near : connection(near);
+    const relaying = relay(conn, far);
+    near.finish();
+    far.finish();
+    await relaying;
+    conn.close();
+    far.close();
+    time.runAll();
+  }
+});
+
+for (const wrapped of [true, false]) {
+  netTest(
+    `an upstream that fails is relay_failed with its error, and no news, the upstream ${
+      wrapped ? "wrapped" : "a plain connection"
+    }`,
+    async () => {
+      const { server, ended, errors } = serveNoting(async (conn) => {
+        const [upstream, peer] = await resettablePair();
+        const relaying = relay(conn, wrapped ? connection(upstream) : upstream);
+        relaying.catch(() => {});
+        await peer.reset();
+        await relaying;
+      });
+      await using _server = server;
+      const client = await dial(server.addr);
+      assertEquals(text(await readAll(client)), "");
+      await until(() => ended.length === 1);
+      assertEquals(ended[0]!.reason, "relay_failed");
+      assertInstanceOf(ended[0]!.error, Deno.errors.ConnectionReset);
+      assertEquals(errors, []);
+    },
+  );
+}
+
+netTest(
+  "a client that fails keeps its own reason, and the upstream says relay_failed",
+  async () => {
+    let upstream: Connection | undefined;
+    const { server, ended } = serveNoting(async (conn) => {
+      const [socket, peer] = await socketPair();
+      using _peer = peer;
+      upstream = connection(socket);
+      await relay(conn, upstream);
+    });
+    await using _server = server;
+    const client = await connectResettable(server.addr);
+    await until(() => upstream !== undefined);
+    await client.reset();
+    await until(() => ended.length === 1);
+    assertEquals(ended[0]!.reason, "peer_reset");
+    assertEquals(upstream!.endReason, "relay_failed");
+    assertStrictEquals(upstream!.signal.reason, ended[0]!.error);
+  },
+);

@@ -315,7 +315,7 @@ const WRONG: [options: unknown, Class: typeof TypeError | typeof RangeError, sai
   [{}, TypeError, "Cannot start TLS"],
   [{ cert: certificate.cert }, TypeError, "'key'"],
   [{ ...certificate, hostname: "localhost" }, TypeError, "'hostname'"],
-  [{ ...certificate, handshakeTimeout: 0 }, RangeError, "'handshakeTimeout'"],
+  [{ ...certificate, handshakeTimeout: -1 }, RangeError, "'handshakeTimeout'"],
   [{ ...certificate, handshakeTimeout: "1 s" }, TypeError, "'handshakeTimeout'"],
   [{ ...certificate, tls: { route: "native" } }, TypeError, "'route' in 'tls'"],
   [{ ...certificate, cert: "cert.pem" }, TypeError, "'cert'"],

@@ -90,7 +90,7 @@ Deno.test("connection() takes an option that is undefined for one that is not gi
 
 Deno.test("connection() refuses options that it does not know or cannot use, and leaves the socket", () => {
   const timeout = (name: string, given: string) =>
-    `Cannot wrap a connection with '${name}' of ${given}: use a whole number from 1 up, or Infinity`;
+    `Cannot wrap a connection with '${name}' of ${given}: use milliseconds from 0 up, or Infinity`;
   const refused: [options: unknown, type: typeof TypeError, message: string][] = [
     [null, TypeError, "Cannot wrap a connection with null as options: use an object"],
     [5000, TypeError, "Cannot wrap a connection with 5000 as options: use an object"],
@@ -98,14 +98,13 @@ Deno.test("connection() refuses options that it does not know or cannot use, and
       { timeout: 5 },
       TypeError,
       "Cannot wrap a connection with an unknown option 'timeout': known here are idleTimeout, " +
-      "writeTimeout, maxUnsent",
+      "receiveTimeout, writeTimeout, maxUnsent",
     ],
     [{ idleTimeout: "5" }, TypeError, timeout("idleTimeout", '"5"')],
     [{ idleTimeout: null }, TypeError, timeout("idleTimeout", "null")],
     [{ idleTimeout: NaN }, TypeError, timeout("idleTimeout", "NaN")],
     [{ idleTimeout: 5n }, TypeError, timeout("idleTimeout", "5n")],
-    [{ idleTimeout: 0 }, RangeError, timeout("idleTimeout", "0")],
-    [{ idleTimeout: 1.5 }, RangeError, timeout("idleTimeout", "1.5")],
+    [{ receiveTimeout: -0.5 }, RangeError, timeout("receiveTimeout", "-0.5")],
     [{ writeTimeout: -1 }, RangeError, timeout("writeTimeout", "-1")],
     [{ writeTimeout: -Infinity }, RangeError, timeout("writeTimeout", "-Infinity")],
     [{ writeTimeout: true }, TypeError, timeout("writeTimeout", "true")],
@@ -126,7 +125,7 @@ Deno.test("connection() refuses options that it does not know or cannot use, and
 
 Deno.test("connection() checks the options of a wrapped one, too", () => {
   const conn = connection(new ScriptedSocket());
-  assertThrows(() => connection(conn, { idleTimeout: 0 }), RangeError);
+  assertThrows(() => connection(conn, { idleTimeout: -1 }), RangeError);
   conn.close();
 });
 

@@ -311,8 +311,8 @@ const WRONG: [options: unknown, error: ErrorConstructor, message: string][] = [
   [{ signals: ["SIGTERM", "SIGFOO"] }, TypeError, `'signals[1]' of "SIGFOO": use a signal that`],
   [{ signals: ["SIGKILL"] }, TypeError, `'signals[0]' of "SIGKILL": use a signal that`],
   [{ signals: [15] }, TypeError, "'signals[0]' of 15: use a signal that"],
-  [{ lameDuck: "5" }, TypeError, `'lameDuck' of "5": use a whole number from 0 up, or Infinity`],
-  [{ timeout: -1 }, RangeError, "'timeout' of -1: use a whole number from 0 up, or Infinity"],
+  [{ lameDuck: "5" }, TypeError, `'lameDuck' of "5": use milliseconds from 0 up, or Infinity`],
+  [{ timeout: -1 }, RangeError, "'timeout' of -1: use milliseconds from 0 up, or Infinity"],
   [{ exit: 0 }, TypeError, "'exit' of 0: use true or false"],
 ];
 

@@ -25,6 +25,7 @@ netTest("stats() has every count from the start, at 0", async () => {
     handshaking: 0,
     refused: { full: 0, peerLimit: 0, address: 0, handshaking: 0 },
     ended: Object.fromEntries(END_REASONS.map((reason) => [reason, 0])) as ServerStats["ended"],
+    dismissed: {},
     acceptFailures: { aborted: 0, resources: 0 },
     bytesRead: 0,
     bytesWritten: 0,
@@ -237,3 +238,26 @@ Deno.test("refusalCause() knows the cause of each refusal, and of nothing else",
     assertEquals(refusalCause(reason) !== undefined, reason.startsWith("refused_"));
   }
 });
+
+netTest(
+  "stats() counts what was dismissed by detail, 32 of them, and the rest as other",
+  async () => {
+    await using server = serve(LOOPBACK, async (conn) => {
+      const detail = await conn.readLine();
+      if (conn.id % 2 === 0) conn.close(detail ?? "");
+      else await conn.end(detail ?? "");
+    });
+    const details = Array.from({ length: 40 }, (_, i) => i === 3 ? "__proto__" : `because of ${i}`);
+    for (const detail of [...details, details[0]!, details[39]!]) {
+      using client = await dial(server.addr);
+      await client.write(bytes`${detail}\n`);
+      assertEquals(await client.read(new Uint8Array(1)), null);
+    }
+    await until(() => server.stats().ended.dismissed === 42);
+    const { dismissed } = server.stats();
+    assertEquals(Object.keys(dismissed), [...details.slice(0, 32), "other"]);
+    assertEquals(dismissed.other, 9);
+    assertEquals(dismissed["because of 0"], 2);
+    assertEquals(Object.getOwnPropertyDescriptor(dismissed, "__proto__")?.value, 1);
+  },
+);

@@ -344,7 +344,7 @@ Deno.test("connect() refuses what serve() refuses, and what makes no sense here"
   assertThrows(wrong({ port: 7000 }), TypeError, "'port'");
   assertThrows(wrong({ toServer: {} }), TypeError, "unknown option 'toServer'");
   assertThrows(wrong({ onEnd: 1 }), TypeError, "Cannot connect with 'onEnd' of 1: use a function");
-  assertThrows(wrong({ idleTimeout: 0 }), RangeError, "'idleTimeout' of 0");
+  assertThrows(wrong({ idleTimeout: -1 }), RangeError, "'idleTimeout' of -1");
   assertThrows(
     wrong({ toClient: { capacity: 0 } }),
     RangeError,
