@@ -3,10 +3,10 @@
 import { type AbortOptions, untilAborted } from "./abort.ts";
 import { SocketConnection } from "./socket_connection.ts";
 
-/** Bytes to wait on: all that an idle direction pins. */
+/** Bytes to wait on where a plain connection is read: all that it holds when it is idle. */
 const WAITING_SIZE = 4096;
 
-/** Bytes to read at once while a stream flows. */
+/** Bytes to read at once while it streams. */
 const FLOWING_SIZE = 131072;
 
 /**
@@ -41,17 +41,32 @@ export function copy(from: Deno.Conn, to: Deno.Conn, options?: AbortOptions): Pr
 }
 
 async function copyAll(from: Deno.Conn, to: Deno.Conn): Promise<number> {
-  const waiting = new Uint8Array(WAITING_SIZE);
   let copied = 0;
+  for await (const chunk of chunksOf(from)) {
+    for (let sent = 0; sent < chunk.length;) {
+      sent += await to.write(sent === 0 ? chunk : chunk.subarray(sent));
+    }
+    copied += chunk.length;
+  }
+  return copied;
+}
+
+/** The chunks, each of them until the next is asked for; they go on while a server stops. */
+function chunksOf(conn: Deno.Conn): AsyncIterable<Uint8Array> {
+  if (!(conn instanceof SocketConnection)) return plainChunks(conn);
+  const { reader } = conn;
+  return { [Symbol.asyncIterator]: () => ({ next: () => reader.nextBorrowed(false) }) };
+}
+
+async function* plainChunks(conn: Deno.Conn): AsyncGenerator<Uint8Array> {
+  const waiting = new Uint8Array(WAITING_SIZE);
   let p = waiting;
-  for (let n; (n = await from.read(p)) !== null;) {
-    for (let sent = 0; sent < n;) sent += await to.write(p.subarray(sent, n));
-    copied += n;
+  for (let n; (n = await conn.read(p)) !== null;) {
+    yield p.subarray(0, n);
     // A full buffer means that more is there: read in fewer and larger steps until it runs dry.
     if (n < p.length) p = waiting;
     else if (p === waiting) p = new Uint8Array(FLOWING_SIZE);
   }
-  return copied;
 }
 
 function endAborted(conn: Deno.Conn, reason: unknown): void {

@@ -81,8 +81,11 @@ const HIGHEST_LIMIT = 2 ** 28;
 /** What failed, as messages about wrong options say it. */
 const ATTEMPT = "make lines()";
 
-/** The most bytes to decode in one go: more gains nothing, and a line that is kept keeps them all. */
-const BATCH = 8192;
+/**
+ * The most bytes to decode in one go, since a line that is kept keeps them all. 8 KiB would save 11 ns
+ * of 44 for a line of 16 bytes.
+ */
+const BATCH = 1024;
 
 /** The longest line to encode character by character: up to there it beats `TextEncoder`. */
 const SHORT = 32;
@@ -99,7 +102,7 @@ const encoder = new TextEncoder();
  * Makes a codec for lines of text, each of which ends with LF or CRLF.
  *
  * The CR right before an LF belongs to the line's end, any other is content; so is a byte order
- * mark. Lines that arrive together are decoded together, up to 8 KiB at a time: that is 5 times as
+ * mark. Lines that arrive together are decoded together, up to 1 KiB at a time: that is 7 times as
  * fast, and a line that is kept may keep that much text of its neighbours in memory.
  *
  * @param options The limit, what is done beyond it, and the encoding of the text.
