@@ -16,9 +16,10 @@ export { copy } from "./lib/connection/copy.ts";
 export type { EndReason } from "./lib/connection/end_reason.ts";
 export { type Framed, framed, type FramedOptions } from "./lib/connection/framed.ts";
 export { relay, type Relayed } from "./lib/connection/relay.ts";
-export type { StartTlsOptions } from "./lib/connection/enter_tls.ts";
+export type { StartTlsLimits, StartTlsOptions } from "./lib/connection/enter_tls.ts";
 export type {
   Certificate,
+  TlsClientOptions,
   TlsListenOptions,
   TlsSettings,
   TlsVersion,

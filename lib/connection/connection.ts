@@ -193,15 +193,17 @@ export interface Connection<A extends Deno.Addr = Deno.Addr>
    */
   unsentBelow(n?: number): Promise<void>;
   /**
-   * Goes over to TLS as the server, behind every earlier write: what the peer sent before counts as
-   * the beginning of its handshake, so that nothing said in clear can pass for something said inside.
-   * Writes made meanwhile leave inside TLS. Certificates are read once for each object of `options`.
+   * Goes over to TLS behind every earlier write, as the server unless `role` is `"client"`; writes made
+   * meanwhile leave inside TLS. What a client sent before counts as the beginning of its handshake, and
+   * what a server sent before is refused, so that nothing sent in clear can pass for something sent
+   * inside. (Only a handler that reads chunks has to check by itself that nothing follows the command.)
+   * Certificates are read once for each object of `options`.
    *
    * @throws {TypeError} If an option is unknown or wrong, or the connection is inside TLS already.
    * @throws {RangeError} If an option is out of range.
    * @throws {Deno.errors.Busy} If a read is pending.
-   * @throws {Deno.errors.InvalidData} If the peer speaks no TLS, or the two cannot agree. This and
-   * every other failure of the handshake closes the connection.
+   * @throws {Deno.errors.InvalidData} If the peer speaks no TLS, the two cannot agree, or its certificate
+   * is not accepted. This and every other failure of the handshake closes the connection.
    */
   startTls(options: StartTlsOptions): Promise<void>;
   /** Tells the peer, behind every earlier write, that nothing more will come; reading goes on. */

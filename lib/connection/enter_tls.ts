@@ -1,8 +1,14 @@
 /** Puts TLS between a connection and its socket, at its beginning or in mid-stream. @module */
 
-import { checkObject, checkTime } from "../check.ts";
-import { TlsContexts } from "../tls/tls_contexts.ts";
-import { completeTlsAlone, type TlsListenOptions } from "../tls/tls_options.ts";
+import { checkChoice, checkObject, checkTime } from "../check.ts";
+import { TlsClient } from "../tls/tls_client.ts";
+import { type HandshakeOptions, TlsContexts } from "../tls/tls_contexts.ts";
+import {
+  completeTlsAlone,
+  completeTlsClient,
+  type TlsClientOptions,
+  type TlsListenOptions,
+} from "../tls/tls_options.ts";
 import { type TlsInfo, TlsSocket } from "../tls/tls_socket.ts";
 import type { ByteReader } from "./byte_reader.ts";
 import type { ByteWriter } from "./byte_writer.ts";
@@ -10,7 +16,8 @@ import type { Lifeline } from "./lifeline.ts";
 import { DEFAULT_HANDSHAKE_TIMEOUT } from "./limits.ts";
 
 /**
- * The certificate, and whatever else TLS is to do, from the middle of a connection on.
+ * The TLS of the rest of a connection: as its server, with a certificate, or with `role: "client"` as
+ * the client of a server by name.
  *
  * @example A greeting in clear, and the rest inside TLS
  * ```ts
@@ -29,7 +36,23 @@ import { DEFAULT_HANDSHAKE_TIMEOUT } from "./limits.ts";
  * assertEquals(typeof secured({ handshakeTimeout: 5_000 }, async () => {}), "function");
  * ```
  */
-export interface StartTlsOptions extends TlsListenOptions {
+export type StartTlsOptions =
+  | TlsListenOptions & { role?: "server" } & StartTlsLimits
+  | TlsClientOptions & { role: "client" } & StartTlsLimits;
+
+/**
+ * How long going over to TLS may take.
+ *
+ * @example Less than the default
+ * ```ts
+ * import type { StartTlsLimits } from "@usher/server";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const limits: StartTlsLimits = { handshakeTimeout: 5_000 };
+ * assertEquals(limits.handshakeTimeout, 5_000);
+ * ```
+ */
+export interface StartTlsLimits {
   /**
    * Ms for the handshake, after which the connection is closed (`handshake_timeout`).
    *
@@ -38,27 +61,33 @@ export interface StartTlsOptions extends TlsListenOptions {
   handshakeTimeout?: number;
 }
 
+/** What the handshakes of one side are made with. */
+export interface TlsSide {
+  /** The options of the next handshake. */
+  socketOptions(): HandshakeOptions;
+}
+
 const START = "start TLS";
 
 /** Made once for each options object: reading certificates takes longer than a handshake. */
-const known = new WeakMap<object, TlsContexts>();
+const known = new WeakMap<object, TlsSide>();
 
 /**
  * Makes the handshake of a connection that begins with it; what was read ahead is its beginning.
  *
  * @param life The connection, which a failed handshake ends.
  * @param reader What has arrived.
- * @param contexts The certificates; without them the socket is one of Deno's TLS and does it itself.
+ * @param side What to make it with; without that the socket is one of Deno's TLS and makes it itself.
  */
 export async function enterTls(
   life: Lifeline,
   reader: ByteReader,
-  contexts: TlsContexts | undefined,
+  side: TlsSide | undefined,
 ): Promise<TlsInfo> {
   try {
-    if (contexts === undefined) return await ownHandshake(life.socket as Deno.TlsConn);
+    if (side === undefined) return await ownHandshake(life.socket as Deno.TlsConn);
     const ahead = reader.take(reader.length);
-    const socket = new TlsSocket(life.socket, ahead, contexts.socketOptions());
+    const socket = new TlsSocket(life.socket, ahead, side.socketOptions());
     life.socket = socket;
     return await socket.handshake();
   } catch (error) {
@@ -76,12 +105,17 @@ export function startTls(
   options: StartTlsOptions,
 ): Promise<TlsInfo> {
   return reader.claim(async () => {
-    const { contexts, timeout } = complete(options);
+    const { side, timeout } = complete(options);
+    if (reader.filling && side instanceof TlsClient) {
+      throw new Deno.errors.Busy(
+        "Cannot start TLS as a client while a read that gave up is pending: it would take the answer",
+      );
+    }
     return await writer.between(async () => {
       using _deadline = deadline(life, timeout);
       // A read that gave up is still pending, and what it brings is the beginning of the handshake.
       while (reader.filling && await reader.more());
-      return await enterTls(life, reader, contexts);
+      return await enterTls(life, reader, side);
     });
   });
 }
@@ -91,16 +125,19 @@ async function ownHandshake(socket: Deno.TlsConn): Promise<TlsInfo> {
   return alpnProtocol === null ? {} : { alpnProtocol };
 }
 
-function complete(options: StartTlsOptions): { contexts: TlsContexts; timeout: number } {
+function complete(options: StartTlsOptions): { side: TlsSide; timeout: number } {
   checkObject(START, options);
-  const { handshakeTimeout = DEFAULT_HANDSHAKE_TIMEOUT, ...tls } = options;
+  const { handshakeTimeout = DEFAULT_HANDSHAKE_TIMEOUT, role = "server", ...tls } = options;
   const timeout = checkTime(START, "handshakeTimeout", handshakeTimeout);
-  let contexts = known.get(options);
-  if (contexts === undefined) {
-    contexts = new TlsContexts(START, completeTlsAlone(START, tls));
-    known.set(options, contexts);
+  checkChoice(START, "role", role, ["server", "client"]);
+  let side = known.get(options);
+  if (side === undefined) {
+    side = role === "client"
+      ? new TlsClient(START, completeTlsClient(START, tls))
+      : new TlsContexts(START, completeTlsAlone(START, tls));
+    known.set(options, side);
   }
-  return { contexts, timeout };
+  return { side, timeout };
 }
 
 function deadline(life: Lifeline, timeout: number): Disposable {

@@ -3,6 +3,7 @@
 import { checkKeys, checkNumber, checkTime } from "../check.ts";
 import { CoarseClock } from "./coarse_clock.ts";
 import type { Connection } from "./connection.ts";
+import { enterTls } from "./enter_tls.ts";
 import { Rooms } from "./rooms.ts";
 import { SocketConnection } from "./socket_connection.ts";
 import { type ConnectionLimits, DEFAULT_LIMITS } from "./limits.ts";
@@ -101,6 +102,7 @@ export function connection<A extends Deno.Addr>(
   const wrapper = new SocketConnection<A>(++ids, conn, conn.localAddr, clock, limits, rooms);
   clock.watch(wrapper.life);
   wrappers.set(conn, wrapper as unknown as SocketConnection);
+  if ("handshake" in conn) reportTls(wrapper);
   return wrapper;
 }
 
@@ -116,4 +118,11 @@ function completeLimits(options: ConnectionOptions): ConnectionLimits {
     limits.maxUnsent = checkNumber(attempt, "maxUnsent", maxUnsent, 0, Infinity, true);
   }
   return limits;
+}
+
+/** Deno makes the handshake by itself; what it has negotiated is known once it is complete. */
+function reportTls(wrapper: SocketConnection): void {
+  wrapper.identity = { tls: {} };
+  enterTls(wrapper.life, wrapper.reader, undefined)
+    .then((tls) => wrapper.identity = { tls }, () => {});
 }

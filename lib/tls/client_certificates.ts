@@ -2,6 +2,7 @@
 
 import type { TLSSocket } from "node:tls";
 import { certificatesOf } from "./pem.ts";
+import { verificationFault } from "./verification_fault.ts";
 
 /** What came of asking a client for its certificate. */
 export interface ClientVerdict {
@@ -108,16 +109,4 @@ export class ClientCertificates {
     findings.set(fingerprint, [...others.slice(1 - MAX_FINDINGS), { authorities, fault }]);
     if (findings.size > MAX_CERTIFICATES) findings.delete(findings.keys().next().value!);
   }
-}
-
-/** There is no public way to ask: only `tls.createServer` fills in what is documented. */
-function verificationFault(socket: TLSSocket): string | undefined {
-  const { ssl } = socket as unknown as { ssl?: { verifyError?: () => unknown } };
-  if (typeof ssl?.verifyError !== "function") {
-    return "this Deno does not tell what is wrong with it";
-  }
-  const fault = ssl.verifyError();
-  if (fault === "" || fault === null || fault === undefined) return undefined;
-  const { code = String(fault) } = Object(fault) as { code?: string };
-  return code;
 }

@@ -130,6 +130,30 @@ export interface TlsListenOptions extends Partial<Certificate> {
   tls?: TlsSettings;
 }
 
+/**
+ * The TLS of a client: which server is meant, and who vouches for it.
+ *
+ * @example A server with a certificate of our own authority
+ * ```ts
+ * import type { TlsClientOptions } from "@usher/server";
+ * import { assertEquals } from "@std/assert";
+ *
+ * function mailServer(serverName: string, authority: string): TlsClientOptions {
+ *   return { serverName, caCerts: [authority] };
+ * }
+ *
+ * assertEquals(mailServer("mail.example", "PEM").caCerts, ["PEM"]);
+ * ```
+ */
+export interface TlsClientOptions extends Partial<Certificate> {
+  /** The DNS name or the IP address that the server's certificate must be for. A name is sent as SNI. */
+  serverName: string;
+  /** Authorities to trust beside those that Deno trusts, as PEM text. */
+  caCerts?: string[];
+  /** The protocols to negotiate with the server (ALPN), the preferred one first. */
+  alpnProtocols?: string[];
+}
+
 /** The function form of `serverNames`, which may return anything. */
 export type AskForCertificate = (serverName: string) => unknown;
 
@@ -146,11 +170,20 @@ export interface CompleteTls {
   readonly maxVersion: TlsVersion | undefined;
 }
 
+/** Options of TLS as a client, checked and copied. */
+export interface CompleteTlsClient {
+  readonly serverName: string;
+  readonly caCerts: readonly string[];
+  readonly alpnProtocols: readonly string[];
+  readonly certificate: Certificate | undefined;
+}
+
 /** The keys of `TlsListenOptions`. */
 export const TLS_KEYS: readonly string[] = ["cert", "key", "passphrase", "alpnProtocols", "tls"];
 
 const SETTINGS_KEYS = ["serverNames", "clientCa", "clientCertificate", "minVersion", "maxVersion"];
 const CERTIFICATE_KEYS = ["cert", "key", "passphrase"];
+const CLIENT_KEYS = [...CERTIFICATE_KEYS, "serverName", "caCerts", "alpnProtocols"];
 
 /** The oldest first. */
 const VERSIONS: readonly TlsVersion[] = ["TLSv1.2", "TLSv1.3"];
@@ -200,6 +233,43 @@ export function completeTlsAlone(attempt: string, given: unknown): CompleteTls {
   return complete;
 }
 
+/**
+ * Checks and completes the options of TLS as a client.
+ *
+ * @param attempt What is attempted, for messages.
+ * @param given The options.
+ */
+export function completeTlsClient(attempt: string, given: unknown): CompleteTlsClient {
+  checkObject(attempt, given);
+  const options = given as Record<string, unknown>;
+  checkKeys(attempt, options, CLIENT_KEYS);
+  const { caCerts = [], alpnProtocols } = options;
+  if (!Array.isArray(caCerts)) {
+    throw new TypeError(bad(attempt, "caCerts", caCerts, "an array of certificates, as PEM text"));
+  }
+  return {
+    serverName: completeIdentity(attempt, options["serverName"]),
+    caCerts: caCerts.map((text: unknown, i) => checkAuthority(attempt, `caCerts[${i}]`, text)),
+    alpnProtocols: completeProtocols(attempt, alpnProtocols),
+    certificate: hasCertificate(options) ? completeCertificate(attempt, "", options) : undefined,
+  };
+}
+
+/** The name or the address that a server's certificate must be for. */
+function completeIdentity(attempt: string, given: unknown): string {
+  if (typeof given === "string") {
+    if (process.getBuiltinModule("node:net").isIP(given) !== 0) return given;
+    const name = plainServerName(inAscii(given));
+    if (DNS_NAME.test(name)) return name;
+  }
+  const wanted = "the name or the IP address that the server's certificate is for";
+  throw new TypeError(bad(attempt, "serverName", given, wanted));
+}
+
+function hasCertificate(options: Record<string, unknown>): boolean {
+  return CERTIFICATE_KEYS.some((key) => options[key] !== undefined);
+}
+
 function completeSettings(attempt: string, tls: unknown): Record<string, unknown> {
   if (tls === undefined) return {};
   if (!isObject(tls) || Array.isArray(tls)) {
@@ -214,9 +284,7 @@ function completeFallback(
   given: Record<string, unknown>,
   hasNames: boolean,
 ): Certificate | undefined {
-  if (["cert", "key", "passphrase"].some((key) => given[key] !== undefined)) {
-    return completeCertificate(attempt, "", given);
-  }
+  if (hasCertificate(given)) return completeCertificate(attempt, "", given);
   if (hasNames) return undefined;
   throw new TypeError(withoutCertificate(attempt));
 }

@@ -23,7 +23,7 @@ import { TlsEngine, type TlsEvents } from "./tls_engine.ts";
  * ```
  */
 export interface TlsInfo {
-  /** The server name that the client sent (SNI). */
+  /** The server name that the client sent (SNI), or that we as the client meant. */
   readonly serverName?: string;
   /** The negotiated application protocol (ALPN). */
   readonly alpnProtocol?: string;
@@ -31,9 +31,9 @@ export interface TlsInfo {
   readonly version?: string;
   /** The cipher suite, by its name in OpenSSL. */
   readonly cipher?: string;
-  /** The client's certificate, if one was asked for and presented. */
+  /** The peer's certificate, if one was asked for and presented. */
   readonly peerCertificate?: PeerCertificate;
-  /** Whether that certificate is valid, if one was asked for. */
+  /** Whether that certificate is valid, if one was asked for; a server's always is. */
   readonly authorized?: boolean;
   /** Why it is not. */
   readonly authorizationError?: string;
@@ -246,10 +246,7 @@ export class TlsSocket implements Deno.Conn, TlsEvents {
   async #shakeHands(): Promise<TlsInfo> {
     try {
       if (this.#options.isServer === true) await this.#answerHello();
-      else {
-        this.#engine = this.#newEngine(this.#options);
-        await this.#answer();
-      }
+      else this.#sayHello();
       let verdict: Partial<TlsInfo> | undefined;
       for (;;) {
         // Before the peer gets the last message of a TLS 1.2 handshake, which it takes for consent.
@@ -289,6 +286,18 @@ export class TlsSocket implements Deno.Conn, TlsEvents {
       options = afresh?.();
       if (options === undefined) throw staleSession();
     }
+  }
+
+  /** Begins a handshake as the client; it leaves with the first answer. */
+  #sayHello(): void {
+    const { length } = this.#ahead;
+    if (length > 0) {
+      // A server sends nothing between its consent and our ClientHello: somebody on the way did.
+      throw new Deno.errors.InvalidData(
+        `Cannot start TLS: ${length} bytes have come in clear, behind what the server consented with`,
+      );
+    }
+    this.#engine = this.#newEngine(this.#options);
   }
 
   async #feed(ciphertext: Uint8Array): Promise<void> {

@@ -13,13 +13,18 @@ import {
   lines,
   relay,
   serve,
+  type Server,
   type ServeSettings,
+  type StartTlsLimits,
   type StartTlsOptions,
+  type TlsListenOptions,
 } from "../../mod.ts";
 import { encodeProxyHeader } from "../../lib/wire/mod.ts";
 import {
   ca,
   client as clientCertificate,
+  expired,
+  otherCa,
   renewed,
   server as certificate,
 } from "../support/certificates.ts";
@@ -119,6 +124,22 @@ netTest("startTls() secures a dialogue that began in clear", async () => {
 const HEARINGS: Record<string, (conn: Connection) => Promise<unknown>> = {
   "a line": (conn) => conn.readLine(),
   "a record": (conn) => conn.readExactly(10),
+  "a record up to a delimiter": (conn) => conn.readUntil(["\n", "\r\n"]),
+  "a read of its length": (conn) => conn.read(new Uint8Array(10)),
+  "a record that was peeked at with all that follows": async (conn) => {
+    await conn.peek(28);
+    await conn.readExactly(10);
+  },
+  "a chunk of its length, the rest of which was peeked at": async (conn) => {
+    await conn.readExactly(4);
+    await conn.peek(20);
+    await conn.read(new Uint8Array(6));
+  },
+  "a line of an iteration that goes on": async (conn) => {
+    const spoken = framed(conn, lines())[Symbol.asyncIterator]();
+    await spoken.next();
+    queueMicrotask(() => queueMicrotask(() => spoken.next().catch(() => {})));
+  },
   "a line of a framed connection": async (conn) => {
     for await (const _line of framed(conn, lines())) break;
   },
@@ -421,7 +442,7 @@ netTest("a client may take its time for each byte, as long as it comes in time",
 
 /** How a handshake in mid-stream ends the connection. */
 interface Ending {
-  options?: Partial<StartTlsOptions>;
+  options?: StartTlsLimits;
   settings?: ServeSettings;
   /** What the handler does instead of waiting. */
   handler?: (conn: Connection) => Promise<unknown>;
@@ -627,4 +648,92 @@ netTest("startTls() works behind a proxy, and the client stays who it is", async
       ["completed", 14, 8],
     ],
   );
+});
+
+// As the client.
+
+/** A server that says "go ahead" to STARTTLS, and echoes inside. */
+function startsTls(options: Partial<TlsListenOptions> = certificate): Server<Deno.NetAddr> {
+  return serve({ ...LOOPBACK, onError: () => {} }, async (conn) => {
+    if (await conn.readLine() !== "STARTTLS") return;
+    await conn.write(bytes`go ahead\r\n`);
+    await conn.startTls({ ...certificate, ...options });
+    for await (const chunk of conn) await conn.write(chunk);
+  });
+}
+
+netTest(
+  "startTls() as the client goes over to TLS behind what the server consents with",
+  async () => {
+    await using server = startsTls({ alpnProtocols: ["smtp"] });
+    await using client = connection(await dial(server.addr));
+    await client.write(bytes`STARTTLS\r\n`);
+    assertEquals(await client.readLine(), "go ahead");
+    const alpnProtocols = ["imap", "smtp"];
+    await client.startTls({
+      role: "client",
+      serverName: "localhost",
+      caCerts: [ca.cert],
+      alpnProtocols,
+    });
+    const { serverName, alpnProtocol, version, authorized } = client.tls!;
+    assertEquals([serverName, alpnProtocol, version], ["localhost", "smtp", "TLSv1.3"]);
+    assertEquals(authorized, true);
+    const size = 1 << 20;
+    await Promise.all([
+      client.write(pattern(0, size)).then(() => client.closeWrite()),
+      assertReadsPattern(client, size),
+    ]);
+    await assertRejects(
+      () => client.startTls({ role: "client", serverName: "localhost" }),
+      TypeError,
+      "inside TLS",
+    );
+  },
+);
+
+/** What a client must not take for its server. */
+const OTHERS: Record<string, { shown: Partial<TlsListenOptions>; serverName?: string }> = {
+  "for another name": { shown: certificate, serverName: "other.test" },
+  "of another authority": { shown: certificate },
+  "that has expired": { shown: expired },
+};
+
+for (const [what, { shown, serverName = "localhost" }] of Object.entries(OTHERS)) {
+  netTest(`startTls() as the client refuses a certificate ${what}`, async () => {
+    await using server = startsTls(shown);
+    using client = connection(await dial(server.addr));
+    await client.write(bytes`STARTTLS\r\n`);
+    await client.readLine();
+    const caCerts = [what === "of another authority" ? otherCa.cert : ca.cert];
+    const starting = client.startTls({ role: "client", serverName, caCerts });
+    const error = await assertRejects(() => starting, Deno.errors.InvalidData);
+    assertEquals(client.tls, undefined);
+    assertStrictEquals(await assertRejects(() => client.write(bytes`secret`)), error);
+  });
+}
+
+netTest("startTls() as the client refuses what was put behind the server's consent", async () => {
+  const [socket, peer] = await socketPair();
+  using client = connection<Deno.Addr>(socket);
+  await peer.write(bytes`go ahead\r\n250 evil\r\n`);
+  assertEquals(await client.readLine(), "go ahead");
+  const options = { role: "client", serverName: "localhost" } as const;
+  await assertRejects(() => client.startTls(options), Deno.errors.InvalidData, "10 bytes");
+  peer.close();
+});
+
+netTest("startTls() as the client waits for no read that gave up", async () => {
+  using time = new FakeTime();
+  const [socket, peer] = await socketPair();
+  using client = connection<Deno.Addr>(socket);
+  const given = client.readLine({ timeout: 1000 });
+  await turns();
+  time.tick(1200);
+  await assertRejects(() => given, DOMException);
+  const options = { role: "client", serverName: "localhost" } as const;
+  await assertRejects(() => client.startTls(options), Deno.errors.Busy, "gave up");
+  await peer.write(bytes`still here\n`);
+  assertEquals(await client.readLine(), "still here");
+  peer.close();
 });

@@ -12,6 +12,7 @@ import {
 } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
 import { type Connection, connection, type ConnectionOptions, serve } from "../../mod.ts";
+import { ca, server as certificate } from "../support/certificates.ts";
 import { netTest } from "../support/needs.ts";
 import { bytes, text } from "../support/bytes.ts";
 import { dial, LOOPBACK, readAll, socketPair, unixPair } from "../support/peers.ts";
@@ -143,4 +144,29 @@ Deno.test("connection() of a socket that was wrapped before gives the same conne
   const first = connection(socket);
   assertStrictEquals(connection(socket), first);
   first.close();
+});
+
+netTest("connection() of Deno's TLS knows what was negotiated once it is complete", async () => {
+  const options = { ...LOOPBACK, ...certificate, alpnProtocols: ["x"] };
+  await using server = serve(options, echo);
+  await using client = connection(
+    await Deno.connectTls({
+      hostname: "localhost",
+      port: server.addr.port,
+      caCerts: [ca.cert],
+      alpnProtocols: ["x"],
+    }),
+  );
+  assertEquals(client.tls, {});
+  await client.write(bytes`hello`);
+  await client.readExactly(5);
+  assertEquals(client.tls, { alpnProtocol: "x" });
+});
+
+netTest("connection() of Deno's TLS ends with a handshake that fails", async () => {
+  await using server = serve({ ...LOOPBACK, ...certificate, onError: () => {} }, echo);
+  using client = connection(
+    await Deno.connectTls({ hostname: "localhost", port: server.addr.port }),
+  );
+  await assertRejects(() => client.readLine(), Deno.errors.InvalidData);
 });

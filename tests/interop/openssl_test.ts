@@ -1,9 +1,30 @@
 /** OpenSSL works with usher's TLS. @module */
 
-import { assert, assertEquals, assertMatch, assertStringIncludes, assertThrows } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertRejects,
+  assertStringIncludes,
+  assertThrows,
+} from "@std/assert";
 import { existsSync } from "node:fs";
-import { type Connection, serve, type ServeTcpOptions, type TlsSettings } from "../../mod.ts";
-import { ca, server as certificate, wildcard } from "../support/certificates.ts";
+import {
+  type Certificate,
+  type Connection,
+  connection,
+  serve,
+  type ServeTcpOptions,
+  type TlsSettings,
+} from "../../mod.ts";
+import {
+  ca,
+  client as clientCertificate,
+  expired,
+  otherCa,
+  server as certificate,
+  wildcard,
+} from "../support/certificates.ts";
 import type { Directory } from "../support/directory.ts";
 import { netTest, root } from "../support/needs.ts";
 import { bytes } from "../support/bytes.ts";
@@ -303,6 +324,103 @@ for (const version of VERSIONS) {
     },
     needs,
   );
+}
+
+// As the client.
+
+/** `openssl s_server`, which sends each line back in reverse. */
+class Reversing implements AsyncDisposable {
+  readonly #files = certificateFiles();
+  readonly #child: Deno.ChildProcess;
+  /** Where it listens. */
+  readonly port: Promise<number>;
+
+  constructor(name: string, { cert, key }: Certificate, ...args: string[]) {
+    const file = this.#files.at(`${name}.pem`);
+    Deno.writeTextFileSync(file, cert + key);
+    this.#child = new Deno.Command("openssl", {
+      args: ["s_server", "-accept", "127.0.0.1:0", "-cert", file, "-rev", ...args],
+      stdin: "null",
+      stdout: "piped",
+      stderr: "null",
+    }).spawn();
+    this.port = this.#listening();
+  }
+
+  async #listening(): Promise<number> {
+    let said = "";
+    for await (const text of this.#child.stdout.pipeThrough(new TextDecoderStream())) {
+      said += text;
+      const [, port] = /ACCEPT 127\.0\.0\.1:(\d+)/.exec(said) ?? [];
+      if (port !== undefined) return Number(port);
+    }
+    throw new Error(`openssl does not listen: ${said}`);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#child.kill();
+    await this.#child.status;
+    this.#files[Symbol.dispose]();
+  }
+}
+
+for (const version of VERSIONS) {
+  netTest(`openssl: is our server, in TLS ${version}`, async () => {
+    await using server = new Reversing("server", certificate, flag(version), "-alpn", "x");
+    await using client = connection(
+      await Deno.connect({ hostname: "127.0.0.1", port: await server.port }),
+    );
+    await client.startTls({
+      role: "client",
+      serverName: "localhost",
+      caCerts: [ca.cert],
+      alpnProtocols: ["x"],
+    });
+    const { version: negotiated, alpnProtocol, authorized } = client.tls!;
+    assertEquals([negotiated, alpnProtocol, authorized], [`TLSv${version}`, "x", true]);
+    await client.write(bytes`hello\n`);
+    assertEquals(await client.readLine(), "olleh");
+  }, needs);
+
+  netTest(`openssl: asks us for a certificate, in TLS ${version}`, async () => {
+    using files = certificateFiles();
+    const asking = ["-Verify", "1", "-verify_return_error", "-CAfile", files.at("ca.pem")];
+    await using server = new Reversing("server", certificate, flag(version), ...asking);
+    const role = "client" as const;
+    const options = { role, serverName: "localhost", caCerts: [ca.cert] };
+    const dialled = async () =>
+      connection(await Deno.connect({ hostname: "127.0.0.1", port: await server.port }));
+    {
+      // It serves one client after the other.
+      await using client = await dialled();
+      await client.startTls({ ...options, ...clientCertificate });
+      await client.write(bytes`hello\n`);
+      assertEquals(await client.readLine(), "olleh");
+    }
+    await using without = await dialled();
+    await assertRejects(async () => {
+      await without.startTls(options);
+      await without.readLine();
+    }, Deno.errors.InvalidData);
+  }, needs);
+}
+
+/** Servers that are not the one that is meant. */
+const OTHERS: Record<string, { shown: Certificate; serverName: string; caCerts: string[] }> = {
+  "for another name": { shown: certificate, serverName: "other.test", caCerts: [ca.cert] },
+  "of another authority": { shown: certificate, serverName: "localhost", caCerts: [otherCa.cert] },
+  "that has expired": { shown: expired, serverName: "localhost", caCerts: [ca.cert] },
+};
+
+for (const [what, { shown, ...meant }] of Object.entries(OTHERS)) {
+  netTest(`openssl: is refused with a certificate ${what}`, async () => {
+    await using server = new Reversing("shown", shown);
+    using client = connection(
+      await Deno.connect({ hostname: "127.0.0.1", port: await server.port }),
+    );
+    const starting = client.startTls({ role: "client", ...meant });
+    await assertRejects(() => starting, Deno.errors.InvalidData);
+  }, needs);
 }
 
 /** What an example prints behind its address. */

@@ -3,7 +3,7 @@
  *
  * Made once with OpenSSL 3 and no secret of anybody: ECDSA keys on P-256
  * (`openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256`), signed with `openssl ca` and
- * valid from 2020 to the end of 2099, so that no clock of a machine makes a test fail.
+ * (`expired` apart) valid from 2020 to the end of 2099, so that no clock of a machine makes a test fail.
  *
  * @module
  */
@@ -165,6 +165,28 @@ cg//MAoGCCqGSM49BAMCA0gAMEUCIQDyIcvjfd/rhBYkqckpB2XzQIiZ+cvsUOvx
 MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgwltx3B/qllFJ5o9l
 DmAnk1aHZwxhgPwACOVsGHDr1HShRANCAATI6k/VTkGyMIAkS1NlbsPhFhfNKHVv
 6aKK6uZYDOVa6Th2TnLSlW6YxWNkjYBJmVeT9mZZh4MRFOMLaxG/u9cv
+-----END PRIVATE KEY-----
+`,
+};
+
+/** For localhost and 127.0.0.1, as `server` is, and valid in 2020 only. */
+export const expired: Pair = {
+  cert: `-----BEGIN CERTIFICATE-----
+MIIBpzCCAU6gAwIBAgIBCjAKBggqhkjOPQQDAjASMRAwDgYDVQQDDAdUZXN0IENB
+MB4XDTIwMDEwMTAwMDAwMFoXDTIwMTIzMTIzNTk1OVowFDESMBAGA1UEAwwJbG9j
+YWxob3N0MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEdKcoHyqhNmif2sbSwz7N
+4+hKTSG2AuXkmTGHO+T9Ac0+tx+PifvH04/v6kGIdbOhafwwCWDSVbObrFzaF3kX
+9aOBkjCBjzAMBgNVHRMBAf8EAjAAMA4GA1UdDwEB/wQEAwIHgDATBgNVHSUEDDAK
+BggrBgEFBQcDATAaBgNVHREEEzARgglsb2NhbGhvc3SHBH8AAAEwHQYDVR0OBBYE
+FE49caPtzlhDSeadkvAivjMKvJQQMB8GA1UdIwQYMBaAFChWbyAfGEm9j7iNuBpU
+JxzcpbHOMAoGCCqGSM49BAMCA0cAMEQCIDwBhmgzTnlpa0/uEeBGdIobaruDBqrG
+AbipmXMgkDbYAiBjnjzypIYnjcf+z7ZYdk49sPXfyxwmX3H4IVxk+MpwdA==
+-----END CERTIFICATE-----
+`,
+  key: `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg/VyxldzoBuXRYq64
+QjxOBQFggUiyh2/PsFHL2/mz2zihRANCAAR0pygfKqE2aJ/axtLDPs3j6EpNIbYC
+5eSZMYc75P0BzT63H4+J+8fTj+/qQYh1s6Fp/DAJYNJVs5usXNoXeRf1
 -----END PRIVATE KEY-----
 `,
 };

@@ -6,6 +6,7 @@ import {
   type CompleteTls,
   completeTls,
   completeTlsAlone,
+  completeTlsClient,
   plainServerName,
 } from "../../lib/tls/tls_options.ts";
 import { ca, otherCa, server, wildcard } from "../support/certificates.ts";
@@ -242,5 +243,44 @@ Deno.test("completeTlsAlone() takes TLS and nothing else", () => {
   for (const [options, message] of rows) {
     const run = () => completeTlsAlone("start TLS", options);
     assertEquals(assertThrows(run, TypeError).message, message);
+  }
+});
+
+Deno.test("completeTlsClient() fills in what was not given", () => {
+  assertEquals(completeTlsClient("start TLS", { serverName: "Mail.Example." }), {
+    serverName: "mail.example",
+    caCerts: [],
+    alpnProtocols: [],
+    certificate: undefined,
+  });
+  assertEquals(completeTlsClient("start TLS", { serverName: "::1", ...server }), {
+    serverName: "::1",
+    caCerts: [],
+    alpnProtocols: [],
+    certificate: server,
+  });
+});
+
+Deno.test("completeTlsClient() refuses what is incomplete, unknown or of the wrong type", () => {
+  const name = { serverName: "a.test" };
+  const rows: [options: unknown, message: string][] = [
+    [undefined, "undefined as options: use an object"],
+    [{}, "'serverName' of undefined: use the name or the IP address that the server's"],
+    [{ serverName: "a b" }, "'serverName' of \"a b\": use"],
+    [{ serverName: "127.0.0.256" }, "'serverName' of \"127.0.0.256\": use"],
+    [{ ...name, caCerts: ca.cert }, "'caCerts' of"],
+    [{ ...name, caCerts: ["ca.pem"] }, "'caCerts[0]' of \"ca.pem\""],
+    [{ ...name, caCerts: [ca.key] }, "'caCerts[0]' that holds a PRIVATE KEY"],
+    [{ ...name, cert: server.cert }, "without 'key'"],
+    [{ ...name, alpnProtocols: [] }, "'alpnProtocols' of an empty array"],
+    [
+      { ...name, tls: {} },
+      "an unknown option 'tls': known here are cert, key, passphrase, serverName",
+    ],
+  ];
+  for (const [options, message] of rows) {
+    const error = assertThrows(() => completeTlsClient("start TLS", options), TypeError);
+    assert(error.message.startsWith("Cannot start TLS with"), error.message);
+    assert(error.message.includes(message), error.message);
   }
 });
