@@ -1,5 +1,6 @@
 /** Makes a listener of an address, or throws an error that names the way out. @module */
 
+import { resolve } from "node:path";
 import { formatAddress } from "../format_address.ts";
 import { TlsContexts } from "../tls/tls_contexts.ts";
 import { extendMessage } from "../errors.ts";
@@ -25,8 +26,10 @@ export interface Bound extends Expected {
 /**
  * Binds and listens. What the system refuses is thrown as the same error, its message extended by
  * the address and the way out.
+ *
+ * @param earlier What the same server has bound before.
  */
-export function bind(options: CompleteAddress): Bound {
+export function bind(options: CompleteAddress, earlier: readonly Bound[] = []): Bound {
   const { isTrusted } = options;
   const expected: Expected = {
     ...(isTrusted !== undefined && { isTrusted }),
@@ -42,7 +45,7 @@ export function bind(options: CompleteAddress): Bound {
     const listener = Deno.listen({ port, hostname, tcpBacklog });
     return { listener, noDelay, keepAlive, ...expected };
   } catch (error) {
-    const way = error instanceof Error ? wayOut(error, options) : "";
+    const way = error instanceof Error ? wayOut(error, options, earlier) : "";
     extendMessage(error, `Cannot listen on ${written(options)}: `, way === "" ? "" : `; ${way}`);
     throw error;
   }
@@ -58,11 +61,15 @@ function written(options: CompleteAddress): string {
   );
 }
 
-function wayOut(error: Error, options: CompleteAddress): string {
+function wayOut(error: Error, options: CompleteAddress, earlier: readonly Bound[]): string {
   if (error instanceof Deno.errors.NotCapable) {
     return "path" in options
-      ? "a Unix socket needs --allow-net, and --allow-read and --allow-write for its directory"
+      ? "a Unix socket needs --allow-net, --allow-read and --allow-write for its directory, and " +
+        "with 'mode' --allow-sys"
       : "";
+  }
+  if (error instanceof Deno.errors.AddrInUse && earlier.some((bound) => isAt(bound, options))) {
+    return "an entry of 'listeners' before it has this address: give each its own";
   }
   if ("path" in options) {
     // Only an abstract socket comes here without an explanation of our own.
@@ -93,6 +100,13 @@ function wayOut(error: Error, options: CompleteAddress): string {
     return "use an IP address of this machine or a name of it, without the port";
   }
   return "";
+}
+
+/** Whether it may be what has the address: of TCP the port says enough, as one may be every address. */
+function isAt({ listener }: Bound, options: CompleteAddress): boolean {
+  const addr = listener.addr;
+  if ("path" in options) return "path" in addr && addr.path === resolve(options.path);
+  return "port" in addr && addr.port === options.port;
 }
 
 /** Sets what the kernel should do with a TCP socket; sockets of another kind have no such switches. */

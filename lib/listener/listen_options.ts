@@ -74,15 +74,19 @@ export interface UnixListenOptions {
   /**
    * The file to create, at most 101 bytes long. While it is listened on there is also `path.lock`,
    * which tells a live server from a file that a dead one left: such a file is replaced, anything
-   * else at this path is `AddrInUse`. Both files go when the listener closes. A leading NUL names a
-   * socket in Linux's abstract namespace, which has neither file nor lock.
+   * else at this path is `AddrInUse`. Both files go when the listener closes, also after the process
+   * has changed its directory: `addr` has the absolute path. A leading NUL names a socket in Linux's
+   * abstract namespace, which has neither file nor lock.
    *
    * Needs `--allow-read` and `--allow-write` for the directory, and `--allow-net`.
    */
   path: string;
   /**
    * The permission bits of the file, such as `0o660`; it never has more than these, not even for a
-   * moment. What the process's umask leaves if not given.
+   * moment, as they are set by the umask while the socket is bound. What the process's umask leaves
+   * if not given.
+   *
+   * Needs `--allow-sys`, as Deno has no narrower flag for the umask.
    */
   mode?: number;
 }

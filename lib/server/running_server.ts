@@ -202,7 +202,7 @@ export class RunningServer<A extends Deno.Addr> implements Server<A> {
 function bindAll(listeners: CompleteServeOptions["listeners"]): Bound[] {
   const all: Bound[] = [];
   try {
-    for (const listener of listeners) all.push(boundOf(listener));
+    for (const listener of listeners) all.push(boundOf(listener, all));
     return all;
   } catch (error) {
     for (const [i, { listener }] of all.entries()) {
@@ -214,10 +214,13 @@ function bindAll(listeners: CompleteServeOptions["listeners"]): Bound[] {
 }
 
 /** The bound form of each way to give a listener. */
-function boundOf(listener: CompleteServeOptions["listeners"][number]): Bound {
+function boundOf(
+  listener: CompleteServeOptions["listeners"][number],
+  earlier: readonly Bound[],
+): Bound {
   if (listener instanceof HardenedListener) return listener.bound;
   const { noDelay, keepAlive } = LISTEN_DEFAULTS;
-  return "accept" in listener ? { listener, noDelay, keepAlive } : bind(listener);
+  return "accept" in listener ? { listener, noDelay, keepAlive } : bind(listener, earlier);
 }
 
 function serviceOf(options: CompleteServeOptions, handler: Handler): Service {

@@ -126,7 +126,8 @@ const SERVED_TCP_KEYS = `${TCP_KEYS}, ${TLS_KEYS}, proxyProtocol`;
 const SERVED_UNIX_KEYS = "path, mode, proxyProtocol";
 const SERVED_KEYS = `${TCP_KEYS}, path, mode, ${TLS_KEYS}, proxyProtocol`;
 const NEEDS_PERMISSIONS =
-  "a Unix socket needs --allow-net, and --allow-read and --allow-write for its directory";
+  "a Unix socket needs --allow-net, --allow-read and --allow-write for its directory, and with " +
+  "'mode' --allow-sys";
 
 const TABLE: Row[] = [
   // Options as a whole.
@@ -737,6 +738,39 @@ const TABLE: Row[] = [
     "EADDRINUSE",
     "Cannot listen on tcp://127.0.0.1:<port>: Address already in use (os error 98); " +
       "another program listens there: stop it, or use another port (0 takes any free one)",
+  ),
+  binds(
+    "serve() on one address twice",
+    ({ port }) => {
+      // The port of an address that something has is free as soon as that has gone.
+      serve(
+        { listeners: [{ port, hostname: "127.0.0.2" }, { port, hostname: "127.0.0.2" }] },
+        handler,
+      );
+    },
+    "AddrInUse",
+    "EADDRINUSE",
+    "Cannot listen on tcp://127.0.0.2:<port>: Address already in use (os error 98); " +
+      "an entry of 'listeners' before it has this address: give each its own",
+  ),
+  binds(
+    "serve() on one Unix path twice",
+    ({ dir }) => serve({ listeners: [{ path: `${dir}/s` }, { path: `${dir}/./s` }] }, handler),
+    "AddrInUse",
+    "EADDRINUSE",
+    "Cannot listen on unix:<dir>/./s: a running server has it; stop that one, or use another path; " +
+      "an entry of 'listeners' before it has this address: give each its own",
+  ),
+  binds(
+    "listen() with a mode without --allow-sys",
+    ({ dir }) =>
+      elsewhere(["--allow-read", "--allow-write", "--allow-net"], {
+        path: `${dir}/s`,
+        mode: 0o600,
+      }),
+    "NotCapable",
+    undefined,
+    `Cannot listen on unix:<dir>/s: Requires sys access to set the umask; ${NEEDS_PERMISSIONS}`,
   ),
   binds(
     "listen() on an address of another machine",

@@ -13,7 +13,7 @@ const transport = "unix";
 
 const OWNER = new URL("./programs/unix_owner.ts", import.meta.url);
 
-/** Says something to who serves there, and gives what comes back. */
+/** Sends something to the server there, and gives what comes back. */
 async function ask(path: string, question: string): Promise<string> {
   const conn = await Deno.connect({ transport, path });
   await writeAll(conn, new TextEncoder().encode(question));
@@ -28,7 +28,7 @@ function echo(path: string) {
   });
 }
 
-/** Asserts that nobody may listen there for this reason, and gives the error. */
+/** Asserts that listening there is refused for this reason, and gives the error. */
 function assertInUse(path: string, why: string): Error {
   const error = assertThrows(() => listen({ path }), Deno.errors.AddrInUse, why);
   assertEquals((error as { code?: string }).code, "EADDRINUSE");
@@ -57,7 +57,7 @@ async function leaveStale(...paths: string[]): Promise<void> {
   await owner.status;
 }
 
-/** A socket file that nobody listens on, as a program leaves that is killed. */
+/** A socket file without a listener, as a program leaves that is killed. */
 function leaveDeadSocket(path: string): void {
   using _listener = Deno.listen({ transport, path: `${path}.bound` });
   // Deno unlinks the name that it bound, and no other.
@@ -136,9 +136,24 @@ netTest("listen() takes a relative path", async () => {
   Deno.chdir(directory.path);
   try {
     await using server = echo("s");
-    assertEquals(server.addr.path, "s");
+    assertEquals(server.addr.path, `${await Deno.realPath(directory.path)}/s`);
     assertEquals(directory.names(), ["s", "s.lock"]);
     assertEquals(await ask("s", "hello"), "hello");
+  } finally {
+    Deno.chdir(before);
+  }
+  assertEquals(directory.names(), []);
+}, UNIX);
+
+netTest("close() removes file and lock of a relative path from whichever directory", () => {
+  using directory = new Directory();
+  const before = Deno.cwd();
+  try {
+    Deno.chdir(directory.path);
+    const listener = listen({ path: "s" });
+    assertEquals(directory.names(), ["s", "s.lock"]);
+    Deno.chdir("/");
+    listener.close();
   } finally {
     Deno.chdir(before);
   }
@@ -225,14 +240,14 @@ function whenever<Name extends "listen" | "linkSync" | "renameSync" | "openSync"
   return { [Symbol.dispose]: () => void Object.assign(Deno, { [name]: original }) };
 }
 
-netTest("listen() with a mode lets nobody in who may not, at no moment", () => {
+netTest("listen() with a mode lets no one connect who may not, at no moment", () => {
   using directory = new Directory();
   const path = directory.at("s"), made = directory.at("s.new");
   const modeOf = (file: string) => (Deno.lstatSync(file).mode! & 0o777).toString(8);
   const seen: Record<string, unknown> = {};
   const before = Deno.umask(0);
   try {
-    // The moment from which somebody could connect if he could reach it, and that in which he can.
+    // The moment from which a client could connect if it could reach the file, and that in which it can.
     using _bind = whenever("listen", ([options]) => {
       seen.boundIn = (options as Deno.UnixListenOptions).path;
       seen.closedTo = modeOf(made);
@@ -307,7 +322,7 @@ netTest("listen() is AddrInUse while this process serves there, which serves on"
   assertEquals(await ask(path, "hello"), "hello");
 }, UNIX);
 
-/** What somebody else may have at our path, and what is said then. */
+/** What another program may have at our path, and what is said then. */
 const FOREIGN: Record<string, [make: (path: string) => Disposable | void, why: string]> = {
   "a file": [(path) => Deno.writeTextFileSync(path, "keep me"), "not a socket"],
   "an empty file": [(path) => Deno.writeTextFileSync(path, ""), "not a socket"],
@@ -317,7 +332,7 @@ const FOREIGN: Record<string, [make: (path: string) => Disposable | void, why: s
     leaveDeadSocket(`${path}.real`);
     Deno.symlinkSync(`${path}.real`, path);
   }, "not a socket"],
-  "a socket that nobody listens on": [leaveDeadSocket, "usher did not make"],
+  "a socket without a listener": [leaveDeadSocket, "usher did not make"],
   "a socket that is listened on": [
     (path) => Deno.listen({ transport, path }),
     "usher did not make",
@@ -325,7 +340,7 @@ const FOREIGN: Record<string, [make: (path: string) => Disposable | void, why: s
 };
 
 for (const [what, [make, why]] of Object.entries(FOREIGN)) {
-  netTest(`listen() leaves ${what} of somebody else alone`, () => {
+  netTest(`listen() leaves ${what} of another program alone`, () => {
     using directory = new Directory();
     const path = directory.at("s");
     using _owner = make(path) ?? null;
@@ -486,7 +501,162 @@ netTest("listen() leaves alone what another program puts there in the last momen
   assertEquals(Deno.readTextFileSync(path), "keep me");
 }, UNIX);
 
-netTest("listen() takes the path over from an owner who leaves while it takes the lock", () => {
+netTest(
+  "listen() with a mode changes the mode of no other file, whatever takes the socket's place",
+  () => {
+    using directory = new Directory();
+    const path = directory.at("s"), made = directory.at("s.new"), secret = directory.at("secret");
+    Deno.writeTextFileSync(secret, "mine", { mode: 0o600 });
+    Deno.chmodSync(secret, 0o600);
+    using _race = whenever("listen", () => {}, () => {
+      Deno.renameSync(made, directory.at("away"));
+      Deno.mkdirSync(made);
+      Deno.symlinkSync(secret, `${made}/s`);
+    });
+    assertInUse(path, "another program exchanges files there");
+    assertEquals(Deno.statSync(secret).mode! & 0o777, 0o600);
+    assertEquals(Deno.readTextFileSync(secret), "mine");
+  },
+  UNIX,
+);
+
+netTest("listen() with a mode leaves the umask as it was, also when binding fails", () => {
+  using directory = new Directory();
+  const before = Deno.umask();
+  {
+    using _listener = listen({ path: directory.at("s"), mode: 0o600 });
+    assertEquals(Deno.umask(), before);
+  }
+  using _race = whenever("listen", () => {
+    throw new Deno.errors.PermissionDenied("no");
+  });
+  assertThrows(
+    () => listen({ path: directory.at("s"), mode: 0o600 }),
+    Deno.errors.PermissionDenied,
+  );
+  assertEquals(Deno.umask(), before);
+}, UNIX);
+
+/** A lock file that names the socket of another program as one of ours. */
+function plantLock(path: string, mode = 0o600): void {
+  const { ino, birthtime } = Deno.lstatSync(path);
+  Deno.writeTextFileSync(`${path}.lock`, `usher ${ino}@${birthtime!.getTime()}\n`);
+  Deno.chmodSync(`${path}.lock`, mode);
+}
+
+/** How a lock file shows that another program may have planted it, and what is said then. */
+const PLANTED: Record<
+  string,
+  [plant: (path: string) => void, why: string, needs?: { root: true }]
+> = {
+  "that others may write to": [(path) => plantLock(path, 0o666), "other users may write"],
+  "that its group may write to": [(path) => plantLock(path, 0o620), "other users may write"],
+  "of another user": [
+    (path) => {
+      plantLock(path);
+      Deno.chownSync(`${path}.lock`, 65534, 65534);
+    },
+    "belongs to another user",
+    { root: true },
+  ],
+  "with a second name": [(path) => {
+    plantLock(path);
+    Deno.linkSync(`${path}.lock`, `${path}.else`);
+  }, "is not a lock file of usher"],
+  "that is empty and has a second name": [(path) => {
+    Deno.writeTextFileSync(`${path}.else`, "", { mode: 0o600 });
+    Deno.linkSync(`${path}.else`, `${path}.lock`);
+  }, "is not a lock file of usher"],
+};
+
+for (const [which, [plant, why, needs]] of Object.entries(PLANTED)) {
+  netTest(`listen() does not believe a lock file ${which}, and leaves all as it is`, async () => {
+    using directory = new Directory();
+    const path = directory.at("s");
+    using other = Deno.listen({ transport, path });
+    plant(path);
+    assertUntouched([path, `${path}.lock`], () => assertInUse(path, why));
+    const client = await Deno.connect({ transport, path });
+    (await other.accept()).close();
+    client.close();
+  }, { ...UNIX, ...needs });
+}
+
+netTest("listen() as another user is refused the lock file that root left", async () => {
+  using directory = new Directory();
+  const path = directory.at("s");
+  await Deno.chmod(directory.path, 0o777);
+  await leaveStale(path);
+  await using owner = new Program(OWNER, {
+    args: [path],
+    under: ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"],
+  });
+  assertEquals(await owner.ask("serve"), "PermissionDenied");
+  assertEquals(directory.names(), ["s", "s.lock"]);
+}, { ...UNIX, root: true, programs: ["setpriv"] });
+
+/** Why a start may fail for a passing reason: makes it fail, until disposed. */
+const PASSING: Record<string, (path: string) => Disposable> = {
+  "a directory of another program is in the way": (path) => {
+    Deno.mkdirSync(`${path}.new`);
+    Deno.writeTextFileSync(`${path}.new/x`, "");
+    return { [Symbol.dispose]: () => Deno.removeSync(`${path}.new`, { recursive: true }) };
+  },
+  "nothing can be bound": () =>
+    whenever("listen", () => {
+      throw new Deno.errors.PermissionDenied("no");
+    }),
+  "the socket cannot be moved into place": () =>
+    whenever("renameSync", () => {
+      throw new Deno.errors.PermissionDenied("no");
+    }),
+};
+
+for (const [why, begin] of Object.entries(PASSING)) {
+  netTest(`listen() replaces a stale file after a start that failed as ${why}`, async () => {
+    using directory = new Directory();
+    const path = directory.at("s");
+    await leaveStale(path);
+    {
+      using _reason = begin(path);
+      assertThrows(() => listen({ path }));
+    }
+    assertEquals(directory.names(), ["s", "s.lock"]);
+    listen({ path }).close();
+    assertEquals(directory.names(), []);
+  }, UNIX);
+}
+
+netTest(
+  "listen() replaces a stale file whose file system has got another device number",
+  async () => {
+    using directory = new Directory();
+    const path = directory.at("s");
+    await leaveStale(path);
+    using _mounted = mountedAnew();
+    listen({ path }).close();
+    assertEquals(directory.names(), []);
+  },
+  UNIX,
+);
+
+/** Makes every file look as if it were on another device, as when a container starts again. */
+function mountedAnew(): Disposable {
+  const { lstatSync } = Deno, { statSync } = Deno.FsFile.prototype;
+  const moved = (info: Deno.FileInfo) => ({ ...info, dev: info.dev + 1 });
+  Deno.lstatSync = (path) => moved(lstatSync(path));
+  Deno.FsFile.prototype.statSync = function () {
+    return moved(statSync.call(this));
+  };
+  return {
+    [Symbol.dispose]: () => {
+      Deno.lstatSync = lstatSync;
+      Deno.FsFile.prototype.statSync = statSync;
+    },
+  };
+}
+
+netTest("listen() takes the path over from an owner that leaves while it takes the lock", () => {
   using directory = new Directory();
   const path = directory.at("s");
   const owner = listen({ path });
@@ -505,7 +675,7 @@ netTest("listen() takes the path over from an owner who leaves while it takes th
 netTest("listen() gives up when the lock changes hands all the time", () => {
   using directory = new Directory();
   const path = directory.at("s");
-  // Between open and lock, somebody always removes the file.
+  // Between open and lock the file is always removed.
   using _race = whenever("openSync", () => {}, () => Deno.removeSync(`${path}.lock`));
   assertInUse(path, "all the time");
   assertEquals(directory.names(), []);
@@ -603,7 +773,7 @@ for (const stale of [false, true]) {
         }));
         // Each was killed one step later than the one before, until there was no step left.
         const steps = survived.indexOf(true);
-        assert(steps > 10, `only ${steps} steps`);
+        assert(steps >= 10, `only ${steps} steps`);
         assertEquals(survived, survived.map((_, i) => i >= steps));
         for (const directory of directories) {
           const listener = listen({ path: directory.at("s") });
@@ -619,24 +789,36 @@ for (const stale of [false, true]) {
   );
 }
 
-netTest("listen() needs no more permissions than it says", async () => {
+/** The flags with which a program may listen in a directory, without a mode. */
+function permissions(directory: Directory): string[] {
+  const where = directory.path;
+  return ["--no-prompt", "--allow-net", `--allow-read=${where}`, `--allow-write=${where}`];
+}
+
+for (const mode of ["no", "a"] as const) {
+  const flags = mode === "no" ? [] : ["--allow-sys"], args = mode === "no" ? ["--no-mode"] : [];
+  netTest(`listen() with ${mode} mode needs no more permissions than it says`, async () => {
+    using directory = new Directory();
+    const path = directory.at("s");
+    await using owner = new Program(OWNER, {
+      how: ["run", "--quiet", "--no-config", ...permissions(directory), ...flags],
+      args: [path, ...args],
+    });
+    assertEquals(await owner.ask("serve"), "serving");
+    assertEquals(await ask(path, "hello"), "hello");
+    assertEquals(await owner.ask("stop"), "stopped");
+    assertEquals(directory.names(), []);
+  }, UNIX);
+}
+
+netTest("listen() with a mode names the flag that it needs, and leaves nothing", async () => {
   using directory = new Directory();
-  const path = directory.at("s");
   await using owner = new Program(OWNER, {
-    how: [
-      "run",
-      "--quiet",
-      "--no-config",
-      "--no-prompt",
-      "--allow-net",
-      `--allow-read=${directory.path}`,
-      `--allow-write=${directory.path}`,
-    ],
-    args: [path],
+    how: ["run", "--quiet", "--no-config", ...permissions(directory)],
+    args: [directory.at("s")],
   });
-  assertEquals(await owner.ask("serve"), "serving");
-  assertEquals(await ask(path, "hello"), "hello");
-  assertEquals(await owner.ask("stop"), "stopped");
+  assertEquals(await owner.ask("serve"), "NotCapable");
+  assertMatch(await owner.complaint() ?? "", /with 'mode' --allow-sys$/);
   assertEquals(directory.names(), []);
 }, UNIX);
 

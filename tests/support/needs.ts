@@ -16,6 +16,8 @@ export interface Needs {
   os?: (typeof Deno.build.os)[];
   /** Ports below 1024 are kept for who has a privilege, which containers often do without. */
   privilegedPorts?: boolean;
+  /** The rights of root: to give files away and to become another user. */
+  root?: boolean;
 }
 
 /**
@@ -44,9 +46,12 @@ export function treeTest(name: string, run: () => void | Promise<void>): void {
   Deno.test({ name, ignore: state !== "granted", fn: run });
 }
 
-function lacking({ programs = [], os, privilegedPorts = false }: Needs): string | null {
+function lacking(
+  { programs = [], os, privilegedPorts = false, root = false }: Needs,
+): string | null {
   if (os !== undefined && !os.includes(Deno.build.os)) return os.join(" or ");
   if (privilegedPorts && !hasPrivilegedPorts()) return "privileged ports";
+  if (root && Deno.uid() !== 0) return "root";
   return programs.find((program) => !isInstalled(program)) ?? null;
 }
 

@@ -14,7 +14,7 @@ const CHANGES: [owner: object, names: string[]][] = [
     "openSync",
     "mkdirSync",
     "listen",
-    "chmodSync",
+    "umask",
     "linkSync",
     "renameSync",
     "removeSync",
@@ -23,6 +23,7 @@ const CHANGES: [owner: object, names: string[]][] = [
 ];
 
 const paths = Deno.args.filter((arg) => !arg.startsWith("--"));
+const mode = Deno.args.includes("--no-mode") ? {} : { mode: 0o600 };
 const dieBefore = Number(/^--die-before=(\d+)$/m.exec(Deno.args.join("\n"))?.[1] ?? Infinity);
 
 let changes = 0;
@@ -56,13 +57,15 @@ for await (const text of Deno.stdin.readable.pipeThrough(new TextDecoderStream()
       continue;
     }
     try {
-      const listeners = paths.map((path) => ({ path, mode: 0o600 }));
+      const listeners = paths.map((path) => ({ path, ...mode }));
       server = serve({ listeners }, async (conn) => {
         for await (const chunk of conn) await conn.write(chunk);
       });
       say("serving");
     } catch (error) {
       say(error instanceof Error ? error.name : String(error));
+      // deno-lint-ignore no-console -- for who wants to know more
+      console.error(error instanceof Error ? error.message : error);
     }
   }
 }
