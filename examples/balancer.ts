@@ -112,16 +112,18 @@ export function balancer(backends: Backends): Handler {
       await relay(conn, upstream);
       return;
     }
-    await conn.write(candidates.length > 0 ? INTERNAL_ERROR : UNRECOGNIZED_NAME);
+    const isKnown = candidates.length > 0;
+    await conn.write(isKnown ? INTERNAL_ERROR : UNRECOGNIZED_NAME);
+    await conn.end(isKnown ? "no backend" : "unknown server name");
   };
 }
 
 /** What the client asks for; its bytes stay where they are. `null` if it has left before. */
 async function readHello(conn: Connection): Promise<ClientHello | null> {
-  const signal = AbortSignal.timeout(HELLO_TIMEOUT);
+  using _deadline = conn.deadline(HELLO_TIMEOUT);
   let hello = clientHello(new Uint8Array());
   while ("need" in hello) {
-    const bytes = await conn.peek(hello.need, { signal });
+    const bytes = await conn.peek(hello.need);
     if (bytes.length < hello.need) return null;
     hello = clientHello(bytes);
   }

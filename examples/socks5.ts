@@ -25,7 +25,7 @@ export interface Login {
   readonly password: string;
 }
 
-/** Ms from the first byte of a client to its request, whole. */
+/** Ms for a client to say who it is and what it wants. */
 const LOGIN_TIMEOUT = 10_000;
 
 /** Ms to reach the host that a client asks for. */
@@ -43,12 +43,17 @@ const IPV4 = 1, NAME = 3, IPV6 = 4;
 const SUCCEEDED = 0, FAILED = 1, NOT_ALLOWED = 2, NETWORK_UNREACHABLE = 3, HOST_UNREACHABLE = 4;
 const REFUSED = 5, UNKNOWN_COMMAND = 7, UNKNOWN_ADDRESS = 8;
 
+/** The host that a client wants. */
+interface Target {
+  readonly hostname: string;
+  readonly port: number;
+}
+
 /** Makes the handler that serves one client, after its login if one is given. */
 export function socks5(login?: Login): Handler {
   return async (conn) => {
     const client = new Client(conn);
-    if (!await client.authenticate(login)) return;
-    const target = await client.request();
+    const target = await client.logIn(login);
     if (target === null) return;
     let socket: Deno.TcpConn;
     try {
@@ -66,14 +71,25 @@ export function socks5(login?: Login): Handler {
 /** What a client says before its bytes are relayed. */
 class Client {
   readonly #conn: Connection;
-  readonly #signal = AbortSignal.timeout(LOGIN_TIMEOUT);
 
   constructor(conn: Connection) {
     this.#conn = conn;
   }
 
+  /** The host that the client wants, or `null` after a reply that it cannot have it. */
+  async logIn(login: Login | undefined): Promise<Target | null> {
+    using _deadline = this.#conn.deadline(LOGIN_TIMEOUT);
+    return await this.#authenticate(login) ? await this.#request() : null;
+  }
+
+  /** Sends a reply. The address of our end, which clients ignore, is left open. */
+  async reply(code: number): Promise<void> {
+    const reply = new BinaryWriter().u8(5).u8(code).u8(0).u8(IPV4).u32(0).u16(0);
+    await this.#conn.write(reply.finish());
+  }
+
   /** Agrees on a method, and checks the login; whether the client may go on. */
-  async authenticate(login: Login | undefined): Promise<boolean> {
+  async #authenticate(login: Login | undefined): Promise<boolean> {
     await this.#version(5);
     const offered = await this.#read((await this.#read(1)).u8());
     const wanted = login === undefined ? NONE : PASSWORD;
@@ -90,8 +106,7 @@ class Client {
     return isRight;
   }
 
-  /** The host that the client wants, or `null` after a reply that it cannot be had. */
-  async request(): Promise<{ hostname: string; port: number } | null> {
+  async #request(): Promise<Target | null> {
     await this.#version(5);
     const head = await this.#read(3);
     const command = head.u8();
@@ -100,12 +115,6 @@ class Client {
     if (hostname === null) return await this.#refuse(UNKNOWN_ADDRESS);
     const port = (await this.#read(2)).u16();
     return command === CONNECT ? { hostname, port } : await this.#refuse(UNKNOWN_COMMAND);
-  }
-
-  /** Sends a reply. The address of our end, which clients ignore, is left open. */
-  async reply(code: number): Promise<void> {
-    const reply = new BinaryWriter().u8(5).u8(code).u8(0).u8(IPV4).u32(0).u16(0);
-    await this.#conn.write(reply.finish());
   }
 
   async #refuse(code: number): Promise<null> {
@@ -133,10 +142,9 @@ class Client {
     return (await this.#read(size)).string(size);
   }
 
-  /** The next bytes, all of which must arrive before the deadline. */
   async #read(count: number): Promise<BinaryReader> {
     if (count === 0) return new BinaryReader(new Uint8Array());
-    const bytes = await this.#conn.readExactly(count, { signal: this.#signal });
+    const bytes = await this.#conn.readExactly(count);
     if (bytes === null) throw new ProtocolError("Cannot serve a client that leaves in its login");
     return new BinaryReader(bytes, { name: "a login" });
   }

@@ -1,17 +1,19 @@
 /** Clients of TLS reach the backend of their server name, whose certificate they see. @module */
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
+import { FakeTime } from "@std/testing/time";
 import { Backend, Backends, balancer, parseBackends } from "../../examples/balancer.ts";
-import { everySplit, pair } from "../../lib/testing/mod.ts";
+import { connect, everySplit, pair } from "../../lib/testing/mod.ts";
 import { connection, type Handler, serve } from "../../mod.ts";
 import { certificateFiles } from "../interop/certificate_files.ts";
 import { run } from "../interop/processes.ts";
 import { bytes, text } from "../support/bytes.ts";
 import { server as certificate } from "../support/certificates.ts";
 import { netTest } from "../support/needs.ts";
+import { serveNoting } from "../support/noting.ts";
 import { dial, LOOPBACK, readAll } from "../support/peers.ts";
 import { dialTls } from "../support/tls_peers.ts";
-import { until } from "../support/wait.ts";
+import { pass, until } from "../support/wait.ts";
 import { message, records } from "../wire/client_hellos.ts";
 
 /** A backend inside TLS that says its name, and what it was told of its client. */
@@ -128,10 +130,12 @@ netTest(
 
 netTest("balancer() sends an alert when no backend can be reached", async () => {
   using backends = new Backends([new Backend("localhost", "127.0.0.1", 1)]);
-  await using front = serve(LOOPBACK, balancer(backends));
+  const { server: front, ended } = serveNoting(balancer(backends));
   const client = await dial(front.addr);
   await client.write(HELLO);
   assertEquals(await readAll(client), INTERNAL_ERROR);
+  await front.shutdown();
+  assertEquals([ended[0]?.reason, ended[0]?.detail], ["dismissed", "no backend"]);
 });
 
 Deno.test("balancer() reads a ClientHello at every split", async () => {
@@ -140,9 +144,9 @@ Deno.test("balancer() reads a ClientHello at every split", async () => {
     const [client, socket] = pair();
     for (const piece of pieces) await client.write(piece);
     await using conn = connection(socket);
-    await balancer(backends)(conn);
-    await conn.closeWrite();
+    const ending = balancer(backends)(conn);
     assertEquals(await readAll(client), UNRECOGNIZED_NAME);
+    await ending;
   }, { pieces: 2 });
 });
 
@@ -155,6 +159,15 @@ netTest("balancer() ends a client that speaks no TLS, or leaves, without a word"
     await client.closeWrite();
     assertEquals(await readAll(client), bytes``);
   }
+});
+
+Deno.test("balancer() waits ten seconds for a ClientHello", async () => {
+  using time = new FakeTime();
+  using backends = new Backends([]);
+  await using client = connect(balancer(backends));
+  await client.write(HELLO.subarray(0, 20));
+  await pass(time, 10_200);
+  assertEquals((await client.ended).reason, "deadline");
 });
 
 Deno.test("parseBackends() reads names, hosts and ports, and says what is none", () => {

@@ -1,9 +1,10 @@
 /** Clients reach hosts through the proxy, or are told why they cannot. @module */
 
 import { assert, assertEquals } from "@std/assert";
+import { FakeTime } from "@std/testing/time";
 import { type Login, socks5 } from "../../examples/socks5.ts";
 import { BinaryWriter } from "../../lib/wire/mod.ts";
-import { everySplit, pair } from "../../lib/testing/mod.ts";
+import { connect, everySplit, pair } from "../../lib/testing/mod.ts";
 import { connection, type EndRecord, serve } from "../../mod.ts";
 import { run } from "../interop/processes.ts";
 import { bytes } from "../support/bytes.ts";
@@ -11,6 +12,7 @@ import { echo } from "../../examples/echo.ts";
 import { Directory } from "../support/directory.ts";
 import { netTest } from "../support/needs.ts";
 import { LOOPBACK, readAll } from "../support/peers.ts";
+import { pass } from "../support/wait.ts";
 
 const LOGIN: Login = { user: "ada", password: "secret" };
 
@@ -111,6 +113,14 @@ netTest(
     assertEquals(ended.map(({ reason }) => reason), new Array(3).fill("protocol_error"));
   },
 );
+
+Deno.test("socks5() waits ten seconds for a login", async () => {
+  using time = new FakeTime();
+  await using client = connect(socks5(LOGIN));
+  await client.write(Uint8Array.of(5, 1));
+  await pass(time, 10_200);
+  assertEquals((await client.ended).reason, "deadline");
+});
 
 Deno.test("socks5() reads a login at every split", async () => {
   const said = Uint8Array.of(

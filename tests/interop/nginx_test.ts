@@ -195,7 +195,9 @@ netTest("nginx with TLS to the server: header first, then the handshake", async 
   await using socket = connection(await Deno.connect({ port: nginx.port }));
   await Promise.all([
     socket.write(LARGE),
-    socket.readExactly(LARGE.length).then((heard) => assertEquals(heard, LARGE)),
+    socket.readExactly(LARGE.length, { limit: LARGE.length }).then((heard) =>
+      assertEquals(heard, LARGE)
+    ),
   ]);
   const [seen] = serving.seen;
   assertEquals(seen?.remoteAddr, socket.localAddr as Deno.NetAddr);
