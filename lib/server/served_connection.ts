@@ -49,7 +49,8 @@ export class ServedConnection<A extends Deno.Addr = Deno.Addr> extends SocketCon
   /** Asks the handler to finish. */
   drain(): void {
     if (this.draining) return;
-    this.#drainedAt = this.life.clock.now;
+    // Not `now`, which may be long ago behind a slow handler.
+    this.#drainedAt = this.life.clock.deadline(0) - TICK;
     this.#drainer?.abort(this.#drainReason());
   }
 

@@ -12,7 +12,11 @@ import {
   framed,
   lengthPrefixed,
   lines,
+  serve,
 } from "../../mod.ts";
+import { netTest } from "../support/needs.ts";
+import { noteEnds } from "../support/noting.ts";
+import { dial, LOOPBACK, readAll, readExactly } from "../support/peers.ts";
 import { bytes, text } from "../support/bytes.ts";
 import { turn, turns } from "../support/wait.ts";
 import { ScriptedSocket } from "../support/scripted_socket.ts";
@@ -370,3 +374,32 @@ Deno.test("draining a second time changes nothing: the patience is not given ane
   await scene.pass(TICK);
   assert(loop.ended);
 });
+
+netTest(
+  "a connection that reaches maxAge is drained as by a stop, give or take 10 %, and the server goes on",
+  async () => {
+    using time = new FakeTime();
+    const { ended, onEnd } = noteEnds();
+    await using server = serve({ ...LOOPBACK, maxAge: 100_000, onEnd }, async (conn) => {
+      for await (const chunk of conn) await conn.write(chunk);
+      await conn.write(bytes`bye`);
+    });
+    const clients = await Promise.all(Array.from({ length: 20 }, async () => {
+      const client = await dial(server.addr);
+      await client.write(bytes`hello`);
+      assertEquals(text(await readExactly(client, 5)), "hello");
+      return client;
+    }));
+    const ages: number[] = [];
+    for (let age = 0; age < 120_000; age += 1000) {
+      for (let i = 0; i < 10; i++) time.tick(100);
+      await turns(3);
+      while (ages.length < ended.length) ages.push(age);
+    }
+    assertEquals(ended.map(({ reason }) => reason), Array(20).fill("completed"));
+    assert(Math.min(...ages) >= 88_000 && Math.max(...ages) <= 112_000, `${ages}`);
+    assert(Math.max(...ages) - Math.min(...ages) >= 2000, `${ages}`); // they do not leave together
+    for (const client of clients) assertEquals(text(await readAll(client)), "bye");
+    assertEquals(server.state, "running");
+  },
+);
