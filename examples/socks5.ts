@@ -7,7 +7,6 @@
  * @module
  */
 
-import { timingSafeEqual } from "node:crypto";
 import {
   type Connection,
   connection,
@@ -17,6 +16,7 @@ import {
   serve,
 } from "jsr:@usher/server@^0.1.0";
 import { BinaryReader, BinaryWriter } from "jsr:@usher/server@^0.1.0/wire";
+import { isEqual } from "./secret.ts";
 import { start } from "./start.ts";
 
 /** The user that may use the proxy. */
@@ -148,12 +148,6 @@ class Client {
     if (bytes === null) throw new ProtocolError("Cannot serve a client that leaves in its login");
     return new BinaryReader(bytes, { name: "a login" });
   }
-}
-
-/** Compares in a time that depends on nothing but the given text. */
-function isEqual(given: string, wanted: string): boolean {
-  const [one, other] = [given, wanted].map((text) => new TextEncoder().encode(text));
-  return one!.length === other!.length && timingSafeEqual(one!, other!);
 }
 
 /** The reply for why a host could not be reached. */

@@ -10,6 +10,7 @@ import { forward } from "../examples/forward.ts";
 import { answer } from "../examples/four_steps.ts";
 import { kv } from "../examples/kv.ts";
 import { mqtt } from "../examples/mqtt.ts";
+import { postgres } from "../examples/postgres.ts";
 import { quotes } from "../examples/quotes.ts";
 import { shout } from "../examples/shout.ts";
 import { socks5 } from "../examples/socks5.ts";
@@ -66,6 +67,12 @@ const EXAMPLES: Record<string, Example> = {
     question: "\x10\x0d\0\x04MQTT\x04\x02\0\0\0\x01a",
     answer: "\x20\x02\0\0",
   },
+  "postgres.ts": {
+    handler: postgres,
+    question: "\0\0\0\x10\0\x03\0\0user\0a\0\0X\0\0\0\x04",
+    answer: /^R[^]*server_version[^]*I$/,
+    hint: 'psql "host=127.0.0.1 port=PORT sslmode=verify-ca sslrootcert=./localhost.pem"',
+  },
   "quotes.ts": {
     handler: quotes,
     question: '\0\0\0\x16{"id":1,"ask":"count"}',
@@ -104,7 +111,17 @@ const EXAMPLES: Record<string, Example> = {
 
 /** What is there for the examples, and the one that is a test itself. */
 const NO_EXAMPLES = [
-  ...["certificate.ts", "deploy", "haproxy.cfg", "kv", "mqtt", "self_signed.ts", "start.ts"],
+  ...[
+    "certificate.ts",
+    "deploy",
+    "haproxy.cfg",
+    "kv",
+    "mqtt",
+    "postgres",
+    "secret.ts",
+    "self_signed.ts",
+    "start.ts",
+  ],
   "testing_a_handler_test.ts",
 ];
 

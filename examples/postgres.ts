@@ -1,0 +1,208 @@
+/**
+ * Answers PostgreSQL's clients, in clear or inside TLS, with a few tables of its own: `psql` works with
+ * it. The certificate is found as by `tls_echo.ts`. With `--password` it asks for one, inside TLS only.
+ *
+ * deno run --allow-net --allow-read --allow-write examples/postgres.ts
+ *
+ * @module
+ */
+
+import {
+  type Connection,
+  type Framed,
+  framed,
+  type Handler,
+  type Message,
+  serve,
+  type Server,
+  type StartTlsOptions,
+} from "jsr:@usher/server@^0.1.0";
+import { BinaryReader } from "jsr:@usher/server@^0.1.0/wire";
+import { CERTIFICATE_OPTIONS, findCertificate } from "./certificate.ts";
+import {
+  dataRow,
+  errorResponse,
+  message,
+  messages,
+  rowDescription,
+  type Startup,
+  startups,
+} from "./postgres/messages.ts";
+import { QueryError, tableOf } from "./postgres/tables.ts";
+import { isEqual } from "./secret.ts";
+import { start } from "./start.ts";
+
+/** Ms from the first byte of a client to its password. */
+const LOGIN_TIMEOUT = 10_000;
+
+/** What the server says of itself. */
+const PARAMETERS = {
+  server_version: "15.0",
+  server_encoding: "UTF8",
+  client_encoding: "UTF8",
+  DateStyle: "ISO, MDY",
+  standard_conforming_strings: "on",
+};
+
+/** Nothing is ever changed, so no transaction is open. */
+const READY = message("Z", (writer) => writer.string("I"));
+
+/** What a server of PostgreSQL's protocol is made with. */
+export interface PostgresOptions {
+  readonly tls: StartTlsOptions;
+  /** Missing: everybody may come in. */
+  readonly password?: string;
+  /** The server itself, whose connections are a table. */
+  server(): Server;
+}
+
+/** Makes the handler. */
+export function postgres(options: PostgresOptions): Handler {
+  // By the numbers that a client has to say to cancel its query.
+  const sessions = new Map<string, Session>();
+  return async (conn) => {
+    const signal = AbortSignal.timeout(LOGIN_TIMEOUT);
+    const startup = await greet(conn, options.tls, signal);
+    if (startup === null) return;
+    if (startup.kind === "cancel") {
+      sessions.get(keyOf(startup))?.cancel();
+      return;
+    }
+    const session = new Session(conn, options);
+    if (!await session.logIn(signal)) return;
+    const key = { pid: conn.id, secret: crypto.getRandomValues(new Uint32Array(1))[0]! };
+    sessions.set(keyOf(key), session);
+    try {
+      await session.serve(key, startup.minor);
+    } finally {
+      sessions.delete(keyOf(key));
+    }
+  };
+}
+
+/** Goes over to TLS if the client asks for it; what the client wants then. */
+async function greet(conn: Connection, tls: StartTlsOptions, signal: AbortSignal) {
+  for (let asked = 0; asked < 3; asked++) {
+    const startup: Startup | null = await framed(conn, startups).read({ signal });
+    if (startup?.kind !== "ssl" && startup?.kind !== "gssapi") return startup;
+    const isOffered = startup.kind === "ssl" && conn.tls === undefined;
+    await conn.write(new TextEncoder().encode(isOffered ? "S" : "N"));
+    if (isOffered) await conn.startTls(tls);
+  }
+  return null;
+}
+
+/** One client that has said who it is. */
+class Session {
+  readonly #conn: Connection;
+  readonly #options: PostgresOptions;
+  readonly #client: Framed<Message<string>>;
+  #query = new AbortController();
+
+  constructor(conn: Connection, options: PostgresOptions) {
+    this.#conn = conn;
+    this.#options = options;
+    this.#client = framed(conn, messages);
+  }
+
+  /** Ends the query that goes on. */
+  cancel(): void {
+    this.#query.abort();
+  }
+
+  /** Asks for the password, if there is one; whether the client may go on. */
+  async logIn(signal: AbortSignal): Promise<boolean> {
+    const { password } = this.#options;
+    if (password === undefined) return true;
+    if (this.#conn.tls === undefined) {
+      return await this.#refuse("Passwords are taken inside TLS only");
+    }
+    await this.#client.send(message("R", (writer) => writer.u32(3)));
+    const answer = await this.#client.read({ signal });
+    if (answer?.header !== "p") return await this.#refuse("A password was expected");
+    const given = new BinaryReader(answer.body, { name: "a password" }).cstring();
+    return isEqual(given, password) || await this.#refuse("The password is wrong");
+  }
+
+  /** Obeys until the client has enough, or until the server stops, which it says. */
+  async serve(key: { pid: number; secret: number }, minor: number): Promise<void> {
+    const client = this.#client;
+    // What the client may not count on: a version behind 3.0.
+    if (minor > 0) client.send(message("v", (writer) => writer.u32(3 << 16).u32(0)));
+    client.send(message("R", (writer) => writer.u32(0)));
+    for (const [name, value] of Object.entries(PARAMETERS)) {
+      client.send(message("S", (writer) => writer.cstring(name).cstring(value)));
+    }
+    client.send(message("K", (writer) => writer.u32(key.pid).u32(key.secret)));
+    await client.send(READY);
+
+    let isSkipping = false;
+    for await (const { header, body } of client) {
+      if (header === "X") return;
+      if (header === "Q") {
+        await this.#simpleQuery(new BinaryReader(body, { name: "a query" }).cstring());
+      } // Of the extended protocol nothing is obeyed up to its Sync, and one error says so.
+      else if (header === "S") {
+        isSkipping = false;
+        await client.send(READY);
+      } else if (!isSkipping) {
+        isSkipping = true;
+        await client.send(errorResponse("ERROR", "0A000", "Only simple queries are understood"));
+      }
+    }
+    if (this.#conn.draining) {
+      await client.send(errorResponse("FATAL", "57P01", "The server is being shut down"));
+    }
+  }
+
+  /** Does one after the other what stands between semicolons, up to the first error. */
+  async #simpleQuery(text: string): Promise<void> {
+    this.#query = new AbortController();
+    const queries = text.split(";").filter((query) => query.trim() !== "");
+    if (queries.length === 0) await this.#client.send(message("I"));
+    try {
+      for (const query of queries) await this.#select(query, this.#query.signal);
+    } catch (error) {
+      if (!(error instanceof QueryError)) throw error;
+      await this.#client.send(errorResponse("ERROR", error.code, error.message));
+    }
+    await this.#client.send(READY);
+  }
+
+  async #select(query: string, signal: AbortSignal): Promise<void> {
+    const { columns, rows } = tableOf(query, this.#options.server, signal);
+    await this.#client.send(rowDescription(columns));
+    let count = 0;
+    for await (const row of rows()) {
+      if (signal.aborted) throw new QueryError("57014", "The query was cancelled by its user");
+      await this.#client.send(dataRow(row));
+      count++;
+    }
+    await this.#client.send(message("C", (writer) => writer.cstring(`SELECT ${count}`)));
+  }
+
+  async #refuse(why: string): Promise<false> {
+    await this.#client.send(errorResponse("FATAL", "28P01", why));
+    return false;
+  }
+}
+
+function keyOf({ pid, secret }: { pid: number; secret: number }): string {
+  return `${pid} ${secret}`;
+}
+
+if (import.meta.main) {
+  const command = "deno run --allow-net --allow-read --allow-write examples/postgres.ts";
+  const options = { ...CERTIFICATE_OPTIONS, password: "SECRET" };
+  await start({ command, port: 5432, options }, async (place, { password, ...files }) => {
+    const { cert, key, certFile } = await findCertificate(files);
+    const login = password === undefined ? {} : { password };
+    const listening: Server<Deno.NetAddr> = serve(
+      place,
+      postgres({ tls: { cert, key }, ...login, server: () => listening }),
+    );
+    const { hostname, port } = listening.addr;
+    const hint = `psql "host=${hostname} port=${port} sslmode=verify-ca sslrootcert=${certFile}"`;
+    return { listening, hint };
+  });
+}

@@ -1,0 +1,96 @@
+/** The messages of PostgreSQL's protocol, version 3, as far as simple queries need them. @module */
+
+import {
+  type Codec,
+  lengthPrefixed,
+  mapped,
+  type Message,
+  ProtocolError,
+  withHeader,
+} from "jsr:@usher/server@^0.1.0";
+import { BinaryReader, BinaryWriter } from "jsr:@usher/server@^0.1.0/wire";
+
+/** Bytes of a client's first message, as in PostgreSQL; of every other one, less than there. */
+const LONGEST_STARTUP = 10_000, LONGEST = 65_536;
+
+/** Codes that stand where the protocol's version would. */
+const CANCEL = 80_877_102, SSL = 80_877_103, GSSAPI = 80_877_104;
+
+/** What a client begins with. */
+export type Startup =
+  | { readonly kind: "ssl" }
+  | { readonly kind: "gssapi" }
+  | { readonly kind: "cancel"; readonly pid: number; readonly secret: number }
+  | { readonly kind: "session"; readonly minor: number; readonly options: Map<string, string> };
+
+export const startups: Codec<Startup> = mapped(
+  lengthPrefixed({ bytes: 4, adjustment: -4, limit: LONGEST_STARTUP }),
+  {
+    decode: readStartup,
+    encode: () => {
+      throw new TypeError("Cannot encode what only clients send");
+    },
+  },
+);
+
+function readStartup(bytes: Uint8Array): Startup {
+  const reader = new BinaryReader(bytes, { name: "a startup message" });
+  const code = reader.u32();
+  if (code === SSL) return { kind: "ssl" };
+  if (code === GSSAPI) return { kind: "gssapi" };
+  if (code === CANCEL) return { kind: "cancel", pid: reader.u32(), secret: reader.u32() };
+  if (code >> 16 !== 3) {
+    throw new ProtocolError(`Cannot speak version ${code >> 16} of the protocol`);
+  }
+  const options = new Map<string, string>();
+  for (let name; (name = reader.cstring()) !== "";) options.set(name, reader.cstring());
+  return { kind: "session", minor: code & 0xffff, options };
+}
+
+/** A message: its type, which is one letter, and what follows its length. */
+export const messages: Codec<Message<string>> = withHeader({
+  limit: LONGEST,
+  parse(bytes) {
+    if (bytes.length < 5) return { need: 5 };
+    const reader = new BinaryReader(bytes);
+    return { header: reader.string(1), taken: 5, size: reader.u32() - 4 };
+  },
+  encode: (type, size) => new BinaryWriter().string(type).u32(size + 4).finish(),
+});
+
+/** A message of the server; `write` writes what follows its length. */
+export function message(
+  type: string,
+  write: (writer: BinaryWriter) => unknown = () => {},
+): Message<string> {
+  const writer = new BinaryWriter();
+  write(writer);
+  return { header: type, body: writer.finish() };
+}
+
+/** The names of columns, all of which are text. */
+export function rowDescription(names: readonly string[]): Message<string> {
+  const TEXT = 25, ANY_SIZE = 0xffff, NO_MODIFIER = 0xffff_ffff;
+  return message("T", (writer) => {
+    writer.u16(names.length);
+    for (const name of names) {
+      writer.cstring(name).u32(0).u16(0).u32(TEXT).u16(ANY_SIZE).u32(NO_MODIFIER).u16(0);
+    }
+  });
+}
+
+export function dataRow(values: readonly unknown[]): Message<string> {
+  return message("D", (writer) => {
+    writer.u16(values.length);
+    for (const value of values) writer.prefixedString(4, String(value));
+  });
+}
+
+/** An error, with a code of five characters as PostgreSQL has them. */
+export function errorResponse(severity: "ERROR" | "FATAL", code: string, text: string) {
+  return message("E", (writer) => {
+    const fields = { S: severity, V: severity, C: code, M: text.replaceAll("\0", "") };
+    for (const [field, value] of Object.entries(fields)) writer.string(field).cstring(value);
+    writer.u8(0);
+  });
+}

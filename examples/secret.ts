@@ -1,0 +1,10 @@
+/** Compares secrets, for examples that ask for a password. @module */
+
+import { timingSafeEqual } from "node:crypto";
+
+/** Whether both are the same, in a time that depends on nothing but the text that was given. */
+export function isEqual(given: string, wanted: string): boolean {
+  const encoder = new TextEncoder();
+  const one = encoder.encode(given), other = encoder.encode(wanted);
+  return one.length === other.length && timingSafeEqual(one, other);
+}
