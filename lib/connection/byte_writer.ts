@@ -29,14 +29,13 @@ export class ByteWriter {
   /** Those with frames that leave when the event loop comes round. */
   static #listed: ByteWriter[] = [];
   readonly #life: Lifeline;
-  readonly #writeTimeout: number;
   readonly #maxUnsent: number;
   #current: Uint8Array = EMPTY;
   /** Bytes of the current write that left. */
   #sent = 0;
   /** What the caller of the current write holds, unless that came out of the queue. */
   #handed: Promise<unknown> | undefined;
-  /** Bytes that left since the write deadline was set. */
+  /** Bytes that left since the write began, or had advanced enough. */
   #progress = 0;
   /** Made when first needed, as are the frames: most connections never have one. */
   #queue: WriteQueue | undefined;
@@ -54,9 +53,8 @@ export class ByteWriter {
   /** What waits until less is unsent. */
   #belows: Below[] | undefined;
 
-  constructor(life: Lifeline, writeTimeout: number, maxUnsent: number) {
+  constructor(life: Lifeline, maxUnsent: number) {
     this.#life = life;
-    this.#writeTimeout = writeTimeout;
     this.#maxUnsent = maxUnsent;
     life.onClose = this;
   }
@@ -137,7 +135,7 @@ export class ByteWriter {
     if (life.closed) return rejected(life.refusal());
     if (this.#fin !== undefined) return this.#fin;
     return this.#fin = this.#behind(() => {
-      life.writeDeadline = life.clock.deadline(this.#writeTimeout);
+      life.advancedAt = life.clock.now;
       return life.socket.closeWrite();
     });
   }
@@ -213,7 +211,7 @@ export class ByteWriter {
     this.#current = p;
     this.#sent = 0;
     this.#progress = 0;
-    this.#life.writeDeadline = this.#life.clock.deadline(this.#writeTimeout);
+    this.#life.advancedAt = this.#life.clock.now;
   }
 
   readonly #written = (n: number): number | Promise<number> => {
@@ -232,7 +230,7 @@ export class ByteWriter {
     this.#progress += n;
     if (this.#progress >= LEAST_PROGRESS) {
       this.#progress = 0;
-      life.writeDeadline = life.clock.deadline(this.#writeTimeout);
+      life.advancedAt = life.clock.now;
     }
     if (this.#belows !== undefined) this.#settleBelows(this.#belows);
   }
@@ -280,7 +278,7 @@ export class ByteWriter {
   #forgetCurrent(): void {
     this.#current = EMPTY;
     this.#sent = 0;
-    this.#life.writeDeadline = 0;
+    this.#life.advancedAt = -1;
   }
 
   /** No write is in progress any more, and none waits. */

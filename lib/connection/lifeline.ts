@@ -20,6 +20,7 @@ export class Lifeline implements Ticking {
   readonly clock: CoarseClock;
   idleTimeout: number;
   receiveTimeout = Infinity;
+  writeTimeout = Infinity;
 
   /** A raw read is pending. */
   reading = false;
@@ -29,8 +30,8 @@ export class Lifeline implements Ticking {
   movedAt: number;
   /** On the clock: since when a pending read has got nothing. */
   receivedAt: number;
-  /** On the clock: by when the write in progress must have advanced; 0 for none. */
-  writeDeadline = 0;
+  /** On the clock: when the write in progress began or has advanced enough; -1 for none. */
+  advancedAt = -1;
   /** On the clock: by when the frame that has begun must be complete; 0 for none. */
   frameDeadline = 0;
   /** On the clock: by when the peer must have closed after we did; 0 for none. */
@@ -187,6 +188,7 @@ export class Lifeline implements Ticking {
     if (this.#closed) return;
     // A byte that moved behind a slow handler, when the last tick was long ago, moved just now.
     if (this.movedAt === this.clock.before) this.movedAt = now - TICK;
+    if (this.advancedAt === this.clock.before) this.advancedAt = now - TICK;
     // Looked at here, so that a read need not note when it was.
     if (!this.reading || this.bytesRead !== this.#readAtTick) this.receivedAt = now - TICK;
     this.#readAtTick = this.reading ? this.bytesRead : -1;
@@ -199,7 +201,7 @@ export class Lifeline implements Ticking {
     if (this.frameDeadline !== 0 && this.reading && now >= this.frameDeadline) {
       return this.timeOut("frame_timeout", "a frame that has begun did not end in time");
     }
-    if (this.writeDeadline !== 0 && now >= this.writeDeadline) {
+    if (this.advancedAt >= 0 && now >= this.advancedAt + this.writeTimeout + TICK) {
       return this.timeOut("write_timeout", "the peer took too little within 'writeTimeout'");
     }
     // Everything was said and the FIN sent: this peer just does not answer it.

@@ -211,22 +211,27 @@ Deno.test("a deadline that begins behind a slow handler is not early either", ()
   }
 });
 
-Deno.test("idleTimeout is not early behind a slow handler, nor late by more than that", () => {
-  for (const busy of [0, 100, 300, 900]) {
-    using time = new FakeTime();
-    const conn = connection(new ScriptedSocket(), { idleTimeout: 3000 });
-    const { signal } = conn;
-    let date = Date.now();
-    using _date = stub(Date, "now", () => date);
-    time.next();
-    date += busy; // without a tick
-    conn.read(new Uint8Array(1));
-    const begun = date;
-    for (date += TICK; time.next() && !signal.aborted; date += TICK);
-    assertGreaterOrEqual(date - begun, 3000, `${busy} ms`);
-    assertLessOrEqual(date - begun, 3000 + 2 * TICK, `${busy} ms`);
-  }
-});
+for (const name of ["idleTimeout", "receiveTimeout", "writeTimeout"]) {
+  Deno.test(`${name} is not early behind a slow handler, nor late by more than that`, () => {
+    for (const busy of [0, 100, 300, 900]) {
+      using time = new FakeTime();
+      const socket = new ScriptedSocket();
+      socket.takes = undefined;
+      const conn = connection(socket, { [name]: 3000 });
+      const { signal } = conn;
+      let date = Date.now();
+      using _date = stub(Date, "now", () => date);
+      time.next();
+      date += busy; // without a tick
+      if (name === "writeTimeout") conn.write(new Uint8Array(1));
+      else conn.read(new Uint8Array(1));
+      const begun = date;
+      for (date += TICK; time.next() && !signal.aborted; date += TICK);
+      assertGreaterOrEqual(date - begun, 3000, `${busy} ms`);
+      assertLessOrEqual(date - begun, 3000 + 2 * TICK, `${busy} ms`);
+    }
+  });
+}
 
 // One fake time after the other
 

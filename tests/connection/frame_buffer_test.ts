@@ -52,7 +52,7 @@ class Placing implements Encoder<string> {
 /** A writer over a socket, with all that is between them. */
 function over<S extends ScriptedSocket>(socket: S, maxUnsent = MIB) {
   const life = new Lifeline(socket, new CoarseClock(false), Infinity);
-  const writer = new ByteWriter(life, Infinity, maxUnsent);
+  const writer = new ByteWriter(life, maxUnsent);
   return { socket, life, writer };
 }
 
