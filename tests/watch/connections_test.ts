@@ -231,7 +231,7 @@ netTest(
     const { client: shown, peer, name } = only(server);
     assertEquals(shown, "tcp://[2001:db8::7]:4711");
     assertEquals(peer, `tcp://127.0.0.1:${(client.localAddr as Deno.NetAddr).port}`);
-    assertEquals(name, "<script>alert(1)</script>\\u000d\\u000aX: y\u202e");
+    assertEquals(name, "<script>alert(1)</script>\\u000d\\u000aX: y\\u202e");
     client.close();
   },
 );
