@@ -63,7 +63,6 @@ const TESTED_ELSEWHERE: Record<string, string> = {
   "lib/connection/end_reason.ts": "tests/readme_test.ts",
   "lib/connection/socket_connection.ts": "tests/connection/connection_test.ts",
   "lib/server/running_server.ts": "tests/server/serve_test.ts",
-  "lib/server/accept_loop.ts": "tests/behaviour/holding_slots_test.ts",
   "lib/server/access_rules.ts": "tests/server/identify_test.ts",
   "lib/server/served_connection.ts": "tests/behaviour/draining_test.ts",
   "lib/server/server.ts": "tests/server/serve_test.ts",
