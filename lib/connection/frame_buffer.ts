@@ -93,7 +93,11 @@ export class FrameBuffer {
         offered = room.offer(at, room.bytes.length);
         n = encoder.encodeInto(frame, offered);
       }
-      if (n !== null) return at + checkEncoded(n, offered);
+      if (n !== null) {
+        // A whole number from 0 to the length of what was offered.
+        if (n >>> 0 !== n || n > offered.length) throw countsWrongly(n, offered);
+        return at + n;
+      }
     }
     const bytes = encoder.encode(frame);
     if (!(bytes instanceof Uint8Array)) {
@@ -125,8 +129,9 @@ class Room {
 
   /** At most `length` bytes from `at` on, to be written to. */
   offer(at: number, length: number): Uint8Array {
-    this.#touched = Math.max(this.#touched, at + length);
-    return this.bytes.subarray(at, at + length);
+    const end = at + length;
+    if (end > this.#touched) this.#touched = end;
+    return this.bytes.subarray(at, end);
   }
 
   /**
@@ -143,9 +148,8 @@ class Room {
 
 const spare: Room[] = [];
 
-function checkEncoded(n: number, room: Uint8Array): number {
-  if (Number.isInteger(n) && n >= 0 && n <= room.length) return n;
-  throw new RangeError(
+function countsWrongly(n: number, room: Uint8Array): RangeError {
+  return new RangeError(
     `Cannot send a frame of ${n} bytes: 'encodeInto' is to return how many it has written into ` +
       `${room.length}, or null`,
   );
