@@ -31,6 +31,14 @@ export async function writeCertificate(): Promise<void> {
   }
 }
 
+/** Writes a file that a program needs; its path. */
+export async function writeBuild(name: string, text: string): Promise<string> {
+  await Deno.mkdir(FOLDER, { recursive: true });
+  const path = fileURLToPath(new URL(name, FOLDER));
+  await Deno.writeTextFile(path, text);
+  return path;
+}
+
 /** Compiles one Go file; the path of the program. */
 export async function compileGo(source: string): Promise<string> {
   // `go version`, not `go --version`: the latter is an error.

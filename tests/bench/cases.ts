@@ -11,6 +11,7 @@ import {
   once,
   streams,
 } from "./figures.ts";
+import type { FanOutPlan } from "./fan_out.ts";
 import type { StartPlan } from "./first_answer.ts";
 import type { KeepPlan } from "./keeping.ts";
 import type { LoadPlan } from "./load_process.ts";
@@ -26,11 +27,14 @@ export type Mode =
   | "discard"
   | "forward"
   | "lines"
+  | "frames"
   | "once"
   | "keep"
   | "tls_echo"
   | "stop"
-  | "kv";
+  | "kv"
+  | "mqtt"
+  | "socks";
 
 export interface Case {
   readonly name: string;
@@ -38,7 +42,7 @@ export interface Case {
   readonly mode: Mode;
   /** The size that the modes `send` and `discard` work with. */
   readonly bytes?: number;
-  readonly load: LoadPlan | KeepPlan | RedisPlan | StartPlan | StopPlan;
+  readonly load: LoadPlan | FanOutPlan | KeepPlan | RedisPlan | StartPlan | StopPlan;
   /** The server that every other one is compared with; it runs twice in each round. */
   readonly baseline: string;
   readonly figures: readonly Figure[];
@@ -171,6 +175,21 @@ export const CASES: readonly Case[] = [
   },
   lines("lines1", 1),
   lines("lines16", 16),
+  frames("frames1", 1),
+  frames("frames16", 16),
+  fanOut("mqtt10", 10, 12_000),
+  fanOut("mqtt200", 200, 1000),
+  {
+    name: "socks",
+    title: `4 MiB at a time through a SOCKS5 proxy, ${STREAMS} connections`,
+    mode: "socks",
+    bytes: BULK,
+    load: { kind: "exchange", connections: STREAMS, request: 64, reply: BULK },
+    baseline: "microsocks",
+    figures: streams(BULK),
+    pictured: "rate",
+    long: true,
+  },
   {
     ...echo("tls_echo", 64),
     title: "64-byte echo inside TLS, 64 connections",
@@ -335,6 +354,33 @@ function lines(name: string, depth: number): Case {
     baseline: "plain_lines",
     figures: exchanges("line"),
     pictured: "rate",
+  };
+}
+
+function frames(name: string, depth: number): Case {
+  const together = depth === 1 ? "one at a time" : `${depth} at a time`;
+  return {
+    name,
+    title: `frames of 64 bytes with their length in front echoed, ${together}, 64 connections`,
+    mode: "frames",
+    load: { kind: "exchange", connections: 64, request: 68, reply: 68, depth, prefix: true },
+    baseline: "plain_frames",
+    figures: exchanges("frame"),
+    pictured: "rate",
+    long: true,
+  };
+}
+
+function fanOut(name: string, subscribers: number, messages: number): Case {
+  return {
+    name,
+    title: `examples/mqtt.ts beside mosquitto: 90 bytes at QoS 0 to ${subscribers} subscribers`,
+    mode: "mqtt",
+    load: { kind: "fan_out", connections: subscribers, messages },
+    baseline: "mosquitto",
+    figures: exchanges("delivery").filter(({ name }) => name === "rate" || name === "cpu"),
+    pictured: "rate",
+    long: true,
   };
 }
 

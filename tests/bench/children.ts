@@ -88,10 +88,12 @@ export class Child implements AsyncDisposable {
   }
 }
 
-/** Whether a program is there to be called. */
-export async function has(program: string): Promise<boolean> {
+/** Whether a program is there to be called; one that is asked something else may answer with any code. */
+export async function has(program: string, ...question: string[]): Promise<boolean> {
+  const args = question.length > 0 ? question : ["--version"];
   try {
-    return (await new Deno.Command(program, { args: ["--version"] }).output()).success;
+    const { success } = await new Deno.Command(program, { args, stdin: "null" }).output();
+    return success || question.length > 0;
   } catch {
     return false;
   }

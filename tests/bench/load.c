@@ -16,6 +16,9 @@
  * hold      opens connections, exchanges once on each, then `--times` times with burst bytes (with
  *           `--window`, as a stream of that many writes)
  *
+ * With `--prefix 1` each request begins with the number of the bytes behind it, in four bytes. With
+ * `--through PORT` every connection asks the SOCKS5 proxy at that port for the server.
+ *
  * `--rest S` keeps the connections of exchange and stream open and silent for S seconds behind the
  * measured time, then adds the phase "idle"; for hold it is the silence before memory is read.
  *
@@ -80,7 +83,7 @@ struct connection {
 };
 
 static struct {
-  int port, connections, depth, tls, server_closes, times;
+  int port, through, connections, depth, tls, server_closes, times, prefix;
   size_t request, reply, burst, window;
   double warm, seconds, rest;
 } asked = {
@@ -153,6 +156,17 @@ static void connection_failed(struct connection *c, const char *what, int number
   close_socket(c);
 }
 
+/* Asks a SOCKS5 proxy for the server (RFC 1928), and waits for it: nothing is measured meanwhile. */
+static int pass_proxy(int fd) {
+  unsigned char hello[] = {5, 1, 0}, answer[10];
+  unsigned char port[] = {(unsigned char)(asked.port >> 8), (unsigned char)asked.port};
+  unsigned char request[] = {5, 1, 0, 1, 127, 0, 0, 1, port[0], port[1]};
+  return send(fd, hello, sizeof hello, MSG_NOSIGNAL) == sizeof hello &&
+         recv(fd, answer, 2, MSG_WAITALL) == 2 && answer[1] == 0 &&
+         send(fd, request, sizeof request, MSG_NOSIGNAL) == sizeof request &&
+         recv(fd, answer, sizeof answer, MSG_WAITALL) == sizeof answer && answer[1] == 0;
+}
+
 /* The source address turns with every connection, and the port is chosen at connect(), so that ports
  * in TIME_WAIT never run out, without a reset that the server would see. */
 static int open_socket(struct connection *c) {
@@ -166,7 +180,7 @@ static int open_socket(struct connection *c) {
   struct sockaddr_in from = {.sin_family = AF_INET}, to = {.sin_family = AF_INET};
   from.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1 + turn++ % 250);
   to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  to.sin_port = htons((uint16_t)asked.port);
+  to.sin_port = htons((uint16_t)(asked.through ? asked.through : asked.port));
   setsockopt(c->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
   setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   struct epoll_event interest = {.events = EPOLLIN, .data.ptr = c};
@@ -174,6 +188,10 @@ static int open_socket(struct connection *c) {
       connect(c->fd, (struct sockaddr *)&to, sizeof to) < 0 ||
       epoll_ctl(queue, EPOLL_CTL_ADD, c->fd, &interest) < 0) {
     connection_failed(c, "connect", errno);
+    return 0;
+  }
+  if (asked.through && !pass_proxy(c->fd)) {
+    connection_failed(c, "the proxy refused", 0);
     return 0;
   }
   /* OpenSSL reads and writes without flags, so it is the socket that must not wait. */
@@ -460,6 +478,9 @@ static void set_sizes(size_t request_size, size_t reply_size) {
     pattern[i] = i % request_size == request_size - 1
                      ? '\n'
                      : (unsigned char)('a' + (i + i / request_size + i / 4096) % 26);
+  for (size_t at = 0; asked.prefix && at + request_size <= size; at += request_size)
+    for (int i = 0; i < 4; i++)
+      pattern[at + (size_t)i] = (unsigned char)((request_size - 4) >> (24 - 8 * i));
 }
 
 typedef void load_run(struct connection *all, int count, double seconds, int times);
@@ -525,6 +546,8 @@ static void parse(int count, char **words) {
     else if (strcmp(name, "--reply") == 0) asked.reply = (size_t)atol(value);
     else if (strcmp(name, "--burst") == 0) asked.burst = (size_t)atol(value);
     else if (strcmp(name, "--window") == 0) asked.window = (size_t)atol(value);
+    else if (strcmp(name, "--prefix") == 0) asked.prefix = atoi(value);
+    else if (strcmp(name, "--through") == 0) asked.through = atoi(value);
     else if (strcmp(name, "--times") == 0) asked.times = atoi(value);
     else if (strcmp(name, "--server-closes") == 0) asked.server_closes = atoi(value);
     else if (strcmp(name, "--rest") == 0) asked.rest = atof(value);

@@ -24,6 +24,8 @@ const { positionals: [kind, port], values } = parseArgs({
     times: { type: "string", default: "1" },
     "server-closes": { type: "string", default: "0" },
     rest: { type: "string", default: "0" },
+    prefix: { type: "string", default: "0" },
+    through: { type: "string", default: "0" },
     tls: { type: "string", default: "0" },
     warm: { type: "string", default: "0" },
     seconds: { type: "string", default: "0" },
@@ -216,12 +218,26 @@ async function exchangeOnce(peer: Peer): Promise<void> {
 }
 
 async function open(peer: Peer): Promise<Deno.Conn> {
-  const conn = await Deno.connect({ hostname: "127.0.0.1", port: Number(port) });
+  const proxy = Number(values.through);
+  const conn = await Deno.connect({ hostname: "127.0.0.1", port: proxy || Number(port) });
   conn.setNoDelay(true);
+  if (proxy > 0) await passProxy(conn);
   // connectTls() has no setNoDelay(), and would make the first request wait for an acknowledgement.
   return peer.conn = authority === undefined
     ? conn
     : await Deno.startTls(conn, { hostname: "localhost", caCerts: [authority] });
+}
+
+/** As in load.c: asks a SOCKS5 proxy for the server. */
+async function passProxy(conn: Deno.Conn): Promise<void> {
+  const to = Number(port);
+  const said = [[5, 1, 0], [5, 1, 0, 1, 127, 0, 0, 1, to >> 8, to & 255]];
+  for (const [i, bytes] of said.entries()) {
+    await conn.write(Uint8Array.from(bytes));
+    const answer = new Uint8Array(i === 0 ? 2 : 10);
+    for (let n = 0; n < answer.length;) n += await conn.read(answer.subarray(n)) ?? NaN;
+    if (answer[1] !== 0) throw new Error("The proxy refused");
+  }
 }
 
 async function exchange({ conn, buffer }: Peer, began = performance.now()): Promise<void> {
@@ -250,13 +266,18 @@ function isEcho(bytes: Uint8Array, from: number): boolean {
 
 /** As in load.c: no two neighbouring bytes or messages alike; each message ends like a line. */
 function patternOf(requestSize: number, replySize: number): Uint8Array<ArrayBuffer> {
-  return Uint8Array.from(
+  const bytes = Uint8Array.from(
     { length: Math.max(requestSize, replySize) * depth },
     (_, i) =>
       i % requestSize === requestSize - 1
         ? 10
         : 97 + (i + Math.floor(i / requestSize) + Math.floor(i / 4096)) % 26,
   );
+  const view = new DataView(bytes.buffer);
+  for (let at = 0; values.prefix !== "0" && at + requestSize <= bytes.length; at += requestSize) {
+    view.setUint32(at, requestSize - 4);
+  }
+  return bytes;
 }
 
 /** As in load.c, a phase that had errors is the last one. */

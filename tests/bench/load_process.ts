@@ -19,6 +19,8 @@ export interface LoadPlan {
   readonly window?: number;
   /** Whether the server's FIN comes first in `connect`; the mode is then `once`. */
   readonly serverCloses?: true;
+  /** Whether each request begins with the number of the bytes behind it, in four bytes. */
+  readonly prefix?: true;
   /** Seconds of silence before memory is read. */
   readonly rest?: number;
 }
@@ -88,13 +90,15 @@ export interface LoadSettings {
 /** Puts one load on a server; rejects when a single exchange failed. */
 export async function applyLoad(
   { command }: Generator,
-  { port, tls }: { port: number; tls: boolean },
-  { kind, serverCloses, ...sizes }: LoadPlan,
+  { port, through = 0, tls }: { port: number; through?: number; tls: boolean },
+  { kind, serverCloses, prefix, ...sizes }: LoadPlan,
   { warm, seconds, core, atRest }: LoadSettings,
 ): Promise<LoadReport> {
   const options = Object.entries({
     ...sizes,
     "server-closes": serverCloses ? 1 : 0,
+    prefix: prefix ? 1 : 0,
+    through,
     warm,
     seconds,
     tls: tls ? 1 : 0,

@@ -1,13 +1,16 @@
 /** One measurement: a server of its own, a load of its own. @module */
 
 import { type Case, isTls } from "./cases.ts";
+import { Child } from "./children.ts";
 import { askCount, type Count, COUNTING } from "./counting.ts";
 import type { FigureName, Measurement } from "./figures.ts";
+import { fanOut } from "./fan_out.ts";
 import { awaitFirstAnswer } from "./first_answer.ts";
 import { sendItems } from "./keeping.ts";
 import { applyLoad, type Generator, type LoadReport, type LoadSettings } from "./load_process.ts";
 import { type Snapshot, snapshot } from "./measure.ts";
 import { applyRedisBenchmark } from "./redis_benchmark.ts";
+import { compileC } from "./build.ts";
 import { type PreparedServer, type Running, startServer } from "./servers.ts";
 import { stopServer } from "./stopping.ts";
 
@@ -20,6 +23,9 @@ export interface RunSettings {
   /** What V8 is told in every server that Deno runs. */
   readonly v8Flags: string | undefined;
 }
+
+/** Milliseconds until what lies behind a proxy listens. */
+const BACKEND = 5000;
 
 /** Seconds of silence before what idle connections hold is counted. */
 const IDLE = 5;
@@ -83,7 +89,7 @@ const COUNTED: readonly FigureName[] = ["chunks", "copied", "allocated", "pinned
 
 async function load(
   running: Running,
-  { load: plan, mode, longer = 1 }: Case,
+  { load: plan, mode, bytes = 0, longer = 1 }: Case,
   { generator, warm, seconds, loadCore }: RunSettings,
   atRest: LoadSettings["atRest"],
 ): Promise<LoadReport> {
@@ -96,10 +102,20 @@ async function load(
       return await stopServer(running, plan, settings);
     case "keep":
       return await sendItems(running, plan, settings);
+    case "fan_out":
+      return await fanOut(running.port, plan, settings);
     case "redis":
       return await applyRedisBenchmark(running.port, plan, settings);
-    default:
-      return await applyLoad(generator, { port: running.port, tls }, plan, settings);
+    default: {
+      if (mode !== "socks") {
+        return await applyLoad(generator, { port: running.port, tls }, plan, settings);
+      }
+      // What lies behind the proxy has the core of the load.
+      const command = [await compileC("servers/epoll.c"), "send", String(bytes)];
+      await using beyond = new Child(command, loadCore);
+      const port = Number(/^ready (\d+)$/.exec(await beyond.line(BACKEND))?.[1]);
+      return await applyLoad(generator, { port, through: running.port, tls }, plan, settings);
+    }
   }
 }
 

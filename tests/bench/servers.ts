@@ -1,7 +1,7 @@
 /** The servers that are measured, and how each of them is started. @module */
 
 import { pathToFileURL } from "node:url";
-import { compileC, compileGo, installBun } from "./build.ts";
+import { compileC, compileGo, installBun, writeBuild } from "./build.ts";
 import type { Case, Mode } from "./cases.ts";
 import { Child, has } from "./children.ts";
 
@@ -42,6 +42,9 @@ const START = 15_000;
 
 const ALL: readonly Mode[] = ["echo", "once", "two_writes", "send", "discard"];
 
+/** What programs of other makes can do besides. */
+const FRAMED: readonly Mode[] = ["lines", "frames"];
+
 const USHER = new URL("../../mod.ts", import.meta.url);
 
 /** Every server; those of usher a second time with the library of the checkout at `against`. */
@@ -52,17 +55,28 @@ export function servers(against: string | undefined): Server[] {
     ...usher("", USHER),
     ...against === undefined ? [] : usher("@before", pathToFileURL(`${against}/mod.ts`)),
     onDeno("plain_timeout", "plain_timeout.ts", ["echo"], true),
-    onDeno("node_net_deno", "node_net.mjs", ALL, false),
-    peer("node_net", ALL, async () => [await present("node"), "servers/node_net.mjs"]),
+    onDeno("node_net_deno", "node_net.mjs", [...ALL, ...FRAMED], false),
+    peer(
+      "node_net",
+      [...ALL, ...FRAMED],
+      async () => [await present("node"), "servers/node_net.mjs"],
+    ),
     onDeno("node_tls_deno", "node_tls.mjs", ["tls_echo"], false),
     peer("node_tls", ["tls_echo"], async () => [await present("node"), "servers/node_tls.mjs"]),
-    peer("bun", [...ALL, "tls_echo"], async () => [await installBun(), "servers/bun.mjs"]),
-    peer("go", [...ALL, "tls_echo"], async () => [await compileGo("servers/echo.go")]),
+    peer(
+      "bun",
+      [...ALL, ...FRAMED, "tls_echo"],
+      async () => [await installBun(), "servers/bun.mjs"],
+    ),
+    peer("go", [...ALL, ...FRAMED, "tls_echo"], async () => [await compileGo("servers/echo.go")]),
     peer("epoll", ALL, async () => [await compileC("servers/epoll.c")]),
     onDeno("plain_keep", "plain_keep.ts", ["keep"], true),
     onDeno("plain_pipe", "plain_pipe.ts", ["forward"], true),
     onDeno("plain_lines", "plain_lines.ts", ["lines"], true),
+    onDeno("plain_frames", "plain_frames.ts", ["frames"], true),
     redis(),
+    mosquitto(),
+    microsocks(),
   ];
 }
 
@@ -145,23 +159,61 @@ function usher(suffix: string, module: URL): Server[] {
     entry("usher_tls", ["tls_echo"], "serve", denoRun("usher_tls.ts")),
     entry("usher_forward", ["forward"], "serve", denoRun("usher_forward.ts")),
     entry("usher_lines", ["lines"], "framed", denoRun("usher_lines.ts")),
+    entry("usher_frames", ["frames"], "framed", denoRun("usher_frames.ts")),
     entry("usher_stop", ["stop"], "serve", denoRun("usher_stop.ts")),
-    kv(suffix, new URL("examples/kv.ts", module)),
+    example("kv", suffix, module),
+    example("mqtt", suffix, module),
+    example("socks5", suffix, module, "socks"),
   ];
 }
 
-/** As its users start it: with the configuration, which says where usher is. */
-function kv(suffix: string, program: URL): Server {
+/** An example as its users start it: with the configuration, which says where usher is. */
+function example(name: string, suffix: string, module: URL, mode = name as Mode): Server {
+  const program = new URL(`examples/${name}.ts`, module);
   return {
-    name: "usher_kv" + suffix,
-    modes: ["kv"],
+    name: `usher_${name}${suffix}`,
+    modes: [mode],
     always: true,
     deno: true,
     arguments: () => ["--port", "0"],
     ready: /^Listening on tcp:.*:(\d+)$/,
     prepare: async () => {
       if (!await exists(program)) throw new Error(`there is no ${program.pathname}`);
-      return [Deno.execPath(), "run", "--allow-net", "--no-remote", program.href];
+      const permissions = ["--allow-net", "--allow-read"];
+      return [Deno.execPath(), "run", ...permissions, "--no-remote", program.href];
+    },
+  };
+}
+
+/** Without a limit to what waits for a subscriber: it would drop what the load counts on. */
+function mosquitto(): Server {
+  return {
+    name: "mosquitto",
+    modes: ["mqtt"],
+    always: true,
+    arguments: (port) => [String(port)],
+    ready: /version .* running/,
+    prepare: async () => {
+      await present("mosquitto", "-h");
+      const settings = "allow_anonymous true\nmax_queued_messages 0\n";
+      const file = await writeBuild("mosquitto.conf", settings);
+      return ["sh", "-c", `exec mosquitto -c ${file} -p "$0" 2>&1`];
+    },
+  };
+}
+
+/** It says nothing when it listens, which takes it no time. */
+function microsocks(): Server {
+  return {
+    name: "microsocks",
+    modes: ["socks"],
+    always: true,
+    arguments: (port) => [String(port)],
+    ready: /^listens$/,
+    prepare: async () => {
+      await present("microsocks", "-h");
+      const run = 'exec microsocks -i 127.0.0.1 -p "$0" 2>/dev/null';
+      return ["sh", "-c", `(sleep 0.3; echo listens) & ${run}`];
     },
   };
 }
@@ -208,8 +260,8 @@ function denoRun(file: string): string[] {
   return [Deno.execPath(), "run", "-A", "--no-config", "--no-remote", `servers/${file}`];
 }
 
-async function present(program: string): Promise<string> {
-  if (await has(program)) return program;
+async function present(program: string, ...question: string[]): Promise<string> {
+  if (await has(program, ...question)) return program;
   throw new Error(`${program} is not there`);
 }
 

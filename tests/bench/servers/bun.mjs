@@ -2,7 +2,7 @@
 
 import { readFileSync } from "node:fs";
 
-const modes = { echo, tls_echo: echo, once, two_writes: twoWrites, send, discard };
+const modes = { echo, tls_echo: echo, once, two_writes: twoWrites, send, discard, lines, frames };
 const serve = modes[process.argv[2] ?? "echo"] ?? echo;
 const bytes = Number(process.argv[3] ?? 4194304);
 const block = new Uint8Array(65536);
@@ -17,7 +17,8 @@ const server = Bun.listen({
     },
   },
   socket: {
-    open: (socket) => socket.data = { unsent: [], left: 0, taken: 0 },
+    open: (socket) =>
+      socket.data = { unsent: [], left: 0, taken: 0, rest: "", part: Buffer.alloc(0) },
     data: serve,
     drain,
     error: () => {},
@@ -31,6 +32,31 @@ function echo(socket, chunk) {
 
 function once(socket, chunk) {
   socket.end(chunk);
+}
+
+/** A splitter, and one write for all that came together, as who counts would do it. */
+function lines(socket, chunk) {
+  const found = (socket.data.rest + chunk.toString()).split("\n");
+  socket.data.rest = found.pop();
+  if (found.length > 0) write(socket, Buffer.from(found.map((line) => line + "\n").join("")));
+}
+
+function frames(socket, chunk) {
+  const { part } = socket.data;
+  const all = part.length === 0 ? chunk : Buffer.concat([part, chunk]);
+  const answers = [];
+  let at = 0;
+  while (all.length - at >= 4) {
+    const end = at + 4 + all.readUInt32BE(at);
+    if (end > all.length) break;
+    const frame = all.subarray(at + 4, end);
+    const prefix = Buffer.allocUnsafe(4);
+    prefix.writeUInt32BE(frame.length);
+    answers.push(prefix, frame);
+    at = end;
+  }
+  socket.data.part = Buffer.from(all.subarray(at));
+  if (answers.length > 0) write(socket, Buffer.concat(answers));
 }
 
 function twoWrites(socket, chunk) {

@@ -3,7 +3,9 @@
 package main
 
 import (
+	"bufio"
 	"crypto/tls"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"net"
@@ -20,6 +22,7 @@ func main() {
 	if len(os.Args) > 1 {
 		modes := map[string]func(net.Conn){
 			"echo": echo, "tls_echo": echo, "once": once, "two_writes": twoWrites, "send": send, "discard": discard,
+			"lines": lines, "frames": frames,
 		}
 		if chosen, ok := modes[os.Args[1]]; ok {
 			serve = chosen
@@ -75,6 +78,41 @@ func once(conn net.Conn) {
 	p := make([]byte, size)
 	if n, err := conn.Read(p); err == nil {
 		conn.Write(p[:n])
+	}
+}
+
+// What came together is answered together: flushed when nothing more is buffered.
+func lines(conn net.Conn) {
+	reader, writer := bufio.NewReader(conn), bufio.NewWriter(conn)
+	for {
+		line, err := reader.ReadString('\n')
+		if err != nil {
+			return
+		}
+		writer.WriteString(line)
+		if reader.Buffered() == 0 && writer.Flush() != nil {
+			return
+		}
+	}
+}
+
+func frames(conn net.Conn) {
+	reader, writer := bufio.NewReader(conn), bufio.NewWriter(conn)
+	var prefix [4]byte
+	for {
+		if _, err := io.ReadFull(reader, prefix[:]); err != nil {
+			return
+		}
+		frame := make([]byte, binary.BigEndian.Uint32(prefix[:]))
+		if _, err := io.ReadFull(reader, frame); err != nil {
+			return
+		}
+		binary.BigEndian.PutUint32(prefix[:], uint32(len(frame)))
+		writer.Write(prefix[:])
+		writer.Write(frame)
+		if reader.Buffered() == 0 && writer.Flush() != nil {
+			return
+		}
 	}
 }
 

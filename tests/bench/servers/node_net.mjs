@@ -3,10 +3,11 @@
  * the arguments.
  */
 
+import { Buffer } from "node:buffer";
 import { createServer } from "node:net";
 import process from "node:process";
 
-const modes = { echo, once, two_writes: twoWrites, send, discard };
+const modes = { echo, once, two_writes: twoWrites, send, discard, lines, frames };
 const serve = modes[process.argv[2] ?? "echo"] ?? echo;
 const bytes = Number(process.argv[3] ?? 4194304);
 
@@ -22,6 +23,42 @@ function echo(socket) {
 
 function once(socket) {
   socket.once("data", (chunk) => socket.end(chunk));
+}
+
+/** A splitter, and one write for all that came together, as who counts would do it. */
+function lines(socket) {
+  let rest = "";
+  socket.setNoDelay(true);
+  socket.setEncoding("utf8");
+  socket.on("data", (chunk) => {
+    const found = (rest + chunk).split("\n");
+    rest = found.pop();
+    socket.cork();
+    for (const line of found) socket.write(line + "\n");
+    socket.uncork();
+  });
+}
+
+function frames(socket) {
+  let rest = Buffer.alloc(0);
+  socket.setNoDelay(true);
+  socket.on("data", (chunk) => {
+    const all = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
+    let at = 0;
+    socket.cork();
+    while (all.length - at >= 4) {
+      const end = at + 4 + all.readUInt32BE(at);
+      if (end > all.length) break;
+      const frame = all.subarray(at + 4, end);
+      const prefix = Buffer.allocUnsafe(4);
+      prefix.writeUInt32BE(frame.length);
+      socket.write(prefix);
+      socket.write(frame);
+      at = end;
+    }
+    socket.uncork();
+    rest = all.subarray(at);
+  });
 }
 
 function twoWrites(socket) {
