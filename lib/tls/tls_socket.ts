@@ -274,7 +274,7 @@ export class TlsSocket implements Deno.Conn, TlsEvents {
     let joined = records.add(first);
     while (joined === null) joined = records.add(await this.#nextBytes());
     const { hello, rest } = joined;
-    this.#ahead = rest;
+    if (rest.length > 0) this.#ahead = rest; // an empty view would pin its memory
     for (let options: HandshakeOptions | undefined = this.#options;;) {
       this.#engine = this.#newEngine(options);
       for (let at = 0; at < hello.length; at += HELLO_PIECE) {
