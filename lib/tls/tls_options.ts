@@ -73,7 +73,7 @@ export interface TlsSettings {
   clientCa?: string | string[];
   /**
    * `"required"`: a client without a certificate that one of `clientCa` has signed is refused.
-   * `"requested"`: a client that presents none, or another one, is let in, and `conn.tls.authorized`
+   * `"requested"`: a client that presents none, or another one, is accepted, and `conn.tls.authorized`
    * is false; without `clientCa` it is false for every client. `"required"` if `clientCa` is given,
    * otherwise no client is asked.
    */
@@ -131,7 +131,7 @@ export interface TlsListenOptions extends Partial<Certificate> {
 }
 
 /**
- * The TLS of a client: which server is meant, and who vouches for it.
+ * The TLS of a client: which server is meant, and which authorities vouch for it.
  *
  * @example A server with a certificate of our own authority
  * ```ts
@@ -407,7 +407,7 @@ function completeClientCa(attempt: string, given: unknown): string[] {
 function checkAuthority(attempt: string, name: string, value: unknown): string {
   const text = checkPem(attempt, name, value, "certificate");
   if (text.includes("PRIVATE KEY-----")) {
-    // Whoever holds it can sign any client, so it must not lie on an exposed server.
+    // With it any client certificate can be signed, so it must not lie on an exposed server.
     throw new TypeError(
       `Cannot ${attempt} with a private key in '${name}': give only the authority's certificate`,
     );

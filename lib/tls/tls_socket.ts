@@ -292,7 +292,7 @@ export class TlsSocket implements Deno.Conn, TlsEvents {
   #sayHello(): void {
     const { length } = this.#ahead;
     if (length > 0) {
-      // A server sends nothing between its consent and our ClientHello: somebody on the way did.
+      // A server sends nothing between its consent and our ClientHello: these were injected on the way.
       throw new Deno.errors.InvalidData(
         `Cannot start TLS: ${length} bytes have come in clear, behind what the server consented with`,
       );

@@ -53,7 +53,7 @@ function behaviour(name: string, run: (scene: Scene) => Promise<void>, needs: Ne
 const readOne = (conn: Connection) => conn.read(new Uint8Array(1));
 
 /** The handshakes are complete, not for the clients alone: what they say last is on its way then. */
-function everybodyIsIn(server: Server<Deno.NetAddr>, accepted: number): Promise<void> {
+function allEstablished(server: Server<Deno.NetAddr>, accepted: number): Promise<void> {
   return until(() => server.stats().accepted === accepted && server.stats().handshaking === 0);
 }
 
@@ -119,7 +119,7 @@ behaviour("nothing is settled that the client did not ask for", async ({ place }
   assertEquals(["alpnProtocol" in tls, "peerCertificate" in tls], [false, false]);
 });
 
-behaviour("who knows TLS 1.2 and no more is served alike", async ({ place, ended }) => {
+behaviour("a client of TLS 1.2 is served alike", async ({ place, ended }) => {
   const server = serve(place, echo);
   for (const isCut of [false, true]) {
     await using client = new CrudeClient(server.addr, { maxVersion: "TLSv1.2" });
@@ -185,7 +185,7 @@ behaviour("a stream of chunks that is cut off ends with an error", async ({ plac
   ]);
 });
 
-behaviour("a reset is told from an end that came too early", async ({ place, ended }) => {
+behaviour("a reset is distinguished from an early end", async ({ place, ended }) => {
   const server = serve(place, async (conn) => {
     await conn.readExactly(5);
     await readOne(conn);
@@ -202,7 +202,7 @@ behaviour("a reset is told from an end that came too early", async ({ place, end
   assert(error instanceof Deno.errors.ConnectionReset, `${error}`);
 });
 
-behaviour("who sends what is no TLS in the middle of it is ended", async ({ place, ended }) => {
+behaviour("a client that sends no TLS in mid-stream is ended", async ({ place, ended }) => {
   const server = serve(place, echo);
   await using client = new CrudeClient(server.addr);
   await client.secured;
@@ -219,7 +219,7 @@ function held(handler: "echo" | "talk"): Program {
   return new Program(program, { args: [handler] });
 }
 
-/** Bytes that a client may get rid of while nobody reads: what the kernels of both ends hold. */
+/** Bytes that a client may get rid of while nothing reads: what the kernels of both ends hold. */
 const MOST_PUSHED = 16 << 20;
 
 /** Bytes by which the server's process may grow meanwhile. */
@@ -228,7 +228,7 @@ const MOST_GROWTH = 32 << 20;
 /** How often in a row a client must have got rid of nothing to count as stopped. */
 const STANDSTILLS = 20;
 
-behaviour("a client cannot fill the server's memory while nobody reads", async () => {
+behaviour("a client cannot fill the server's memory while nothing reads", async () => {
   await using program = held("echo");
   const addr = { ...LOOPBACK, transport: "tcp", port: Number(await program.line()) } as const;
   await assertEchoes(addr); // what TLS needs is loaded
@@ -310,7 +310,7 @@ behaviour(
       assertEquals(p, bytes`hello`);
     });
     using client = await dialTls(server.addr);
-    await everybodyIsIn(server, 1);
+    await allEstablished(server, 1);
     await turns();
     time.tick(1200);
     await gaveUp.promise;
@@ -423,7 +423,7 @@ behaviour("a relay that fails does not look complete to the other side", async (
   await server.shutdown();
 });
 
-behaviour("the end of what a handler says comes to who still reads", async (scene) => {
+behaviour("the end of what a handler writes reaches a client that still reads", async (scene) => {
   const server = serve(scene.place, async (conn) => {
     await conn.write(bytes`bye`);
     await conn.closeWrite();
@@ -499,7 +499,7 @@ const STAYING: Record<string, (addr: Deno.NetAddr) => Promise<Deno.Conn>> = {
 };
 
 for (const [what, connect] of Object.entries(STAYING)) {
-  behaviour(`who ${what} holds no descriptor once that was ended`, async () => {
+  behaviour(`a client that ${what} holds no descriptor once it was ended`, async () => {
     await using program = held("talk");
     const addr = { ...LOOPBACK, transport: "tcp", port: Number(await program.line()) } as const;
     const before = Number(await program.ask("sockets"));
@@ -509,35 +509,38 @@ for (const [what, connect] of Object.entries(STAYING)) {
   }, { os: ["linux"] });
 }
 
-behaviour("who speaks no TLS gets nowhere, and nobody else notices", async ({ place, ended }) => {
-  let served = 0;
-  const server = serve(place, (conn) => {
-    served++;
-    return echo(conn);
-  });
-  const before = await dialTls(server.addr);
-  const plain = await dial(server.addr);
-  await plain.write(bytes`GET / HTTP/1.1\r\n\r\n`);
-  const [type, , , , , level] = await readAll(plain);
-  assertEquals([type, level], [21, 2], "a fatal alert");
-  await until(() => ended.length === 1);
-  const [{ reason, error, bytesRead, bytesWritten }] = ended as [EndRecord];
-  assertEquals([reason, bytesRead, bytesWritten], ["handshake_failed", 0, 0]);
-  assert(error instanceof Deno.errors.InvalidData, `${error}`);
+behaviour(
+  "a client that speaks no TLS reaches no handler, and no other client notices",
+  async ({ place, ended }) => {
+    let served = 0;
+    const server = serve(place, (conn) => {
+      served++;
+      return echo(conn);
+    });
+    const before = await dialTls(server.addr);
+    const plain = await dial(server.addr);
+    await plain.write(bytes`GET / HTTP/1.1\r\n\r\n`);
+    const [type, , , , , level] = await readAll(plain);
+    assertEquals([type, level], [21, 2], "a fatal alert");
+    await until(() => ended.length === 1);
+    const [{ reason, error, bytesRead, bytesWritten }] = ended as [EndRecord];
+    assertEquals([reason, bytesRead, bytesWritten], ["handshake_failed", 0, 0]);
+    assert(error instanceof Deno.errors.InvalidData, `${error}`);
 
-  await before.write(bytes`hello`);
-  assertEquals(await readExactly(before, 5), bytes`hello`);
-  before.close();
-  await assertEchoes(server.addr);
-  await server.shutdown();
-  assertEquals([served, ended.length], [2, 3]);
-});
+    await before.write(bytes`hello`);
+    assertEquals(await readExactly(before, 5), bytes`hello`);
+    before.close();
+    await assertEchoes(server.addr);
+    await server.shutdown();
+    assertEquals([served, ended.length], [2, 3]);
+  },
+);
 
 /** What a client has said when it leaves. */
 const BEGINNINGS = [0, 1, 50, Infinity];
 
-behaviour("who leaves in the handshake was never let in", async ({ place, ended }) => {
-  const server = serve(place, () => Promise.reject(new Error("nobody is there")));
+behaviour("a client that leaves in the handshake reaches no handler", async ({ place, ended }) => {
+  const server = serve(place, () => Promise.reject(new Error("there is no client")));
   const hello = await clientHello();
   for (const [i, length] of BEGINNINGS.entries()) {
     const client = await dial(server.addr);
@@ -553,8 +556,8 @@ behaviour("who leaves in the handshake was never let in", async ({ place, ended 
   }
 });
 
-behaviour("who resets in the handshake was never let in", async ({ place, ended }) => {
-  const server = serve(place, () => Promise.reject(new Error("nobody is there")));
+behaviour("a client that resets in the handshake reaches no handler", async ({ place, ended }) => {
+  const server = serve(place, () => Promise.reject(new Error("there is no client")));
   const hello = await clientHello();
   for (const [i, length] of BEGINNINGS.entries()) {
     const client = await connectResettable(server.addr);
@@ -572,7 +575,7 @@ behaviour("who resets in the handshake was never let in", async ({ place, ended 
 });
 
 behaviour("a client that does not trust us is a handshake that failed", async (scene) => {
-  const server = serve(scene.place, () => Promise.reject(new Error("nobody is there")));
+  const server = serve(scene.place, () => Promise.reject(new Error("there is no client")));
   await assertRejects(() => dialTls(server.addr, { caCerts: [] }), Deno.errors.InvalidData);
   await until(() => scene.ended.length === 1);
   await server.shutdown();
@@ -581,7 +584,7 @@ behaviour("a client that does not trust us is a handshake that failed", async (s
   assert(error instanceof Deno.errors.InvalidData, `${error}`);
 });
 
-behaviour("without a protocol in common nobody is let in", async ({ place, ended }) => {
+behaviour("without a protocol in common no client is served", async ({ place, ended }) => {
   const server = serve({ ...place, alpnProtocols: ["one"] }, echo);
   await assertRejects(() => dialTls(server.addr, { alpnProtocols: ["two"] }));
   await until(() => ended.length === 1);
@@ -589,11 +592,11 @@ behaviour("without a protocol in common nobody is let in", async ({ place, ended
   assertEquals(ended.map(({ reason }) => reason), ["handshake_failed"]);
 });
 
-behaviour("who is idle inside TLS is ended", async ({ place, ended }) => {
+behaviour("a client that is idle inside TLS is ended", async ({ place, ended }) => {
   using time = new FakeTime();
   const server = serve({ ...place, idleTimeout: 5000 }, readOne);
   using _client = await dialTls(server.addr);
-  await everybodyIsIn(server, 1);
+  await allEstablished(server, 1);
   await turns();
   time.tick(4900);
   await turns();
@@ -604,11 +607,11 @@ behaviour("who is idle inside TLS is ended", async ({ place, ended }) => {
   assertEquals(ended.map(({ reason }) => reason), ["idle_timeout"]);
 });
 
-behaviour("who takes nothing inside TLS is ended", async ({ place, ended }) => {
+behaviour("a client that takes nothing inside TLS is ended", async ({ place, ended }) => {
   using time = new FakeTime();
   const server = serve(place, (conn) => conn.write(new Uint8Array(64 << 20)));
   using _client = await dialTls(server.addr);
-  await everybodyIsIn(server, 1);
+  await allEstablished(server, 1);
   // The kernel's buffers take some megabytes first, each kilobyte of which is progress.
   while (ended.length === 0) {
     time.tick(10_000);
@@ -662,11 +665,11 @@ behaviour("each client has one record, however it went", async ({ place, ended }
   {
     await using cut = new CrudeClient(server.addr);
     await cut.secured;
-    await everybodyIsIn(server, 2);
+    await allEstablished(server, 2);
     cut.plain.end();
     await using reset = new CrudeClient(server.addr);
     await reset.secured;
-    await everybodyIsIn(server, 3);
+    await allEstablished(server, 3);
     reset.plain.resetAndDestroy();
     await until(() => ended.length === 3);
   }
@@ -678,7 +681,7 @@ behaviour("each client has one record, however it went", async ({ place, ended }
   time.tick(10_200);
   await until(() => ended.length === 5);
   using _inside = await dialTls(server.addr);
-  await everybodyIsIn(server, 6);
+  await allEstablished(server, 6);
   await server.shutdown({ timeout: 0 });
   assertEquals(ended.map(({ reason }) => reason).toSorted(), [
     "completed",

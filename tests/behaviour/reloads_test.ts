@@ -12,13 +12,13 @@ import { CrudeClient, goOverToTls } from "../support/tls_peers.ts";
 import { noteEnds } from "../support/noting.ts";
 import { echo } from "../support/handlers.ts";
 
-/** Serial numbers, by which the certificates are told apart. */
+/** Serial numbers, which distinguish the certificates. */
 const OLD = "3";
 const NEW = "4";
 
 const TLS = { ...LOOPBACK, ...certificate } as const;
 
-/** What a client is shown by a server that lets it in; it leaves at once. */
+/** The certificate that a client is shown by a server that accepts it; it leaves at once. */
 async function shownAt(addr: Deno.Addr): Promise<string> {
   await using client = new CrudeClient(addr as Deno.NetAddr);
   assertEquals(await client.secured, null);
@@ -76,7 +76,7 @@ netTest(
     assert(shown.filter((each) => each === NEW).length >= shown.length / 4);
     assert(shown.filter((each) => each === OLD).length >= shown.length / 4);
 
-    // Who came before all of it goes on as if nothing had happened.
+    // A connection from before goes on as if nothing had happened.
     const hearing = patient.hearAll();
     await patient.say(bytes`hello`);
     patient.tls.end();

@@ -181,7 +181,7 @@ netTest("what a read that gave up brings in clear is never heard inside TLS", as
   assertStrictEquals(await assertRejects(() => conn.readLine()), error);
 });
 
-netTest("a client that begins without waiting for the answer is let in", async () => {
+netTest("a client that begins without waiting for the answer is accepted", async () => {
   using it = await pair();
   const { conn, client } = it;
   const { hello, raw, inside } = await carried();
@@ -357,30 +357,33 @@ netTest("startTls() with wrong options says so, and nothing has happened", async
   (await secure(it)).close();
 });
 
-netTest("a handshake that fails closes the connection, and everything is told why", async () => {
-  using it = await pair();
-  const { conn, client } = it;
-  const { signal } = conn;
-  const starting = conn.startTls(certificate);
-  const writing = conn.write(bytes`never sent`);
-  await client.write(bytes`GET / HTTP/1.1\r\n\r\n`);
-  const error = await assertRejects(() => starting, Deno.errors.InvalidData);
-  const [type, , , , , level] = await readAll(client);
-  assertEquals([type, level], [21, 2], "a fatal alert, and nothing in clear");
-  assertStrictEquals(signal.reason, error);
-  const operations = [
-    () => writing,
-    () => conn.read(new Uint8Array(1)),
-    () => conn.write(bytes`x`),
-    () => conn.closeWrite(),
-    () => conn.startTls(certificate),
-  ];
-  for (const operation of operations) assertStrictEquals(await assertRejects(operation), error);
-  await conn.end();
-  assertEquals(conn.tls, undefined);
-});
+netTest(
+  "a handshake that fails closes the connection, and every operation rejects with the reason",
+  async () => {
+    using it = await pair();
+    const { conn, client } = it;
+    const { signal } = conn;
+    const starting = conn.startTls(certificate);
+    const writing = conn.write(bytes`never sent`);
+    await client.write(bytes`GET / HTTP/1.1\r\n\r\n`);
+    const error = await assertRejects(() => starting, Deno.errors.InvalidData);
+    const [type, , , , , level] = await readAll(client);
+    assertEquals([type, level], [21, 2], "a fatal alert, and nothing in clear");
+    assertStrictEquals(signal.reason, error);
+    const operations = [
+      () => writing,
+      () => conn.read(new Uint8Array(1)),
+      () => conn.write(bytes`x`),
+      () => conn.closeWrite(),
+      () => conn.startTls(certificate),
+    ];
+    for (const operation of operations) assertStrictEquals(await assertRejects(operation), error);
+    await conn.end();
+    assertEquals(conn.tls, undefined);
+  },
+);
 
-netTest("a startTls() that nobody awaits costs the connection and not the process", async () => {
+netTest("a startTls() that is not awaited costs the connection and not the process", async () => {
   using it = await pair();
   const reasons = await unhandledDuring(async () => {
     it.conn.startTls(certificate);
@@ -466,7 +469,7 @@ const ENDINGS: Record<string, Ending> = {
       }),
     record: { reason: "handshake_timeout", error: DOMException },
   },
-  "the client says nothing and nobody has said for how long": {
+  "the client says nothing and no timeout was given": {
     client: (addr, time, begun) =>
       dialed(addr, async (client) => {
         await begun();
@@ -618,7 +621,7 @@ netTest("startTls() works over a Unix socket", async () => {
   await Deno.remove(path.slice(0, -2), { recursive: true });
 });
 
-netTest("startTls() works behind a proxy, and the client stays who it is", async () => {
+netTest("startTls() works behind a proxy, and the client keeps its address", async () => {
   const source = { transport: "tcp", hostname: "192.0.2.7", port: 7777 } as const;
   const { ended, onEnd } = noteEnds();
   const server = serve({

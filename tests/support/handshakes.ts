@@ -6,7 +6,7 @@ import { type TlsInfo, TlsSocket } from "../../lib/tls/tls_socket.ts";
 import { ca, type Pair } from "./certificates.ts";
 import { bytes } from "./bytes.ts";
 
-/** What the server says to who is let in; a client of HTTP is content with it as well. */
+/** What the server sends to an accepted client; it is a whole HTTP response as well. */
 export const WELCOME = "HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n";
 
 /** What the server knows in the end. */
@@ -14,7 +14,7 @@ export interface ServerSide {
   /** Why it is no connection. */
   readonly error?: Error;
   readonly info?: TlsInfo;
-  /** Whether the client resumed a session; told where its certificate is asked for. */
+  /** Whether the client resumed a session; known where its certificate is asked for. */
   readonly reused?: boolean;
 }
 
@@ -45,7 +45,7 @@ export class Handshakes implements Disposable {
     return { server, client: seen };
   }
 
-  /** Once, with a client that keeps sessions and resumes them; whether it was let in. */
+  /** Once, with a client that keeps sessions and resumes them; whether it was served. */
   async resume(
     options: HandshakeOptions,
     client: Deno.HttpClient,

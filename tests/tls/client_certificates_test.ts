@@ -110,14 +110,17 @@ netTest("a session of one server does not get a client past another's authority"
   assertEquals((await place.resume(required(otherCa.cert), known)).letIn, false);
 });
 
-netTest("a session without a certificate does not get a client past who requires one", async () => {
-  using place = new Handshakes();
-  using without = resuming();
-  const asksNone = contexts({ serverNames: { localhost: server } }).socketOptions();
-  assertEquals((await place.resume(asksNone, without)).letIn, true);
-  const { server: side, letIn } = await place.resume(required(), without);
-  assertEquals([side.info, letIn], [undefined, false]);
-});
+netTest(
+  "a session without a certificate does not get a client past a server that requires one",
+  async () => {
+    using place = new Handshakes();
+    using without = resuming();
+    const asksNone = contexts({ serverNames: { localhost: server } }).socketOptions();
+    assertEquals((await place.resume(asksNone, without)).letIn, true);
+    const { server: side, letIn } = await place.resume(required(), without);
+    assertEquals([side.info, letIn], [undefined, false]);
+  },
+);
 
 // A client of TLS 1.3 alone gets an alert and drops the session: openssl_test.ts.
 netTest(
@@ -179,18 +182,18 @@ Deno.test("a session is resumed no longer than its certificate is valid", () => 
 Deno.test("check() accepts none when it cannot tell", () => {
   const certificates = new ClientCertificates(true, [otherCa.cert]);
   const end = "Jan  1 00:00:00 2999 GMT";
-  const faults: [verifyError: (() => unknown) | undefined, told: string][] = [
+  const faults: [verifyError: (() => unknown) | undefined, fault: string][] = [
     [undefined, "this Deno does not tell what is wrong with it"],
     // What Node gives, should Deno come to it.
     [() => Object.assign(new TypeError("no"), { code: "CERT_REVOKED" }), "CERT_REVOKED"],
     [() => "CERT_REVOKED", "CERT_REVOKED"],
     [() => false, "false"],
   ];
-  for (const [verifyError, told] of faults) {
+  for (const [verifyError, fault] of faults) {
     const run = () => certificates.check(socket("AB:02", end, false, verifyError));
     assertEquals(
       assertThrows(run, Deno.errors.InvalidData).message,
-      `Cannot accept the client's certificate: ${told}`,
+      `Cannot accept the client's certificate: ${fault}`,
     );
     assertThrows(
       () => certificates.check(socket("AB:02", end, true, () => "")),

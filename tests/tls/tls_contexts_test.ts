@@ -30,14 +30,14 @@ import { unhandledDuring } from "../support/unhandled.ts";
 /** What clients see of the certificates: the name in it, and its serial number. */
 const SERVER = "localhost 3", RENEWED = "localhost 4", WILDCARD = "*.example.test 5";
 
-/** Options as they come from callers who do not check types. */
+/** Options as they come from callers that do not check types. */
 const untyped = (options: object) => options as TlsListenOptions;
 
 function contexts(options: object): TlsContexts {
   return new TlsContexts("serve", completeTls("serve", options)!);
 }
 
-/** The certificate that a client sees who asks for a name, or for none. */
+/** The certificate that a client sees when it sends a name, or none. */
 async function shown(options: HandshakeOptions, servername?: string): Promise<string | undefined> {
   const { client } = await shakeHands(options, servername === undefined ? {} : { servername });
   return client.shown;
@@ -71,7 +71,7 @@ netTest("each name has its certificate, and a wildcard one label", async () => {
     ["WWW.EXAMPLE.TEST", WILDCARD],
     ["api.example.test", RENEWED],
     ["Api.Example.Test", RENEWED],
-    // What has no entry gets the certificate in 'cert' and 'key', as who names nothing does.
+    // A name without an entry gets the certificate in 'cert' and 'key', as a client without a name does.
     ["example.test", SERVER],
     ["a.www.example.test", SERVER],
     ["www.example.test.other", SERVER],
@@ -87,10 +87,10 @@ netTest(
   async () => {
     const options = contexts({ tls: { serverNames: { "localhost": server } } }).socketOptions();
     assertEquals(await shown(options, "localhost"), SERVER);
-    const told = "'tls.serverNames' has none, and there is no 'cert'";
+    const reason = "'tls.serverNames' has none, and there is no 'cert'";
     const refused: [name: string | undefined, message: string][] = [
-      ["other.test", `Cannot find a certificate for "other.test": ${told}`],
-      [undefined, `Cannot find a certificate for a client that sends no name: ${told}`],
+      ["other.test", `Cannot find a certificate for "other.test": ${reason}`],
+      [undefined, `Cannot find a certificate for a client that sends no name: ${reason}`],
     ];
     for (const [name, message] of refused) {
       const ends = await shakeHands(options, name === undefined ? {} : { servername: name });
@@ -118,7 +118,7 @@ netTest("a function gives certificates, at once or later", async () => {
   assertEquals(await shown(options, "Now.test"), RENEWED);
   assertEquals(await shown(options, "later.test"), WILDCARD);
   assertEquals(await shown(options, "other.test"), SERVER);
-  // Who names nothing is nothing to ask about.
+  // Without a name there is nothing to ask for.
   assertEquals(await shown(options), SERVER);
   assertEquals(asked, ["now.test", "later.test", "other.test"]);
 });
@@ -193,7 +193,7 @@ netTest("a function that fails ends that handshake and nothing else", async () =
   assertEquals(unhandled, []);
 });
 
-netTest("a function that settles when the handshake is over harms nobody", async () => {
+netTest("a function that settles when the handshake is over does no harm", async () => {
   for (const settle of ["resolve", "reject", "never"] as const) {
     const asked = Promise.withResolvers<void>();
     const answer = Promise.withResolvers<null>();
@@ -223,7 +223,7 @@ netTest("the first protocol of the server's that the client knows is agreed on",
     const options = contexts({ ...server, alpnProtocols: ["a", "b"], tls }).socketOptions();
     const both = await shakeHands(options, { ALPNProtocols: ["c", "b", "a"] });
     assertEquals([both.server.info?.alpnProtocol, both.client.alpn], ["a", "a"]);
-    // Who knows nothing of this is let in, as Deno.listenTls does.
+    // A client without ALPN is accepted, as Deno.listenTls does.
     const none = await shakeHands(options);
     assertEquals([none.server.info?.alpnProtocol, none.client.heard], [undefined, WELCOME]);
     const refused = await shakeHands(options, { ALPNProtocols: ["c"] });
@@ -363,7 +363,7 @@ netTest("new TlsContexts() refuses at once what would fail each handshake", () =
 });
 
 netTest(
-  "a context is made once for a certificate, whoever gives it and however often",
+  "a context is made once for a certificate, whatever gives it and however often",
   async () => {
     const both = contexts({
       ...server,
@@ -383,7 +383,7 @@ netTest(
     for (number = 1; number < 1000; number++) await ask(asking, "a.test");
     number = 0;
     assertStrictEquals(await ask(asking, "a.test"), first);
-    // Not for ever: somebody may have a certificate for each of a million names.
+    // Not without bound: there may be a certificate for each of a million names.
     number = 1000;
     await ask(asking, "a.test");
     number = 0;

@@ -156,7 +156,7 @@ Deno.test("completeTls() takes protocols of up to 255 bytes", () => {
   );
 });
 
-Deno.test("completeTls() requires certificates of clients when it is told an authority", () => {
+Deno.test("completeTls() requires certificates of clients when it is given an authority", () => {
   const { clientCa, clientCertificate } = complete({
     ...server,
     tls: { clientCa: [`Our CA:\n${ca.cert}`, otherCa.cert + ca.cert] },

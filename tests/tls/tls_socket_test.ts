@@ -115,7 +115,7 @@ class Through implements Deno.Conn {
   }
 }
 
-/** Gives and takes as many bytes at a time as it is told. */
+/** Gives and takes a set number of bytes at a time. */
 class Crumbs extends Through {
   readonly #size: () => number;
   constructor(inner: Deno.Conn, size: () => number) {
@@ -150,7 +150,7 @@ async function echoAll(socket: TlsSocket): Promise<void> {
   await socket.closeWrite();
 }
 
-netTest("handshake() tells what was settled", async () => {
+netTest("handshake() resolves with what was negotiated", async () => {
   await withNodeClient(
     handshakeOptions({ alpnProtocols: ["one", "two"] }),
     { ALPNProtocols: ["two", "three"] },
@@ -168,7 +168,7 @@ netTest("handshake() tells what was settled", async () => {
   );
 });
 
-netTest("handshake() speaks TLS 1.2 with who knows no more", async () => {
+netTest("handshake() speaks TLS 1.2 with a client that knows nothing newer", async () => {
   await withNodeClient(handshakeOptions(), { maxVersion: "TLSv1.2" }, async (socket, client) => {
     const { version, cipher } = await socket.handshake();
     assertEquals(await client.secured, null);
@@ -181,7 +181,7 @@ netTest("handshake() speaks TLS 1.2 with who knows no more", async () => {
   });
 });
 
-netTest("handshake() tells of a client's certificate, and whether it counts", async () => {
+netTest("handshake() reports a client's certificate, and whether it is valid", async () => {
   const options = handshakeOptions({
     tls: { clientCa: ca.cert, clientCertificate: "requested" },
   });
@@ -294,19 +294,22 @@ netTest("a reset is Deno's own error, in reads and in writes", async () => {
   });
 });
 
-netTest("what is no TLS in the middle of it is an error, and the peer is told", async () => {
-  await withNodeClient(handshakeOptions(), {}, async (socket, client) => {
-    await socket.handshake();
-    assertEquals(await client.secured, null);
-    const alerted = new Promise((resolve) => client.tls.once("error", resolve));
-    client.plain.write("GET / HTTP/1.1\r\n\r\n");
-    await assertRejects(() => socket.read(new Uint8Array(8)), Deno.errors.InvalidData, "corrupt");
-    await assertRejects(() => socket.read(new Uint8Array(8)), Deno.errors.InvalidData, "corrupt");
-    assertStringIncludes(String(await alerted), "fatal alert");
-  });
-});
+netTest(
+  "bytes that are no TLS in mid-stream are an error, and the peer gets an alert",
+  async () => {
+    await withNodeClient(handshakeOptions(), {}, async (socket, client) => {
+      await socket.handshake();
+      assertEquals(await client.secured, null);
+      const alerted = new Promise((resolve) => client.tls.once("error", resolve));
+      client.plain.write("GET / HTTP/1.1\r\n\r\n");
+      await assertRejects(() => socket.read(new Uint8Array(8)), Deno.errors.InvalidData, "corrupt");
+      await assertRejects(() => socket.read(new Uint8Array(8)), Deno.errors.InvalidData, "corrupt");
+      assertStringIncludes(String(await alerted), "fatal alert");
+    });
+  },
+);
 
-netTest("what is no TLS is told at once to who reads, though the peer takes no alert", async () => {
+netTest("bytes that are no TLS fail the read at once, though the peer takes no alert", async () => {
   class Stuck extends Through {
     stuck = false;
     override read(p: Uint8Array): Promise<number | null> {
@@ -487,7 +490,7 @@ netTest("what is decrypted in several parts is read in one, in order", async () 
   assertEquals([await socket.read(p), text(p.subarray(0, 5))], [5, "hello"]);
 });
 
-netTest("a peer that sends and sends while nobody reads fills the kernel and not us", async () => {
+netTest("a peer that keeps sending while nothing reads fills the kernel and not us", async () => {
   let raw!: Gated;
   await using pair = await tlsPair(handshakeOptions(), (inner) => raw = new Gated(inner));
   const { socket, client } = pair;
@@ -529,7 +532,7 @@ netTest(
   },
 );
 
-netTest("without a protocol in common the client is told so", async () => {
+netTest("without a protocol in common the client gets an alert", async () => {
   const named = { serverNames: { "localhost": server } };
   for (const tls of [undefined, named]) {
     const options = handshakeOptions({ alpnProtocols: ["one"], ...(tls && { tls }) });
@@ -541,7 +544,7 @@ netTest("without a protocol in common the client is told so", async () => {
   }
 });
 
-netTest("without a version in common the client is told so", async () => {
+netTest("without a version in common the client gets an alert", async () => {
   const secureContext = createSecureContext({ ...server, minVersion: "TLSv1.3" });
   const options = { ...handshakeOptions(), secureContext };
   await withNodeClient(options, { maxVersion: "TLSv1.2" }, async (socket, client) => {
@@ -551,18 +554,18 @@ netTest("without a version in common the client is told so", async () => {
   });
 });
 
-netTest("who must show a certificate and does not, or a wrong one, is not let in", async () => {
+netTest("a client without a required certificate, or with a wrong one, is refused", async () => {
   const options = handshakeOptions({ tls: { clientCa: ca.cert, clientCertificate: "required" } });
   for (const shown of [undefined, stranger]) {
     await withNodeClient(options, { ...shown }, async (socket, client) => {
-      const { promise: told, resolve } = Promise.withResolvers<unknown>();
+      const { promise: failure, resolve } = Promise.withResolvers<unknown>();
       client.tls.once("error", resolve).once("close", resolve);
       client.tls.write("let me in");
       await assertRejects(() => socket.handshake(), Deno.errors.InvalidData);
       await assertRejects(() => socket.read(new Uint8Array(9)), Deno.errors.InvalidData);
       socket.close();
-      if (shown === undefined) assertStringIncludes(String(await told), "CertificateRequired");
-      else await told;
+      if (shown === undefined) assertStringIncludes(String(await failure), "CertificateRequired");
+      else await failure;
     });
   }
 });
@@ -692,7 +695,7 @@ netTest("the certificate may take its time, and nothing is read meanwhile", asyn
 });
 
 netTest(
-  "a certificate that cannot be had is told as it is, and the client knows no more",
+  "a failure to choose a certificate is passed on unchanged, and not to the client",
   async () => {
     const options = handshakeOptions({
       tls: {
@@ -760,7 +763,7 @@ netTest(
   },
 );
 
-netTest("no failure of a peer is left unhandled when nobody looks", async () => {
+netTest("no failure of a peer is left unhandled when nothing awaits it", async () => {
   const hello = await clientHello();
   const reasons = await unhandledDuring(async () => {
     for (const said of [NOTHING, hello, hello.subarray(0, 9), bytes`GET / HTTP/1.1\r\n\r\n`]) {
@@ -776,7 +779,7 @@ netTest("no failure of a peer is left unhandled when nobody looks", async () => 
   assertEquals(reasons, []);
 });
 
-netTest("addresses are the socket's, and streams are somebody else's business", async () => {
+netTest("addresses are the socket's, and there are no streams", async () => {
   await using pair = await tlsPair();
   const { socket, client } = pair;
   const ports = ({ localAddr, remoteAddr }: Deno.Conn) =>
