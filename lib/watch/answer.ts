@@ -153,7 +153,7 @@ function act(
   }
   const conn = server.connections.values().find((conn) => conn.id === Number(id));
   if (conn === undefined) return say(404, "This connection is over already");
-  conn.close();
+  conn.close("status page");
   return say(200, "closed");
 }
 

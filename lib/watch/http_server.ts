@@ -1,4 +1,4 @@
-/** Serves HTTP/1.1, one request per connection, to probes, browsers and whoever else connects. @module */
+/** Serves HTTP/1.1, one request per connection, to probes and browsers, and whatever else connects. @module */
 
 import type { Connection } from "../connection/connection.ts";
 import { FrameTooLargeError } from "../errors.ts";
@@ -118,7 +118,7 @@ export class HttpServer {
     try {
       answer = await this.#handler(request, conn.remoteAddr);
     } catch (error) {
-      // The cause is for the log: not everybody who may ask may know it.
+      // The cause goes to the log alone: the client may be one that must not know it.
       await send(refusal(500, "The page failed"), conn).catch(() => {});
       throw error;
     }

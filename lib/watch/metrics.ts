@@ -75,6 +75,15 @@ export const METRICS: readonly Metric[] = [
     read: ({ ended }) => byWord("usher.end.reason", ended),
   },
   {
+    name: "usher.connections.dismissed",
+    kind: "counter",
+    unit: "{connection}",
+    help: "Connections that the program dismissed, by the detail that it gave",
+    // The program's own words, of which stats() keeps 32 apart.
+    read: ({ dismissed }) =>
+      Object.entries(dismissed).map(([detail, count]) => [count, { "usher.end.detail": detail }]),
+  },
+  {
     name: "usher.network.io",
     kind: "counter",
     unit: "By",

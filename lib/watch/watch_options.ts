@@ -2,7 +2,7 @@
 
 import { bad, checkKeys, checkNumber } from "../check.ts";
 
-/** Characters that a token must have: whoever reaches the page can try as many as they like. */
+/** Characters that a token must have: a client can try as many as it likes. */
 const SHORTEST_TOKEN = 16;
 
 /**

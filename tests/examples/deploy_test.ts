@@ -232,7 +232,7 @@ async function opinion(haproxy: Haproxy, server: string): Promise<string> {
   return `${cells[names.indexOf("status")]} ${cells[names.indexOf("check_status")]}`;
 }
 
-/** Requests, one connection each, from some clients at once, until they are told to stop. */
+/** Requests, one connection each, from some clients at once, until they are stopped. */
 class Requests {
   made = 0;
   readonly failures: string[] = [];

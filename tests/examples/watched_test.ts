@@ -10,7 +10,7 @@ const example = new URL("../../examples/watched.ts", import.meta.url);
 const TOKEN = "0123456789abcdef";
 
 netTest(
-  "examples/watched.ts shows its connections, and closes one for who has the token",
+  "examples/watched.ts shows its connections, and closes one with the token",
   async () => {
     await using running = new Program(example, {
       how: ["run", "--quiet", "--allow-net"],

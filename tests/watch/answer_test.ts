@@ -43,7 +43,7 @@ function asker(
 /** Asks with the token. */
 const POST: RequestInit = { method: "POST", headers: { authorization: `Bearer ${TOKEN}` } };
 
-async function said(
+async function statusAndText(
   answered: Response | Promise<Response>,
 ): Promise<[status: number, text: string]> {
   const response = await answered;
@@ -97,7 +97,8 @@ Deno.test("answer() says whether the server is ready, why not, and whether it is
   await using client = connect((conn) => conn.readLine(), { maxConnections: 1 });
   const { server } = client;
   const ask = asker(server);
-  const probe = async () => [await said(ask("/readyz")), await said(ask("/livez"))];
+  const probe =
+    async () => [await statusAndText(ask("/readyz")), await statusAndText(ask("/livez"))];
   server.maxConnections = 2;
   assertEquals(await probe(), [[200, "ready\n"], [200, "alive\n"]]);
   server.maxConnections = 1;
@@ -124,7 +125,7 @@ Deno.test("answer() lists connections, and says what is wrong with a query", asy
   assertEquals(response.headers.get("content-type"), "application/json");
   const { total, connections: [first] } = await response.json();
   assertEquals([total, first.client], [1, "tcp://192.0.2.2:40007"]);
-  assertEquals(await said(ask("/connections?limit=0")), [
+  assertEquals(await statusAndText(ask("/connections?limit=0")), [
     400,
     "Cannot list connections with 'limit' of \"0\": use a whole number from 1 to 1000\n",
   ]);
@@ -133,16 +134,16 @@ Deno.test("answer() lists connections, and says what is wrong with a query", asy
 Deno.test("answer() refuses what it does not know", async () => {
   await using client = connect(async () => {});
   const ask = asker(client.server);
-  assertEquals(await said(ask("/nowhere")), [404, "Not found\n"]);
-  assertEquals(await said(ask("/toString")), [404, "Not found\n"]);
+  assertEquals(await statusAndText(ask("/nowhere")), [404, "Not found\n"]);
+  assertEquals(await statusAndText(ask("/toString")), [404, "Not found\n"]);
   const posted = await ask("/metrics", { method: "POST" });
-  assertEquals([posted.headers.get("allow"), ...await said(posted)], [
+  assertEquals([posted.headers.get("allow"), ...await statusAndText(posted)], [
     "GET, HEAD",
     405,
     "Use GET, HEAD\n",
   ]);
-  assertEquals((await said(ask("/drain")))[0], 405);
-  assertEquals(await said(ask("/events", { method: "HEAD" })), [200, ""]);
+  assertEquals((await statusAndText(ask("/drain")))[0], 405);
+  assertEquals(await statusAndText(ask("/events", { method: "HEAD" })), [200, ""]);
 });
 
 Deno.test("answer() closes a connection only with the token", async () => {
@@ -154,12 +155,13 @@ Deno.test("answer() closes a connection only with the token", async () => {
       method: "POST",
       headers: { authorization: `Bearer ${token}` },
     });
-  assertEquals(await said(close(1, "fedcba9876543210")), [401, "This is not the token\n"]);
+  assertEquals(await statusAndText(close(1, "fedcba9876543210")), [401, "This is not the token\n"]);
   assertEquals((await close(1, "")).headers.get("www-authenticate"), "Bearer");
-  assertEquals(await said(close(2, TOKEN)), [404, "This connection is over already\n"]);
+  assertEquals(await statusAndText(close(2, TOKEN)), [404, "This connection is over already\n"]);
   assertEquals(client.server.stats().active, 1);
-  assertEquals(await said(close(1, TOKEN)), [200, "closed\n"]);
-  assertEquals((await client.ended).id, 1);
+  assertEquals(await statusAndText(close(1, TOKEN)), [200, "closed\n"]);
+  const { id, reason, detail } = await client.ended;
+  assertEquals([id, reason, detail], [1, "dismissed", "status page"]);
 });
 
 Deno.test("answer() drains with the token, and not where none was given", async () => {
@@ -172,7 +174,7 @@ Deno.test("answer() drains with the token, and not where none was given", async 
   assertEquals(closed.status, 403);
   assertStringIncludes(await closed.text(), "no 'token' was given");
   assertEquals(client.server.state, "running");
-  assertEquals(await said(asker(client.server)("/drain", POST)), [202, "draining\n"]);
+  assertEquals(await statusAndText(asker(client.server)("/drain", POST)), [202, "draining\n"]);
   assertEquals(client.server.state, "draining");
   client.close();
   await client.server.finished;
@@ -185,7 +187,10 @@ Deno.test("answer() appends the program's own metrics, on lines of their own", a
   const usual = metricsText(server);
   for (const own of ["mine 1\n", "mine 1"]) {
     for (const metrics of [() => own, () => Promise.resolve(own)]) {
-      assertEquals(await said(asker(server, { metrics })("/metrics")), [200, `${usual}mine 1\n`]);
+      assertEquals(await statusAndText(asker(server, { metrics })("/metrics")), [
+        200,
+        `${usual}mine 1\n`,
+      ]);
     }
   }
 });
@@ -208,17 +213,20 @@ Deno.test("answer() is ready if each of several servers is, and names those that
   await using chat = connect((conn) => conn.readLine());
   await using admin = connect((conn) => conn.readLine());
   const ask = asker({ chat: chat.server, admin: admin.server });
-  assertEquals(await said(ask("/readyz")), [200, "ready\n"]);
+  assertEquals(await statusAndText(ask("/readyz")), [200, "ready\n"]);
   admin.server.pause();
-  assertEquals(await said(ask("/readyz")), [503, "not ready: admin: accepting waits for resume\n"]);
+  assertEquals(await statusAndText(ask("/readyz")), [
+    503,
+    "not ready: admin: accepting waits for resume\n",
+  ]);
   await chat.server.shutdown({ timeout: 0 });
-  assertEquals(await said(ask("/readyz")), [
+  assertEquals(await statusAndText(ask("/readyz")), [
     503,
     "not ready: chat: stopped; admin: accepting waits for resume\n",
   ]);
-  assertEquals(await said(ask("/livez")), [200, "alive\n"]);
+  assertEquals(await statusAndText(ask("/livez")), [200, "alive\n"]);
   await admin.server.shutdown({ timeout: 0 });
-  assertEquals(await said(ask("/livez")), [503, "stopped\n"]);
+  assertEquals(await statusAndText(ask("/livez")), [503, "stopped\n"]);
 });
 
 Deno.test("answer() lists and closes connections of the server that is named", async () => {
@@ -234,10 +242,13 @@ Deno.test("answer() lists and closes connections of the server that is named", a
   assertEquals(await clients("?server=chat"), [first]);
   assertEquals((await clients("?server=admin&limit=1")).length, 1);
   const unknown: [number, string] = [400, "Use 'server' with one of: chat, admin\n"];
-  assertEquals(await said(ask("/connections?server=x")), unknown);
-  assertEquals(await said(ask("/connections/1/close", POST)), unknown);
-  assertEquals(await said(ask("/drain?server=", POST)), unknown);
-  assertEquals(await said(ask("/connections/1/close?server=admin", POST)), [200, "closed\n"]);
+  assertEquals(await statusAndText(ask("/connections?server=x")), unknown);
+  assertEquals(await statusAndText(ask("/connections/1/close", POST)), unknown);
+  assertEquals(await statusAndText(ask("/drain?server=", POST)), unknown);
+  assertEquals(await statusAndText(ask("/connections/1/close?server=admin", POST)), [
+    200,
+    "closed\n",
+  ]);
   assertEquals((await admin.ended).id, 1);
   assertEquals(chat.server.stats().active, 1);
 });
@@ -246,9 +257,9 @@ Deno.test("answer() drains the server that is named, or all", async () => {
   await using chat = connect((conn) => conn.readLine());
   await using admin = connect((conn) => conn.readLine());
   const ask = asker({ chat: chat.server, admin: admin.server });
-  assertEquals(await said(ask("/drain?server=admin", POST)), [202, "draining\n"]);
+  assertEquals(await statusAndText(ask("/drain?server=admin", POST)), [202, "draining\n"]);
   assertEquals([chat.server.state, admin.server.state], ["running", "draining"]);
-  assertEquals(await said(ask("/drain", POST)), [202, "draining\n"]);
+  assertEquals(await statusAndText(ask("/drain", POST)), [202, "draining\n"]);
   assertEquals(chat.server.state, "draining");
   chat.close();
   admin.close();

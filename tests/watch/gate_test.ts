@@ -25,7 +25,7 @@ const WELCOME = [
   "Status.Example:443",
 ];
 for (const host of WELCOME) {
-  Deno.test(`refusal() lets in who asks for "${host}"`, () =>
+  Deno.test(`refusal() answers requests for "${host}"`, () =>
     assertEquals(statusOf({ host }), undefined));
 }
 
@@ -45,7 +45,7 @@ const STRANGE = [
   "user@localhost",
 ];
 for (const host of STRANGE) {
-  Deno.test(`refusal() refuses who asks for "${host}"`, () =>
+  Deno.test(`refusal() refuses requests for "${host}"`, () =>
     assertEquals(statusOf({ host }), 421));
 }
 

@@ -58,6 +58,14 @@ Deno.test("METRICS have every reason and cause from the start, as words with und
   assertEquals(causes, ["full", "peer_limit", "address", "handshaking"]);
 });
 
+Deno.test("METRICS contain dismissals by detail, as the program wrote it", async () => {
+  await using client = connect((conn) => conn.end("Kicked by Ada"));
+  await client.ended;
+  assertEquals(read("usher.connections.dismissed", client.server), [
+    [1, { "usher.end.detail": "Kicked by Ada" }],
+  ]);
+});
+
 Deno.test("METRICS contain state, accepting and its cause of waiting", async () => {
   await using client = connect((conn) => conn.readLine(), { maxConnections: 1 });
   const { server } = client;

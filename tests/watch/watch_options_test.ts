@@ -5,7 +5,7 @@ import { completeWatchOptions, type WatchOptions } from "../../lib/watch/watch_o
 
 const TOKEN = "0123456789abcdef";
 
-Deno.test("completeWatchOptions() keeps the page to this machine unless told otherwise", () => {
+Deno.test("completeWatchOptions() keeps the page on loopback by default", () => {
   assertEquals(completeWatchOptions({ port: 0 }), {
     port: 0,
     hostname: "127.0.0.1",
