@@ -95,6 +95,8 @@ interface PendingRead {
   filled: number;
   /** The room was granted before anything has come for it: one of few. */
   isLarge: boolean;
+  /** Bytes of the room that no memory counts. */
+  counted: number;
   memory: ChunkMemory;
   step: PromiseWithResolvers<unknown> | undefined;
   loop: ArrivalLoop<unknown> | undefined;
@@ -139,6 +141,7 @@ export class ByteReader implements Arrived {
       room: NO_ROOM,
       filled: 0,
       isLarge: false,
+      counted: 0,
       memory: this.#slab,
       step: undefined,
       loop: undefined,
@@ -258,7 +261,7 @@ export class ByteReader implements Arrived {
   /** The connection is closed: its memory is nobody's any more. */
   closed(): void {
     this.#slab.close();
-    this.#reused?.free();
+    this.#reused?.close();
   }
 
   /** Reads `n` bytes, no more and no less; `null` at the end of the stream. */
@@ -483,6 +486,10 @@ export class ByteReader implements Arrived {
       pending.isLarge = false;
       this.#rooms.largeWaits--;
     }
+    if (pending.counted > 0) {
+      this.#rooms.replace(pending.counted, 0);
+      pending.counted = 0;
+    }
   }
 
   readonly #onRaw = (n: number | null): void => {
@@ -565,7 +572,10 @@ export class ByteReader implements Arrived {
     const length = filled + (n ?? 0);
     if (length === room.length && n !== null && this.#readRest(step, memory, room)) return;
     try {
-      step.resolve({ done: false, value: memory.chunk(room, length) });
+      const value = memory.chunk(room, length);
+      // A room that was looked in, and of which too little was filled to give it away.
+      if (filled > 0 && value.buffer !== room.buffer) Rooms.free(room.buffer);
+      step.resolve({ done: false, value });
     } catch (error) {
       // The handler has transferred the memory away while it was being read into: there is a gap in
       // the stream now, and that is the handler's fault.
@@ -593,6 +603,8 @@ export class ByteReader implements Arrived {
     this.#life.reading = true;
     pending.by = "rest";
     pending.step = step;
+    pending.counted = larger.length;
+    this.#rooms.replace(0, larger.length);
     this.#readRaw(larger, room.length);
     setImmediate(() => {
       if (pending.by !== "rest" || pending.room !== larger) return;

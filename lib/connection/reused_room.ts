@@ -41,6 +41,10 @@ export class ReusedRoom implements ChunkMemory {
   /** The chunk given out last is no longer lent. */
   takeBack(): void {
     if (this.#poisons) this.#chunk.fill(POISON);
+    if (this.#chunk.buffer === this.#room.buffer || this.#chunk === NO_ROOM) return;
+    // It was read behind a full room.
+    Rooms.free(this.#chunk.buffer);
+    this.#chunk = NO_ROOM;
   }
 
   chunkRoom(): Room {
@@ -64,15 +68,23 @@ export class ReusedRoom implements ChunkMemory {
     return room.length === 0 ? undefined : this.#rooms.larger(room, this.#size.expected);
   }
 
-  /** Forgets the memory: nothing more will come. */
+  /** Forgets the memory: nothing more will come, and nothing is lent. */
   free(): void {
     this.takeBack();
     this.#replace(0);
   }
 
+  /** Forgets the memory, of which a chunk may be in use: the connection is closed. */
+  close(): void {
+    this.#rooms.replace(this.#counted, 0);
+    this.#counted = 0;
+    this.#room = this.#chunk = NO_ROOM;
+  }
+
   #replace(size: number): void {
     this.#rooms.replace(this.#counted, size);
     this.#counted = size;
+    if (this.#room !== NO_ROOM) Rooms.free(this.#room.buffer);
     this.#room = size === 0 ? NO_ROOM : new Uint8Array(size);
     this.#chunk = NO_ROOM;
   }

@@ -29,6 +29,14 @@ export class Rooms {
   /** Most bytes that a connection holds when it is idle: a message of 16 KiB fits, and shows its end. */
   static readonly IDLE = 16_640;
 
+  /**
+   * Frees memory that nothing else holds, at once: a collection may come seconds later, and the next
+   * room would be made of cold memory (4.4 us for 64 KiB, 1 us where the last one was freed so).
+   */
+  static free(memory: ArrayBuffer): void {
+    if (!memory.detached) memory.transfer(0);
+  }
+
   /** Whether one more read may wait on a large room. */
   get mayWait(): boolean {
     return this.largeWaits < MOST_LARGE_WAITS;

@@ -65,10 +65,12 @@ Deno.test("memory for large messages is not waited on where no more reads may", 
 Deno.test("no two connections share memory", () => {
   const rooms = new Rooms();
   const memories = Array.from({ length: 5 }, () => made(rooms));
-  const buffers = memories.map((memory) => settled(memory, 65_536).buffer);
+  const chunks = memories.map((memory) => settled(memory, 65_536).fill(7));
+  assertEquals(new Set(chunks.map(({ buffer }) => buffer)).size, 5);
   for (const memory of memories) memory.free();
-  for (const memory of memories) buffers.push(settled(memory, 65_536).buffer);
-  assertEquals(new Set(buffers).size, 10);
+  // What is kept of it nevertheless shows nothing, and what comes next is clear.
+  for (const chunk of chunks) assertEquals(chunk.length, 0);
+  for (const memory of memories) assertFalse(memory.chunkRoom().includes(7));
 });
 
 Deno.test("free() gives everything back", () => {
@@ -78,6 +80,15 @@ Deno.test("free() gives everything back", () => {
   memory.free();
   assertEquals(rooms.occupied, 0);
   memory.free();
+  assertEquals(rooms.occupied, 0);
+});
+
+Deno.test("close() leaves a chunk that is in use as it is", () => {
+  const rooms = new Rooms();
+  const memory = made(rooms, true);
+  const chunk = settled(memory, 65_536).fill(7);
+  memory.close();
+  assert(chunk.length === 65_536 && chunk.every((byte) => byte === 7));
   assertEquals(rooms.occupied, 0);
 });
 
