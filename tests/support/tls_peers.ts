@@ -21,10 +21,11 @@ export async function dialTls(
 }
 
 /** A plain connection of Deno goes over to TLS as a client that trusts our authority. */
-export async function goOverToTls(plain: Deno.TcpConn | Deno.UnixConn): Promise<Deno.TlsConn> {
-  return await shaken(
-    await Deno.startTls(plain as Deno.TcpConn, { hostname: "localhost", caCerts: [ca.cert] }),
-  );
+export async function goOverToTls(
+  plain: Deno.TcpConn | Deno.UnixConn,
+  hostname = "localhost",
+): Promise<Deno.TlsConn> {
+  return await shaken(await Deno.startTls(plain as Deno.TcpConn, { hostname, caCerts: [ca.cert] }));
 }
 
 async function shaken(client: Deno.TlsConn): Promise<Deno.TlsConn> {
