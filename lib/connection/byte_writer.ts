@@ -50,13 +50,12 @@ export class ByteWriter {
   #isCut = false;
   /** The event loop came round during a write: the frames leave when that has ended. */
   #isOverdue = false;
-  /** What waits until less is unsent. */
-  #belows: Below[] | undefined;
+  /** Callers that wait until less is unsent. */
+  #awaitingRoom: AwaitingRoom[] | undefined;
 
   constructor(life: Lifeline, maxUnsent: number) {
     this.#life = life;
     this.#maxUnsent = maxUnsent;
-    life.onClose = this;
   }
 
   /** Bytes accepted by `write()` and `send()` that have not been handed to the kernel. */
@@ -123,10 +122,10 @@ export class ByteWriter {
   below(n: number): Promise<void> {
     if (this.#life.closed) return rejected(this.#life.refusal());
     if (this.unsentBytes < n) return SENT;
-    const below = { n, ...Promise.withResolvers<void>() };
-    below.promise.catch(() => {});
-    (this.#belows ??= []).push(below);
-    return below.promise;
+    const waiting = { n, ...Promise.withResolvers<void>() };
+    waiting.promise.catch(() => {});
+    (this.#awaitingRoom ??= []).push(waiting);
+    return waiting.promise;
   }
 
   /** Sends FIN behind every write before it; resolves when it was sent. */
@@ -232,14 +231,14 @@ export class ByteWriter {
       this.#progress = 0;
       life.advancedAt = life.clock.now;
     }
-    if (this.#belows !== undefined) this.#settleBelows(this.#belows);
+    if (this.#awaitingRoom !== undefined) this.#resolveRoom(this.#awaitingRoom);
   }
 
-  #settleBelows(belows: Below[]): void {
+  #resolveRoom(waiting: AwaitingRoom[]): void {
     const unsent = this.unsentBytes;
-    for (const { n, resolve } of belows) if (unsent < n) resolve();
-    const left = belows.filter(({ n }) => unsent >= n);
-    this.#belows = left.length > 0 ? left : undefined;
+    for (const { n, resolve } of waiting) if (unsent < n) resolve();
+    const left = waiting.filter(({ n }) => unsent >= n);
+    this.#awaitingRoom = left.length > 0 ? left : undefined;
   }
 
   /** The kernel took a part: the peer reads more slowly than we write. */
@@ -348,8 +347,8 @@ export class ByteWriter {
     this.#isCut = this.#life.writing || this.coalesced > 0;
     this.#life.writing = false;
     this.#frames?.clear();
-    this.#belows?.forEach(({ reject }) => reject(this.#life.refusal()));
-    this.#belows = undefined;
+    this.#awaitingRoom?.forEach(({ reject }) => reject(this.#life.refusal()));
+    this.#awaitingRoom = undefined;
     // An error that no promise needs is 4 % of a short connection.
     if (this.#turn === undefined && (this.#queue === undefined || this.#queue.isEmpty)) return;
     const error = this.#life.failed(
@@ -361,7 +360,7 @@ export class ByteWriter {
 }
 
 /** A caller that waits until fewer than `n` bytes are unsent. */
-interface Below extends PromiseWithResolvers<void> {
+interface AwaitingRoom extends PromiseWithResolvers<void> {
   readonly n: number;
 }
 

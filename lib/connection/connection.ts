@@ -106,7 +106,7 @@ export interface Connection<A extends Deno.Addr = Deno.Addr>
    * written.
    */
   readonly signal: AbortSignal;
-  /** The server has begun to stop: finish what is under way and return. */
+  /** The server has begun to stop, or this connection is as old as `maxAge`: finish and return. */
   readonly draining: boolean;
   /** Aborts when `draining` becomes true. Made at first access. */
   readonly drainSignal: AbortSignal;

@@ -4,6 +4,7 @@ import { checkKeys, checkNumber, checkTime } from "../check.ts";
 import { CoarseClock } from "./coarse_clock.ts";
 import type { Connection } from "./connection.ts";
 import { enterTls } from "./enter_tls.ts";
+import type { Lifeline } from "./lifeline.ts";
 import { Rooms } from "./rooms.ts";
 import { SocketConnection } from "./socket_connection.ts";
 import { type ConnectionLimits, DEFAULT_LIMITS } from "./limits.ts";
@@ -66,7 +67,8 @@ const wrappers = new WeakMap<Deno.Conn, SocketConnection>();
  * Wraps a connection that was made elsewhere, such as with `Deno.connect`: whole ordered writes,
  * chunks, timeouts and a polite end for clients and forwarders too.
  *
- * From then on the socket is the wrapper's: use and close only that. A connection that is wrapped
+ * From then on the socket is the wrapper's: use and close only that. (Closing the socket closes both;
+ * but `using` that was declared before closes the socket alone, and the wrapper at its next operation.) A connection that is wrapped
  * already, and the socket of one, give that connection as it is, its limits unchanged.
  *
  * @param conn The socket.
@@ -102,8 +104,26 @@ export function connection<A extends Deno.Addr>(
   const wrapper = new SocketConnection<A>(++ids, conn, conn.localAddr, clock, limits, rooms);
   clock.watch(wrapper.life);
   wrappers.set(conn, wrapper as unknown as SocketConnection);
+  closeTogether(conn, wrapper.life);
   if ("handshake" in conn) reportTls(wrapper);
   return wrapper;
+}
+
+/** Closes the wrapper with the socket, which its maker may still hold; or it would tick forever. */
+function closeTogether(conn: Deno.Conn, life: Lifeline): void {
+  const close = conn.close.bind(conn);
+  const both = () => {
+    close();
+    life.close();
+  };
+  try {
+    conn.close = both;
+    conn[Symbol.dispose] = () => {
+      if (!life.closed) both();
+    };
+  } catch {
+    // It is frozen. Its next operation will fail, and close the wrapper.
+  }
 }
 
 function completeLimits(options: ConnectionOptions): ConnectionLimits {

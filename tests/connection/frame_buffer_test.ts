@@ -53,6 +53,7 @@ class Placing implements Encoder<string> {
 function over<S extends ScriptedSocket>(socket: S, maxUnsent = MIB) {
   const life = new Lifeline(socket, new CoarseClock(false), Infinity);
   const writer = new ByteWriter(life, maxUnsent);
+  life.onClose = writer;
   return { socket, life, writer };
 }
 

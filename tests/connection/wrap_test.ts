@@ -11,7 +11,14 @@ import {
   assertThrows,
 } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
-import { type Connection, connection, type ConnectionOptions, serve } from "../../mod.ts";
+import {
+  type Connection,
+  connection,
+  type ConnectionOptions,
+  framed,
+  lines,
+  serve,
+} from "../../mod.ts";
 import { ca, server as certificate } from "../support/certificates.ts";
 import { netTest } from "../support/needs.ts";
 import { bytes, text } from "../support/bytes.ts";
@@ -169,4 +176,37 @@ netTest("connection() of Deno's TLS ends with a handshake that fails", async () 
     await Deno.connectTls({ hostname: "localhost", port: server.addr.port }),
   );
   await assertRejects(() => client.readLine(), Deno.errors.InvalidData);
+});
+
+for (
+  const [name, close] of Object.entries({
+    "close()": (socket: Deno.Conn) => socket.close(),
+    "disposing": (socket: Deno.Conn) => socket[Symbol.dispose](),
+  })
+) {
+  netTest(
+    `${name} of a socket that was wrapped closes its wrapper, and nothing ticks on`,
+    async () => {
+      const [socket, peer] = await socketPair();
+      using _peer = peer;
+      const io = framed(socket, lines());
+      const reading = io.read();
+      close(socket);
+      assert(io.conn.signal.aborted);
+      await assertRejects(() => reading, Deno.errors.Interrupted);
+      assertEquals(await peer.read(new Uint8Array(1)), null);
+      io.conn.close(); // which is safe, and the sanitizer sees what ticks on
+    },
+  );
+}
+
+Deno.test("a socket that is closed, by whichever of the two, is closed once", () => {
+  const [first, second] = [new ScriptedSocket(), new ScriptedSocket()];
+  connection(first).close();
+  assertEquals(first.closes, 1);
+  const conn = connection(second);
+  second[Symbol.dispose]();
+  second[Symbol.dispose]();
+  assert(conn.signal.aborted);
+  assert(second.closed);
 });
