@@ -60,6 +60,7 @@ Deno.test("METRICS have every reason and cause from the start, as words with und
 
 Deno.test("METRICS contain dismissals by detail, as the program wrote it", async () => {
   await using client = connect((conn) => conn.end("Kicked by Ada"));
+  await client.closeWrite();
   await client.ended;
   assertEquals(read("usher.connections.dismissed", client.server), [
     [1, { "usher.end.detail": "Kicked by Ada" }],
