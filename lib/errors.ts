@@ -122,18 +122,27 @@ export class RefusedError extends Error {
   /** How many, by the causes of `stats().refused`. */
   readonly counts: Readonly<Record<string, number>>;
 
+  /** The peer with most connections beyond `maxConnectionsPerPeer`, if there was one. */
+  readonly peer: string | undefined;
+
   /**
    * An error that counts.
    *
    * @param counts How many, by the causes of `stats().refused`.
    * @param seconds In how many seconds.
+   * @param peer The peer with most connections beyond `maxConnectionsPerPeer`, if there was one.
    */
-  constructor(counts: Readonly<Record<string, number>>, seconds: number) {
+  constructor(counts: Readonly<Record<string, number>>, seconds: number, peer?: string) {
     const causes = Object.entries(counts).toSorted(([, one], [, other]) => other - one);
     const sum = causes.reduce((sum, [, count]) => sum + count, 0);
     const parts = causes.map(([cause, count]) => `${count} ${WORDS[cause] ?? cause}`);
-    super(`${sum} refused in ${seconds} s: ${parts.join(", ")}`);
+    const advice = peer === undefined
+      ? ""
+      : `; most beyond the limit came from ${peer}: if that is ` +
+        "a balancer or NAT, use 'proxyProtocol' or raise 'maxConnectionsPerPeer'";
+    super(`${sum} refused in ${seconds} s: ${parts.join(", ")}${advice}`);
     this.counts = counts;
+    this.peer = peer;
   }
 }
 

@@ -12,6 +12,8 @@ import { listenUnix } from "./unix_listener.ts";
 export interface Expected {
   /** Whose PROXY headers count; none is expected without it. */
   readonly isTrusted?: AddressTest;
+  /** Clients whose address the header does not give pass the rules about addresses. */
+  readonly allowsUnknown?: boolean;
   /** The certificates of the TLS that every connection begins with. */
   readonly tls?: TlsContexts;
 }
@@ -30,9 +32,10 @@ export interface Bound extends Expected {
  * @param earlier What the same server has bound before.
  */
 export function bind(options: CompleteAddress, earlier: readonly Bound[] = []): Bound {
-  const { isTrusted } = options;
+  const { isTrusted, allowsUnknown } = options;
   const expected: Expected = {
     ...(isTrusted !== undefined && { isTrusted }),
+    ...(allowsUnknown !== undefined && { allowsUnknown }),
     // First: an unusable certificate has an error of its own, and nothing is open yet.
     ...("tls" in options && options.tls !== undefined &&
       { tls: new TlsContexts("serve", options.tls) }),

@@ -139,6 +139,12 @@ export interface ProxyProtocolOptions {
    * could pretend to be anybody, and without one nobody would know who they are.
    */
   trust: readonly string[];
+  /**
+   * `"allow"` lets clients pass `allow`, `deny` and `maxConnectionsPerPeer` whose address the header
+   * does not give: of the command UNKNOWN, of no or an unspecified family, or behind a Unix socket. They
+   * are refused (`refused_address`) unless given, where one of these options is.
+   */
+  unknown?: "allow";
 }
 
 /**
@@ -198,6 +204,7 @@ export const LISTEN_DEFAULTS: Readonly<Required<Omit<TcpListenOptions, "port">>>
 export interface CompleteServeAddress {
   /** Whether a peer may send a PROXY header; there is none where this is not there. */
   readonly isTrusted?: (peer: Deno.Addr) => boolean;
+  readonly allowsUnknown?: boolean;
 }
 
 /** Options to listen with TCP, none left out. */
@@ -333,8 +340,13 @@ function completeTrust(
     const wanted = '{ trust: [...] } with the addresses of the balancers, such as "10.0.0.0/8"';
     throw new TypeError(bad(verb, "proxyProtocol", proxyProtocol, wanted));
   }
-  checkKeys(`${verb} 'proxyProtocol'`, proxyProtocol, ["trust"]);
-  return { isTrusted: compileAddressList(verb, "proxyProtocol.trust", proxyProtocol["trust"]) };
+  checkKeys(`${verb} 'proxyProtocol'`, proxyProtocol, ["trust", "unknown"]);
+  const { trust, unknown } = proxyProtocol;
+  if (unknown !== undefined && unknown !== "allow") {
+    throw new TypeError(bad(verb, "proxyProtocol.unknown", unknown, '"allow", or leave it out'));
+  }
+  const isTrusted = compileAddressList(verb, "proxyProtocol.trust", trust);
+  return { isTrusted, ...(unknown === "allow" && { allowsUnknown: true }) };
 }
 
 function completeTlsOf(verb: string, given: Record<string, unknown>): { tls?: CompleteTls } {

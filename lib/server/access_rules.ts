@@ -3,27 +3,47 @@
 import type { AddressTest } from "../listener/address_rules.ts";
 import { PeerLimit } from "./peer_limit.ts";
 import type { ServedConnection } from "./served_connection.ts";
+import type { Slots } from "./slots.ts";
+
+/** The rules as the user gave them; what is not given is no rule. */
+interface Rules {
+  /** Whether an address may connect. */
+  readonly isAllowed?: AddressTest | undefined;
+  readonly maxConnectionsPerPeer?: number | undefined;
+}
 
 /** `allow` and `deny`, and the limit of connections per peer, for all listeners of a server. */
 export class AccessRules {
   readonly #isAllowed: AddressTest | undefined;
   readonly #peerLimit: PeerLimit;
+  /** The user gave a rule that needs an address. */
+  readonly #needsAddress: boolean;
 
-  /** @param isAllowed Whether an address may connect; every one may without it. */
-  constructor(isAllowed: AddressTest | undefined, maxConnectionsPerPeer: number) {
+  constructor({ isAllowed, maxConnectionsPerPeer }: Rules, slots: Slots) {
     this.#isAllowed = isAllowed;
-    this.#peerLimit = new PeerLimit(maxConnectionsPerPeer);
+    this.#peerLimit = new PeerLimit(maxConnectionsPerPeer, slots);
+    this.#needsAddress = isAllowed !== undefined ||
+      (maxConnectionsPerPeer ?? Infinity) !== Infinity;
   }
 
-  /** Counts the connection for its peer, or ends it: its `remoteAddr` is known. */
-  apply(conn: ServedConnection): void {
+  /**
+   * Counts the connection for its peer, or ends it.
+   *
+   * @param allowsUnknown Whether a client whose address the PROXY header does not give may pass rules
+   * about addresses.
+   */
+  apply(conn: ServedConnection, allowsUnknown = false): void {
     const { life, proxy } = conn;
     if (life.closed) return;
     // A health check of the proxy itself: it was asked for, and is no client.
     if (proxy?.command === "LOCAL") return;
+    if (proxy !== undefined && !isNetAddr(proxy.source)) {
+      if (this.#needsAddress) {
+        if (!allowsUnknown) life.end("refused_address");
+      } else if (!this.#peerLimit.enter(conn, conn.peerAddr)) life.end("refused_peer_limit");
+      return;
+    }
     if (this.#isAllowed?.(conn.remoteAddr) === false) return life.end("refused_address");
-    // Clients that the proxy does not know would all be one peer.
-    if (proxy !== undefined && proxy.source === undefined) return;
     if (!this.#peerLimit.enter(conn)) life.end("refused_peer_limit");
   }
 
@@ -31,4 +51,8 @@ export class AccessRules {
   leave(conn: ServedConnection): void {
     this.#peerLimit.leave(conn);
   }
+}
+
+function isNetAddr(addr: Deno.Addr | undefined): boolean {
+  return addr !== undefined && "hostname" in addr;
 }

@@ -89,7 +89,7 @@ export class EndRecords {
     const reason = finalReason(conn);
     this.#statistics.end(reason, conn);
     const cause = refusalCause(reason);
-    if (cause !== undefined) this.#refusals.add(cause);
+    if (cause !== undefined) this.#refusals.add(cause, conn.remoteAddr);
     const onEnd = this.#onEnd;
     if (onEnd === undefined && this.#observers.size === 0) return;
     const record = recordOf(conn, reason);

@@ -42,7 +42,7 @@ export function identify(
 
 async function shakeHands(
   conn: ServedConnection,
-  { isTrusted, tls }: Expected,
+  { isTrusted, allowsUnknown, tls }: Expected,
   { access, handshaking, reporter }: Identification,
 ): Promise<void> {
   const { life, reader } = conn;
@@ -57,7 +57,7 @@ async function shakeHands(
     }
     if (isTrusted !== undefined) {
       await readProxyHeader(conn);
-      access.apply(conn);
+      access.apply(conn, allowsUnknown);
     }
     if (life.closed) return;
     if (tls !== undefined || hasOwnTls(conn)) {

@@ -7,6 +7,7 @@ import {
   DEFAULT_HANDSHAKE_TIMEOUT,
   DEFAULT_LIMITS,
 } from "../connection/limits.ts";
+import { affordableConnections } from "./affordable_connections.ts";
 import type { EndRecord } from "./end_records.ts";
 import type { TlsListenOptions } from "../tls/tls_options.ts";
 import { type AddressTest, completeAddressRules } from "../listener/address_rules.ts";
@@ -38,17 +39,22 @@ import {
 export interface ServeSettings {
   /**
    * How many connections may be open at once. At the limit nothing more is accepted: the kernel's
-   * queue holds the rest. `Infinity` for no limit. Can be changed on the running server.
+   * queue holds the rest. `Infinity` for no limit. Can be changed on the running server. Where the
+   * process may open too few descriptors for the default, and that can be found out (on Linux with
+   * `--allow-all`), it is as many as they are enough for; a given number that is too high for them is
+   * reported once.
    *
    * @default {10_000}
    */
   maxConnections?: number;
   /**
    * How many connections of one peer may be open at once: of an IPv4 address, and in IPv6 of a /64.
-   * More are refused (`refused_peer_limit`). Behind a proxy the client counts, not the proxy; peers
-   * of a Unix socket never count.
+   * More are refused (`refused_peer_limit`). Behind a proxy that sends PROXY headers the client counts,
+   * not the proxy; peers of a Unix socket never count.
    *
-   * @default {Infinity}
+   * Unless given, half of `maxConnections` where that is 1,000 or more, so that one address cannot keep
+   * all others out, and else `Infinity`. Where many clients share an address, behind a balancer or NAT,
+   * use `proxyProtocol` or give a higher limit.
    */
   maxConnectionsPerPeer?: number;
   /**
@@ -225,7 +231,6 @@ export type ServeOptions = ServeTcpOptions | ServeUnixOptions | ServeListenersOp
 export const DEFAULTS: Pick<
   CompleteServeOptions,
   | "maxConnections"
-  | "maxConnectionsPerPeer"
   | "whenFull"
   | "handshakeTimeout"
   | "maxAge"
@@ -233,7 +238,6 @@ export const DEFAULTS: Pick<
   | keyof ConnectionLimits
 > = Object.freeze({
   maxConnections: 10_000,
-  maxConnectionsPerPeer: Infinity,
   whenFull: "wait",
   handshakeTimeout: DEFAULT_HANDSHAKE_TIMEOUT,
   ...DEFAULT_LIMITS,
@@ -245,7 +249,8 @@ export const DEFAULTS: Pick<
 export interface CompleteServeOptions extends ConnectionLimits {
   readonly listeners: readonly (CompleteAddress | Deno.Listener)[];
   readonly maxConnections: number;
-  readonly maxConnectionsPerPeer: number;
+  /** Follows `maxConnections` if not given. */
+  readonly maxConnectionsPerPeer: number | undefined;
   /** A quarter of `maxConnections`, whatever that is at the time, if not given. */
   readonly maxHandshaking: number | undefined;
   /** Whether an address may connect; every one may without it. */
@@ -323,8 +328,12 @@ export function completeServeOptions(options: ServeOptions): CompleteServeOption
     checkTime(verb, name, given[name] === undefined ? DEFAULTS[name] : given[name]);
   return Object.freeze({
     listeners,
-    maxConnections: number("maxConnections", 1),
-    maxConnectionsPerPeer: number("maxConnectionsPerPeer", 1),
+    maxConnections: given["maxConnections"] === undefined
+      ? Math.min(DEFAULTS.maxConnections, affordableConnections() ?? Infinity)
+      : checkLimit("maxConnections", given["maxConnections"]),
+    maxConnectionsPerPeer: given["maxConnectionsPerPeer"] === undefined
+      ? undefined
+      : checkLimit("maxConnectionsPerPeer", given["maxConnectionsPerPeer"]),
     maxHandshaking: given["maxHandshaking"] === undefined
       ? undefined
       : checkLimit("maxHandshaking", given["maxHandshaking"]),

@@ -1,35 +1,47 @@
 /** Counts the connections of each peer, and limits them. @module */
 
-import type { ServedConnection } from "./served_connection.ts";
 import { peerKey } from "../wire/address/peer_key.ts";
+import type { ServedConnection } from "./served_connection.ts";
+import type { Slots } from "./slots.ts";
+
+/** Slots from which on one peer may have half of them by default; with fewer it may have all. */
+const MANY = 1000;
 
 /** Counts connections by IPv4 address and by /64 of IPv6; peers of Unix sockets do not count. */
 export class PeerLimit {
-  readonly #limit: number;
+  readonly #given: number | undefined;
+  readonly #slots: Slots;
   readonly #counts = new Map<string, number>();
-  readonly #counted = new Map<ServedConnection, string>();
 
-  constructor(limit: number) {
-    this.#limit = limit;
+  /** @param given The limit; without it, one that follows the number of slots. */
+  constructor(given: number | undefined, slots: Slots) {
+    this.#given = given;
+    this.#slots = slots;
   }
 
-  /** Counts a connection, unless its peer has as many as it may. Whether it may come in. */
-  enter(conn: ServedConnection): boolean {
-    const { remoteAddr } = conn;
-    if (this.#limit === Infinity || !("hostname" in remoteAddr)) return true;
-    const key = peerKey(remoteAddr.hostname);
+  /** How many connections one peer may have. */
+  get limit(): number {
+    const { limit } = this.#slots;
+    return this.#given ?? (limit >= MANY ? Math.floor(limit / 2) : Infinity);
+  }
+
+  /** Counts a connection for an address, unless that has as many as it may. Whether it may come in. */
+  enter(conn: ServedConnection, addr: Deno.Addr = conn.remoteAddr): boolean {
+    const { limit } = this;
+    if (limit === Infinity || !("hostname" in addr)) return true;
+    const key = peerKey(addr.hostname);
     const count = this.#counts.get(key) ?? 0;
-    if (count >= this.#limit) return false;
+    if (count >= limit) return false;
     this.#counts.set(key, count + 1);
-    this.#counted.set(conn, key);
+    conn.countedFor = key;
     return true;
   }
 
-  /** It is over; one that was not counted is none. */
+  /** Counts it no longer; one that is not counted is ignored. */
   leave(conn: ServedConnection): void {
-    const key = this.#counted.get(conn);
+    const key = conn.countedFor;
     if (key === undefined) return;
-    this.#counted.delete(conn);
+    conn.countedFor = undefined;
     const count = this.#counts.get(key)!;
     if (count > 1) this.#counts.set(key, count - 1);
     else this.#counts.delete(key);

@@ -13,6 +13,7 @@ import { reloadTls } from "../listener/reload_tls.ts";
 import type { TlsListenOptions } from "../tls/tls_options.ts";
 import { AcceptLoop } from "./accept_loop.ts";
 import { AccessRules } from "./access_rules.ts";
+import { affordableConnections } from "./affordable_connections.ts";
 import { Drain, type ShutdownReport } from "./drain.ts";
 import { EndRecords } from "./end_records.ts";
 import { Handshaking } from "./handshaking.ts";
@@ -55,12 +56,12 @@ export class RunningServer<A extends Deno.Addr> implements Server<A> {
     const { signal, onListen } = options;
     if (signal?.aborted) this.#stop(0, 0);
     else signal?.addEventListener("abort", this.#onAbort, { once: true });
-    if (onListen !== undefined) {
-      // After serve() has returned, so that the hook may use the server.
-      queueMicrotask(() => {
-        for (const addr of this.addrs) service.reporter.call("onListen", () => onListen(addr));
-      });
-    }
+    // After serve() has returned, so that hooks may use the server.
+    queueMicrotask(() => {
+      reportShortage(options.maxConnections, service.reporter);
+      if (onListen === undefined) return;
+      for (const addr of this.addrs) service.reporter.call("onListen", () => onListen(addr));
+    });
   }
 
   get addr(): A {
@@ -223,6 +224,19 @@ function boundOf(
   return "accept" in listener ? { listener, noDelay, keepAlive } : bind(listener, earlier);
 }
 
+/** Reports a limit that is no limit, since descriptors would run out before. */
+function reportShortage(maxConnections: number, reporter: Reporter): void {
+  if (maxConnections === Infinity) return;
+  const affordable = affordableConnections() ?? Infinity;
+  if (maxConnections <= affordable) return;
+  reporter.report(
+    new RangeError(
+      `Cannot hold 'maxConnections' of ${maxConnections} with the descriptors of this process: ` +
+        `raise its hard limit ('ulimit -Hn', 'LimitNOFILE'), or use ${affordable}`,
+    ),
+  );
+}
+
 function serviceOf(options: CompleteServeOptions, handler: Handler): Service {
   const clock = new CoarseClock(true);
   const slots = new Slots(options.maxConnections);
@@ -241,7 +255,7 @@ function serviceOf(options: CompleteServeOptions, handler: Handler): Service {
     reporter,
     refusals,
     live: new LiveConnections(clock),
-    access: new AccessRules(options.isAllowed, options.maxConnectionsPerPeer),
+    access: new AccessRules(options, slots),
     handshaking: new Handshaking(clock, options.handshakeTimeout, maxHandshaking),
     records: new EndRecords(statistics, refusals, reporter, options.onEnd),
   };

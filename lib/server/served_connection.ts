@@ -26,6 +26,8 @@ export class ServedConnection<A extends Deno.Addr = Deno.Addr> extends SocketCon
   stage: Stage = "over-limit";
   /** It holds a slot. */
   hasSlot = false;
+  /** The peer that it counts for, where there is a limit. */
+  countedFor: string | undefined;
   /** On the clock: since when it is drained; `undefined` while it is not. */
   #drainedAt: number | undefined;
   #drainer: AbortController | undefined;

@@ -421,7 +421,12 @@ const TABLE: Row[] = [
   serves(
     { path: "s", proxyProtocol: { trusted: ["unix"] } },
     "TypeError",
-    "Cannot serve 'proxyProtocol' with an unknown option 'trusted': known here are trust",
+    "Cannot serve 'proxyProtocol' with an unknown option 'trusted': known here are trust, unknown",
+  ),
+  serves(
+    { port: 0, proxyProtocol: { trust: ["unix"], unknown: "yes" } },
+    "TypeError",
+    'Cannot serve with \'proxyProtocol.unknown\' of "yes": use "allow", or leave it out',
   ),
   serves(
     { listeners: [{ port: 0, proxyProtocol: {} }] },

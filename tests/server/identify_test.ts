@@ -7,6 +7,7 @@ import { ServedConnection } from "../../lib/server/served_connection.ts";
 import { DEFAULT_LIMITS } from "../../lib/connection/limits.ts";
 import { AccessRules } from "../../lib/server/access_rules.ts";
 import { Handshaking } from "../../lib/server/handshaking.ts";
+import { Slots } from "../../lib/server/slots.ts";
 import { identify } from "../../lib/server/identify.ts";
 import { Reporter } from "../../lib/server/reporter.ts";
 import {
@@ -499,19 +500,69 @@ netTest("a balancer that connects for itself is exempt from the rules", async ()
   assertEquals(await hear(client), "alive?");
 });
 
-netTest("whom the balancer does not know is judged by the balancer's address", async () => {
-  for (const [i, rules] of [{ deny: ["127.0.0.1"] }, { allow: ["127.0.0.1"] }].entries()) {
-    const seen = new Seen();
-    await using server = serve({ ...LOOPBACK, ...BEHIND, ...rules, ...seen.hooks }, seen.echo);
-    for (const [j, header] of UNKNOWN.entries()) {
-      const client = await dialSaying(server.addr, header);
-      await client.closeWrite().catch(() => {});
-      await hear(client);
-      await until(() => seen.ended.length > j);
+/** Clients whose address a balancer does not give, each with what the header says. */
+const UNNAMED: Record<string, Uint8Array> = {
+  "UNKNOWN in version 1": UNKNOWN[0]!,
+  "no address in version 2": UNKNOWN[1]!,
+  "an unspecified transport": Uint8Array.from([
+    ...proxied("192.0.2.7", 2).subarray(0, 13),
+    0x10, // INET, as it was, and nothing known of the transport
+    ...proxied("192.0.2.7", 2).subarray(14),
+  ]),
+  "a Unix socket": encodeProxyHeader({
+    version: 2,
+    command: "PROXY",
+    source: { transport: "unix", path: "/run/client.sock" },
+    destination: { transport: "unix", path: "/run/server.sock" },
+  }),
+};
+
+/** Rules that need an address, which would let every one of these clients in. */
+const NEEDING: ServeSettings[] = [
+  { deny: ["192.0.2.9"] },
+  { allow: ["127.0.0.1", "192.0.2.7", "unix"] },
+  { maxConnectionsPerPeer: 5 },
+];
+
+for (const [name, header] of Object.entries(UNNAMED)) {
+  netTest(`a client of whom the header says ${name} passes no rules about addresses`, async () => {
+    for (const rules of NEEDING) {
+      for (const unknown of [undefined, "allow"] as const) {
+        const seen = new Seen();
+        const proxyProtocol = { ...BEHIND.proxyProtocol, ...(unknown && { unknown }) };
+        const options = { ...LOOPBACK, proxyProtocol, ...rules, ...seen.hooks };
+        await using server = serve(options, seen.echo);
+        const client = await dialSaying(server.addr, header);
+        await client.closeWrite().catch(() => {});
+        await hear(client);
+        await until(() => seen.ended.length === 1);
+        assertEquals(seen.reasons, [unknown === "allow" ? "completed" : "refused_address"]);
+      }
     }
-    assertEquals(seen.reasons, Array(2).fill(i === 0 ? "refused_address" : "completed"));
-  }
-});
+  });
+}
+
+netTest(
+  "clients of unknown address count for the balancer where the limit is the default",
+  async () => {
+    const held = new Holding();
+    await using server = serve(
+      { ...LOOPBACK, ...BEHIND, maxConnections: 1000, onError: () => {} },
+      held.handler,
+    );
+    const all: Deno.TcpConn[] = [];
+    for (let i = 0; i < 500; i++) all.push(await dialSaying(server.addr, UNKNOWN[i % 2]!));
+    await until(() => held.served === 500);
+    const refused = await dialSaying(server.addr, UNKNOWN[0]!);
+    assertEquals(await hear(refused), "");
+    all.push(await dialSaying(server.addr, proxied("192.0.2.7")));
+    all.push(await dialSaying(server.addr, LOCAL));
+    await until(() => held.served === 502);
+    assertEquals(server.stats().refused.peerLimit, 1);
+    for (const client of all) client.close();
+    held.letAllGo();
+  },
+);
 
 // TLS.
 
@@ -773,9 +824,12 @@ Deno.test("identify() admits no connection when something fails that has not end
   const error = new RangeError("a bug");
   socket.arrive(proxied("192.0.2.7"));
   const handshaking = new Handshaking(clock, 1000, () => 1);
-  const access = new AccessRules(() => {
-    throw error;
-  }, Infinity);
+  const rules = {
+    isAllowed: () => {
+      throw error;
+    },
+  };
+  const access = new AccessRules(rules, new Slots(1));
   const reporter = new Reporter(() => {}, clock);
   const service = { access, handshaking, reporter };
   const identifying = identify(conn, { isTrusted: () => true }, service);
@@ -790,7 +844,7 @@ Deno.test("identify() gives nothing to wait for where nothing is expected", () =
     const socket = new ScriptedSocket();
     const conn = new ServedConnection(1, socket, socket.localAddr, clock, DEFAULT_LIMITS);
     const handshaking = new Handshaking(clock, 1000, () => 1);
-    const access = new AccessRules(isAllowed, 1);
+    const access = new AccessRules({ isAllowed, maxConnectionsPerPeer: 1 }, new Slots(1));
     const reporter = new Reporter(() => {}, clock);
     assertEquals(identify(conn, {}, { access, handshaking, reporter }), undefined);
     assertEquals([conn.life.closed, handshaking.size], [isAllowed?.() === false, 0]);

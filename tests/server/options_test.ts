@@ -17,7 +17,7 @@ Deno.test("completeServeOptions() fills in what was not given", () => {
   assertEquals(completeServeOptions({ port: 7000 }), {
     listeners: [{ port: 7000, ...TCP }],
     maxConnections: 10_000,
-    maxConnectionsPerPeer: Infinity,
+    maxConnectionsPerPeer: undefined,
     maxHandshaking: undefined,
     isAllowed: undefined,
     whenFull: "wait",

@@ -7,6 +7,7 @@ import { CoarseClock } from "../../lib/connection/coarse_clock.ts";
 import { ServedConnection } from "../../lib/server/served_connection.ts";
 import { DEFAULT_LIMITS } from "../../lib/connection/limits.ts";
 import { PeerLimit } from "../../lib/server/peer_limit.ts";
+import { Slots } from "../../lib/server/slots.ts";
 import { type Connection, serve, type ServeSettings } from "../../mod.ts";
 import {
   BEHIND,
@@ -23,7 +24,14 @@ import { Directory } from "../support/directory.ts";
 import { Holding } from "../support/holding.ts";
 import { netTest } from "../support/needs.ts";
 import { bytes } from "../support/bytes.ts";
-import { Clients, connectMany, dial, LOOPBACK, readAll } from "../support/peers.ts";
+import {
+  Clients,
+  connectMany,
+  connectResettable,
+  dial,
+  LOOPBACK,
+  readAll,
+} from "../support/peers.ts";
 import { turns, until } from "../support/wait.ts";
 import { ScriptedSocket } from "../support/scripted_socket.ts";
 import { noteEnds } from "../support/noting.ts";
@@ -37,8 +45,18 @@ function of(hostname: string): ServedConnection {
   return conn;
 }
 
+function limitOf(given: number | undefined, slots = 10): PeerLimit {
+  return new PeerLimit(given, new Slots(slots));
+}
+
+Deno.test("limit is half of the slots from 1,000 up and none below, unless given", () => {
+  const limits = [1, 999, 1000, 1001, 10_000, Infinity].map((n) => limitOf(undefined, n).limit);
+  assertEquals(limits, [Infinity, Infinity, 500, 500, 5000, Infinity]);
+  assertEquals([limitOf(7, 10_000).limit, limitOf(Infinity, 10_000).limit], [7, Infinity]);
+});
+
 Deno.test("enter() lets a peer in as often as it may, and again for each that has left", () => {
-  const limit = new PeerLimit(2);
+  const limit = limitOf(2);
   const [one, two, three] = Array.from({ length: 3 }, () => of("192.0.2.7"));
   assertEquals([one, two, three].map((conn) => limit.enter(conn!)), [true, true, false]);
   limit.leave(three!); // it was never counted
@@ -49,7 +67,7 @@ Deno.test("enter() lets a peer in as often as it may, and again for each that ha
 });
 
 Deno.test("enter() tells peers apart by IPv4 address and by /64 of IPv6", () => {
-  const limit = new PeerLimit(1);
+  const limit = limitOf(1);
   const entered = [
     "192.0.2.7",
     "::ffff:192.0.2.7", // the same
@@ -62,7 +80,7 @@ Deno.test("enter() tells peers apart by IPv4 address and by /64 of IPv6", () => 
 });
 
 Deno.test("enter() counts nobody where there is no limit", () => {
-  const limit = new PeerLimit(Infinity);
+  const limit = limitOf(Infinity);
   for (let i = 0; i < 10; i++) assertEquals(limit.enter(of("192.0.2.7")), true);
 });
 
@@ -71,7 +89,7 @@ Deno.test("a peer never has more than it may, and no place is lost, in whatever 
   const kinds = [0, 0, 1, 2, 2];
   const steps = fc.array(fc.record({ who: fc.nat(4), leaves: fc.boolean() }), { maxLength: 60 });
   fc.assert(fc.property(fc.integer({ min: 1, max: 4 }), steps, (most, steps) => {
-    const limit = new PeerLimit(most);
+    const limit = limitOf(most);
     const inside: ServedConnection[][] = [[], [], []];
     for (const { who, leaves } of steps) {
       const here = inside[kinds[who]!]!;
@@ -116,6 +134,22 @@ netTest("one client too many is refused, and another peer is not", async () => {
   held.letAllGo();
 });
 
+netTest("one address takes half of 1,000 slots by default, and another one gets in", async () => {
+  const held = new Holding();
+  await using server = serve(
+    { ...LOOPBACK, maxConnections: 1000, onError: () => {} },
+    held.handler,
+  );
+  using _clients = await connectMany(server.addr, 500);
+  await until(() => held.served === 500);
+  assertEquals(await readAll(await dial(server.addr)), bytes``);
+  const other = await connectResettable(server.addr, "127.0.0.9");
+  await until(() => held.served === 501);
+  assertEquals(server.stats().refused.peerLimit, 1);
+  await other.reset();
+  held.letAllGo();
+}, { os: ["linux"] });
+
 netTest("a peer counts once, whichever address of the server it comes to", async () => {
   const held = new Holding();
   await using server = serve({
@@ -136,21 +170,25 @@ netTest("a peer counts once, whichever address of the server it comes to", async
   held.letAllGo();
 }, { os: ["linux"] });
 
-netTest("neither the balancer itself nor clients that it does not know are counted", async () => {
-  const held = new Holding();
-  await using server = serve(
-    { ...LOOPBACK, ...BEHIND, maxConnectionsPerPeer: 1 },
-    held.handler,
-  );
-  const all: Deno.TcpConn[] = [];
-  for (const header of [LOCAL, LOCAL, ...UNKNOWN, ...UNKNOWN, proxied("127.0.0.1")]) {
-    all.push(await dialSaying(server.addr, header));
-    await until(() => held.served === all.length);
-  }
-  using _clients = new Clients(all);
-  assertEquals([held.served, server.stats().refused.peerLimit], [7, 0]);
-  held.letAllGo();
-});
+netTest(
+  "neither the balancer itself nor unknown clients that are allowed are counted",
+  async () => {
+    const held = new Holding();
+    const proxyProtocol = { ...BEHIND.proxyProtocol, unknown: "allow" } as const;
+    await using server = serve(
+      { ...LOOPBACK, proxyProtocol, maxConnectionsPerPeer: 1 },
+      held.handler,
+    );
+    const all: Deno.TcpConn[] = [];
+    for (const header of [LOCAL, LOCAL, ...UNKNOWN, ...UNKNOWN, proxied("127.0.0.1")]) {
+      all.push(await dialSaying(server.addr, header));
+      await until(() => held.served === all.length);
+    }
+    using _clients = new Clients(all);
+    assertEquals([held.served, server.stats().refused.peerLimit], [7, 0]);
+    held.letAllGo();
+  },
+);
 
 netTest("peers of a Unix socket are never counted, clients behind one are", async () => {
   using directory = new Directory();

@@ -41,6 +41,30 @@ Deno.test("add() tells nothing, and ten seconds later all at once", () => {
   assertEquals(told.length, 1);
 });
 
+/** What a report says of the peer with most. */
+const ADVICE =
+  "; most beyond the limit came from *: if that is a balancer or NAT, use 'proxyProtocol' " +
+  "or raise 'maxConnectionsPerPeer'";
+
+Deno.test("a report names the peer with most connections beyond the limit", () => {
+  using time = new FakeTime();
+  const { refusals, told } = listening();
+  const from = (hostname: string): Deno.NetAddr => ({ transport: "tcp", hostname, port: 1 });
+  for (const hostname of ["192.0.2.1", "2001:db8::1", "192.0.2.2", "2001:db8::2"]) {
+    refusals.add("peerLimit", from(hostname));
+  }
+  refusals.add("address", from("192.0.2.3"));
+  time.tick(10_000);
+  refusals.add("peerLimit", from("192.0.2.4"));
+  time.tick(10_000);
+  assertEquals(told.map(({ message }) => message), [
+    "5 refused in 10 s: 4 per-peer limit, 1 address not allowed" +
+    ADVICE.replace("*", "2001:db8::/64"),
+    "1 refused in 10 s: 1 per-peer limit" + ADVICE.replace("*", "192.0.2.4"),
+  ]);
+  assertEquals(told.map(({ peer }) => peer), ["2001:db8::/64", "192.0.2.4"]);
+});
+
 Deno.test("add() begins to count anew after a report, with what was refused since", () => {
   using time = new FakeTime();
   const { refusals, told } = listening();
@@ -130,7 +154,10 @@ netTest("a server tells onError of refusals together, without a connection", asy
   time.tick(10_100);
   const [[error, ...more]] = told as [unknown[]];
   assertInstanceOf(error, RefusedError);
-  assertEquals(error.message, "3 refused in 10 s: 2 per-peer limit, 1 address not allowed");
+  assertEquals(
+    error.message,
+    "3 refused in 10 s: 2 per-peer limit, 1 address not allowed" + ADVICE.replace("*", "192.0.2.7"),
+  );
   assertEquals([more, told.length], [[], 1]);
 
   // What comes after that is told by the stop, and not before.
