@@ -229,7 +229,7 @@ export interface Connection<A extends Deno.Addr = Deno.Addr>
    * const server = serve({ port: 0, hostname: "127.0.0.1", onEnd }, async (conn) => {
    *   for await (const _ of conn) conn.close("kicked");
    * });
-   * const client = await Deno.connect({ port: server.addr.port });
+   * using client = await Deno.connect({ port: server.addr.port });
    * await client.write(new Uint8Array(1));
    * assertEquals(await client.read(new Uint8Array(1)), null);
    * await server.shutdown();

@@ -228,6 +228,7 @@ export class SocketConnection<A extends Deno.Addr = Deno.Addr> implements Connec
     if (typeof detail !== "string") {
       throw new TypeError(bad(`${attempt} a connection`, "detail", detail, "a text"));
     }
+    if (this.life.closed) return; // something else was first
     this.life.setReason("dismissed", undefined, detail.slice(0, LONGEST_DETAIL));
   }
 

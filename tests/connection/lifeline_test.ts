@@ -717,6 +717,13 @@ Deno.test("end(detail) and close(detail) say why, the first of them, and close a
   assertEquals((closed as SocketConnection).life.detail, "kicked");
 });
 
+Deno.test("a detail that comes after close() is too late", () => {
+  const conn = connection(new ScriptedSocket());
+  conn.close();
+  conn.close("kicked");
+  assertEquals(conn.endReason, undefined);
+});
+
 Deno.test("a detail is cut at 200 characters, and must be a text", () => {
   using conn = connection(new ScriptedSocket());
   for (const detail of [5, null, new Event("abort")]) {
