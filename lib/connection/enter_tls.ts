@@ -78,16 +78,18 @@ const known = new WeakMap<object, TlsSide>();
  * @param life The connection, which a failed handshake ends.
  * @param reader What has arrived.
  * @param side What to make it with; without that the socket is one of Deno's TLS and makes it itself.
+ * @param begun Called when a client's first byte has come.
  */
 export async function enterTls(
   life: Lifeline,
   reader: ByteReader,
   side: TlsSide | undefined,
+  begun?: () => void,
 ): Promise<TlsInfo> {
   try {
     if (side === undefined) return await ownHandshake(life.socket as Deno.TlsConn);
     const ahead = reader.take(reader.length);
-    const socket = new TlsSocket(life.socket, ahead, side.socketOptions());
+    const socket = new TlsSocket(life.socket, ahead, side.socketOptions(), begun);
     life.socket = socket;
     return await socket.handshake();
   } catch (error) {

@@ -42,35 +42,20 @@ export function identify(
 
 async function shakeHands(
   conn: ServedConnection,
-  { isTrusted, allowsUnknown, tls }: Expected,
-  { access, handshaking, reporter }: Identification,
+  expected: Expected,
+  service: Identification,
 ): Promise<void> {
   const { life, reader } = conn;
-  conn.stage = isTrusted !== undefined ? "proxy-header" : "tls-handshake";
+  const { handshaking, reporter } = service;
+  conn.stage = expected.isTrusted !== undefined ? "proxy-header" : "tls-handshake";
   handshaking.enter(conn);
   try {
     if (life.closed) return; // no place could be made for it
-    // What Deno decrypts cannot be looked at before its handshake.
-    if (!hasOwnTls(conn)) {
-      await reader.peek(1);
-      handshaking.sent(conn);
-    }
-    if (isTrusted !== undefined) {
-      await readProxyHeader(conn);
-      access.apply(conn, allowsUnknown);
-    }
+    if (expected.isTrusted === undefined) await enterTlsFirst(conn, expected, service);
+    // What others write to it meanwhile must not leave in clear.
+    else if (expected.tls === undefined) await readHeader(conn, expected, service);
+    else await conn.writer.between(() => readHeaderAndEnterTls(conn, expected, service));
     if (life.closed) return;
-    if (tls !== undefined || hasOwnTls(conn)) {
-      if (isTrusted !== undefined) {
-        conn.stage = "tls-handshake";
-        handshaking.renamed(conn);
-        const { length } = await reader.peek(1);
-        // Proxies check the health of ports with TLS, too: many connect and leave.
-        if (length === 0 && conn.proxy?.command === "LOCAL") return life.end("health_check");
-        handshaking.sent(conn);
-      }
-      conn.identity = { ...conn.identity, tls: await enterTls(life, reader, tls) };
-    }
     // Only what the handler can read counts as received.
     life.bytesRead = reader.length;
     conn.stage = "serving";
@@ -83,6 +68,47 @@ async function shakeHands(
   } finally {
     handshaking.leave(conn);
   }
+}
+
+/** TLS is in place before the first byte, and so is the certificate of this moment. */
+async function enterTlsFirst(
+  conn: ServedConnection,
+  { tls }: Expected,
+  { handshaking }: Identification,
+): Promise<void> {
+  const settled = enterTls(conn.life, conn.reader, tls, () => handshaking.sent(conn));
+  conn.identity = { ...conn.identity, tls: await settled };
+}
+
+async function readHeader(
+  conn: ServedConnection,
+  { allowsUnknown }: Expected,
+  { access, handshaking }: Identification,
+): Promise<void> {
+  await conn.reader.peek(1);
+  handshaking.sent(conn);
+  await readProxyHeader(conn);
+  access.apply(conn, allowsUnknown);
+}
+
+async function readHeaderAndEnterTls(
+  conn: ServedConnection,
+  expected: Expected,
+  service: Identification,
+): Promise<void> {
+  const { life, reader } = conn;
+  const { handshaking } = service;
+  await readHeader(conn, expected, service);
+  if (life.closed) return;
+  conn.stage = "tls-handshake";
+  handshaking.renamed(conn);
+  const { length } = await reader.peek(1);
+  // Proxies check the health of ports with TLS, too: many connect and leave.
+  if (length === 0 && conn.proxy?.command === "LOCAL") return life.end("health_check");
+  handshaking.sent(conn);
+  life.movedAt = Infinity; // the handshake has a deadline of its own
+  conn.identity = { ...conn.identity, tls: await enterTls(life, reader, expected.tls) };
+  life.movedAt = life.clock.now;
 }
 
 /** Whether the socket comes from `Deno.listenTls`, or from a listener like it. */

@@ -67,6 +67,7 @@ const HANDSHAKE_FAILURE = 40;
 export class TlsSocket implements Deno.Conn, TlsEvents {
   readonly #raw: Deno.Conn;
   readonly #options: HandshakeOptions;
+  readonly #begun: (() => void) | undefined;
   #engine: TlsEngine | undefined;
   /** What was read from the socket before and has not been fed. */
   #ahead: Uint8Array<ArrayBuffer>;
@@ -109,11 +110,18 @@ export class TlsSocket implements Deno.Conn, TlsEvents {
    * @param raw The socket, which belongs to this one from now on.
    * @param ahead What was read from it already.
    * @param options Of one handshake.
+   * @param begun Called when a client's first byte has come.
    */
-  constructor(raw: Deno.Conn, ahead: Uint8Array<ArrayBuffer>, options: HandshakeOptions) {
+  constructor(
+    raw: Deno.Conn,
+    ahead: Uint8Array<ArrayBuffer>,
+    options: HandshakeOptions,
+    begun?: () => void,
+  ) {
     this.#raw = raw;
     this.#ahead = ahead;
     this.#options = options;
+    this.#begun = begun;
   }
 
   get localAddr(): Deno.Addr {
@@ -269,6 +277,7 @@ export class TlsSocket implements Deno.Conn, TlsEvents {
   /** Has the engine take the ClientHello, and begins anew where the session it resumes is no good. */
   async #answerHello(): Promise<void> {
     const first = await this.#nextBytes();
+    this.#begun?.();
     if (!HelloRecords.begin(first)) throw noHandshake(first[0]!);
     const records = new HelloRecords();
     let joined = records.add(first);

@@ -16,6 +16,7 @@ import {
   type ServeTcpOptions,
   type TlsInfo,
 } from "../../mod.ts";
+import { BEHIND, proxied } from "../support/balancer.ts";
 import { catchFrom } from "../support/caught.ts";
 import { server as certificate } from "../support/certificates.ts";
 import { type Needs, netTest } from "../support/needs.ts";
@@ -421,6 +422,22 @@ behaviour("a relay that fails does not look complete to the other side", async (
   await assertRejects(() => readAll(client), Deno.errors.UnexpectedEof);
   client.close();
   await server.shutdown();
+});
+
+behaviour("a write before the handshake leaves inside TLS", async ({ place }) => {
+  for (const [options, said] of [[{}, bytes``], [BEHIND, proxied("192.0.2.7", 2)]] as const) {
+    await using server = serve({ ...place, ...options }, async (conn) => {
+      await conn.write(bytes`, and from its handler`);
+    });
+    const plain = await dial(server.addr);
+    await until(() => server.stats().handshaking === 1);
+    for (const conn of server.connections) conn.write(bytes`to all`);
+    await turns(5);
+    await writeAll(plain, said);
+    await turns(5);
+    const inside = await goOverToTls(plain);
+    assertEquals(text(await readAll(inside)), "to all, and from its handler");
+  }
 });
 
 behaviour("the end of what a handler writes reaches a client that still reads", async (scene) => {
