@@ -104,6 +104,9 @@ export interface Connection<A extends Deno.Addr = Deno.Addr>
    * Aborts when this connection is over: closed, reset, timed out or forced. Its reason is the error
    * that ended it, or an `AbortError`. Made at first access; a reset shows when something is read or
    * written.
+   *
+   * An `abort` listener must not throw: what an event listener throws is an uncaught error, which ends
+   * the process, and no server can contain it. Any peer can cause the call by leaving.
    */
   readonly signal: AbortSignal;
   /** The server has begun to stop, or this connection is as old as `maxAge`: finish and return. */

@@ -89,14 +89,14 @@ export class Drain {
     await this.#sweep.run();
     await Promise.allSettled(this.#loops.map(({ ended }) => ended));
     this.#step = "draining";
-    this.#tell();
+    this.#drainAll();
     for (const { conn, bound } of this.#held) serveConnection(conn, bound, this.#service);
     await live.empty();
     this.#finish();
   }
 
   /** Drains each connection, and closes each one after the force, too. */
-  #tell(): void {
+  #drainAll(): void {
     for (const conn of this.#service.live.all) {
       conn.drain();
       if (this.#forced) conn.life.end("forced", new Deno.errors.Interrupted(FORCED));
@@ -108,7 +108,7 @@ export class Drain {
     this.#forced = true;
     this.#sweep.cut();
     this.#begin();
-    this.#tell();
+    this.#drainAll();
     this.#service.slots.dismiss();
     this.#in(LAST_CHANCE, () => {
       for (const conn of this.#service.live.all) abandon(conn, this.#service);

@@ -32,7 +32,7 @@ export interface EndRecord {
   readonly id: number;
   /** Why it is over. */
   readonly reason: EndReason;
-  /** What `end()` or `close()` said, where the reason is `dismissed`. */
+  /** What `end()` or `close()` was given, where the reason is `dismissed`. */
   readonly detail?: string;
   /** The other end as the kernel saw it. */
   readonly peerAddr: Deno.Addr;

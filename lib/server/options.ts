@@ -66,23 +66,23 @@ export interface ServeSettings {
    */
   maxHandshaking?: number;
   /**
-   * Who may come in: addresses and CIDR ranges, and `"unix"` for the peers of a Unix socket. All
+   * The addresses and CIDR ranges that may connect, and `"unix"` for the peers of a Unix socket. All
    * others are refused (`refused_address`). Behind a proxy it is the client's address that counts.
-   * Everybody unless given.
+   * Every address unless given.
    */
   allow?: readonly string[];
-  /** Who may not come in, even if `allow` says so. Nobody unless given. */
+  /** The addresses that may not connect, even if `allow` has them. None unless given. */
   deny?: readonly string[];
   /**
    * What becomes of clients while every slot is taken: `"wait"` leaves them in the kernel's queue,
-   * `"refuse"` accepts and closes them, and bytes are said to them before that (which is not
+   * `"refuse"` accepts and closes them, and bytes are sent to them before that (which is not
    * possible with TLS).
    *
    * @default {"wait"}
    */
   whenFull?: "wait" | "refuse" | Uint8Array;
   /**
-   * Ms for everything before the handler: the PROXY header and the TLS handshake together. Who takes
+   * Ms for everything before the handler: the PROXY header and the TLS handshake together. What takes
    * longer is closed (`handshake_timeout`).
    *
    * @default {10_000}
@@ -135,13 +135,13 @@ export interface ServeSettings {
   /** Called once for each address, when `serve()` has returned. */
   onListen?: (addr: Deno.Addr) => unknown;
   /**
-   * Told of errors of handlers and hooks, and of what keeps the server from accepting. What a peer
-   * can cause at will is not among them: see `stats()` and `onEnd`. Refusals alone are told, all
+   * Called with errors of handlers and hooks, and with what keeps the server from accepting. What a
+   * peer can cause at will is not among them: see `stats()` and `onEnd`. Only refusals are reported, all
    * together and every ten seconds at most, as a {@linkcode RefusedError}. By default one line on
    * stderr, at most ten a second.
    */
   onError?: (error: unknown, conn?: Connection) => unknown;
-  /** Told of each accepted connection exactly once, when it is over. */
+  /** Called exactly once for each accepted connection, when it is over. */
   onEnd?: (record: EndRecord) => unknown;
 }
 
@@ -297,13 +297,13 @@ export function completeServeOptions(options: ServeOptions): CompleteServeOption
     given as ServeSettings;
   if (whenFull !== "wait" && whenFull !== "refuse" && !(whenFull instanceof Uint8Array)) {
     throw new TypeError(
-      bad(verb, "whenFull", whenFull, '"wait", "refuse" or the bytes to say, as a Uint8Array'),
+      bad(verb, "whenFull", whenFull, '"wait", "refuse" or the bytes to send, as a Uint8Array'),
     );
   }
   const isTls = listeners.some((entry) => "tls" in entry);
   if (isTls && whenFull instanceof Uint8Array) {
     throw new TypeError(
-      `Cannot ${verb} with bytes as 'whenFull' and TLS: no handshake is made to say them; use ` +
+      `Cannot ${verb} with bytes as 'whenFull' and TLS: no handshake is made to send them; use ` +
         '"wait" or "refuse"',
     );
   }

@@ -1,4 +1,4 @@
-/** Server-wide limits, and the way from the first accept to the last end record. @module */
+/** Runs a server: binds its listeners, starts their accept loops and stops them once. @module */
 
 import { checkKeys, checkTime } from "../check.ts";
 import { CoarseClock } from "../connection/coarse_clock.ts";
@@ -27,7 +27,7 @@ import type { Server, ShutdownOptions } from "./server.ts";
 import { Slots } from "./slots.ts";
 import { type ServerStats, Statistics } from "./statistics.ts";
 
-/** The server behind `serve()`: its face and its lifecycle. What happens to a connection is in `Service`. */
+/** The server behind `serve()`: its interface and its lifecycle. */
 export class RunningServer<A extends Deno.Addr> implements Server<A> {
   readonly addrs: readonly A[];
   readonly finished: Promise<void>;

@@ -126,7 +126,7 @@ function close(conn: ServedConnection, service: Service): void {
   });
 }
 
-/** Closes a connection for which no slot is free, after what `whenFull` says to it. */
+/** Closes a connection for which no slot is free, after it was sent what `whenFull` has for it. */
 async function refuse(conn: ServedConnection, service: Service): Promise<void> {
   const { options: { whenFull }, refusals } = service;
   conn.life.setReason("refused_full");
@@ -195,7 +195,7 @@ function originOf(
   }
 }
 
-/** Says that some peer went away in mid-connection, which any peer can do at will. */
+/** Whether some peer went away in mid-connection, which any peer can do at will. */
 function isPeerGone(error: unknown): boolean {
   return error instanceof Deno.errors.ConnectionReset ||
     error instanceof Deno.errors.ConnectionAborted ||

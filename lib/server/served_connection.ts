@@ -10,7 +10,7 @@ import { SocketConnection } from "../connection/socket_connection.ts";
 const DRAIN_QUIET = 100;
 
 /** The same for a connection on which nothing has arrived yet: it was opened to say something. */
-const FIRST_BYTE_PATIENCE = 5000;
+const FIRST_BYTE_TIMEOUT = 5000;
 
 /** By which part of itself `maxAge` is made longer or shorter. */
 const AGE_SPREAD = 0.1;
@@ -58,12 +58,12 @@ export class ServedConnection<A extends Deno.Addr = Deno.Addr> extends SocketCon
 
   /**
    * Drains the connection after `maxAge` ms, give or take a tenth, so that those which came together do
-   * not all leave together; and ends it `patience` ms later.
+   * not all leave together; and ends it `timeout` ms later.
    */
-  limitAge(maxAge: number, patience: number): void {
+  limitAge(maxAge: number, timeout: number): void {
     const { clock } = this.life;
     const age = maxAge * (1 - AGE_SPREAD + 2 * AGE_SPREAD * Math.random());
-    this.#age = { drainAt: clock.deadline(age), endAt: clock.deadline(age + patience) };
+    this.#age = { drainAt: clock.deadline(age), endAt: clock.deadline(age + timeout) };
   }
 
   /** Called at each tick of the server's clock. */
@@ -73,7 +73,7 @@ export class ServedConnection<A extends Deno.Addr = Deno.Addr> extends SocketCon
     if (this.#drainedAt === undefined) return;
     const { bytesRead, movedAt } = this.life;
     const quiet = bytesRead === 0
-      ? this.#drainedAt + FIRST_BYTE_PATIENCE
+      ? this.#drainedAt + FIRST_BYTE_TIMEOUT
       : Math.max(this.#drainedAt, movedAt) + DRAIN_QUIET;
     if (now >= quiet + TICK) this.reader.endLoop();
   }

@@ -13,9 +13,9 @@ import type { ServerStats } from "./statistics.ts";
  * import { serve, type ShutdownOptions } from "@usher/server";
  * import { assertEquals } from "@std/assert";
  *
- * const patience: ShutdownOptions = { timeout: 5_000 };
+ * const gracePeriod: ShutdownOptions = { timeout: 5_000 };
  * const server = serve({ port: 0, hostname: "127.0.0.1" }, async () => {});
- * await server.shutdown(patience);
+ * await server.shutdown(gracePeriod);
  * assertEquals(server.state, "stopped");
  * ```
  */
@@ -61,7 +61,7 @@ export interface Server<A extends Deno.Addr = Deno.Addr> extends Deno.HttpServer
   readonly addrs: readonly A[];
   /**
    * Resolves when the server has stopped and holds nothing any more. Rejects if it gave up: every
-   * listener was closed by somebody else, or accepting failed for 30 s for an unknown cause.
+   * listener was closed from outside, or accepting failed for 30 s for an unknown cause.
    */
   readonly finished: Promise<void>;
   /** Whether it serves, is stopping (as a lame duck it serves on), or has stopped. */
@@ -86,9 +86,9 @@ export interface Server<A extends Deno.Addr = Deno.Addr> extends Deno.HttpServer
   /** What was counted so far. */
   stats(): ServerStats;
   /**
-   * Stops: goes on for `lameDuck` ms; takes in whoever has connected by then, so that nobody is reset
-   * in the kernel's queue, and closes the listeners; tells handlers by `conn.draining`, upon which
-   * loops over chunks and frames end when their peer is quiet; waits for handlers, and closes what is
+   * Stops: goes on for `lameDuck` ms; accepts every client that has connected by then, so that none is
+   * reset in the kernel's queue, and closes the listeners; asks handlers to finish by `conn.draining`,
+   * upon which loops over chunks and frames end when their peer is quiet; waits for handlers, and closes what is
    * left when the time is up. Safe to call again; a later call can only shorten the wait.
    *
    * @returns `finished`.

@@ -21,7 +21,7 @@ import type { Server, ShutdownOptions } from "./server.ts";
  */
 export interface ShutdownOnSignalsOptions extends ShutdownOptions {
   /**
-   * The signals. SIGTERM and SIGINT, which is Ctrl-C, unless given; on Windows, where nobody can send
+   * The signals. SIGTERM and SIGINT, which is Ctrl-C, unless given; on Windows, where nothing can send
    * SIGTERM, SIGINT and SIGBREAK.
    */
   signals?: readonly Deno.Signal[];
@@ -35,7 +35,7 @@ export interface ShutdownOnSignalsOptions extends ShutdownOptions {
   exit?: boolean;
 }
 
-/** The one home of what holds when nothing is said. */
+/** What holds unless given. */
 export const SIGNAL_DEFAULTS: { readonly exit: boolean } = Object.freeze({ exit: true });
 
 /**
@@ -46,7 +46,7 @@ export const SIGNAL_DEFAULTS: { readonly exit: boolean } = Object.freeze({ exit:
  *
  * Of several servers each is given to a call of its own. All of them stop, and the process ends with
  * the last one. What follows `await server.finished` is done before, as far as it waits for nothing;
- * who has more to put away uses `exit: false`.
+ * a program that has more to do at its end uses `exit: false`.
  *
  * A server that was stopped by anything else takes its listeners for signals with it, and the process
  * goes on. No permission is needed. Without this call usher does nothing about signals.
@@ -86,7 +86,7 @@ const VERB = "shut down on signals";
 
 interface CompleteOptions {
   readonly signals: readonly Deno.Signal[];
-  readonly patience: ShutdownOptions;
+  readonly shutdown: ShutdownOptions;
   readonly exit: boolean;
 }
 
@@ -98,11 +98,11 @@ function complete(options: ShutdownOnSignalsOptions): CompleteOptions {
   }
   checkBoolean(VERB, "exit", exit);
   // Those that are not given are left to `shutdown()`.
-  const patience: ShutdownOptions = {
+  const shutdown: ShutdownOptions = {
     ...(lameDuck !== undefined && { lameDuck: checkTime(VERB, "lameDuck", lameDuck) }),
     ...(timeout !== undefined && { timeout: checkTime(VERB, "timeout", timeout) }),
   };
-  return { signals: [...signals], patience, exit };
+  return { signals: [...signals], shutdown, exit };
 }
 
 function usualSignals(): Deno.Signal[] {
@@ -150,7 +150,7 @@ class Tie implements Disposable {
 
   readonly #onSignal = (): void => {
     this.#signals++;
-    this.#server.shutdown(this.#signals === 1 ? this.#options.patience : { timeout: 0 });
+    this.#server.shutdown(this.#signals === 1 ? this.#options.shutdown : { timeout: 0 });
   };
 
   #over(gaveUp: boolean): void {
@@ -161,7 +161,7 @@ class Tie implements Disposable {
       ending ||= this.#options.exit;
     }
     if (!ending || tied.size > 0) return this.#unlisten();
-    // Not before those who await `finished` had their turn. The listeners stay until then: without
+    // Not before code that awaits `finished` had its turn. The listeners stay until then: without
     // them a further signal would end the process in its own way.
     setImmediate(() => Deno.exit());
   }
@@ -169,7 +169,7 @@ class Tie implements Disposable {
   [Symbol.dispose](): void {
     if (!tied.delete(this)) return;
     this.#unlisten();
-    // Whoever takes it over decides about the process, too.
+    // What takes the server over decides about the process, too.
     if (tied.size === 0) ending = false;
   }
 }

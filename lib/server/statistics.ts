@@ -6,7 +6,7 @@ import type { ServedConnection } from "./served_connection.ts";
 /**
  * What a server has done so far. At any moment `accepted` is `active` plus the sum over `ended`.
  *
- * @example Nobody is forgotten
+ * @example No connection is forgotten
  * ```ts
  * import { serve, type ServerStats } from "@usher/server";
  * import { assertEquals } from "@std/assert";
@@ -34,8 +34,8 @@ export interface ServerStats {
   /** Connections that are over, by reason; each reason is always there. */
   readonly ended: Readonly<Record<EndReason, number>>;
   /**
-   * Of the `dismissed`, how many by what `end()` or `close()` said about them: the first 32 texts, what
-   * said anything else as `other`.
+   * Of the `dismissed`, how many by what `end()` or `close()` was given: the first 32 texts, and all
+   * others as `other`.
    */
   readonly dismissed: Readonly<Record<string, number>>;
   /** Failures of accepting. */
@@ -75,7 +75,7 @@ export interface ServerStats {
  *   full: "come back later",
  *   peerLimit: "you are here too often",
  *   address: "you are not on the list",
- *   handshaking: "somebody else was faster",
+ *   handshaking: "others were faster",
  * };
  * assertEquals(words.full, "come back later");
  * ```

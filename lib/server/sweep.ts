@@ -4,7 +4,7 @@ import type { Acceptor } from "../listener/accept.ts";
 
 /**
  * Ms without an accept after which the kernel's queues count as empty. A turn of the event loop, or
- * 1 ms, is shorter than a turn under load takes: then it is said too early, and clients are reset.
+ * 1 ms, is shorter than a turn under load takes: then it counts too early, and clients are reset.
  */
 const QUIET = 5;
 
@@ -15,27 +15,27 @@ const QUIET = 5;
 const QUIET_ROUNDS = 2;
 
 /**
- * Ms after which a round proves little, because this thread was not there to accept anybody. It counts
+ * Ms after which a round proves little, because this thread was not there to accept. It counts
  * when there is no time for a better one.
  */
 const LATE = 10;
 
 /**
- * Turns of the event loop before a round is over. Timers fire before it is told who has connected, so
+ * Turns of the event loop before a round is over. Timers fire before it is known what has connected, so
  * that after a standstill a round would end with clients in the queue.
  */
 const TURNS = 3;
 
 /** Ms after which a storm that has no such rounds is cut at the first accept that has to wait. */
-const PATIENCE = 100;
+const STORM_AFTER = 100;
 
 /** Ms after which the listeners are closed in any case. */
 const LONGEST = 250;
 
 /**
- * The kernel goes on completing handshakes while a listener is open, and resets everybody in its
- * queue when that is closed. So accepting goes on until nobody is left in the queue; those who come
- * are held, because a client that is served may come again at once.
+ * The kernel goes on completing handshakes while a listener is open, and resets all that are in
+ * its queue when that is closed. So accepting goes on until the queue is empty; what comes
+ * is held, because a client that is served may come again at once.
  *
  * Of 500 clients that connect at once a plain `close()` resets some 20, and this none.
  */
@@ -56,12 +56,12 @@ export class Sweep {
     const since = performance.now();
     const elapsed = () => performance.now() - since;
     for (const acceptor of this.#acceptors) {
-      // Nothing can be accepted there, and nothing would tell when that changes.
+      // Nothing can be accepted there, and nothing shows when that changes.
       if (acceptor.backingOff) acceptor.close();
     }
     for (let quiet = 0; this.#isOpen && quiet < QUIET_ROUNDS && elapsed() < LONGEST;) {
       const [before, began] = [this.#statistics.accepted, elapsed()];
-      const isStorm = began >= PATIENCE;
+      const isStorm = began >= STORM_AFTER;
       for (const acceptor of isStorm ? this.#acceptors : []) acceptor.closeWhenIdle();
       await this.#moment(QUIET);
       for (let i = 0; i < TURNS; i++) await new Promise((resolve) => setImmediate(resolve));

@@ -621,7 +621,7 @@ const TABLE: Row[] = [
         { port: 0, whenFull },
         "TypeError",
         `Cannot serve with 'whenFull' of ${shown}: ` +
-          'use "wait", "refuse" or the bytes to say, as a Uint8Array',
+          'use "wait", "refuse" or the bytes to send, as a Uint8Array',
       ),
   ),
 
