@@ -383,13 +383,13 @@ const TABLE: Row[] = [
   serves(
     { port: 0, cert: CERT, key: KEY, whenFull: new Uint8Array(3) },
     "TypeError",
-    "Cannot serve with bytes as 'whenFull' and TLS: no handshake is made to say them; " +
+    "Cannot serve with bytes as 'whenFull' and TLS: no handshake is made to send them; " +
       'use "wait" or "refuse"',
   ),
   serves(
     { listeners: [LOOPBACK, { port: 0, cert: CERT, key: KEY }], whenFull: new Uint8Array(3) },
     "TypeError",
-    "Cannot serve with bytes as 'whenFull' and TLS: no handshake is made to say them; " +
+    "Cannot serve with bytes as 'whenFull' and TLS: no handshake is made to send them; " +
       'use "wait" or "refuse"',
   ),
   ...Object.entries({ cert: CERT, key: KEY, alpnProtocols: ["mqtt"], tls: {} }).flatMap(
