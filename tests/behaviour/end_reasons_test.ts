@@ -358,7 +358,7 @@ const ROWS: Record<EndReason, Row> = {
 };
 
 for (const reason of END_REASONS) {
-  netTest(`onEnd gets exactly one record that says ${reason}`, async () => {
+  netTest(`onEnd gets exactly one record with the reason ${reason}`, async () => {
     const { settings, address, handler = notServed, provoke, id = 1, record } = ROWS[reason];
     using time = new FakeTime();
     const { ended, onEnd } = noteEnds();

@@ -190,7 +190,7 @@ netTest("a slot stays taken while a handler that lost its peer goes on", async (
   held.letGo();
 });
 
-netTest("maxConnections raised on a running server lets in those who wait", async () => {
+netTest("maxConnections raised on a running server lets in what waits", async () => {
   const held = new Holding();
   await using server = serve({ ...LOOPBACK, maxConnections: 1 }, held.handler);
   using _clients = await connectMany(server.addr, 3);
@@ -205,24 +205,27 @@ netTest("maxConnections raised on a running server lets in those who wait", asyn
   held.letAllGo();
 });
 
-netTest("maxConnections lowered on a running server closes nobody and lets nobody in", async () => {
-  const held = new Holding();
-  await using server = serve(LOOPBACK, held.handler);
-  using first = await connectMany(server.addr, 3);
-  await until(() => held.served === 3);
-  server.maxConnections = 1;
-  assertEquals([server.connections.size, server.waitingFor], [3, "slot"]);
-  using _next = await dial(server.addr);
-  for (const client of first.all) client.close();
-  held.letGo();
-  held.letGo();
-  await until(() => server.stats().ended.completed === 2);
-  await turns();
-  assertEquals(held.served, 3); // the one that is left fills the one slot
-  held.letGo();
-  await until(() => held.served === 4);
-  held.letGo();
-});
+netTest(
+  "maxConnections lowered on a running server closes no connection and lets none in",
+  async () => {
+    const held = new Holding();
+    await using server = serve(LOOPBACK, held.handler);
+    using first = await connectMany(server.addr, 3);
+    await until(() => held.served === 3);
+    server.maxConnections = 1;
+    assertEquals([server.connections.size, server.waitingFor], [3, "slot"]);
+    using _next = await dial(server.addr);
+    for (const client of first.all) client.close();
+    held.letGo();
+    held.letGo();
+    await until(() => server.stats().ended.completed === 2);
+    await turns();
+    assertEquals(held.served, 3); // the one that is left fills the one slot
+    held.letGo();
+    await until(() => held.served === 4);
+    held.letGo();
+  },
+);
 
 netTest("a surplus is first in line", async () => {
   const held = new Holding();
@@ -278,7 +281,7 @@ netTest('whenFull "refuse" closes who comes too many, and counts it', async () =
   held.letGo();
 });
 
-netTest("whenFull with bytes says them before it refuses", async () => {
+netTest("whenFull with bytes sends them before it refuses", async () => {
   const held = new Holding();
   await using server = serve(
     { ...LOOPBACK, maxConnections: 1, whenFull: bytes`421 come back later\r\n` },
@@ -292,7 +295,7 @@ netTest("whenFull with bytes says them before it refuses", async () => {
   held.letGo();
 });
 
-netTest("whenFull with bytes says them to a client that is still sending", async () => {
+netTest("whenFull with bytes sends them to a client that is still sending", async () => {
   const held = new Holding();
   await using server = serve(
     { ...LOOPBACK, maxConnections: 1, whenFull: bytes`full` },

@@ -117,7 +117,7 @@ function letFirstGo(held: Holding): false {
   return false;
 }
 
-netTest("a listener that somebody else closes is reported, and the others go on", async () => {
+netTest("a listener that is closed from outside is reported, and the others go on", async () => {
   const reported: unknown[] = [];
   const mine = Deno.listen(LOOPBACK);
   await using server = serve(

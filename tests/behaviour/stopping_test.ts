@@ -31,7 +31,7 @@ function counts({ report }: Server): Record<string, number> {
 
 // The lame duck
 
-netTest("a lame duck serves on, and says that it is about to stop", async () => {
+netTest("a lame duck serves on, and its state is draining", async () => {
   using time = new FakeTime();
   const server = serve(LOOPBACK, echo);
   using before = await dial(server.addr);
@@ -146,26 +146,29 @@ for (const [by, force] of Object.entries(FORCES)) {
   }
 }
 
-netTest("who comes in while the door closes by force is closed like the others", async () => {
-  using _time = new FakeTime();
-  const [late, client] = await socketPair();
-  const listener = scriptedListener([]);
-  listener.holdsAtClose = true;
-  const held = new Holding();
-  const { ended, onEnd } = noteEnds();
-  const server = serve({ listeners: [listener], onEnd }, held.handler);
-  await until(() => listener.waiting);
-  server.shutdown({ timeout: 0 });
-  assert(listener.closed);
-  listener.play(late);
-  await server.finished;
-  assertEquals([held.served, ended.map(({ reason }) => reason)], [0, ["forced"]]);
-  assertEquals(text(await readAll(client)), "");
-});
+netTest(
+  "a connection that is accepted while the listener closes by force is closed like the others",
+  async () => {
+    using _time = new FakeTime();
+    const [late, client] = await socketPair();
+    const listener = scriptedListener([]);
+    listener.holdsAtClose = true;
+    const held = new Holding();
+    const { ended, onEnd } = noteEnds();
+    const server = serve({ listeners: [listener], onEnd }, held.handler);
+    await until(() => listener.waiting);
+    server.shutdown({ timeout: 0 });
+    assert(listener.closed);
+    listener.play(late);
+    await server.finished;
+    assertEquals([held.served, ended.map(({ reason }) => reason)], [0, ["forced"]]);
+    assertEquals(text(await readAll(client)), "");
+  },
+);
 
 // The sweep, whatever the server was doing
 
-netTest("a stop takes in whoever is in the kernel's queue, and says how many", async () => {
+netTest("a stop accepts what is in the kernel's queue, and reports how many", async () => {
   const server = serve(LOOPBACK, (conn) => conn.write(bytes`hello`));
   server.pause();
   using clients = await connectMany(server.addr, 30);
@@ -179,7 +182,7 @@ netTest("a stop takes in whoever is in the kernel's queue, and says how many", a
   assertEquals(counts(server), { completed: 30, forced: 0, abandoned: 0, swept: 29 });
 });
 
-netTest("who is held in a sweep is not served before the listeners are closed", async () => {
+netTest("a connection held in a sweep is not served before the listeners are closed", async () => {
   const doors: Promise<string>[] = [];
   const server = serve(LOOPBACK, async (conn) => {
     // The first waits for the pause to end, and is served before the sweep.
@@ -262,7 +265,7 @@ netTest("the queue behind a surplus is taken in, and comes after it", async () =
   assertEquals(counts(server), { completed: 5, forced: 0, abandoned: 0, swept: 3 });
 });
 
-netTest("a server that refuses when it is full tells so to who is in its queue, too", async () => {
+netTest("a server that refuses when it is full refuses what is in its queue, too", async () => {
   const held = new Holding();
   const options = { ...LOOPBACK, maxConnections: 1, whenFull: bytes`come back later` };
   const server = serve(options, held.handler);
@@ -373,22 +376,25 @@ for (const [where, { options, come }] of Object.entries(WAYS)) {
     });
   }
 
-  netTest(`who has connected and said nothing yet is served ${where} while it stops`, async () => {
-    using time = new FakeTime();
-    const server = serve({ ...LOOPBACK, ...options } as ServeTcpOptions, echo);
-    using client = await come(server.addr);
-    await until(() => server.connections.size === 1 && server.stats().handshaking === 0);
-    const stopped = server.shutdown({ timeout: Infinity });
-    await until(() => [...server.connections].every(({ draining }) => draining));
-    await pass(time, 4000);
-    await client.write(bytes`${SAID}`);
-    assertEquals(text(await readExactly(client, SAID.length)), SAID);
-    await pass(time, 300);
-    assertEquals(await client.read(new Uint8Array(1)), null);
-    client.close();
-    await stopped;
-    assertEquals(server.report!.completed, 1);
-  });
+  netTest(
+    `a client that has connected and sent nothing yet is served ${where} while it stops`,
+    async () => {
+      using time = new FakeTime();
+      const server = serve({ ...LOOPBACK, ...options } as ServeTcpOptions, echo);
+      using client = await come(server.addr);
+      await until(() => server.connections.size === 1 && server.stats().handshaking === 0);
+      const stopped = server.shutdown({ timeout: Infinity });
+      await until(() => [...server.connections].every(({ draining }) => draining));
+      await pass(time, 4000);
+      await client.write(bytes`${SAID}`);
+      assertEquals(text(await readExactly(client, SAID.length)), SAID);
+      await pass(time, 300);
+      assertEquals(await client.read(new Uint8Array(1)), null);
+      client.close();
+      await stopped;
+      assertEquals(server.report!.completed, 1);
+    },
+  );
 }
 
 /** What is left to be said when the stop begins. */

@@ -61,7 +61,7 @@ netTest("shutdown() waits for a handler and delivers what it still has to say", 
   assertEquals({ completed, forced, abandoned }, { completed: 1, forced: 0, abandoned: 0 });
 });
 
-netTest("shutdown() tells each connection that the server is draining", async () => {
+netTest("shutdown() makes each connection draining", async () => {
   const held = new Holding();
   const server = serve(LOOPBACK, held.handler);
   using _one = await dial(server.addr);
@@ -139,7 +139,7 @@ netTest("shutdown() closes what is open after shutdownTimeout, and not before", 
   assertEquals(ended.map(({ reason }) => reason), ["forced"]);
 });
 
-netTest("shutdown() waits for ever when its timeout is Infinity", async () => {
+netTest("shutdown() waits indefinitely when its timeout is Infinity", async () => {
   using time = new FakeTime();
   const held = new Holding();
   const server = serve(LOOPBACK, held.handler);
@@ -283,7 +283,7 @@ netTest("report counts by how each connection ended, those that came late includ
   lateClient.close();
 });
 
-netTest("shutdown() ends a pause, and who was accepted meanwhile is served", async () => {
+netTest("shutdown() ends a pause, and serves what was accepted meanwhile", async () => {
   const server = serve(LOOPBACK, (conn) => conn.write(bytes`after all`));
   server.pause();
   const client = await dial(server.addr);
@@ -315,25 +315,28 @@ netTest("shutdown() gives a surplus its slot when one becomes free", async () =>
   assertEquals(server.report!.completed, 2);
 });
 
-netTest("a surplus is forced like everybody else, without having been served", async () => {
-  const held = new Holding();
-  const { ended, onEnd } = noteEnds();
-  const server = serve({ ...LOOPBACK, onEnd }, held.handler);
-  using _first = await dial(server.addr);
-  await until(() => held.served === 1);
-  server.maxConnections = 1;
-  using second = await dial(server.addr);
-  await until(() => server.connections.size === 2);
-  const stopped = server.shutdown({ timeout: 0 });
-  assertEquals(await second.read(new Uint8Array(1)), null);
-  held.letGo();
-  await stopped;
-  assertEquals(held.served, 1);
-  assertEquals(ended.map(({ id, reason }) => `${id} ${reason}`).toSorted(), [
-    "1 forced",
-    "2 forced",
-  ]);
-});
+netTest(
+  "an over-limit connection is forced like the others, without having been served",
+  async () => {
+    const held = new Holding();
+    const { ended, onEnd } = noteEnds();
+    const server = serve({ ...LOOPBACK, onEnd }, held.handler);
+    using _first = await dial(server.addr);
+    await until(() => held.served === 1);
+    server.maxConnections = 1;
+    using second = await dial(server.addr);
+    await until(() => server.connections.size === 2);
+    const stopped = server.shutdown({ timeout: 0 });
+    assertEquals(await second.read(new Uint8Array(1)), null);
+    held.letGo();
+    await stopped;
+    assertEquals(held.served, 1);
+    assertEquals(ended.map(({ id, reason }) => `${id} ${reason}`).toSorted(), [
+      "1 forced",
+      "2 forced",
+    ]);
+  },
+);
 
 netTest("shutdown() ends the wait for resources at once", async () => {
   using time = new FakeTime();
@@ -355,7 +358,7 @@ netTest("shutdown() ends the wait for resources at once", async () => {
 });
 
 netTest(
-  "shutdown() does not wait for clients that are being told why they were refused",
+  "shutdown() does not wait for clients that are being sent why they were refused",
   async () => {
     using _time = new FakeTime();
     const held = new Holding();

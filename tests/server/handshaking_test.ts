@@ -152,7 +152,7 @@ Deno.test("enter() closes the oldest of too many, and no others", () => {
   assertEquals(handshaking.size, 0);
 });
 
-Deno.test("enter() counts nobody who has left", () => {
+Deno.test("enter() does not count connections that have left", () => {
   const clock = new CoarseClock(false);
   const handshaking = new Handshaking(clock, 1000, () => 2);
   const [one, two, three] = [1, 2, 3].map((id) => connectionOf(id, clock)) as [
@@ -205,7 +205,7 @@ Deno.test("enter() keeps the newest of a mute peer, in whatever order they come 
   }));
 });
 
-Deno.test("tick() ends each at its own time, and lets the clock rest when nobody is left", () => {
+Deno.test("tick() ends each at its own time, and lets the clock rest when none is left", () => {
   using time = new FakeTime();
   const clock = new CoarseClock(false);
   const handshaking = new Handshaking(clock, 1000, () => 10);
@@ -231,7 +231,7 @@ Deno.test("tick() ends each at its own time, and lets the clock rest when nobody
   assertEquals(clock.now, now);
 });
 
-Deno.test("tick() leaves everybody be whose time is Infinity", () => {
+Deno.test("tick() ends no handshake whose time is Infinity", () => {
   using time = new FakeTime();
   const clock = new CoarseClock(false);
   const handshaking = new Handshaking(clock, Infinity, () => 10);
@@ -242,32 +242,35 @@ Deno.test("tick() leaves everybody be whose time is Infinity", () => {
   handshaking.leave(conn);
 });
 
-netTest("who is displaced gives its slot back, and is told apart in stats()", async () => {
-  const held = new Holding();
-  const { ended, onEnd } = noteEnds();
-  await using server = serve({
-    ...LOOPBACK,
-    ...BEHIND,
-    maxConnections: 3,
-    maxHandshaking: 2,
-    onEnd,
-    onError: () => {},
-  }, held.handler);
-  const mute = [await dial(server.addr), await dial(server.addr)];
-  await until(() => server.stats().handshaking === 2);
-  // More than there are slots.
-  for (let i = 1; i <= 5; i++) {
-    mute.push(await dial(server.addr));
-    await until(() => ended.length === i);
-    const stats = server.stats();
-    assertEquals([stats.handshaking, stats.active, stats.refused.handshaking], [2, 2, i]);
-    const { id, reason, bytesRead, error } = ended[i - 1]!;
-    assertEquals([id, reason, bytesRead, error], [i, "refused_handshaking", 0, undefined]);
-    assertEquals(accountedFor(stats), stats.accepted);
-    assertEquals(await readAll(mute.shift()!), bytes``);
-  }
-  for (const client of mute) client.close();
-});
+netTest(
+  "a displaced connection gives its slot back, and has a count of its own in stats()",
+  async () => {
+    const held = new Holding();
+    const { ended, onEnd } = noteEnds();
+    await using server = serve({
+      ...LOOPBACK,
+      ...BEHIND,
+      maxConnections: 3,
+      maxHandshaking: 2,
+      onEnd,
+      onError: () => {},
+    }, held.handler);
+    const mute = [await dial(server.addr), await dial(server.addr)];
+    await until(() => server.stats().handshaking === 2);
+    // More than there are slots.
+    for (let i = 1; i <= 5; i++) {
+      mute.push(await dial(server.addr));
+      await until(() => ended.length === i);
+      const stats = server.stats();
+      assertEquals([stats.handshaking, stats.active, stats.refused.handshaking], [2, 2, i]);
+      const { id, reason, bytesRead, error } = ended[i - 1]!;
+      assertEquals([id, reason, bytesRead, error], [i, "refused_handshaking", 0, undefined]);
+      assertEquals(accountedFor(stats), stats.accepted);
+      assertEquals(await readAll(mute.shift()!), bytes``);
+    }
+    for (const client of mute) client.close();
+  },
+);
 
 for (const addresses of [1, 200]) {
   netTest(
@@ -370,7 +373,7 @@ netTest("plain connections never count as handshaking", async () => {
   held.letAllGo();
 });
 
-netTest("who is through does not count as handshaking any more", async () => {
+netTest("a connection that is through does not count as handshaking any more", async () => {
   const held = new Holding();
   await using server = serve(
     { ...LOOPBACK, ...certificate, maxHandshaking: 1 },
@@ -389,7 +392,7 @@ netTest("who is through does not count as handshaking any more", async () => {
 /** Where clients come from that never get through. */
 const STRANGER = "127.0.0.9";
 
-netTest("400 clients that never get through keep no real one out", async () => {
+netTest("400 clients that never get through keep no other one out", async () => {
   using time = new FakeTime();
   const { ended, onEnd } = noteEnds();
   await using server = serve({

@@ -124,7 +124,7 @@ for (const [i, header] of [...UNKNOWN, LOCAL].entries()) {
   });
 }
 
-netTest("what else a balancer says is there for the handler", async () => {
+netTest("the TLVs of a balancer are there for the handler", async () => {
   const tlvs = { authority: "example.com", alpn: "h2" };
   await using server = serve({ ...LOOPBACK, ...BEHIND }, async (conn) => {
     await conn.write(bytes`${conn.proxy?.tlvs?.authority} ${conn.proxy?.tlvs?.alpn}`);
@@ -199,7 +199,7 @@ for (const [name, first] of Object.entries(FIRST_READS)) {
   });
 }
 
-netTest("a second header is the client's own bytes, which nobody believes", async () => {
+netTest("a second header is the client's own bytes, which are not believed", async () => {
   const seen = new Seen();
   await using server = serve({ ...LOOPBACK, ...BEHIND }, seen.echo);
   const client = await dialSaying(server.addr, proxied("192.0.2.7"), proxied("10.0.0.1"));
@@ -210,7 +210,7 @@ netTest("a second header is the client's own bytes, which nobody believes", asyn
 
 // Whose header counts.
 
-netTest("a peer that is not trusted is refused, whatever it says", async () => {
+netTest("a peer that is not trusted is refused, whatever it sends", async () => {
   const seen = new Seen();
   const proxyProtocol = { trust: ["10.0.0.0/8", "::1", "unix"] };
   await using server = serve({ ...LOOPBACK, proxyProtocol, ...seen.hooks }, seen.echo);
@@ -228,7 +228,7 @@ netTest("a peer that is not trusted is refused, whatever it says", async () => {
   assertEquals([seen.served, server.stats().refused.address], [[], 3]);
 });
 
-netTest("a peer that is not trusted displaces nobody", async () => {
+netTest("a peer that is not trusted displaces no other", async () => {
   using directory = new Directory();
   const seen = new Seen();
   const path = directory.at("s");
@@ -341,7 +341,7 @@ netTest("a stream that ends inside a header ends the connection, wherever that i
   assertEquals([seen.reported, seen.served], [[], []]);
 });
 
-netTest("who connects and leaves without a word looks whether we live", async () => {
+netTest("a client that connects and leaves without a byte is a health check", async () => {
   const seen = new Seen();
   await using server = serve({ ...LOOPBACK, ...BEHIND, ...seen.hooks }, seen.echo);
   (await dial(server.addr)).close();
@@ -361,7 +361,7 @@ netTest("who connects and leaves without a word looks whether we live", async ()
   assertEquals([seen.reported, seen.served], [[], []]);
 });
 
-netTest("who resets inside a header is no health check", async () => {
+netTest("a client that resets inside a header is no health check", async () => {
   const seen = new Seen();
   await using server = serve({ ...LOOPBACK, ...BEHIND, ...seen.hooks }, seen.echo);
   const client = await connectResettable(server.addr);
@@ -582,7 +582,7 @@ netTest("rules come before the TLS handshake", async () => {
   assertEquals([seen.served, server.stats().handshaking], [[], 0]);
 });
 
-netTest("who is closed in the middle of a TLS handshake hears of it", async () => {
+netTest("a client that is closed in the middle of a TLS handshake gets an end", async () => {
   using time = new FakeTime();
   const seen = new Seen();
   await using server = serve({
@@ -654,7 +654,7 @@ netTest("a balancer that looks at a TLS port and leaves is a health check", asyn
 });
 
 netTest(
-  "a function that chooses certificates and fails is news, not so who asks for more",
+  "a function that chooses certificates and fails is reported, and a client that asks for more is not",
   async () => {
     const seen = new Seen();
     const failure = new RangeError("no such shelf");
@@ -682,7 +682,7 @@ netTest(
   },
 );
 
-netTest("nothing that a peer says in the place of TLS is news", async () => {
+netTest("nothing that a peer sends in the place of TLS is reported", async () => {
   await byChance(async (chance) => {
     const seen = new Seen();
     const expected = { ...certificate, ...seen.hooks } as const;
@@ -732,7 +732,7 @@ async function secure(client: Deno.TcpConn): Promise<Deno.TlsConn> {
 }
 
 for (const [name, { options, begin, finish, hears = true }] of Object.entries(MIDDLES)) {
-  netTest(`shutdown() has who is in ${name} finish it, and serves him`, async () => {
+  netTest(`shutdown() has a client in ${name} finish it, and serves it`, async () => {
     const seen = new Seen();
     const server = serve({ ...LOOPBACK, ...options, ...seen.hooks }, seen.echo);
     const raw = await begin(server.addr);
@@ -747,7 +747,7 @@ for (const [name, { options, begin, finish, hears = true }] of Object.entries(MI
     assertEquals([seen.ended.length, server.report!.forced, server.stats().handshaking], [1, 0, 0]);
   });
 
-  netTest(`a forced stop ends who is in ${name}`, async () => {
+  netTest(`a forced stop ends a connection in ${name}`, async () => {
     using _time = new FakeTime(); // no second passes for anybody to be abandoned
     const seen = new Seen();
     const server = serve({ ...LOOPBACK, ...options, ...seen.hooks }, seen.echo);
@@ -762,7 +762,7 @@ for (const [name, { options, begin, finish, hears = true }] of Object.entries(MI
     assertEquals([server.stats().handshaking, server.report!.forced], [0, 1]);
   });
 
-  netTest(`handshakeTimeout ends who stays in ${name}`, async () => {
+  netTest(`handshakeTimeout ends a connection that stays in ${name}`, async () => {
     using time = new FakeTime();
     const seen = new Seen();
     await using server = serve(
@@ -784,7 +784,7 @@ for (const [name, { options, begin, finish, hears = true }] of Object.entries(MI
     next.close();
   });
 
-  netTest(`a pause does not stop who is in ${name}`, async () => {
+  netTest(`a pause does not stop a connection in ${name}`, async () => {
     const seen = new Seen();
     await using server = serve({ ...LOOPBACK, ...options }, seen.echo);
     const raw = await begin(server.addr);
@@ -798,22 +798,25 @@ for (const [name, { options, begin, finish, hears = true }] of Object.entries(MI
   });
 }
 
-netTest("who is forced as it waits for a slot is not identified any more", async () => {
-  const held = new Holding();
-  const seen = new Seen();
-  const server = serve({ ...LOOPBACK, ...BEHIND, ...seen.hooks }, held.handler);
-  using _first = await dialSaying(server.addr, proxied("192.0.2.7"));
-  await until(() => held.served === 1);
-  server.maxConnections = 1;
-  using _second = await dialSaying(server.addr, proxied("192.0.2.8"));
-  await until(() => server.connections.size === 2);
-  // Without a slot nobody reads its header.
-  assertEquals(server.stats().handshaking, 0);
-  const stopped = server.shutdown({ timeout: 0 });
-  held.letGo();
-  await stopped;
-  assertEquals(seen.reasons, ["forced", "forced"]);
-});
+netTest(
+  "a connection that is forced as it waits for a slot is not identified any more",
+  async () => {
+    const held = new Holding();
+    const seen = new Seen();
+    const server = serve({ ...LOOPBACK, ...BEHIND, ...seen.hooks }, held.handler);
+    using _first = await dialSaying(server.addr, proxied("192.0.2.7"));
+    await until(() => held.served === 1);
+    server.maxConnections = 1;
+    using _second = await dialSaying(server.addr, proxied("192.0.2.8"));
+    await until(() => server.connections.size === 2);
+    // Without a slot nobody reads its header.
+    assertEquals(server.stats().handshaking, 0);
+    const stopped = server.shutdown({ timeout: 0 });
+    held.letGo();
+    await stopped;
+    assertEquals(seen.reasons, ["forced", "forced"]);
+  },
+);
 
 // The function by itself.
 

@@ -21,7 +21,7 @@ async function hasSettled(promise: Promise<unknown>): Promise<boolean> {
   return settled;
 }
 
-Deno.test("all holds who has entered and not left", () => {
+Deno.test("all holds the connections that have entered and not left", () => {
   const live = newLive();
   const [one, two] = [someone(), someone()];
   live.enter(one);
@@ -33,14 +33,14 @@ Deno.test("all holds who has entered and not left", () => {
   assertEquals([...live.all], []);
 });
 
-Deno.test("leave() says whether the connection was still here", () => {
+Deno.test("leave() returns whether the connection was still there", () => {
   const live = newLive();
   const one = someone();
   live.enter(one);
   assertEquals([live.leave(one), live.leave(one), live.leave(someone())], [true, false, false]);
 });
 
-Deno.test("empty() resolves right away when nobody is here", async () => {
+Deno.test("empty() resolves right away when there is none", async () => {
   assertEquals(await hasSettled(newLive().empty()), true);
 });
 
@@ -56,7 +56,7 @@ Deno.test("empty() resolves when the last one leaves, and not before", async () 
   assertEquals(await hasSettled(empty), true);
 });
 
-Deno.test("empty() waits for those as well who enter as the last one leaves", async () => {
+Deno.test("empty() waits for those as well that enter as the last one leaves", async () => {
   const live = newLive();
   const [one, two] = [someone(), someone()];
   live.enter(one);
@@ -68,7 +68,7 @@ Deno.test("empty() waits for those as well who enter as the last one leaves", as
   assertEquals(await hasSettled(empty), true);
 });
 
-Deno.test("empty() resolves for everybody who waits", async () => {
+Deno.test("empty() resolves for every caller", async () => {
   const live = newLive();
   const one = someone();
   live.enter(one);
@@ -77,7 +77,7 @@ Deno.test("empty() resolves for everybody who waits", async () => {
   assertEquals(await Promise.all(waiting.map(hasSettled)), [true, true]);
 });
 
-Deno.test("the clock ticks for everybody while somebody is here, and for nobody else", () => {
+Deno.test("the clock ticks for all connections while there is one, and for no others", () => {
   using time = new FakeTime();
   const live = newLive();
   const ticks: string[] = [];

@@ -124,7 +124,7 @@ Deno.test("completeServeOptions() takes words as whenFull with TLS, and bytes wi
   assertStrictEquals(completeServeOptions({ port: 0, proxyProtocol, whenFull }).whenFull, whenFull);
 });
 
-Deno.test("completeServeOptions() gives what nobody can change any more", () => {
+Deno.test("completeServeOptions() returns what cannot be changed any more", () => {
   const given = { port: 0, maxConnections: 5 };
   const complete = completeServeOptions(given);
   given.maxConnections = 6;

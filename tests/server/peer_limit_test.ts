@@ -79,7 +79,7 @@ Deno.test("enter() tells peers apart by IPv4 address and by /64 of IPv6", () => 
   assertEquals(entered, [true, false, true, true, false, true]);
 });
 
-Deno.test("enter() counts nobody where there is no limit", () => {
+Deno.test("enter() counts nothing where there is no limit", () => {
   const limit = limitOf(Infinity);
   for (let i = 0; i < 10; i++) assertEquals(limit.enter(of("192.0.2.7")), true);
 });
@@ -212,7 +212,7 @@ netTest("peers of a Unix socket are never counted, clients behind one are", asyn
   held.letAllGo();
 }, { os: ["linux", "darwin"] });
 
-netTest("who is refused by the limit gets no TLS handshake", async () => {
+netTest("a client refused by the limit gets no TLS handshake", async () => {
   const held = new Holding();
   await using server = serve({
     ...LOOPBACK,

@@ -22,7 +22,7 @@ function listening(): { refusals: Refusals; clock: CoarseClock; told: RefusedErr
   return { refusals: new Refusals(clock, reporter), clock, told };
 }
 
-Deno.test("add() tells nothing, and ten seconds later all at once", () => {
+Deno.test("add() reports nothing, and ten seconds later all at once", () => {
   using time = new FakeTime();
   const { refusals, told } = listening();
   for (let i = 0; i < 200; i++) refusals.add("peerLimit");
@@ -85,7 +85,7 @@ Deno.test("add() begins to count anew after a report, with what was refused sinc
   assertEquals(told[1]!.counts, { handshaking: 1 });
 });
 
-Deno.test("tell() says at once what was not said, and nothing where nothing was", () => {
+Deno.test("report() reports at once what was not reported, and nothing where nothing was", () => {
   using time = new FakeTime();
   const { refusals, clock, told } = listening();
   refusals.report();
@@ -131,7 +131,7 @@ Deno.test("the default onError writes a report as one line that blames no source
   clock.stop();
 });
 
-netTest("a server tells onError of refusals together, without a connection", async () => {
+netTest("a server reports refusals together, without a connection", async () => {
   using time = new FakeTime();
   const held = new Holding();
   const told: unknown[][] = [];
@@ -174,7 +174,7 @@ netTest("a server tells onError of refusals together, without a connection", asy
   assertEquals(server.stats().refused, { full: 1, peerLimit: 2, address: 1, handshaking: 0 });
 });
 
-netTest("a server that refused nobody says nothing when it stops", async () => {
+netTest("a server that refused no connection reports nothing when it stops", async () => {
   const told: unknown[] = [];
   const server = serve(
     { ...LOOPBACK, whenFull: "refuse", onError: (error) => told.push(error) },

@@ -86,7 +86,7 @@ netTest("the default onError writes ten lines a second and counts the rest", asy
   assertEquals(lines[10], "usher: 15 more errors in the last second");
 });
 
-Deno.test("report() says what was left unsaid once the second is over, and starts anew", () => {
+Deno.test("report() writes how many lines were left out once the second is over, and starts anew", () => {
   using time = new FakeTime();
   using written = stub(console, "error");
   const clock = new CoarseClock(true);
@@ -144,7 +144,7 @@ Deno.test("report() writes out what would reorder or hide a part of its line", (
   );
 });
 
-Deno.test("end() says at once what was left unsaid, and nothing where nothing was", () => {
+Deno.test("end() writes at once how many lines were left out, and nothing where none was", () => {
   using _time = new FakeTime();
   using written = stub(console, "error");
   const clock = new CoarseClock(true);
@@ -157,7 +157,7 @@ Deno.test("end() says at once what was left unsaid, and nothing where nothing wa
   clock.stop();
 });
 
-Deno.test("who speaks after end() is heard ten times, and does not set the clock going", () => {
+Deno.test("what is reported after end() is written ten times, and does not start the clock", () => {
   // The sanitizers would find an interval.
   using written = stub(console, "error");
   const reporter = new Reporter(undefined, new CoarseClock(true));

@@ -75,7 +75,7 @@ netTest("a handler that throws undefined has failed, too", async () => {
   assert(!("error" in ended[0]!));
 });
 
-netTest("a ProtocolError is the peer's doing: counted, and told to nobody", async () => {
+netTest("a ProtocolError is the peer's doing: counted, and not reported", async () => {
   class GreetingError extends ProtocolError {}
   const error = new GreetingError("say HELO first");
   const { ended, reported } = await serveOnce(() => Promise.reject(error));
@@ -171,7 +171,7 @@ netTest("the reset of a plain socket that a handler uses is no news either", asy
   assertEquals([reasons, reported], [["handler_error"], []]);
 });
 
-netTest("a handler that fails costs nobody else anything", async () => {
+netTest("a handler that fails costs no other connection anything", async () => {
   const heard = new Heard();
   await using server = serve({ ...LOOPBACK, ...heard.hooks }, async (conn) => {
     if (conn.id % 2 === 0) throw new Error("even");
@@ -200,7 +200,7 @@ netTest("the last bytes arrive although the peer is still sending", async () => 
   await sending;
 });
 
-netTest("a record says what passed, between whom and when", async () => {
+netTest("a record has what passed, between which addresses, and when", async () => {
   const heard = new Heard();
   await using server = serve({ ...LOOPBACK, ...heard.hooks }, async (conn) => {
     for await (const chunk of conn) {
@@ -291,7 +291,7 @@ netTest("a handler that closes its connection and returns has completed it", asy
 });
 
 netTest(
-  "a handler that uses a connection which it has closed has a bug, and hears of it",
+  "a handler that uses a connection which it has closed has a bug, which is reported",
   async () => {
     const { reasons, reported } = await serveOnce(async (conn) => {
       conn.close();

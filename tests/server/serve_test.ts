@@ -33,7 +33,7 @@ netTest("serve() delivers the last bytes of a handler that returns, then closes"
   assertEquals(text(await readAll(await dial(server.addr))), "first, last");
 });
 
-netTest("serve() tells a handler who is there", async () => {
+netTest("serve() gives a handler the addresses of its connection", async () => {
   const { promise, resolve } = Promise.withResolvers<Connection<Deno.NetAddr>>();
   await using server = serve(LOOPBACK, async (conn) => {
     resolve(conn);
@@ -165,7 +165,7 @@ for (
   });
 }
 
-netTest("serve() tells onError of a handler's error, with the connection", async () => {
+netTest("serve() calls onError with a handler's error and the connection", async () => {
   const reported: unknown[] = [];
   const error = new Error("division by cucumber");
   await using server = serve({
@@ -182,7 +182,7 @@ netTest("serve() tells onError of a handler's error, with the connection", async
   assertEquals(reported.length, 1);
 });
 
-netTest("serve() survives a write that nobody awaited to a peer that has left", async () => {
+netTest("serve() survives a write that is not awaited to a peer that has left", async () => {
   const { ended, onEnd } = noteEnds();
   await using server = serve(
     { ...LOOPBACK, onEnd },
@@ -280,7 +280,7 @@ netTest("pause() lets the connections that are open go on", async () => {
   assertEquals(text(await readExactly(client, 5)), "go on");
 });
 
-netTest("waitingFor says that every slot is taken", async () => {
+netTest('waitingFor is "slot" while every slot is taken', async () => {
   const held = new Holding();
   await using server = serve({ ...LOOPBACK, maxConnections: 1 }, held.handler);
   assertEquals([server.accepting, server.waitingFor], [true, null]);
@@ -295,7 +295,7 @@ netTest("waitingFor says that every slot is taken", async () => {
   assertEquals([server.accepting, server.waitingFor], [true, null]);
 });
 
-netTest("waitingFor says nothing while a full server refuses", async () => {
+netTest("waitingFor is null while a full server refuses", async () => {
   const held = new Holding();
   await using server = serve(
     { ...LOOPBACK, maxConnections: 1, whenFull: "refuse" },
@@ -307,7 +307,7 @@ netTest("waitingFor says nothing while a full server refuses", async () => {
   held.letAllGo();
 });
 
-netTest("waitingFor says that resources are missing until accepting works again", async () => {
+netTest('waitingFor is "resources" until accepting works again', async () => {
   const listener = scriptedListener([]);
   listener.play("EMFILE");
   await using server = serve({ listeners: [listener], onError: () => {} }, echo);
@@ -332,7 +332,7 @@ netTest("a server that stops accepts nothing and waits for nothing", async () =>
   assertEquals([server.state, server.accepting, server.waitingFor], ["stopped", false, null]);
 });
 
-netTest("connections holds who is open and nobody else", async () => {
+netTest("connections holds the connections that are open and no others", async () => {
   const held = new Holding();
   await using server = serve(LOOPBACK, held.handler);
   using _one = await dial(server.addr);

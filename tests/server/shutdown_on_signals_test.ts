@@ -159,7 +159,7 @@ netTest(
   NEEDS,
 );
 
-netTest("shutdownOnSignals() ends what lingers, after those who await `finished`", async () => {
+netTest("shutdownOnSignals() ends what lingers, after code that awaits `finished`", async () => {
   await using signalled = await Signalled.start("lingering");
   await speak(signalled.clients[0]!);
   signalled.send("SIGTERM");

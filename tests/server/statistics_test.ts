@@ -63,7 +63,7 @@ netTest("stats() counts the bytes of running connections and of those that are o
   }
 });
 
-netTest("stats() counts who waits for a slot as accepted and active", async () => {
+netTest("stats() counts a connection that waits for a slot as accepted and active", async () => {
   const held = new Holding();
   await using server = serve(LOOPBACK, held.handler);
   server.pause();
@@ -89,7 +89,7 @@ netTest("stats() counts failures of accepting by word", async () => {
   assertEquals(server.stats().accepted, 0);
 });
 
-netTest("stats() tells for how long every slot was taken, and only that", async () => {
+netTest("stats() has the time for which every slot was taken, and only that", async () => {
   const held = new Holding();
   await using server = serve({ ...LOOPBACK, maxConnections: 1 }, held.handler);
   await turns();

@@ -13,10 +13,10 @@ import { scriptedListener } from "../../lib/testing/scripted_listener.ts";
 import { ScriptedSocket } from "../support/scripted_socket.ts";
 
 /** Ms: two quiet rounds; a storm's time; the time of any sweep. */
-const QUIET = 10, PATIENCE = 100, LONGEST = 250;
+const QUIET = 10, STORM_AFTER = 100, LONGEST = 250;
 
 /** A listener, the loop that accepts from it, and what that has accepted. */
-class Door {
+class Listening {
   readonly listener = scriptedListener([]);
   readonly acceptor = new Acceptor(this.listener, { aborted() {}, resources() {} });
   accepted = 0;
@@ -36,20 +36,20 @@ class Door {
   }
 }
 
-/** A sweep of some doors that has begun. */
+/** A sweep of some listeners that has begun. */
 class Sweeping {
   readonly sweep: Sweep;
   readonly done: Promise<void>;
   isDone = false;
   readonly #since = performance.now();
 
-  constructor(...doors: Door[]) {
+  constructor(...listeners: Listening[]) {
     const statistics = {
       get accepted() {
-        return doors.reduce((sum, door) => sum + door.accepted, 0);
+        return listeners.reduce((sum, listening) => sum + listening.accepted, 0);
       },
     };
-    this.sweep = new Sweep(doors.map(({ acceptor }) => acceptor), statistics);
+    this.sweep = new Sweep(listeners.map(({ acceptor }) => acceptor), statistics);
     this.done = this.sweep.run().then(() => void (this.isDone = true));
   }
 
@@ -59,68 +59,68 @@ class Sweeping {
   }
 }
 
-/** From now on somebody is always there. */
-function flood({ listener }: Door): void {
+/** From now on a connection is always there. */
+function flood({ listener }: Listening): void {
   listener.otherwise = () => new ScriptedSocket();
   listener.play(new ScriptedSocket());
 }
 
-Deno.test("run() closes the listener when nobody comes for a while, and not before", async () => {
-  const door = new Door();
-  const sweeping = new Sweeping(door);
+Deno.test("run() closes the listener when nothing comes for a while, and not before", async () => {
+  const listening = new Listening();
+  const sweeping = new Sweeping(listening);
   await sweeping.done;
   assertGreaterOrEqual(sweeping.ms, QUIET - 1); // a timer may be early by a part of a ms
-  assert(door.listener.closed);
-  await door.over;
+  assert(listening.listener.closed);
+  await listening.over;
 });
 
-Deno.test("run() accepts whoever comes, and closes only when that has ended", async () => {
-  const door = new Door();
-  const sweeping = new Sweeping(door);
+Deno.test("run() accepts what comes, and closes only when that has ended", async () => {
+  const listening = new Listening();
+  const sweeping = new Sweeping(listening);
   let given = 0;
-  for (const since = performance.now(); performance.now() - since < PATIENCE / 2; given++) {
-    door.listener.play(new ScriptedSocket());
+  for (const since = performance.now(); performance.now() - since < STORM_AFTER / 2; given++) {
+    listening.listener.play(new ScriptedSocket());
     await turn();
-    assertFalse(door.listener.closed);
+    assertFalse(listening.listener.closed);
   }
   await sweeping.done;
-  assertEquals(door.accepted, given);
-  await door.over;
+  assertEquals(listening.accepted, given);
+  await listening.over;
 });
 
 Deno.test("run() closes at the first accept that has to wait when a storm goes on", async () => {
   let shortest = Infinity;
   // Once is enough; a machine that stands still for long makes it look as if the time were up.
   for (let i = 0; i < 3 && shortest > LONGEST; i++) {
-    const door = new Door();
-    const sweeping = new Sweeping(door);
-    while (!door.listener.closed) {
+    const listening = new Listening();
+    const sweeping = new Sweeping(listening);
+    while (!listening.listener.closed) {
       // There is always somebody soon, but accept has to wait each time.
-      if (door.listener.waiting) door.listener.play(new ScriptedSocket());
+      if (listening.listener.waiting) listening.listener.play(new ScriptedSocket());
       await turn();
     }
     shortest = Math.min(shortest, sweeping.ms);
-    assertGreaterOrEqual(shortest, PATIENCE - 1);
+    assertGreaterOrEqual(shortest, STORM_AFTER - 1);
     await sweeping.done;
-    await door.over;
+    await listening.over;
   }
   assertLess(shortest, LONGEST);
 });
 
 Deno.test("run() closes after a quarter of a second in any case", async () => {
-  const door = new Door();
-  flood(door);
-  const sweeping = new Sweeping(door);
+  const listening = new Listening();
+  flood(listening);
+  const sweeping = new Sweeping(listening);
   await sweeping.done;
   assertGreaterOrEqual(sweeping.ms, LONGEST - 1);
-  assert(door.listener.closed);
-  await door.over;
+  assert(listening.listener.closed);
+  await listening.over;
 });
 
 Deno.test("run() waits for the listener that has a queue, if one of two has none", async () => {
-  const [one, two] = [new Door(), new Door()];
+  const [one, two] = [new Listening(), new Listening()];
   const sweeping = new Sweeping(one, two);
-  for (const since = performance.now(); performance.now() - since < PATIENCE / 2;) {
+  for (const since = performance.now(); performance.now() - since < STORM_AFTER / 2;) {
     two.listener.play(new ScriptedSocket());
     await turn();
     assertFalse(one.listener.closed || two.listener.closed);
@@ -131,7 +131,7 @@ Deno.test("run() waits for the listener that has a queue, if one of two has none
 });
 
 Deno.test("run() closes at once where accepting is starved, and sweeps the others", async () => {
-  const [starved, other] = [new Door(), new Door()];
+  const [starved, other] = [new Listening(), new Listening()];
   starved.listener.otherwise = () => "EMFILE";
   while (!starved.acceptor.backingOff) {
     starved.listener.play("EMFILE");
@@ -145,29 +145,29 @@ Deno.test("run() closes at once where accepting is starved, and sweeps the other
   await Promise.all([starved.over, other.over]);
 });
 
-Deno.test("run() has nothing to wait for when somebody else has closed the listener", async () => {
-  const door = new Door();
-  door.listener.close();
-  await door.over;
-  const sweeping = new Sweeping(door);
+Deno.test("run() has nothing to wait for when the listener was closed from outside", async () => {
+  const listening = new Listening();
+  listening.listener.close();
+  await listening.over;
+  const sweeping = new Sweeping(listening);
   await turn();
   assert(sweeping.isDone);
 });
 
 Deno.test("cut() closes at once, before a sweep, in it, and after it", async () => {
   for (const wait of [0, 1, 3]) {
-    const door = new Door();
-    const sweeping = new Sweeping(door);
+    const listening = new Listening();
+    const sweeping = new Sweeping(listening);
     await turns(wait);
     sweeping.sweep.cut();
-    assert(door.listener.closed);
+    assert(listening.listener.closed);
     await sweeping.done;
     sweeping.sweep.cut();
-    await door.over;
+    await listening.over;
   }
-  const door = new Door();
-  const sweep = new Sweep([door.acceptor], door);
+  const listening = new Listening();
+  const sweep = new Sweep([listening.acceptor], listening);
   sweep.cut();
   await sweep.run();
-  await door.over;
+  await listening.over;
 });
