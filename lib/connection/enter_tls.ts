@@ -2,14 +2,14 @@
 
 import { checkChoice, checkObject, checkTime } from "../check.ts";
 import { TlsClient } from "../tls/tls_client.ts";
-import { type HandshakeOptions, TlsContexts } from "../tls/tls_contexts.ts";
+import { TlsContexts } from "../tls/tls_contexts.ts";
 import {
   completeTlsAlone,
   completeTlsClient,
   type TlsClientOptions,
   type TlsListenOptions,
 } from "../tls/tls_options.ts";
-import { type TlsInfo, TlsSocket } from "../tls/tls_socket.ts";
+import { type TlsInfo, type TlsSide, TlsSocket } from "../tls/tls_socket.ts";
 import type { ByteReader } from "./byte_reader.ts";
 import type { ByteWriter } from "./byte_writer.ts";
 import type { Lifeline } from "./lifeline.ts";
@@ -61,12 +61,6 @@ export interface StartTlsLimits {
   handshakeTimeout?: number;
 }
 
-/** What the handshakes of one side are made with. */
-export interface TlsSide {
-  /** The options of the next handshake. */
-  socketOptions(): HandshakeOptions;
-}
-
 const START = "start TLS";
 
 /** Made once for each options object: reading certificates takes longer than a handshake. */
@@ -89,7 +83,7 @@ export async function enterTls(
   try {
     if (side === undefined) return await ownHandshake(life.socket as Deno.TlsConn);
     const ahead = reader.take(reader.length);
-    const socket = new TlsSocket(life.socket, ahead, side.socketOptions(), begun);
+    const socket = new TlsSocket(life.socket, ahead, side, begun);
     life.socket = socket;
     return await socket.handshake();
   } catch (error) {

@@ -70,7 +70,7 @@ async function shakeHands(
   }
 }
 
-/** TLS is in place before the first byte, and so is the certificate of this moment. */
+/** TLS is in place before the first byte, so that nothing written meanwhile leaves in clear. */
 async function enterTlsFirst(
   conn: ServedConnection,
   { tls }: Expected,

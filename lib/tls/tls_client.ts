@@ -21,6 +21,7 @@ const verifiedWith = new Map<string, ReadonlySet<string>>();
 
 /** The client's side of a handshake with one server. */
 export class TlsClient {
+  readonly isServer = false;
   readonly #serverName: string;
   readonly #authorities: ReadonlySet<string>;
   readonly #options: HandshakeOptions;
@@ -57,7 +58,7 @@ export class TlsClient {
     };
   }
 
-  /** The options of the next handshake. */
+  /** The options of a handshake that begins now. */
   socketOptions(): HandshakeOptions {
     return this.#options;
   }

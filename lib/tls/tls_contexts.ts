@@ -41,6 +41,7 @@ const RELOAD = "reload TLS";
 
 /** The certificates of an address, ready for handshakes; they can be replaced at any time. */
 export class TlsContexts {
+  readonly isServer = true;
   #complete: CompleteTls;
   #options: HandshakeOptions;
 
@@ -59,7 +60,7 @@ export class TlsContexts {
     this.#options = optionsOf(attempt, complete);
   }
 
-  /** The options of the next handshake. */
+  /** The options of a handshake that begins now. */
   socketOptions(): HandshakeOptions {
     return this.#options;
   }

@@ -39,6 +39,13 @@ export interface TlsInfo {
   readonly authorizationError?: string;
 }
 
+/** One side of TLS, which makes any number of handshakes. */
+export interface TlsSide {
+  readonly isServer: boolean;
+  /** The options of a handshake that begins now. */
+  socketOptions(): HandshakeOptions;
+}
+
 /**
  * Bytes of a ClientHello that are fed at once. Where the certificate depends on the server name, Deno
  * reads no more of them and stops until it is fed again.
@@ -66,7 +73,9 @@ const HANDSHAKE_FAILURE = 40;
  */
 export class TlsSocket implements Deno.Conn, TlsEvents {
   readonly #raw: Deno.Conn;
-  readonly #options: HandshakeOptions;
+  readonly #side: TlsSide;
+  /** Of the engine. */
+  #options: HandshakeOptions | undefined;
   readonly #begun: (() => void) | undefined;
   #engine: TlsEngine | undefined;
   /** What was read from the socket before and has not been fed. */
@@ -109,18 +118,18 @@ export class TlsSocket implements Deno.Conn, TlsEvents {
   /**
    * @param raw The socket, which belongs to this one from now on.
    * @param ahead What was read from it already.
-   * @param options Of one handshake.
+   * @param side What the handshake is made with, asked for when it begins.
    * @param begun Called when a client's first byte has come.
    */
   constructor(
     raw: Deno.Conn,
     ahead: Uint8Array<ArrayBuffer>,
-    options: HandshakeOptions,
+    side: TlsSide,
     begun?: () => void,
   ) {
     this.#raw = raw;
     this.#ahead = ahead;
-    this.#options = options;
+    this.#side = side;
     this.#begun = begun;
   }
 
@@ -253,12 +262,12 @@ export class TlsSocket implements Deno.Conn, TlsEvents {
 
   async #shakeHands(): Promise<TlsInfo> {
     try {
-      if (this.#options.isServer === true) await this.#answerHello();
+      if (this.#side.isServer) await this.#answerHello();
       else this.#sayHello();
       let verdict: Partial<TlsInfo> | undefined;
       for (;;) {
         // Before the peer gets the last message of a TLS 1.2 handshake, which it takes for consent.
-        if (this.#complete) verdict = this.#options.checkPeer?.(this.#engine!.socket);
+        if (this.#complete) verdict = this.#options?.checkPeer?.(this.#engine!.socket);
         await this.#answer();
         if (this.#complete) break;
         await this.#feed(await this.#nextBytes());
@@ -284,7 +293,7 @@ export class TlsSocket implements Deno.Conn, TlsEvents {
     while (joined === null) joined = records.add(await this.#nextBytes());
     const { hello, rest } = joined;
     if (rest.length > 0) this.#ahead = rest; // an empty view would pin its memory
-    for (let options: HandshakeOptions | undefined = this.#options;;) {
+    for (let options: HandshakeOptions | undefined = this.#side.socketOptions();;) {
       this.#engine = this.#newEngine(options);
       for (let at = 0; at < hello.length; at += HELLO_PIECE) {
         await this.#feed(hello.subarray(at, at + HELLO_PIECE));
@@ -306,7 +315,7 @@ export class TlsSocket implements Deno.Conn, TlsEvents {
         `Cannot start TLS: ${length} bytes have come in clear, behind what the server consented with`,
       );
     }
-    this.#engine = this.#newEngine(this.#options);
+    this.#engine = this.#newEngine(this.#side.socketOptions());
   }
 
   async #feed(ciphertext: Uint8Array): Promise<void> {
@@ -332,6 +341,7 @@ export class TlsSocket implements Deno.Conn, TlsEvents {
 
   #newEngine(options: HandshakeOptions): TlsEngine {
     const { SNICallback } = options;
+    this.#options = options;
     return new TlsEngine({
       ...options,
       ...(SNICallback !== undefined && { SNICallback: this.#chooser(SNICallback) }),
@@ -362,7 +372,7 @@ export class TlsSocket implements Deno.Conn, TlsEvents {
   #info(): TlsInfo {
     const { socket } = this.#engine!;
     const { servername, alpnProtocol } = socket as unknown as Record<string, unknown>;
-    const certificate = this.#options.requestCert === true
+    const certificate = this.#options?.requestCert === true
       ? socket.getPeerCertificate()
       : undefined;
     return {

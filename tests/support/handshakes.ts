@@ -58,16 +58,28 @@ export class Handshakes implements Disposable {
 
   /** `hearsFirst`: the client asks before it is answered. */
   async #accept(options: HandshakeOptions, hearsFirst = false): Promise<ServerSide> {
-    const { checkPeer } = options;
     let reused: boolean | undefined;
-    using socket = new TlsSocket(await this.#listener.accept(), new Uint8Array(0), {
-      ...options,
-      ...(checkPeer && {
+    /** The same, noting whether a session was resumed. */
+    const noting = (options: HandshakeOptions): HandshakeOptions => {
+      const { checkPeer, afresh } = options;
+      if (checkPeer === undefined) return options;
+      return {
+        ...options,
         checkPeer: (seen) => {
           reused = seen.isSessionReused();
           return checkPeer(seen);
         },
-      }),
+        ...(afresh && {
+          afresh: () => {
+            const full = afresh();
+            return full && noting(full);
+          },
+        }),
+      };
+    };
+    using socket = new TlsSocket(await this.#listener.accept(), new Uint8Array(0), {
+      isServer: true,
+      socketOptions: () => noting(options),
     });
     try {
       const info = await socket.handshake();

@@ -36,8 +36,8 @@ async function meet(
   const [near, far] = await socketPair();
   const side = new TlsClient("test", completeTlsClient("test", options));
   const contexts = new TlsContexts("test", completeTlsAlone("test", serving));
-  using client = new TlsSocket(near, NOTHING, side.socketOptions());
-  using peer = new TlsSocket(far, NOTHING, contexts.socketOptions());
+  using client = new TlsSocket(near, NOTHING, side);
+  using peer = new TlsSocket(far, NOTHING, contexts);
   const caught = (error: Error) => {
     client[Symbol.dispose]();
     return error;
@@ -129,8 +129,8 @@ netTest("TlsClient presents a certificate where the server asks for one", async 
   const [near, far] = await socketPair();
   const side = new TlsClient("test", completeTlsClient("test", MEANT));
   const contexts = new TlsContexts("test", completeTlsAlone("test", asking));
-  using client = new TlsSocket(near, NOTHING, side.socketOptions());
-  using without = new TlsSocket(far, NOTHING, contexts.socketOptions());
+  using client = new TlsSocket(near, NOTHING, side);
+  using without = new TlsSocket(far, NOTHING, contexts);
   // In TLS 1.3 the client's handshake is complete before it hears of it.
   const handshake = client.handshake();
   await assertRejects(() => without.handshake(), Deno.errors.InvalidData);
@@ -141,7 +141,7 @@ netTest("TlsClient presents a certificate where the server asks for one", async 
 netTest("TlsClient refuses what a server has sent in clear behind its consent", async () => {
   const [near, far] = await socketPair();
   const side = new TlsClient("test", completeTlsClient("test", MEANT));
-  using client = new TlsSocket(near, bytes`250 evil\r\n`, side.socketOptions());
+  using client = new TlsSocket(near, bytes`250 evil\r\n`, side);
   const error = await assertRejects(() => client.handshake(), Deno.errors.InvalidData);
   assertEquals(
     error.message,

@@ -204,7 +204,10 @@ netTest("a function that settles when the handshake is over does no harm", async
       const { port } = listener.addr;
       const raw = await Deno.connect({ hostname: "127.0.0.1", port });
       using client = await Deno.startTls(raw, { hostname: "a.test", caCerts: [ca.cert] });
-      const socket = new TlsSocket(await listener.accept(), new Uint8Array(0), options);
+      const socket = new TlsSocket(await listener.accept(), new Uint8Array(0), {
+        isServer: true,
+        socketOptions: () => options,
+      });
       const refused = assertRejects(() => client.handshake());
       const ended = assertRejects(() => socket.handshake(), Deno.errors.Interrupted);
       await asked.promise;

@@ -14,7 +14,7 @@ import {
 import fc from "fast-check";
 import { connect as connectPlain } from "node:net";
 import { type ConnectionOptions, createSecureContext } from "node:tls";
-import { TlsSocket } from "../../lib/tls/tls_socket.ts";
+import { type TlsSide, TlsSocket } from "../../lib/tls/tls_socket.ts";
 import { TlsContexts } from "../../lib/tls/tls_contexts.ts";
 import type { HandshakeOptions } from "../../lib/tls/tls_contexts.ts";
 import { completeTlsAlone, type TlsListenOptions } from "../../lib/tls/tls_options.ts";
@@ -36,6 +36,11 @@ function handshakeOptions(options: Partial<TlsListenOptions> = {}): HandshakeOpt
   return new TlsContexts("test", complete).socketOptions();
 }
 
+/** A server that makes each handshake with these options. */
+function sideOf(options: HandshakeOptions): TlsSide {
+  return { isServer: true, socketOptions: () => options };
+}
+
 /** A Deno client that trusts our authority, in the middle of its handshake. */
 interface Pair extends AsyncDisposable {
   readonly socket: TlsSocket;
@@ -48,7 +53,7 @@ async function tlsPair(
   wrap: (raw: Deno.Conn) => Deno.Conn = (raw) => raw,
 ): Promise<Pair> {
   const [raw, plain] = await socketPair();
-  const socket = new TlsSocket(wrap(raw), NOTHING, options);
+  const socket = new TlsSocket(wrap(raw), NOTHING, sideOf(options));
   const client = await Deno.startTls(plain, { hostname: "localhost", caCerts: [ca.cert] });
   await Promise.all([socket.handshake(), client.handshake()]);
   return {
@@ -70,7 +75,7 @@ async function withNodeClient(
 ): Promise<void> {
   using listener = Deno.listen(LOOPBACK);
   await using client = new CrudeClient(listener.addr, clientOptions);
-  using socket = new TlsSocket(await listener.accept(), NOTHING, options);
+  using socket = new TlsSocket(await listener.accept(), NOTHING, sideOf(options));
   await run(socket, client);
 }
 
@@ -201,7 +206,7 @@ netTest("handshake() reports a client's certificate, and whether it is valid", a
 
 netTest("read() and write() do the handshake themselves", async () => {
   const [raw, plain] = await socketPair();
-  using socket = new TlsSocket(raw, NOTHING, handshakeOptions());
+  using socket = new TlsSocket(raw, NOTHING, sideOf(handshakeOptions()));
   using client = await Deno.startTls(plain, { hostname: "localhost", caCerts: [ca.cert] });
   const reading = readExactly(client, 5);
   await writeAll(socket, bytes`hello`);
@@ -361,13 +366,17 @@ netTest("close() ends what is pending, and everything after it is refused", asyn
 netTest("close() ends a handshake that hangs", async () => {
   const [raw, plain] = await socketPair();
   using _plain = plain;
-  const socket = new TlsSocket(raw, NOTHING, handshakeOptions());
+  const socket = new TlsSocket(raw, NOTHING, sideOf(handshakeOptions()));
   const shaking = catchFrom(() => socket.handshake());
   await turns();
   socket.close();
   assertEquals((await shaking).kind, "Interrupted");
   assertEquals((await catchFrom(() => socket.handshake())).kind, "Interrupted");
-  const unused = new TlsSocket(await socketPair().then(([a, b]) => (b.close(), a)), NOTHING, {});
+  const unused = new TlsSocket(
+    await socketPair().then(([a, b]) => (b.close(), a)),
+    NOTHING,
+    sideOf({}),
+  );
   unused.close();
   assertEquals((await catchFrom(() => unused.handshake())).kind, "BadResource");
 });
@@ -520,7 +529,7 @@ netTest(
     const named = handshakeOptions({ tls: { serverNames: { "a.test": server } } });
     for (const options of [handshakeOptions(), named]) {
       const [raw, plain] = await socketPair();
-      using socket = new TlsSocket(raw, NOTHING, options);
+      using socket = new TlsSocket(raw, NOTHING, sideOf(options));
       await plain.write(bytes`GET / HTTP/1.1\r\nHost: localhost\r\n\r\n`);
       await assertRejects(() => socket.handshake(), Deno.errors.InvalidData, "byte 71");
       await assertRejects(() => socket.read(new Uint8Array(1)), Deno.errors.InvalidData);
@@ -576,7 +585,7 @@ netTest("a client that does not trust our certificate is understood", async () =
     assertEquals(outcome[1].status, "fulfilled");
   });
   const [raw, plain] = await socketPair();
-  using socket = new TlsSocket(raw, NOTHING, handshakeOptions());
+  using socket = new TlsSocket(raw, NOTHING, sideOf(handshakeOptions()));
   const client = await Deno.startTls(plain, { hostname: "localhost" });
   const shaking = catchFrom(() => client.handshake());
   await assertRejects(() => socket.handshake(), Deno.errors.InvalidData, "UnknownCA");
@@ -590,7 +599,7 @@ netTest(
     const hello = await clientHello();
     for (const begun of [NOTHING, hello.subarray(0, 50), hello]) {
       const [raw, plain] = await socketPair();
-      using socket = new TlsSocket(raw, NOTHING, handshakeOptions());
+      using socket = new TlsSocket(raw, NOTHING, sideOf(handshakeOptions()));
       if (begun.length > 0) await plain.write(begun);
       await plain.closeWrite();
       await assertRejects(() => socket.handshake(), Deno.errors.UnexpectedEof, "handshake");
@@ -602,7 +611,7 @@ netTest(
       peer.write(hello.subarray(0, 50));
     });
     peer.on("error", () => {}).once("close", () => resolve());
-    using socket = new TlsSocket(await listener.accept(), NOTHING, handshakeOptions());
+    using socket = new TlsSocket(await listener.accept(), NOTHING, sideOf(handshakeOptions()));
     const shaking = catchFrom(() => socket.handshake());
     await turns();
     peer.resetAndDestroy();
@@ -618,7 +627,7 @@ netTest("bytes that were read before are the first that TLS sees", async () => {
     const shaking = client.handshake();
     const p = new Uint8Array(count);
     const n = await raw.read(p);
-    using socket = new TlsSocket(raw, p.subarray(0, n!), handshakeOptions());
+    using socket = new TlsSocket(raw, p.subarray(0, n!), sideOf(handshakeOptions()));
     await Promise.all([socket.handshake(), shaking]);
     await client.write(bytes`hello`);
     assertEquals(text(await readExactly(socket, 5)), "hello");
@@ -630,7 +639,7 @@ netTest(
   async () => {
     const [inner, plain] = await socketPair();
     const raw = new Gated(inner);
-    using socket = new TlsSocket(raw, NOTHING, handshakeOptions());
+    using socket = new TlsSocket(raw, NOTHING, sideOf(handshakeOptions()));
     using client = await Deno.startTls(plain, { hostname: "localhost", caCerts: [ca.cert] });
     const shaking = socket.handshake();
     await turn();
@@ -683,7 +692,7 @@ netTest("the certificate may take its time, and nothing is read meanwhile", asyn
   });
   const [inner, plain] = await socketPair();
   const raw = new Gated(inner);
-  using socket = new TlsSocket(raw, NOTHING, options);
+  using socket = new TlsSocket(raw, NOTHING, sideOf(options));
   using client = await Deno.startTls(plain, { hostname: "localhost", caCerts: [ca.cert] });
   const shaking = [socket.handshake(), client.handshake()];
   while (asked.length === 0) await turn();
@@ -721,7 +730,7 @@ netTest("close() while a certificate is being chosen ends the handshake", async 
     tls: { serverNames: () => (asked.resolve(), new Promise<never>(() => {})) },
   });
   const [raw, plain] = await socketPair();
-  const socket = new TlsSocket(raw, NOTHING, options);
+  const socket = new TlsSocket(raw, NOTHING, sideOf(options));
   const client = await Deno.startTls(plain, { hostname: "localhost", caCerts: [ca.cert] });
   const failing = [catchFrom(() => socket.handshake()), catchFrom(() => client.handshake())];
   await asked.promise;
@@ -755,7 +764,7 @@ netTest(
         await using client = new CrudeClient(listener.addr, { ALPNProtocols });
         const raw = await listener.accept();
         ahead.set(await readExactly(raw, ahead.length));
-        using socket = new TlsSocket(raw, ahead, options);
+        using socket = new TlsSocket(raw, ahead, sideOf(options));
         const [{ alpnProtocol }] = await Promise.all([socket.handshake(), client.secured]);
         assertEquals(alpnProtocol, ALPNProtocols[0]);
       }
@@ -768,7 +777,7 @@ netTest("no failure of a peer is left unhandled when nothing awaits it", async (
   const reasons = await unhandledDuring(async () => {
     for (const said of [NOTHING, hello, hello.subarray(0, 9), bytes`GET / HTTP/1.1\r\n\r\n`]) {
       const [raw, plain] = await socketPair();
-      const socket = new TlsSocket(raw, NOTHING, handshakeOptions());
+      const socket = new TlsSocket(raw, NOTHING, sideOf(handshakeOptions()));
       socket.handshake();
       if (said.length > 0) await plain.write(said);
       plain.close();
@@ -799,7 +808,7 @@ netTest("a client that asks to shake hands again gets an answer: no", async () =
     stdout: "null",
     stderr: "piped",
   }).spawn();
-  using socket = new TlsSocket(await listener.accept(), NOTHING, handshakeOptions());
+  using socket = new TlsSocket(await listener.accept(), NOTHING, sideOf(handshakeOptions()));
   const { version } = await socket.handshake();
   const input = child.stdin.getWriter();
   await input.write(bytes`hello\n`);
@@ -844,7 +853,7 @@ netTest("no engine is made for a peer that says nothing, or no TLS", async () =>
   ];
   for (const bytes of said) {
     const [raw, plain] = await socketPair();
-    using socket = new TlsSocket(raw, NOTHING, options);
+    using socket = new TlsSocket(raw, NOTHING, sideOf(options));
     const shaking = assertRejects(() => socket.handshake());
     if (bytes.length > 0) await plain.write(bytes);
     await turns(10);
@@ -883,7 +892,7 @@ for (const [count, names] of [[1, "a choice of names"], [60, "a choice of names"
       });
       const [raw, carrier] = await socketPair();
       const [far, plain] = await socketPair();
-      using socket = new TlsSocket(raw, NOTHING, options);
+      using socket = new TlsSocket(raw, NOTHING, sideOf(options));
       const client = await Deno.startTls(plain, {
         hostname: "localhost",
         caCerts: [ca.cert],
