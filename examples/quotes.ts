@@ -46,7 +46,7 @@ export async function quotes(conn: Connection): Promise<void> {
 /** The answer, with the question's number, by which a client knows what it belongs to. */
 function reply(question: Message): Message {
   if (question === null) return { id: null, error: "Send an object in JSON" };
-  const id = typeof question.id === "number" ? question.id : null;
+  const id = typeof question["id"] === "number" ? question["id"] : null;
   const answer = answerTo(question);
   return answer === undefined
     ? { id, error: 'Ask for "count", "quote" with a "number", or "find" with a "word"' }

@@ -81,8 +81,8 @@ function parse<Flag extends string, Option extends string>(
   if (missing !== undefined) throw new TypeError(`The flag --${missing} is missing`);
   return {
     place: {
-      hostname: values.hostname ?? "127.0.0.1",
-      port: values.port === undefined ? port ?? 0 : parseNumber("port", values.port, 65535),
+      hostname: values["hostname"] ?? "127.0.0.1",
+      port: values["port"] === undefined ? port ?? 0 : parseNumber("port", values["port"], 65535),
     },
     flags: values as Flags<Flag, Option>,
   };

@@ -8,14 +8,14 @@
  * @module
  */
 
-import { serve } from "jsr:@usher/server@^0.1.0";
+import { type Handler, serve } from "jsr:@usher/server@^0.1.0";
 import { instrument } from "jsr:@usher/server@^0.1.0/otel";
 import { watch } from "jsr:@usher/server@^0.1.0/watch";
 import { echo } from "./echo.ts";
 import { start } from "./start.ts";
 
 /** The handler of the server that is watched. */
-export const watched = echo;
+export const watched: Handler = echo;
 
 if (import.meta.main) {
   const command = "deno run --allow-net examples/watched.ts";

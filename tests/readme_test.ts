@@ -158,12 +158,14 @@ treeTest(
       tasks: Record<string, { command: string }>;
     };
     const setting = "DENO_TOKIO_MAX_IO_EVENTS_PER_TICK=128 ";
-    const { command = "" } = tasks.echo ?? {};
+    const { command = "" } = tasks["echo"] ?? {};
     assert(command.startsWith(setting));
     assertStringIncludes(read("README.md"), setting.trim());
     assertStringIncludes(read("examples/echo.ts"), ` * ${command.slice(setting.length)}\n`);
     // The permissions of the tests are also what they ask for before they open a socket.
-    const asked = [...tasks.test?.command.matchAll(/--allow-(\w+)/g) ?? []].map(([, name]) => name);
+    const asked = [...tasks["test"]?.command.matchAll(/--allow-(\w+)/g) ?? []].map(([, name]) =>
+      name
+    );
     const needs = /PERMISSIONS = \[(.*)\]/.exec(read("tests/support/needs.ts"))?.[1] ?? "";
     assertEquals(asked, [...needs.matchAll(/"(\w+)"/g)].map(([, name]) => name));
   },

@@ -102,7 +102,7 @@ export function readId(reader: BinaryReader): number {
 /** A PUBLISH; `id` goes with QoS 1 alone. */
 export function publish(
   { topic, payload }: Pick<Publication, "topic" | "payload">,
-  { id = 0, retain = false, again = false },
+  { id = 0, retain = false, again = false }: { id?: number; retain?: boolean; again?: boolean },
 ): Uint8Array {
   const header = 0x30 | (again ? 8 : 0) | (id > 0 ? 2 : 0) | (retain ? 1 : 0);
   const name = new TextEncoder().encode(topic);

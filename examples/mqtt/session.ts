@@ -38,7 +38,7 @@ export class Session {
   readonly id: string;
   readonly clean: boolean;
   /** The filters that it has subscribed to. */
-  readonly filters = new Set<string>();
+  readonly filters: Set<string> = new Set();
   #client: Framed<Uint8Array> | undefined;
   /** By the number of the packet, in the order in which they were delivered first. */
   readonly #inFlight = new Deliveries();

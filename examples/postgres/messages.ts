@@ -87,7 +87,11 @@ export function dataRow(values: readonly unknown[]): Message<string> {
 }
 
 /** An error, with a code of five characters as PostgreSQL has them. */
-export function errorResponse(severity: "ERROR" | "FATAL", code: string, text: string) {
+export function errorResponse(
+  severity: "ERROR" | "FATAL",
+  code: string,
+  text: string,
+): Message<string> {
   return message("E", (writer) => {
     const fields = { S: severity, V: severity, C: code, M: text.replaceAll("\0", "") };
     for (const [field, value] of Object.entries(fields)) writer.string(field).cstring(value);

@@ -19,8 +19,8 @@ export class Lifeline implements Ticking {
   socket: Deno.Conn;
   readonly clock: CoarseClock;
   idleTimeout: number;
-  receiveTimeout = Infinity;
-  writeTimeout = Infinity;
+  receiveTimeout: number = Infinity;
+  writeTimeout: number = Infinity;
 
   /** A raw read is pending. */
   reading = false;

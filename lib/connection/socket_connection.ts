@@ -187,7 +187,7 @@ export class SocketConnection<A extends Deno.Addr = Deno.Addr> implements Connec
     return untilAborted("write", options, end, () => this.writer.write(p));
   }
 
-  unsentBelow(n = DEFAULT_BELOW): Promise<void> {
+  unsentBelow(n: number = DEFAULT_BELOW): Promise<void> {
     try {
       checkNumber("wait for room", "n", n, 1, Infinity, true);
     } catch (error) {

@@ -7,7 +7,7 @@ import { bytes, text } from "../support/bytes.ts";
 import { netTest } from "../support/needs.ts";
 import { assertPattern, pattern } from "../support/pattern.ts";
 import { dial, LOOPBACK, readExactly, socketPair, writeAll } from "../support/peers.ts";
-import { restOf, scripted } from "../support/scripted_connection.ts";
+import { restOf, scripted, scriptedAfter } from "../support/scripted_connection.ts";
 
 const MIB = 1 << 20;
 
@@ -42,7 +42,7 @@ netTest("an echo of borrowed chunks is served to many at once, each with its own
 });
 
 Deno.test("a borrowed chunk shows the next one when that is asked for", async () => {
-  const { socket, conn } = scripted(bytes`one`, bytes`two`);
+  const { socket, conn } = scriptedAfter(bytes`one`, bytes`two`);
   const chunks = conn.chunks(reuse);
   const { value } = await chunks.next();
   assertEquals(text(value!), "one");
@@ -55,7 +55,7 @@ Deno.test("a borrowed chunk shows the next one when that is asked for", async ()
 
 Deno.test("chunks() without reuse, or with false, gives chunks that stay as they are", async () => {
   for (const options of [undefined, {}, { reuse: false }]) {
-    const { conn } = scripted(bytes`one`, bytes`two`, null);
+    const { conn } = scriptedAfter(bytes`one`, bytes`two`, null);
     const kept: Uint8Array[] = [];
     for await (const chunk of conn.chunks(options)) kept.push(chunk);
     assertEquals(kept.map(text), ["one", "two"]);
@@ -77,7 +77,7 @@ Deno.test("chunks() refuses options that it does not know or cannot use", () => 
 });
 
 Deno.test("break leaves the rest to reads of any kind, and they leave it to borrowed chunks", async () => {
-  const { socket, conn } = scripted(bytes`one`, bytes`two\nthree`);
+  const { socket, conn } = scriptedAfter(bytes`one`, bytes`two\nthree`);
   for await (const chunk of conn.chunks(reuse)) {
     assertEquals(text(chunk), "one");
     break;

@@ -24,7 +24,8 @@ import { netTest } from "../support/needs.ts";
 import { bytes, text } from "../support/bytes.ts";
 import { dial, LOOPBACK, readAll, socketPair, writeAll } from "../support/peers.ts";
 import { turn, until } from "../support/wait.ts";
-import { type Scripted, scripted, ScriptedSocket } from "../support/scripted_socket.ts";
+import { type Scripted, scripted } from "../support/scripted_connection.ts";
+import { ScriptedSocket } from "../support/scripted_socket.ts";
 import { unhandledDuring } from "../support/unhandled.ts";
 import { noteEnds } from "../support/noting.ts";
 

@@ -13,7 +13,7 @@ import { dial, socketPair } from "../support/peers.ts";
 import { pass, turn, until } from "../support/wait.ts";
 import { decoding, headed } from "../support/codecs.ts";
 import { serveNoting } from "../support/noting.ts";
-import { scripted } from "../support/scripted_connection.ts";
+import { scriptedAfter } from "../support/scripted_connection.ts";
 
 // Frames out of bytes
 
@@ -203,7 +203,7 @@ netTest("a handler that is slow is not blamed on its peer", async () => {
 
 Deno.test("a frame that was begun for another reader is no longer in a hurry", async () => {
   using time = new FakeTime();
-  const { socket, conn } = scripted(bytes`abc`);
+  const { socket, conn } = scriptedAfter(bytes`abc`);
   const frames = framed(conn, lines(), { frameTimeout: 2000 });
   const given = frames.read({ timeout: 500 });
   await pass(time, 700);
@@ -239,7 +239,7 @@ netTest("frameTimeout of Infinity never comes, and idleTimeout is another thing"
 
 Deno.test("a read of a frame whose timeout comes loses nothing, also while answers still leave", async () => {
   using time = new FakeTime();
-  const { socket, conn } = scripted(bytes`one\ntw`);
+  const { socket, conn } = scriptedAfter(bytes`one\ntw`);
   const messages = framed(conn, lines());
   assertEquals(await messages.read(), "one");
   socket.takes = undefined;

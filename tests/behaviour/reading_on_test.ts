@@ -12,7 +12,7 @@ import { bytes, text } from "../support/bytes.ts";
 import { dial, LOOPBACK, readAll, writeAll } from "../support/peers.ts";
 import { cut, singly } from "../wire/codec/drive.ts";
 import { short, shortInBatches, sizes } from "../support/codecs.ts";
-import { restOf, scripted } from "../support/scripted_connection.ts";
+import { restOf, scripted, scriptedAfter } from "../support/scripted_connection.ts";
 
 Deno.test("after break, what follows the last frame is read raw, and nothing of it is lost", async () => {
   const codecs: [Codec<unknown>, Uint8Array, number][] = [
@@ -24,7 +24,7 @@ Deno.test("after break, what follows the last frame is read raw, and nothing of 
   for (const [codec, stream, size] of codecs) {
     for (const frames of [1, 2]) {
       for (const parts of [[stream], singly(stream)]) {
-        const { conn } = scripted(...parts, null);
+        const { conn } = scriptedAfter(...parts, null);
         let count = 0;
         for await (const _ of framed(conn, codec)) if (++count === frames) break;
         assertEquals(await restOf(conn), text(stream.subarray(frames * size)));
@@ -72,7 +72,7 @@ Deno.test("reads between the frames of one batch get what follows the last frame
           (await commands[Symbol.asyncIterator]().next()).value ?? null,
       })
     ) {
-      const { conn } = scripted(...parts, null);
+      const { conn } = scriptedAfter(...parts, null);
       const commands = framed(conn, lines());
       const got: string[] = [];
       for (let command; (command = await next(commands)) !== null;) {
@@ -98,7 +98,7 @@ Deno.test("a protocol that reads between its frames is not decoded ahead each ti
   };
   const count = 100;
   // Each frame says that one byte follows, which is not for the codec.
-  const { conn } = scripted(new TextEncoder().encode("\x01!0".repeat(count)), null);
+  const { conn } = scriptedAfter(new TextEncoder().encode("\x01!0".repeat(count)), null);
   let frames = 0;
   for await (const _ of framed(conn, counting)) {
     frames++;
@@ -164,7 +164,7 @@ Deno.test("frames and reads of all kinds, mixed in any order, share one stream h
         size: "max",
       }),
       async (stream, sizes, kinds) => {
-        const { conn } = scripted(...cut(bytes`${stream}`, sizes), null);
+        const { conn } = scriptedAfter(...cut(bytes`${stream}`, sizes), null);
         // Two on one connection, in turn.
         const all = [framed(conn, line), framed(conn, line)];
         let at = 0;
@@ -182,7 +182,9 @@ Deno.test("frames and reads of all kinds, mixed in any order, share one stream h
 });
 
 Deno.test("two framed() of different codecs read one connection in turn", async () => {
-  const { conn } = scripted(new Uint8Array([...bytes`BODY\n`, 3, ...bytes`a\nb`, ...bytes`END\n`]));
+  const { conn } = scriptedAfter(
+    new Uint8Array([...bytes`BODY\n`, 3, ...bytes`a\nb`, ...bytes`END\n`]),
+  );
   const [heads, bodies] = [framed(conn, lines()), framed(conn, short)];
   assertEquals(await heads.read(), "BODY");
   assertEquals(await bodies.read(), "a\nb");
@@ -196,7 +198,7 @@ Deno.test("what is dropped of a frame is not given to whoever reads the connecti
   for (
     const parts of [[Uint8Array.of(4, 1, 2, 3, 4, 9)], singly(Uint8Array.of(4, 1, 2, 3, 4, 9))]
   ) {
-    const { conn } = scripted(...parts);
+    const { conn } = scriptedAfter(...parts);
     assertEquals(await framed(conn, codec).read(), Uint8Array.of(1, 2));
     assertEquals(await conn.readExactly(1), Uint8Array.of(9));
     conn.close();

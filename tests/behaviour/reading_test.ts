@@ -28,7 +28,8 @@ import { assertPattern, pattern } from "../support/pattern.ts";
 import { bytes, text } from "../support/bytes.ts";
 import { resettablePair, socketPair, writeAll } from "../support/peers.ts";
 import { turn, until } from "../support/wait.ts";
-import { type Scripted, scripted, ScriptedSocket } from "../support/scripted_socket.ts";
+import { scriptedAfter } from "../support/scripted_connection.ts";
+import { ScriptedSocket } from "../support/scripted_socket.ts";
 import { unhandledDuring } from "../support/unhandled.ts";
 
 const KIB = 1024;
@@ -68,13 +69,6 @@ const READS: Record<string, Read> = {
 
 function asText(p: Uint8Array | null): string | null {
   return p === null ? null : text(p);
-}
-
-/** A connection over a scripted socket, to which something has come already. */
-function scriptedAfter(...arrived: (Uint8Array | null)[]): Scripted {
-  const { socket, conn } = scripted();
-  for (const p of arrived) p === null ? socket.finish() : socket.arrive(p);
-  return { socket, conn };
 }
 
 /** The same bytes, one at a time. */

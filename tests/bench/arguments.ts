@@ -7,7 +7,7 @@ import { type Server, servers, takesPart } from "./servers.ts";
 /** Of the lists in HELP: where they begin, and how wide they are. */
 const INDENT = 20, WIDTH = 80;
 
-export const HELP = `deno task bench [options]
+export const HELP: string = `deno task bench [options]
 
   --long            every case and every server that this machine can run, 9 rounds, hours
                     (else: what matters at each read and write, 1 round, about a minute)

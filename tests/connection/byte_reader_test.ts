@@ -22,7 +22,7 @@ import {
   writeAll,
 } from "../support/peers.ts";
 import { turn, until } from "../support/wait.ts";
-import { scripted } from "../support/scripted_socket.ts";
+import { scripted } from "../support/scripted_connection.ts";
 import { unhandledDuring } from "../support/unhandled.ts";
 
 /** Every way to begin a read, with what it gave as text; `null` for the end. */

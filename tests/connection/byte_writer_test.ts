@@ -33,7 +33,7 @@ import {
 } from "../support/peers.ts";
 import { ENOUGH_TURNS, turn, turns, until } from "../support/wait.ts";
 import { Program } from "../support/program.ts";
-import { type Scripted, scripted } from "../support/scripted_socket.ts";
+import { type Scripted, scripted } from "../support/scripted_connection.ts";
 import { unhandledDuring } from "../support/unhandled.ts";
 import { noteEnds } from "../support/noting.ts";
 

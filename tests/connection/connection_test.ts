@@ -36,7 +36,8 @@ import {
 import { turn, turns, until } from "../support/wait.ts";
 import { Program } from "../support/program.ts";
 import { scriptedListener } from "../../lib/testing/scripted_listener.ts";
-import { scripted, ScriptedSocket } from "../support/scripted_socket.ts";
+import { scripted } from "../support/scripted_connection.ts";
+import { ScriptedSocket } from "../support/scripted_socket.ts";
 import { unhandledDuring } from "../support/unhandled.ts";
 import { noteEnds, serveNoting } from "../support/noting.ts";
 

@@ -32,7 +32,7 @@ import {
   streams,
   Strict,
 } from "../support/codecs.ts";
-import { restOf, scripted } from "../support/scripted_connection.ts";
+import { restOf, scripted, scriptedAfter } from "../support/scripted_connection.ts";
 
 const KIB = 1024;
 const MIB = KIB * KIB;
@@ -69,7 +69,7 @@ async function outcomeOf(
   parts: Uint8Array[],
   way: string,
 ): Promise<Driven<unknown>> {
-  const { conn } = scripted(...parts, null);
+  const { conn } = scriptedAfter(...parts, null);
   const frames: unknown[] = [];
   let end: Driven<unknown>["end"] = "between";
   try {
@@ -165,13 +165,13 @@ Deno.test("a frame may be anything, also undefined, null, false, zero or nothing
   for (const one of [codec, batching]) {
     for (const together of [true, false]) {
       const stream = Uint8Array.from(values, (_, i) => i);
-      const { conn } = scripted(...together ? [stream] : singly(stream), null);
+      const { conn } = scriptedAfter(...together ? [stream] : singly(stream), null);
       const got: unknown[] = [];
       for await (const frame of framed(conn, one)) got.push(frame);
       assertEquals(got, values);
       conn.close();
     }
-    const { conn } = scripted(Uint8Array.of(0, 1, 4));
+    const { conn } = scriptedAfter(Uint8Array.of(0, 1, 4));
     const messages = framed(conn, one);
     assertEquals([await messages.read(), await messages.read(), await messages.read()], [
       undefined,
@@ -189,7 +189,7 @@ Deno.test("a Decoded without a frame takes its bytes and gives nothing", async (
       : { frame: text(bytes.subarray(0, 1)), taken: 1 }
   );
   for (const parts of [[bytes`#a##b#`], singly(bytes`#a##b#`)]) {
-    const { conn } = scripted(...parts, null);
+    const { conn } = scriptedAfter(...parts, null);
     const got: string[] = [];
     for await (const frame of framed(conn, codec)) got.push(frame);
     assertEquals(got, ["a", "b"]);
@@ -204,13 +204,13 @@ Deno.test("what a frame takes beyond what is there is dropped as it comes", asyn
     taken: 1 + digit! - 48,
   }));
   for (const parts of [[bytes`3xxx0 9`.subarray(0, 5)], singly(bytes`3xxx0`)]) {
-    const { conn } = scripted(...parts, null);
+    const { conn } = scriptedAfter(...parts, null);
     const got: string[] = [];
     for await (const frame of framed(conn, codec)) got.push(frame);
     assertEquals(got, ["3", "0"]);
     conn.close();
   }
-  const { socket, conn } = scripted(bytes`3`);
+  const { socket, conn } = scriptedAfter(bytes`3`);
   const frames = framed(conn, codec);
   assertEquals(await frames.read(), "3"); // given before the rest has come
   const next = frames.read();
@@ -227,7 +227,7 @@ Deno.test("what is to be dropped and was read raw meanwhile is not dropped again
     taken: 1 + digit! - 48,
   }));
   for (const raw of [1, 3]) {
-    const { socket, conn } = scripted(bytes`3`);
+    const { socket, conn } = scriptedAfter(bytes`3`);
     const frames = framed(conn, codec);
     assertEquals(await frames.read(), "3");
     socket.arrive(bytes`xxx0`);
@@ -247,7 +247,7 @@ Deno.test("a codec that takes nothing is refused, as it would be asked forever",
     { ...short, decodeAll: () => ({ frames: [], taken: 1 }) },
   ];
   for (const codec of codecs) {
-    const { conn } = scripted(bytes`hello`);
+    const { conn } = scriptedAfter(bytes`hello`);
     const frames = framed(conn, codec);
     for (let i = 0; i < 2; i++) {
       const error = await assertRejects(() => frames.read(), TypeError);
@@ -264,7 +264,7 @@ Deno.test("a codec that takes nothing is refused, as it would be asked forever",
 Deno.test("a decoder may bring in another one without taking anything", async () => {
   const second = decoding<string>((bytes) => ({ frame: text(bytes), taken: bytes.length }));
   const first = decoding<string>(() => ({ taken: 0, next: second }));
-  const { conn } = scripted(bytes`hello`);
+  const { conn } = scriptedAfter(bytes`hello`);
   assertEquals(await framed(conn, first).read(), "hello");
   conn.close();
 });
@@ -273,7 +273,7 @@ Deno.test("a decoder may bring in another one without taking anything", async ()
 
 Deno.test("the end of the stream between frames is the end, again and again", async () => {
   for (const [name, way] of Object.entries(WAYS)) {
-    const { conn } = scripted(bytes`a.b.`, null);
+    const { conn } = scriptedAfter(bytes`a.b.`, null);
     const frames = framed(conn, new Dotted());
     const got: string[] = [];
     for await (const frame of way(frames)) got.push(frame);
@@ -291,7 +291,7 @@ Deno.test("the end of the stream inside a frame is UnexpectedEof, and what came 
       const [start, whole] = codec === short
         ? [Uint8Array.of(5, 104, 101, 108), Uint8Array.of(2, 111, 107)]
         : [bytes`hel`, bytes`ok\r\n.`.subarray(0, codec instanceof Dotted ? 5 : 4)];
-      const { conn } = scripted(whole, start, null);
+      const { conn } = scriptedAfter(whole, start, null);
       const frames = framed(conn, codec as Codec<unknown>);
       const got: unknown[] = [];
       const error = await assertRejects(async () => {
@@ -313,7 +313,7 @@ Deno.test("the end of the stream inside a frame is UnexpectedEof, and what came 
 
 Deno.test("the end of the stream inside what is dropped says how much was missing", async () => {
   const codec = lengthPrefixed({ bytes: 2, limit: 10, onOversize: "skip" });
-  const { conn } = scripted(new Uint8Array([1, 0, 7, 7, 7]), null);
+  const { conn } = scriptedAfter(new Uint8Array([1, 0, 7, 7, 7]), null);
   const frames = framed(conn, codec);
   const error = await assertRejects(() => frames.read(), Deno.errors.UnexpectedEof);
   assertEquals(error.message, "The stream ended 253 bytes before a frame's end");
@@ -323,7 +323,7 @@ Deno.test("the end of the stream inside what is dropped says how much was missin
 });
 
 Deno.test("the end of the stream where another decoder is due is inside a frame, unless that says no", async () => {
-  const { conn } = scripted(Uint8Array.of(3), null);
+  const { conn } = scriptedAfter(Uint8Array.of(3), null);
   const error = await assertRejects(() => framed(conn, headed).read(), Deno.errors.UnexpectedEof);
   assertEquals(error.message, "The stream ended inside a frame, after 0 bytes of it");
   conn.close();
@@ -335,7 +335,7 @@ Deno.test("the end of the stream where another decoder is due is inside a frame,
   for (const [answer, frames] of given) {
     const codec: Codec<string> = decoding<string>(() => ({ taken: 1, next: last }));
     const last = decoding<string>((_, __, end) => end ? { ...answer!, next: codec } : null);
-    const { conn } = scripted(bytes`x`, null);
+    const { conn } = scriptedAfter(bytes`x`, null);
     const got: string[] = [];
     for await (const frame of framed(conn, codec)) got.push(frame);
     assertEquals(got, frames);
@@ -358,7 +358,7 @@ Deno.test("what a codec throws comes after the frames before it, and is final; t
   for (const [name, way] of Object.entries(WAYS)) {
     for (const parts of [[bytes`ab!cd`], singly(bytes`ab!cd`)]) {
       asked = 0;
-      const { conn } = scripted(...parts, null);
+      const { conn } = scriptedAfter(...parts, null);
       const frames = framed(conn, careful);
       const got: string[] = [];
       const error = await assertRejects(async () => {
@@ -387,7 +387,7 @@ Deno.test("a frame over the limit of a codec is an error that names the option, 
   ];
   for (const [codec, stream] of codecs) {
     for (const parts of [[stream], singly(stream)]) {
-      const { conn } = scripted(...parts, null);
+      const { conn } = scriptedAfter(...parts, null);
       const frames = framed(conn, codec);
       assertFalse(await frames.read() === null);
       const error = await assertRejects(() => frames.read(), FrameTooLargeError, "'limit'");
@@ -399,7 +399,7 @@ Deno.test("a frame over the limit of a codec is an error that names the option, 
 });
 
 Deno.test("another framed() goes on where the codec of the first one threw", async () => {
-  const { conn } = scripted(bytes`ok\ntoo long\nok again\n`);
+  const { conn } = scriptedAfter(bytes`ok\ntoo long\nok again\n`);
   const first = framed(conn, lines({ limit: 3 }));
   assertEquals(await first.read(), "ok");
   await assertRejects(() => first.read(), FrameTooLargeError);
@@ -496,7 +496,7 @@ Deno.test("framed() refuses options that it does not know or cannot use, and wha
 });
 
 Deno.test("read() checks its options also when frames are there already", async () => {
-  const { conn } = scripted(bytes`a\nb\nc\n`);
+  const { conn } = scriptedAfter(bytes`a\nb\nc\n`);
   const frames = framed(conn, lines());
   assertEquals(await frames.read(), "a");
   await assertRejects(() => frames.read({ timeout: -1 }), RangeError);

@@ -32,7 +32,9 @@ export class Haproxy implements AsyncDisposable {
   }
 
   /** Starts one; it listens when this resolves. */
-  static start({ bind = "127.0.0.1:PORT", lines = [], to, server }: HaproxyOptions) {
+  static start(
+    { bind = "127.0.0.1:PORT", lines = [], to, server }: HaproxyOptions,
+  ): Promise<Haproxy> {
     return Haproxy.startWith([
       "defaults",
       "mode tcp",

@@ -59,7 +59,9 @@ export class Serving implements AsyncDisposable {
 }
 
 /** Who stands in front of the server here. */
-export const BEHIND_PROXY = { proxyProtocol: { trust: ["127.0.0.1", "::1", "unix"] } };
+export const BEHIND_PROXY: { proxyProtocol: { trust: string[] } } = {
+  proxyProtocol: { trust: ["127.0.0.1", "::1", "unix"] },
+};
 
 /** More than the kernel holds, so that bytes go through in pieces and both ways at once. */
 export const LARGE: Uint8Array<ArrayBuffer> = Uint8Array.from(

@@ -249,16 +249,16 @@ netTest("listen() with a mode lets no one connect who may not, at no moment", ()
   try {
     // The moment from which a client could connect if it could reach the file, and that in which it can.
     using _bind = whenever("listen", ([options]) => {
-      seen.boundIn = (options as Deno.UnixListenOptions).path;
-      seen.closedTo = modeOf(made);
-      seen.early = directory.names();
+      seen["boundIn"] = (options as Deno.UnixListenOptions).path;
+      seen["closedTo"] = modeOf(made);
+      seen["early"] = directory.names();
     });
     using _move = whenever("linkSync", ([from, to]) => {
-      seen.moved = [from, modeOf(from as string), to];
-      seen.stillClosedTo = modeOf(made);
+      seen["moved"] = [from, modeOf(from as string), to];
+      seen["stillClosedTo"] = modeOf(made);
     });
     using _listener = listen({ path, mode: 0o600 });
-    seen.inTheEnd = modeOf(path);
+    seen["inTheEnd"] = modeOf(path);
   } finally {
     Deno.umask(before);
   }

@@ -256,7 +256,7 @@ netTest(
     await until(() => server.stats().ended.dismissed === 42);
     const { dismissed } = server.stats();
     assertEquals(Object.keys(dismissed), [...details.slice(0, 32), "other"]);
-    assertEquals(dismissed.other, 9);
+    assertEquals(dismissed["other"], 9);
     assertEquals(dismissed["because of 0"], 2);
     assertEquals(Object.getOwnPropertyDescriptor(dismissed, "__proto__")?.value, 1);
   },

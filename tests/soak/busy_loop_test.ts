@@ -42,7 +42,7 @@ netTest(
       for (const since = performance.now(); performance.now() - since < BUSY;);
       return Object.keys(after).length === 3;
     });
-    after.read_timeout = Number(await read);
+    after["read_timeout"] = Number(await read);
     for (const conn of [idle, frame, mute, client]) conn.close();
     assertEquals(
       Object.keys(after).toSorted(),

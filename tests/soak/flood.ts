@@ -62,7 +62,7 @@ async function run({ name, settings, rate, from: [first, count], measure }: Floo
   const program = new URL("flood_server.ts", import.meta.url);
   await using server = new Program(program, { args: [JSON.stringify(settings)] });
   const port = Number(await server.line());
-  const established = measure === "wait" ? await dial(port, settings.tls === true) : undefined;
+  const established = measure === "wait" ? await dial(port, settings["tls"] === true) : undefined;
   const flooding = new Deno.Command(flood, {
     args: [port, rate, seconds, first, count].map(String),
     stdout: "piped",

@@ -197,7 +197,7 @@ class Generation {
     server.maxConnections = this.#stay.size + 3;
     const clients: Deno.Conn[] = [];
     for (let i = 0; i < 3; i++) {
-      const client = await Deno.connect({ hostname: HOSTNAME, port: ports.tcp! });
+      const client = await Deno.connect({ hostname: HOSTNAME, port: ports["tcp"]! });
       clients.push(client);
       // Nobody's greeting, and one byte to be echoed. With one slot less it would wait for ever.
       await client.write(new Uint8Array(GREETING + 1));

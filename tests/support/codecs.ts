@@ -174,7 +174,7 @@ export const CODECS: Record<string, () => Codec<unknown>> = {
 };
 
 /** Bytes of which many mean something to a codec. */
-export const streams = fc.array(
+export const streams: fc.Arbitrary<Uint8Array> = fc.array(
   fc.oneof(
     { weight: 3, arbitrary: fc.constantFrom(...bytes`ab\r\n.`) },
     { weight: 2, arbitrary: fc.nat(6) },
@@ -184,7 +184,10 @@ export const streams = fc.array(
 ).map((list) => Uint8Array.from(list));
 
 /** Sizes to cut a stream into. */
-export const sizes = fc.array(fc.oneof(fc.constant(1), fc.integer({ min: 1, max: 12 })), {
-  maxLength: 60,
-  size: "max",
-});
+export const sizes: fc.Arbitrary<number[]> = fc.array(
+  fc.oneof(fc.constant(1), fc.integer({ min: 1, max: 12 })),
+  {
+    maxLength: 60,
+    size: "max",
+  },
+);

@@ -1,6 +1,12 @@
 /** Records how the connections of a server end, and what it reports. @module */
 
-import { type Connection, type EndRecord, serve, type ServeSettings } from "../../mod.ts";
+import {
+  type Connection,
+  type EndRecord,
+  serve,
+  type Server,
+  type ServeSettings,
+} from "../../mod.ts";
 import { LOOPBACK } from "./peers.ts";
 
 /** The option `onEnd` of a server; `ended` has the record of each connection that is over. */
@@ -13,7 +19,7 @@ export function noteEnds(): { ended: EndRecord[]; onEnd: (record: EndRecord) => 
 export function serveNoting(
   handler: (conn: Connection<Deno.NetAddr>) => Promise<unknown>,
   settings: ServeSettings = {},
-) {
+): { server: Server<Deno.NetAddr>; ended: EndRecord[]; errors: unknown[] } {
   const { ended, onEnd } = noteEnds();
   const errors: unknown[] = [];
   const server = serve(

@@ -1,14 +1,25 @@
 /** A connection over a scripted socket, and what is left to read on one. @module */
 
-import { type Connection, connection } from "../../mod.ts";
+import { type Connection, connection, type ConnectionOptions } from "../../mod.ts";
 import { text } from "./bytes.ts";
 import { ScriptedSocket } from "./scripted_socket.ts";
 
-/** A connection over a scripted socket, on which something has arrived already; `null` is its end. */
-export function scripted(...arrived: (Uint8Array | null)[]) {
+/** A connection and the socket below it. */
+export interface Scripted {
+  readonly socket: ScriptedSocket;
+  readonly conn: Connection<Deno.NetAddr>;
+}
+
+export function scripted(options?: ConnectionOptions): Scripted {
   const socket = new ScriptedSocket();
+  return { socket, conn: connection(socket, options) };
+}
+
+/** One on which something has arrived already; `null` is its end. */
+export function scriptedAfter(...arrived: (Uint8Array | null)[]): Scripted {
+  const { socket, conn } = scripted();
   for (const p of arrived) p === null ? socket.finish() : socket.arrive(p);
-  return { socket, conn: connection(socket) };
+  return { socket, conn };
 }
 
 /** What the stream still holds, as text. */

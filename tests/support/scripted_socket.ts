@@ -1,19 +1,5 @@
 /** A socket whose every move the test decides. @module */
 
-import { type Connection, connection, type ConnectionOptions } from "../../mod.ts";
-
-/** A connection and the socket below it. */
-export interface Scripted {
-  readonly socket: ScriptedSocket;
-  readonly conn: Connection<Deno.NetAddr>;
-}
-
-/** A connection over a scripted socket. */
-export function scripted(options?: ConnectionOptions): Scripted {
-  const socket = new ScriptedSocket();
-  return { socket, conn: connection(socket, options) };
-}
-
 /** A raw `write()` that waits for the test. */
 export class PendingWrite {
   /** What was to be written, as it was at the call. */

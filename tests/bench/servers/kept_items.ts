@@ -9,13 +9,23 @@ export interface KeptItem {
   readonly size: number;
 }
 
+/** What is kept: a chunk, or a frame of a codec. */
+export type Kept =
+  | "chunk"
+  | "chunk16k"
+  | "exactly"
+  | "line"
+  | "delimited"
+  | "prefixed"
+  | "message16k";
+
 /** Bytes of a frame that is dropped: the largest that every codec takes by default. */
 const LARGE = 65_536;
 
 const LINE = "KEEP123456789";
 const LINES = `${LINE}\n${"xxxxxxx\n".repeat(1022)}`;
 
-export const KEPT_ITEMS = {
+export const KEPT_ITEMS: Record<Kept, KeptItem> = {
   chunk: item("a chunk of 1 byte", [new Uint8Array(1)], 0, 1),
   chunk16k: item(
     "a chunk of 1 byte, where the next 16 KiB are dropped,",
@@ -28,9 +38,7 @@ export const KEPT_ITEMS = {
   delimited: item("a frame of 13 bytes out of 8 KiB", [bytes(LINES)], 0, LINE.length),
   prefixed: item("a frame of 1 byte behind one of 64 KiB", [prefixed(LARGE, 1)], LARGE + 8, 1),
   message16k: item("a message of 16 KiB", [new Uint8Array(16_384)], 0, 16_384),
-} satisfies Record<string, KeptItem>;
-
-export type Kept = keyof typeof KEPT_ITEMS;
+};
 
 function item(title: string, parts: KeptItem["parts"], from: number, size: number): KeptItem {
   return { title, parts, from, size };

@@ -30,7 +30,7 @@ const numbered = withGlobal({
 });
 
 /** A fake time's clock, for the functions that all fake times share. */
-const CLOCK = Symbol("clock");
+let clockOf: (time: FakeTime) => Clock;
 
 /** The fake time in force. */
 let active: FakeTime | undefined;
@@ -61,7 +61,11 @@ export interface DelayOptions {
  * everything else, `performance` among it, goes on in real time.
  */
 export class FakeTime {
-  readonly [CLOCK]: Clock;
+  static {
+    clockOf = (time) => time.#clock;
+  }
+
+  readonly #clock: Clock;
   readonly #start: number;
   readonly #advancing: ReturnType<typeof setInterval> | undefined;
 
@@ -72,7 +76,7 @@ export class FakeTime {
       throw new TypeError(`Cannot construct FakeTime: '${start}' is not a time`);
     }
     const clock = numbered.createClock(this.#start);
-    this[CLOCK] = clock;
+    this.#clock = clock;
     install();
     active = this;
 
@@ -107,7 +111,7 @@ export class FakeTime {
 
   /** Fake milliseconds since the epoch; setting it calls all timers due by then, in order. */
   get now(): number {
-    return this[CLOCK].now;
+    return this.#clock.now;
   }
 
   set now(value: number) {
@@ -117,9 +121,9 @@ export class FakeTime {
     // Timer by timer, so that one that throws stops time where it is, as the original does;
     // the clock's own tick would go on to the end and throw then.
     for (let due = this.#nextDue(); due !== undefined && due <= value; due = this.#nextDue()) {
-      this[CLOCK].next();
+      this.#clock.next();
     }
-    this[CLOCK].now = value;
+    this.#clock.now = value;
   }
 
   /** Fake milliseconds since the epoch when time was faked. */
@@ -197,7 +201,7 @@ export class FakeTime {
   }
 
   #nextDue(): number | undefined {
-    return this[CLOCK].timerHeap?.peek()?.callAt;
+    return this.#clock.timerHeap?.peek()?.callAt;
   }
 }
 
@@ -248,7 +252,7 @@ function setTimer(
   args: unknown[],
 ): number {
   if (!active) throw new TimeError(`Cannot ${kind}: time is not faked`);
-  const clock = active[CLOCK];
+  const clock = clockOf(active);
   if (typeof callback !== "function") {
     throw new TimeError(`Cannot ${kind} with '${callback}': use a function`);
   }
@@ -263,7 +267,7 @@ function setTimer(
 
 function clearTimer(id: unknown): void {
   if (!active) throw new TimeError("Cannot clear a timer: time is not faked");
-  const clock = active[CLOCK];
+  const clock = clockOf(active);
   // Only its own: the clock warns of timers it does not know, the original passes over them.
   if (typeof id === "number" && clock.timers?.has(id)) clock.clearTimeout(id);
 }
