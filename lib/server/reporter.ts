@@ -148,13 +148,13 @@ const LIBRARY = new URL("../", import.meta.url).href;
 
 /**
  * The first frame of the program's own code. It is looked for behind the message, in which a peer may
- * have put something that looks like a frame.
+ * have put something that looks like a frame. An error that has none is not the program's.
  */
 function placeOf({ stack, message }: Error): string | undefined {
   if (typeof stack !== "string") return undefined;
   const frames = stack.split("\n").slice(String(message).split("\n").length)
     .flatMap((line) => /^ +at (?!.*\b(?:ext|node):)(.*:\/\/.*)$/.exec(line)?.[1] ?? []);
-  return frames.find((frame) => !frame.includes(LIBRARY)) ?? frames[0];
+  return frames.find((frame) => !frame.includes(LIBRARY));
 }
 
 function from(conn: Connection): string {

@@ -57,7 +57,8 @@ const BARS_FROM = 176, BARS_LENGTH = 440;
 /** The bars in their order, from 0, to one scale. */
 export function draw({ title, subtitle, bars }: Picture): string {
   const longest = Math.max(...bars.map(({ value, range }) => Math.max(value, range[1])), 0);
-  const scale = longest > 0 ? BARS_LENGTH / longest : 0;
+  // Of less than the least normal number the quotient is infinite.
+  const scale = longest > Number.MIN_VALUE * 2 ** 52 ? BARS_LENGTH / longest : 0;
   const height = HEAD + bars.length * ROW + MARGIN;
   const lines = [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}" role="img" aria-labelledby="title subtitle">`,
