@@ -5,7 +5,7 @@ export const TICK = 100;
 
 /**
  * Milliseconds that one tick adds at most, however late it is: timeouts keep their length when
- * handlers keep the loop busy, and a machine that wakes after an hour ends nobody who speaks at once.
+ * handlers keep the loop busy, and a machine that wakes after an hour ends no client that speaks at once.
  */
 const MOST_PER_TICK = 1000;
 

@@ -46,7 +46,7 @@ export interface ChunkOptions {
  * Reading by iteration is the plainest way and as fast as a loop by hand; `break` does not close.
  * One read at a time: a second one rejects with `Deno.errors.Busy`. After a failure every operation
  * rejects with the error that came first. The rejection of any promise given out here counts as
- * handled, so a write that nobody awaited costs this connection, never the process.
+ * handled, so a write that was not awaited costs this connection, never the process.
  *
  * @typeParam A The kind of address: `Deno.NetAddr` for TCP, `Deno.UnixAddr` for Unix sockets.
  *
@@ -213,7 +213,7 @@ export interface Connection<A extends Deno.Addr = Deno.Addr>
   closeWrite(): Promise<void>;
   /**
    * Closes at once: what still waits to be written is dropped, pending operations reject with
-   * `Deno.errors.Interrupted`. Inside TLS the peer is told that this was all (close_notify) if nothing
+   * `Deno.errors.Interrupted`. Inside TLS the peer gets a close_notify if nothing
    * is dropped; otherwise the stream is truncated for it.
    * Safe to call twice, and from anywhere: a loop over the connection that waits elsewhere throws that
    * error.

@@ -89,7 +89,7 @@ export class Lifeline implements Ticking {
     return this.#error;
   }
 
-  /** What `end()` or `close()` said about a `dismissed` connection. */
+  /** The text that `end()` or `close()` gave for a `dismissed` connection. */
   get detail(): string | undefined {
     return this.#detail;
   }
@@ -204,7 +204,7 @@ export class Lifeline implements Ticking {
     if (this.advancedAt >= 0 && now >= this.advancedAt + this.writeTimeout + TICK) {
       return this.timeOut("write_timeout", "the peer took too little within 'writeTimeout'");
     }
-    // Everything was said and the FIN sent: this peer just does not answer it.
+    // Everything was sent, and FIN: this peer just does not answer it.
     if (this.lingerDeadline !== 0 && now >= this.lingerDeadline) this.close();
   }
 

@@ -46,7 +46,7 @@ const SCRATCH = 65536;
 
 const CHUNKS = "iterate over chunks";
 
-/** The connection over a socket. What only the server may do with it is said method by method. */
+/** The connection over a socket, a client's or the base of a server's. */
 export class SocketConnection<A extends Deno.Addr = Deno.Addr> implements Connection<A> {
   readonly id: number;
   readonly localAddr: A;
@@ -58,7 +58,7 @@ export class SocketConnection<A extends Deno.Addr = Deno.Addr> implements Connec
   /** Shared with `framed()`, as is the next. */
   readonly reader: ByteReader;
   readonly writer: ByteWriter;
-  /** Who is there; settled by the server before the handler runs, or by `startTls()`. */
+  /** What identifies the client: settled by the server before the handler runs, or by `startTls()`. */
   identity: { readonly proxy?: ProxyHeader; readonly tls?: TlsInfo } = UNKNOWN;
   #finishing: Promise<void> | undefined;
   #ending: Promise<void> | undefined;
@@ -210,7 +210,7 @@ export class SocketConnection<A extends Deno.Addr = Deno.Addr> implements Connec
 
   closeWrite(): Promise<void> {
     const sent = this.writer.finish().then(() => {});
-    sent.catch(() => {}); // A promise of its own, which nobody has to await either.
+    sent.catch(() => {}); // A promise of its own, which need not be awaited either.
     return sent;
   }
 
@@ -280,7 +280,7 @@ export class SocketConnection<A extends Deno.Addr = Deno.Addr> implements Connec
       let left = LINGER_BYTES;
       while (!life.peerFinished && left > 0) left -= await this.reader.read(scratch()) ?? left;
     } catch {
-      // Reset, forced, out of time, or still being read by somebody: nothing is left to be lost.
+      // Reset, forced, out of time, or still read by the handler: nothing is left to be lost.
     }
   }
 
@@ -367,7 +367,7 @@ const UNKNOWN = Object.freeze({});
 
 let discarded: Uint8Array | undefined;
 
-/** One for all: nobody looks at what is read into it. */
+/** One for all connections: nothing looks at what is read into it. */
 function scratch(): Uint8Array {
   return discarded ??= new Uint8Array(SCRATCH);
 }

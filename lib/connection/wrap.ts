@@ -12,7 +12,7 @@ import { type ConnectionLimits, DEFAULT_LIMITS } from "./limits.ts";
 /**
  * Limits of a connection that no server holds.
  *
- * @example A client that does not wait for ever
+ * @example A client that does not wait indefinitely
  * ```ts
  * import { connection, type ConnectionOptions, serve } from "@usher/server";
  * import { assertEquals } from "@std/assert";

@@ -306,7 +306,7 @@ Deno.test("send() rejects with what the codec throws, sends nothing of that fram
   conn.close();
 });
 
-Deno.test("an answer that could not be written is told by the iteration, and by the next send", async () => {
+Deno.test("an answer that could not be written rejects the iteration and the next send", async () => {
   for (const first of ["iteration", "send"]) {
     const { socket, conn } = noting();
     const messages = framed(conn, lines());
@@ -365,7 +365,7 @@ netTest("a peer that leaves ends the loop that answers it, and nothing else", as
   assert(["peer_reset", "peer_closed_early"].includes(ended[0]!.reason), ended[0]!.reason);
 });
 
-Deno.test("sends that nobody awaits to a peer that does not read end the connection at maxUnsent", async () => {
+Deno.test("sends that are not awaited, to a peer that does not read end the connection at maxUnsent", async () => {
   const maxUnsent = 256 * KIB;
   const { socket, conn } = noting({ maxUnsent });
   socket.takes = undefined;

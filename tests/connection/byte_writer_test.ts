@@ -155,7 +155,7 @@ Deno.test("what a socket takes only in part is offered again until it is whole",
   }
 });
 
-Deno.test("a write to a socket that takes nothing, ever, rejects instead of trying for ever", async () => {
+Deno.test("a write to a socket that takes nothing, ever, rejects instead of trying forever", async () => {
   const { socket, conn } = scripted();
   let asked = 0;
   socket.takes = (p) => asked++ === 0 ? Math.min(p.length, 10) : 0;
@@ -792,7 +792,7 @@ Deno.test("unsentBelow() resolves once fewer bytes are unsent, at once if they a
   conn.close();
 });
 
-Deno.test("unsentBelow() waits for less than 64 KiB unless told otherwise, frames included", async () => {
+Deno.test("unsentBelow() waits for less than 64 KiB unless a number is given, frames included", async () => {
   const { socket, conn } = stuck();
   conn.write(new Uint8Array(65_530));
   framed(conn, lines()).send("hello");

@@ -348,7 +348,7 @@ Deno.test("a clock whose last watcher leaves under a fake time leaves no real ti
       clock.unwatch(real);
       time.tick(TICK);
     }
-    clock.stop(); // for the sanitizer: what is left now would be a timer that nobody knows
+    clock.stop(); // for the sanitizer: what is left now would be a timer that nothing ends
   }
 });
 

@@ -43,7 +43,7 @@ import { noteEnds, serveNoting } from "../support/noting.ts";
 
 const MIB = 1 << 20;
 
-// Who and how much
+// Addresses and counts
 
 netTest("a connection has the addresses of its socket, also after it is closed", async () => {
   for (const pair of [socketPair, unixPair]) {
@@ -362,7 +362,7 @@ Deno.test("end() closes in one step when the peer has finished and nothing waits
 });
 
 netTest(
-  "a frame that was gathered is delivered though the FIN of the peer was seen before",
+  "a frame that was sent is delivered though the FIN of the peer was seen before",
   async () => {
     const codec: Codec<Uint8Array> = { decode: () => null, encode: (frame) => frame };
     const { server, ended } = serveNoting(async (conn) => {
@@ -588,7 +588,7 @@ netTest("closing writable sends FIN, and reading goes on", async () => {
   assertEquals(await new Response(conn.readable).text(), "still listening?");
 });
 
-netTest("readable reads from the kernel only as somebody reads from it", async () => {
+netTest("readable reads from the kernel only as it is read", async () => {
   const [socket, client] = await socketPair();
   using conn = connection(socket);
   const { readable } = conn;
@@ -637,7 +637,7 @@ netTest("a source piped into writable is pulled only as the peer reads", async (
   client.close();
 });
 
-netTest("a peer is held back while nobody reads from readable", async () => {
+netTest("a peer is held back while readable is not read", async () => {
   const [socket, client] = await socketPair();
   using conn = connection(socket);
   const length = 64 * MIB;
@@ -862,7 +862,7 @@ for (
 // Misuse
 
 netTest(
-  "a handler that reads or writes what is no Uint8Array is told, and onError is, too",
+  "a handler that reads or writes what is no Uint8Array gets an error, and onError does, too",
   async () => {
     for (const operation of ["write", "read"] as const) {
       const reported: unknown[] = [];

@@ -129,7 +129,7 @@ netTest("copy() reads no faster than the other side takes it", async () => {
     await left.closeWrite();
   })();
   let moved = -1;
-  while (moved !== sent) { // until nothing moves, since nobody reads
+  while (moved !== sent) { // until nothing moves, since nothing is read
     moved = sent;
     await turns(50);
   }

@@ -23,7 +23,7 @@ import { unhandledDuring } from "../support/unhandled.ts";
 const KIB = 1024;
 const MIB = KIB * KIB;
 
-/** Bytes of the buffer that a few frames gather in. */
+/** Bytes of the room that a few frames share. */
 const BUFFER = 16 * KIB;
 
 /** Text that makes its own bytes. */
@@ -151,7 +151,7 @@ Deno.test("frames larger than any buffer keep their place and their bytes", asyn
   }
 });
 
-Deno.test("what is written past the gatherer leaves behind what was gathered, and so does FIN", async () => {
+Deno.test("write() and FIN leave behind the frames that were sent before", async () => {
   const { socket, writer, life } = over(new ScriptedSocket());
   writer.send(allocating, "1");
   writer.write(bytes`2`);
@@ -187,7 +187,7 @@ Deno.test("order is kept by chance, too, with a peer that takes as little as it 
     life.close();
   }));
 
-/** Whether a promise has settled, told within one turn. */
+/** Whether a promise has settled within one turn. */
 async function settledNow(promise: Promise<unknown>): Promise<boolean> {
   let done = false;
   promise.finally(() => done = true);
@@ -197,7 +197,7 @@ async function settledNow(promise: Promise<unknown>): Promise<boolean> {
 
 // Buffers
 
-Deno.test("connections that send in turn gather in the same buffer, which none of them keeps", async () => {
+Deno.test("connections that send in turn use the same room, which none of them keeps", async () => {
   const encoder = new Placing();
   const lives: Lifeline[] = [];
   for (let i = 0; i < 100; i++) {
@@ -211,7 +211,7 @@ Deno.test("connections that send in turn gather in the same buffer, which none o
   assertEquals(encoder.rooms[0]!.buffer.byteLength, BUFFER);
 });
 
-Deno.test("a buffer is nobody else's while any part of it is still to be written", () =>
+Deno.test("a room is of no other connection while any part of it is still to be written", () =>
   byChance(async (chance) => {
     const all = Array.from({ length: 5 }, () => ({ ...over(new LateSocket()), sent: "" }));
     const encoder = new Placing();
@@ -219,7 +219,7 @@ Deno.test("a buffer is nobody else's while any part of it is still to be written
       const one = chance.pick(all);
       const frame = `${i}${chance.pick(["", "x".repeat(1000), "y".repeat(20_000)])};`;
       one.sent += frame;
-      // Nobody sends more than the peer takes, or the connection would end.
+      // No more is sent than the peer takes, or the connection would end.
       const sent = one.writer.send(encoder, frame);
       if (chance.onceIn(3)) one.writer.flush();
       if (chance.onceIn(3)) await turn();
@@ -238,7 +238,7 @@ Deno.test("a buffer is nobody else's while any part of it is still to be written
     }
   }));
 
-Deno.test("a buffer that grew for one large reply is not kept", async () => {
+Deno.test("a room that grew for one large reply is not kept", async () => {
   const encoder = new Placing();
   for (let i = 0; i < 10; i++) {
     const { writer, life } = over(new ScriptedSocket());
@@ -250,7 +250,7 @@ Deno.test("a buffer that grew for one large reply is not kept", async () => {
   }
 });
 
-Deno.test("a frame that cannot be encoded leaves no buffer behind", async () => {
+Deno.test("a frame that cannot be encoded leaves no room behind", async () => {
   const placing = new Placing();
   const failing: Encoder<string> = {
     encode: placing.encode,
@@ -269,7 +269,7 @@ Deno.test("a frame that cannot be encoded leaves no buffer behind", async () => 
   assertEquals(placing.buffers.size, 1);
 });
 
-Deno.test("what a peer that never reads makes us hold is what was sent, not a buffer for each frame", async () => {
+Deno.test("what a peer that never reads makes us hold is what was sent, not a room for each frame", async () => {
   const encoder = new Placing();
   const { socket, writer, life } = over(new LateSocket());
   for (let i = 0; i < 1000; i++) {
@@ -475,7 +475,7 @@ Deno.test("a coalesced write that fails rejects the flush that waits for it, and
   assertStrictEquals(await writer.flush().catch((error) => error), failure);
 });
 
-Deno.test("a write that failed when nobody waited for it is told by the next flush", async () => {
+Deno.test("a write that failed while nothing waited for it rejects the next flush", async () => {
   const { socket, writer } = over(new LateSocket());
   const failure = new Deno.errors.BrokenPipe("Broken pipe (os error 32)");
   writer.send(allocating, "x");
@@ -512,7 +512,7 @@ Deno.test("send() after close() or FIN rejects, and its frame is not even encode
   assertEquals(writer.coalesced, 0);
 });
 
-Deno.test("promises of sends and flushes that nobody awaits may reject in any way", async () => {
+Deno.test("promises of sends and flushes that are not awaited may reject in any way", async () => {
   const mishaps: Record<string, (it: ReturnType<typeof over<LateSocket>>) => void> = {
     "a wrong frame": ({ writer }) => void writer.send({ encode: () => bytes`${1n / 0n}` }, ""),
     "a failed write": ({ socket }) => socket.late.shift()!.settle.reject(new Error("lost")),
@@ -545,7 +545,7 @@ Deno.test("promises of sends and flushes that nobody awaits may reject in any wa
   }
 });
 
-Deno.test("frames gathered when the connection is closed go nowhere", async () => {
+Deno.test("frames that wait when the connection is closed go nowhere", async () => {
   const { socket, writer, life } = over(new ScriptedSocket());
   writer.send(allocating, "x");
   life.close();
@@ -555,7 +555,7 @@ Deno.test("frames gathered when the connection is closed go nowhere", async () =
 
 // Limits
 
-Deno.test("sends that nobody awaits end the connection at maxUnsent, and until then hold no more than that and twice 64 KiB", async () => {
+Deno.test("sends that are not awaited end the connection at maxUnsent, and until then hold no more than that and twice 64 KiB", async () => {
   for (const size of [10, 1000, 30_000, HIGH_WATER]) {
     const { writer, life } = over(new LateSocket());
     const frame = "x".repeat(size);

@@ -85,7 +85,7 @@ Deno.test("Lifeline.close() leaves the reason open", () => {
   assertEquals(life.reason, "handler_error");
 });
 
-Deno.test("Lifeline.close() takes a socket that somebody else has closed for closed", () => {
+Deno.test("Lifeline.close() takes a socket that was closed elsewhere for closed", () => {
   const socket = new ScriptedSocket();
   socket.close();
   const life = newLife(socket);
@@ -765,8 +765,8 @@ netTest(
       assertEquals(text(await readAll(client)), "");
       await until(() => server.connections.size === 0);
     }
-    const told = ended.map(({ reason, detail, error }) => [reason, detail, error]);
-    assertEquals(told, [["completed", undefined, undefined], ["dismissed", "kicked", undefined]]);
+    const ends = ended.map(({ reason, detail, error }) => [reason, detail, error]);
+    assertEquals(ends, [["completed", undefined, undefined], ["dismissed", "kicked", undefined]]);
     assertEquals(errors, []);
   },
 );

@@ -147,7 +147,7 @@ netTest("relay() lets a slow reader hold the sender back, in bounded memory", as
   let sent = false;
   const sending = sendPattern(left, length).then(() => sent = true);
   let moved = -1;
-  while (moved !== from.bytesRead) { // until nothing moves, since nobody reads
+  while (moved !== from.bytesRead) { // until nothing moves, since nothing is read
     moved = from.bytesRead;
     await turns(50);
   }
