@@ -24,7 +24,7 @@ export type {
   TlsSettings,
   TlsVersion,
 } from "./lib/tls/tls_options.ts";
-export type { TlsInfo } from "./lib/tls/tls_socket.ts";
+export type { TlsInfo } from "./lib/tls/handshake.ts";
 export { connection, type ConnectionOptions } from "./lib/connection/wrap.ts";
 export { FrameTooLargeError, ProtocolError, ProxyHeaderError, RefusedError } from "./lib/errors.ts";
 export type { ShutdownReport } from "./lib/server/drain.ts";

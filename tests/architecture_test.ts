@@ -62,6 +62,7 @@ const TESTED_ELSEWHERE: Record<string, string> = {
   "lib/connection/limits.ts": "tests/architecture_test.ts",
   "lib/connection/end_reason.ts": "tests/readme_test.ts",
   "lib/connection/socket_connection.ts": "tests/connection/connection_test.ts",
+  "lib/tls/handshake.ts": "tests/tls/tls_socket_test.ts",
   "lib/server/running_server.ts": "tests/server/serve_test.ts",
   "lib/server/access_rules.ts": "tests/server/identify_test.ts",
   "lib/server/served_connection.ts": "tests/behaviour/draining_test.ts",

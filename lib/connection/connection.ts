@@ -5,7 +5,7 @@ import type { ProxyHeader } from "../wire/proxy/proxy_header.ts";
 import type { RecordOptions } from "./byte_reader.ts";
 import type { ReadOptions } from "./cancellation.ts";
 import type { EndReason } from "./end_reason.ts";
-import type { TlsInfo } from "../tls/tls_socket.ts";
+import type { TlsInfo } from "../tls/handshake.ts";
 import type { StartTlsOptions } from "./enter_tls.ts";
 
 /**

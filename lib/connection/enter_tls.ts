@@ -9,7 +9,8 @@ import {
   type TlsClientOptions,
   type TlsListenOptions,
 } from "../tls/tls_options.ts";
-import { type TlsInfo, type TlsSide, TlsSocket } from "../tls/tls_socket.ts";
+import type { TlsInfo, TlsSide } from "../tls/handshake.ts";
+import { TlsSocket } from "../tls/tls_socket.ts";
 import type { ByteReader } from "./byte_reader.ts";
 import type { ByteWriter } from "./byte_writer.ts";
 import type { Lifeline } from "./lifeline.ts";

@@ -55,6 +55,8 @@ export function requireTlsEngine(attempt: string): void {
 /** One end of a TLS connection; it reads and writes nothing by itself. */
 export class TlsEngine {
   readonly socket: TLSSocket;
+  /** What is reported to. */
+  events: TlsEvents;
   readonly #handle: Handle;
   readonly #encrypt: Handle["writeBuffer"];
 
@@ -62,12 +64,13 @@ export class TlsEngine {
     const socket = newSocket(options);
     const handle = handleOf(socket);
     this.socket = socket;
+    this.events = events;
     this.#handle = handle;
     this.#encrypt = (Object.getPrototypeOf(handle) as Handle).writeBuffer;
-    socket.on("error", (error) => events.failed(error));
-    socket.once("secure", () => events.handshakeComplete());
-    handle.onread = (cleartext) => events.decrypted(cleartext);
-    handle.onerror = (error) => events.failed(error);
+    socket.on("error", (error) => this.events.failed(error));
+    socket.once("secure", () => this.events.handshakeComplete());
+    handle.onread = (cleartext) => this.events.decrypted(cleartext);
+    handle.onerror = (error) => this.events.failed(error);
     handle.start();
     handle.readStart();
   }

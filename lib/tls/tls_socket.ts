@@ -1,59 +1,13 @@
 /** Speaks TLS over a socket that is already open, reading only on demand. @module */
 
-import type { PeerCertificate, TLSSocketOptions } from "node:tls";
-import { alertOf, withAlert } from "./alert.ts";
-import { HelloRecords } from "./hello_records.ts";
-import type { HandshakeOptions } from "./tls_contexts.ts";
-import { TlsEngine, type TlsEvents } from "./tls_engine.ts";
-
-/**
- * What a TLS handshake has negotiated. Deno's own TLS (`Deno.listenTls`, `Deno.connectTls`) reports
- * the ALPN protocol alone.
- *
- * @example The client's name, by its certificate
- * ```ts
- * import type { TlsInfo } from "@usher/server";
- * import { assertEquals } from "@std/assert";
- *
- * function nameOf({ authorized, peerCertificate }: TlsInfo): string {
- *   return authorized ? String(peerCertificate?.subject.CN) : "a stranger";
- * }
- *
- * assertEquals(nameOf({ version: "TLSv1.3", authorized: false }), "a stranger");
- * ```
- */
-export interface TlsInfo {
-  /** The server name that the client sent (SNI), or that we as the client meant. */
-  readonly serverName?: string;
-  /** The negotiated application protocol (ALPN). */
-  readonly alpnProtocol?: string;
-  /** `"TLSv1.2"` or `"TLSv1.3"`. */
-  readonly version?: string;
-  /** The cipher suite, by its name in OpenSSL. */
-  readonly cipher?: string;
-  /** The peer's certificate, if one was asked for and presented. */
-  readonly peerCertificate?: PeerCertificate;
-  /** Whether that certificate is valid, if one was asked for; a server's always is. */
-  readonly authorized?: boolean;
-  /** Why it is not. */
-  readonly authorizationError?: string;
-}
-
-/** One side of TLS, which makes any number of handshakes. */
-export interface TlsSide {
-  readonly isServer: boolean;
-  /** The options of a handshake that begins now. */
-  socketOptions(): HandshakeOptions;
-}
-
-/**
- * Bytes of a ClientHello that are fed at once. Where the certificate depends on the server name, Deno
- * reads no more of them and stops until it is fed again.
- */
-const HELLO_PIECE = 4096;
+import { Handshake, type TlsInfo, type TlsSide } from "./handshake.ts";
+import type { TlsEngine, TlsEvents } from "./tls_engine.ts";
 
 /** Bytes that a read has room for: few while idle, more the more each one brings. */
 const ROOMS = [2048, 16_384, 65_536];
+
+/** Reads in a row that may bring nothing; a socket that never brings anything must not block all others. */
+const MOST_EMPTY_READS = 100;
 
 /**
  * Bytes that one write takes: three full records. A caller sees progress in these steps, as in the
@@ -61,40 +15,24 @@ const ROOMS = [2048, 16_384, 65_536];
  */
 const MOST_AT_ONCE = 49_152;
 
-/** TLS alerts by their number (RFC 8446, 6). */
-const UNEXPECTED_MESSAGE = 10;
-const HANDSHAKE_FAILURE = 40;
-
 /**
  * A connection inside TLS, over any `Deno.Conn`; one read at a time. It reads from the socket only
  * while its owner reads from it, and holds no more than one such read brings: a peer that keeps
- * sending fills the kernel's buffers, not this process. The engine is made when the first byte has come
- * and begins a handshake, so that a mute peer and a port scanner cost as little as on a plain port.
+ * sending fills the kernel's buffers, not this process.
  */
 export class TlsSocket implements Deno.Conn, TlsEvents {
   readonly #raw: Deno.Conn;
-  readonly #side: TlsSide;
-  /** Of the engine. */
-  #options: HandshakeOptions | undefined;
-  readonly #begun: (() => void) | undefined;
+  /** Until it is complete or has failed. */
+  #handshake: Handshake | undefined;
+  #info: Promise<TlsInfo> | undefined;
+  /** From when the handshake is complete. */
   #engine: TlsEngine | undefined;
-  /** What was read from the socket before and has not been fed. */
-  #ahead: Uint8Array<ArrayBuffer>;
-  #handshake: Promise<TlsInfo> | undefined;
-  /** A certificate is being chosen, or was; nothing is read meanwhile. */
-  #choosing: Promise<void> | undefined;
-  #stopChoosing: (() => void) | undefined;
-  #complete = false;
-  /** The handshake is complete and the peer's certificate accepted. */
-  #open = false;
-  /** Something of ours has been sent: from then on alerts are encrypted. */
-  #answered = false;
   #closed = false;
 
   /** Where ciphertext arrives, and which of the sizes that is. */
-  #room = new Uint8Array(ROOMS[0]!);
+  #room = NOTHING;
   #size = 0;
-  #arrived = this.#room.subarray(0, 0);
+  #arrived = NOTHING;
   /** Decrypted and not yet read. */
   #cleartext: Uint8Array = NOTHING;
   /** What the pending read fills. */
@@ -128,9 +66,7 @@ export class TlsSocket implements Deno.Conn, TlsEvents {
     begun?: () => void,
   ) {
     this.#raw = raw;
-    this.#ahead = ahead;
-    this.#side = side;
-    this.#begun = begun;
+    this.#handshake = new Handshake(raw, ahead, side, begun);
   }
 
   get localAddr(): Deno.Addr {
@@ -164,18 +100,18 @@ export class TlsSocket implements Deno.Conn, TlsEvents {
    * certificate is not accepted.
    */
   handshake(): Promise<TlsInfo> {
-    if (this.#handshake === undefined) {
-      this.#handshake = this.#closed ? Promise.reject(badResource()) : this.#shakeHands();
-      this.#handshake.catch(() => {});
+    if (this.#info === undefined) {
+      this.#info = this.#closed ? Promise.reject(badResource()) : this.#shakeHands();
+      this.#info.catch(() => {});
     }
-    return this.#handshake;
+    return this.#info;
   }
 
   /** Reads into `p`; `null` behind the peer's close_notify. */
   read(p: Uint8Array): Promise<number | null> {
     if (p.length === 0) return Promise.resolve(0);
     if (this.#closed) return Promise.reject(badResource());
-    if (!this.#open) return this.handshake().then(() => this.read(p));
+    if (this.#engine === undefined) return this.handshake().then(() => this.read(p));
     if (this.#into !== undefined) {
       return Promise.reject(new Deno.errors.Busy("Cannot read while another read is pending"));
     }
@@ -186,7 +122,7 @@ export class TlsSocket implements Deno.Conn, TlsEvents {
   write(p: Uint8Array): Promise<number> {
     if (this.#closed) return Promise.reject(badResource());
     if (p.length === 0) return Promise.resolve(0);
-    if (!this.#open) return this.handshake().then(() => this.write(p));
+    if (this.#engine === undefined) return this.handshake().then(() => this.write(p));
     if (this.#finished) return Promise.reject(new Deno.errors.BrokenPipe("Broken pipe"));
     if (this.#inLine > 0) return this.#inTurn(() => this.#write(p));
     this.#inLine = 1;
@@ -206,7 +142,7 @@ export class TlsSocket implements Deno.Conn, TlsEvents {
   /** Sends close_notify and FIN behind every earlier write; reading goes on. */
   async closeWrite(): Promise<void> {
     if (this.#closed) throw badResource();
-    if (!this.#open) await this.handshake();
+    if (this.#engine === undefined) await this.handshake();
     if (this.#finished) return;
     this.#finished = true;
     try {
@@ -231,9 +167,9 @@ export class TlsSocket implements Deno.Conn, TlsEvents {
    * it sees a truncated stream, as it is one.
    */
   closePolitely(): void {
-    const isWhole = this.#open && !this.#finished && this.#inLine === 0 && !this.#cut &&
+    const isWhole = !this.#closed && !this.#finished && this.#inLine === 0 && !this.#cut &&
       this.#writeFailure === undefined;
-    const ciphertext = isWhole && !this.#closed ? this.#engine!.end() : NOTHING;
+    const ciphertext = isWhole ? this.#engine?.end() ?? NOTHING : NOTHING;
     this.#end();
     if (ciphertext.length === 0) return this.#raw.close();
     // The kernel takes it within this turn, or it is full and the stream is not whole for the peer.
@@ -252,8 +188,7 @@ export class TlsSocket implements Deno.Conn, TlsEvents {
     if (this.#closed) throw badResource();
     this.#closed = true;
     this.#engine?.destroy();
-    this.#stopChoosing?.();
-    this.#stopChoosing = undefined;
+    this.#handshake?.close();
   }
 
   [Symbol.dispose](): void {
@@ -262,152 +197,24 @@ export class TlsSocket implements Deno.Conn, TlsEvents {
 
   async #shakeHands(): Promise<TlsInfo> {
     try {
-      if (this.#side.isServer) await this.#answerHello();
-      else this.#sayHello();
-      let verdict: Partial<TlsInfo> | undefined;
-      for (;;) {
-        // Before the peer gets the last message of a TLS 1.2 handshake, which it takes for consent.
-        if (this.#complete) verdict = this.#options?.checkPeer?.(this.#engine!.socket);
-        await this.#answer();
-        if (this.#complete) break;
-        await this.#feed(await this.#nextBytes());
-      }
-      this.#open = true;
-      return { ...this.#info(), ...verdict };
+      const { engine, info, cleartext, ended } = await this.#handshake!.make();
+      engine.events = this;
+      this.#engine = engine;
+      this.#cleartext = cleartext;
+      this.#ended = ended;
+      this.#resize(0);
+      return info;
     } catch (error) {
-      const isPeers = error === this.#readFailure || error instanceof Deno.errors.InvalidData;
-      if (isPeers && !this.#closed) await this.#alert(error);
       this.#readFailure ??= error;
       this.#writeFailure ??= error;
       throw error;
+    } finally {
+      this.#handshake = undefined;
     }
   }
 
-  /** Has the engine take the ClientHello, and begins anew where the session it resumes is no good. */
-  async #answerHello(): Promise<void> {
-    const first = await this.#nextBytes();
-    this.#begun?.();
-    if (!HelloRecords.begin(first)) throw noHandshake(first[0]!);
-    const records = new HelloRecords();
-    let joined = records.add(first);
-    while (joined === null) joined = records.add(await this.#nextBytes());
-    const { hello, rest } = joined;
-    if (rest.length > 0) this.#ahead = rest; // an empty view would pin its memory
-    for (let options: HandshakeOptions | undefined = this.#side.socketOptions();;) {
-      this.#engine = this.#newEngine(options);
-      for (let at = 0; at < hello.length; at += HELLO_PIECE) {
-        await this.#feed(hello.subarray(at, at + HELLO_PIECE));
-      }
-      const { mayResume, afresh } = options as HandshakeOptions;
-      if (mayResume?.(this.#engine!.socket) !== false) return;
-      this.#engine!.destroy();
-      options = afresh?.();
-      if (options === undefined) throw staleSession();
-    }
-  }
-
-  /** Begins a handshake as the client; it leaves with the first answer. */
-  #sayHello(): void {
-    const { length } = this.#ahead;
-    if (length > 0) {
-      // A server sends nothing between its consent and our ClientHello: these were injected on the way.
-      throw new Deno.errors.InvalidData(
-        `Cannot start TLS: ${length} bytes have come in clear, behind what the server consented with`,
-      );
-    }
-    this.#engine = this.#newEngine(this.#side.socketOptions());
-  }
-
-  async #feed(ciphertext: Uint8Array): Promise<void> {
-    this.#engine!.feed(ciphertext);
-    await this.#choosing;
-    if (this.#closed) throw interrupted();
-    if (this.#readFailure !== undefined) throw this.#readFailure;
-  }
-
-  /** What is fed next; the socket is read only once everything before has been. */
-  async #nextBytes(): Promise<Uint8Array<ArrayBuffer>> {
-    const ahead = this.#ahead;
-    if (ahead.length > 0) {
-      this.#ahead = NOTHING;
-      return ahead;
-    }
-    let n;
-    for (let empty = 0; (n = await this.#raw.read(this.#room)) === 0; empty++) refuseEmpty(empty);
-    if (this.#closed) throw interrupted();
-    if (n === null) throw new Deno.errors.UnexpectedEof("The peer left during the TLS handshake");
-    return this.#room.subarray(0, n);
-  }
-
-  #newEngine(options: HandshakeOptions): TlsEngine {
-    const { SNICallback } = options;
-    this.#options = options;
-    return new TlsEngine({
-      ...options,
-      ...(SNICallback !== undefined && { SNICallback: this.#chooser(SNICallback) }),
-    }, this);
-  }
-
-  async #answer(): Promise<void> {
-    const ciphertext = this.#engine!.take();
-    if (ciphertext.length === 0) return;
-    this.#answered = true;
-    await this.#inTurn(() => this.#send(ciphertext, 0));
-  }
-
-  /** Sends the reason to the peer, as far as TLS has an alert for it. */
-  async #alert(error: unknown): Promise<void> {
-    const alert = (): Uint8Array<ArrayBuffer> => {
-      const own = this.#readFailure === error ? this.#engine?.take() ?? NOTHING : NOTHING;
-      // The certificate is chosen, and the first bytes are looked at, outside the engine, which says
-      // nothing of either.
-      return own.length > 0 || this.#answered
-        ? own
-        : plainAlert(alertOf(error) ?? HANDSHAKE_FAILURE);
-    };
-    // A peer that does not take it finds out by the end of the connection.
-    await this.#inTurn(() => this.#send(alert(), 0)).catch(() => {});
-  }
-
-  #info(): TlsInfo {
-    const { socket } = this.#engine!;
-    const { servername, alpnProtocol } = socket as unknown as Record<string, unknown>;
-    const certificate = this.#options?.requestCert === true
-      ? socket.getPeerCertificate()
-      : undefined;
-    return {
-      ...(typeof servername === "string" && { serverName: servername }),
-      ...(typeof alpnProtocol === "string" && { alpnProtocol }),
-      version: socket.getProtocol() ?? "unknown",
-      cipher: socket.getCipher().name,
-      ...(certificate?.raw !== undefined && { peerCertificate: certificate }),
-    };
-  }
-
-  #chooser(choose: NonNullable<TLSSocketOptions["SNICallback"]>): typeof choose {
-    return (name, answer) => {
-      const { promise, resolve } = Promise.withResolvers<void>();
-      this.#choosing = promise;
-      this.#stopChoosing = resolve;
-      const chosen: typeof answer = (error, context) => {
-        if (this.#stopChoosing !== resolve) return;
-        this.#stopChoosing = undefined;
-        // Unchanged: a fault in choosing is not the peer's.
-        if (error) this.#readFailure ??= error;
-        else answer(null, context);
-        resolve();
-      };
-      try {
-        choose(name, chosen);
-      } catch (error) {
-        chosen(error as Error);
-      }
-    };
-  }
-
-  handshakeComplete(): void {
-    this.#complete = true;
-  }
+  /** Has happened before this socket gets the events of the engine. */
+  handshakeComplete(): void {}
 
   decrypted(cleartext: ArrayBuffer | undefined): void {
     if (cleartext === undefined) this.#ended = true;
@@ -444,13 +251,13 @@ export class TlsSocket implements Deno.Conn, TlsEvents {
       for (let empty = 0; this.#cleartext.length === 0;) {
         if (this.#readFailure !== undefined) {
           // Not awaited: a peer that takes nothing must not keep the error from the reader.
-          this.#alert(this.#readFailure);
+          this.#inTurn(() => this.#send(this.#engine!.take(), 0)).catch(() => {});
           throw this.#readFailure;
         }
         if (this.#ended) return null;
         this.#reply();
         const n = await this.#raw.read(this.#room);
-        if (n === 0) refuseEmpty(empty++);
+        if (n === 0 && ++empty > MOST_EMPTY_READS) throw noBytes();
         this.#decrypt(n);
       }
     } catch (error) {
@@ -573,31 +380,8 @@ function joined(one: Uint8Array, other: Uint8Array): Uint8Array {
   return both;
 }
 
-/** A fatal alert in clear, for a handshake that the server has not answered yet. */
-function plainAlert(description: number): Uint8Array<ArrayBuffer> {
-  return new Uint8Array([21, 3, 3, 0, 2, 2, description]);
-}
-
-/** Reads in a row that may bring nothing; a socket that never brings anything must not block all others. */
-const MOST_EMPTY_READS = 100;
-
-function refuseEmpty(before: number): void {
-  if (before < MOST_EMPTY_READS) return;
-  throw new Deno.errors.InvalidData("Cannot read: the socket brings no bytes");
-}
-
-function noHandshake(first: number): Error {
-  const error = new Deno.errors.InvalidData(
-    `Cannot speak TLS with the peer: it began with byte ${first}, which begins no handshake`,
-  );
-  return withAlert(error, UNEXPECTED_MESSAGE);
-}
-
-/** OpenSSL and others drop a session when they get an alert, and make a full handshake next time. */
-function staleSession(): Error {
-  return new Deno.errors.InvalidData(
-    "Cannot resume the session of the client: its certificate was not verified with 'tls.clientCa'",
-  );
+function noBytes(): Error {
+  return new Deno.errors.InvalidData("Cannot read: the socket brings no bytes");
 }
 
 function isGone(error: unknown): boolean {

@@ -8,7 +8,7 @@ import { Rooms } from "../../lib/connection/rooms.ts";
 import { Lifeline } from "../../lib/connection/lifeline.ts";
 import { TlsContexts } from "../../lib/tls/tls_contexts.ts";
 import { completeTlsAlone } from "../../lib/tls/tls_options.ts";
-import type { TlsInfo } from "../../lib/tls/tls_socket.ts";
+import type { TlsInfo } from "../../lib/tls/handshake.ts";
 import { ca, server as certificate } from "../support/certificates.ts";
 import { netTest } from "../support/needs.ts";
 import { bytes } from "../support/bytes.ts";

@@ -2,7 +2,8 @@
 
 import { connect, type ConnectionOptions } from "node:tls";
 import type { HandshakeOptions } from "../../lib/tls/tls_contexts.ts";
-import { type TlsInfo, TlsSocket } from "../../lib/tls/tls_socket.ts";
+import type { TlsInfo } from "../../lib/tls/handshake.ts";
+import { TlsSocket } from "../../lib/tls/tls_socket.ts";
 import { ca, type Pair } from "./certificates.ts";
 import { bytes } from "./bytes.ts";
 

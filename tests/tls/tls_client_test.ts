@@ -5,7 +5,8 @@ import { TlsClient } from "../../lib/tls/tls_client.ts";
 import { TlsContexts } from "../../lib/tls/tls_contexts.ts";
 import { completeTlsAlone, completeTlsClient } from "../../lib/tls/tls_options.ts";
 import type { TlsClientOptions, TlsListenOptions } from "../../lib/tls/tls_options.ts";
-import { type TlsInfo, TlsSocket } from "../../lib/tls/tls_socket.ts";
+import type { TlsInfo } from "../../lib/tls/handshake.ts";
+import { TlsSocket } from "../../lib/tls/tls_socket.ts";
 import { bytes, text } from "../support/bytes.ts";
 import {
   ca,

@@ -14,7 +14,8 @@ import {
 import fc from "fast-check";
 import { connect as connectPlain } from "node:net";
 import { type ConnectionOptions, createSecureContext } from "node:tls";
-import { type TlsSide, TlsSocket } from "../../lib/tls/tls_socket.ts";
+import type { TlsSide } from "../../lib/tls/handshake.ts";
+import { TlsSocket } from "../../lib/tls/tls_socket.ts";
 import { TlsContexts } from "../../lib/tls/tls_contexts.ts";
 import type { HandshakeOptions } from "../../lib/tls/tls_contexts.ts";
 import { completeTlsAlone, type TlsListenOptions } from "../../lib/tls/tls_options.ts";
