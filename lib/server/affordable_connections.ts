@@ -19,10 +19,12 @@ const ALL = "read write import net env sys run ffi".split(" ") as Deno.Permissio
 export function affordableConnections(): number | undefined {
   const limit = descriptorLimit();
   if (limit === undefined) return undefined;
-  const rest = Math.max(1, limit - OTHERS);
+  // A limit of some dozens leaves nothing, but serving little is better than not at all.
+  const least = Math.max(1, Math.floor(limit / 4));
+  const rest = limit - Math.min(OTHERS, least);
   let slots = rest;
-  while (slots > 1 && slots + Lingering.limit(slots) > rest) {
-    slots = Math.max(1, Math.min(slots - 1, rest - Lingering.limit(slots)));
+  while (slots > least && slots + Lingering.limit(slots) > rest) {
+    slots = Math.max(least, Math.min(slots - 1, rest - Lingering.limit(slots)));
   }
   return slots;
 }

@@ -143,8 +143,8 @@ function line(text: string, suffix: string): string {
   return `${begin.length > room ? `${begin.slice(0, room - 1)}…` : begin}${end}`;
 }
 
-/** Where this library is; frames in it say nothing about the program that uses it. */
-const LIBRARY = new URL("../", import.meta.url).href;
+/** Where this library is, unless it is bundled: frames in it say nothing about the program that uses it. */
+const LIBRARY = /^.*\/lib\/(?=server\/reporter\.\w+$)/.exec(import.meta.url)?.[0];
 
 /**
  * The first frame of the program's own code. It is looked for behind the message, in which a peer may
@@ -154,7 +154,7 @@ function placeOf({ stack, message }: Error): string | undefined {
   if (typeof stack !== "string") return undefined;
   const frames = stack.split("\n").slice(String(message).split("\n").length)
     .flatMap((line) => /^ +at (?!.*\b(?:ext|node):)(.*:\/\/.*)$/.exec(line)?.[1] ?? []);
-  return frames.find((frame) => !frame.includes(LIBRARY));
+  return frames.find((frame) => LIBRARY === undefined || !frame.includes(LIBRARY));
 }
 
 function from(conn: Connection): string {

@@ -30,7 +30,9 @@ interface Kind {
 const address = { port: 0, hostname: "127.0.0.1" };
 const KINDS: Record<string, (log: (error: unknown) => void) => Kind> = {
   guarded: (log) => {
-    const server = serve(log === logWhole ? { ...address, onError: log } : address, echo);
+    // Not lowered to what the descriptors are enough for, as this is about running out of them.
+    const options = { ...address, maxConnections: Infinity };
+    const server = serve(log === logWhole ? { ...options, onError: log } : options, echo);
     return {
       port: server.addr.port,
       starved: () => server.stats().acceptFailures.resources,
