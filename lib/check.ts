@@ -1,6 +1,6 @@
-/** Refuses wrong values with a message that says what to use; the first argument is the attempt. @module */
+/** Rejects wrong arguments with a message that says what to use; first comes the attempt. @module */
 
-/** Refuses what is not a whole number from `least` to `most`, or `Infinity` where it is allowed. */
+/** Rejects anything but a whole number from `least` to `most`, or `Infinity` where it is allowed. */
 export function checkNumber(
   attempt: string,
   name: string,
@@ -22,7 +22,7 @@ export function checkNumber(
   return value;
 }
 
-/** Refuses what is not a time in ms from 0 up; a fraction of one is, as the rest of a deadline has. */
+/** Rejects anything but a time in ms from 0 up. Fractions are allowed: the rest of a deadline has one. */
 export function checkTime(attempt: string, name: string, value: unknown): number {
   const wanted = "milliseconds from 0 up, or Infinity";
   if (typeof value !== "number" || Number.isNaN(value)) {
@@ -36,7 +36,7 @@ export function checkBoolean(attempt: string, name: string, value: unknown): voi
   if (typeof value !== "boolean") throw new TypeError(bad(attempt, name, value, "true or false"));
 }
 
-/** Refuses what is none of the choices: another type, or another value of the same type. */
+/** Rejects anything but one of the choices: another type, or another value of the same type. */
 export function checkChoice(
   attempt: string,
   name: string,
@@ -49,7 +49,7 @@ export function checkChoice(
   throw new (sameType ? RangeError : TypeError)(bad(attempt, name, value, wanted));
 }
 
-/** Refuses what is not an object: the options themselves, or the part of them called `name`. */
+/** Rejects anything but an object: the options themselves, or their part `name`. */
 export function checkObject(attempt: string, value: unknown, name?: string): void {
   if (isObject(value)) return;
   throw new TypeError(
@@ -59,7 +59,7 @@ export function checkObject(attempt: string, value: unknown, name?: string): voi
   );
 }
 
-/** Refuses what is not an object, and unknown keys of the options or of their part `name`. */
+/** Rejects anything but an object, and unknown keys of the options or of their part `name`. */
 export function checkKeys(
   attempt: string,
   given: unknown,
@@ -76,7 +76,7 @@ export function checkKeys(
   }
 }
 
-/** Refuses what is no AbortSignal; those of other realms and fakes are as good as ours. */
+/** Rejects anything but an AbortSignal; signals of other realms and fakes are accepted. */
 export function checkSignal(attempt: string, value: unknown): void {
   const isSignal = isObject(value) && typeof value["addEventListener"] === "function" &&
     "aborted" in value;
@@ -99,7 +99,7 @@ export function bad(attempt: string, name: string, value: unknown, wanted: strin
   return `Cannot ${attempt} with '${name}' of ${show(value)}: use ${wanted}`;
 }
 
-/** A value as the reader of a message would write it. */
+/** A value as a programmer would write it. */
 export function show(value: unknown): string {
   if (typeof value === "string") return JSON.stringify(value);
   if (typeof value === "bigint") return `${value}n`;

@@ -1,10 +1,10 @@
-/** The errors that a caller may want to catch, and how the message of one is extended. @module */
+/** The errors that a caller may want to catch, and a way to extend the message of one. @module */
 
 /**
- * The peer broke the rules of the protocol that is spoken with it.
+ * The peer violated the protocol.
  *
  * A handler that throws one ends its connection with the reason `protocol_error`, and nothing is
- * reported to `onError`: what a peer can cause at will is counted, not logged.
+ * reported to `onError`: what a peer can trigger at will is counted, not logged.
  *
  * @example Refuse a greeting
  * ```ts
@@ -24,12 +24,12 @@ export class ProtocolError extends Error {
 }
 
 /**
- * The peer sent a frame, or a part of one, that is larger than the option `limit` allows.
+ * The peer sent a frame, or part of one, that is larger than the option `limit` allows.
  *
- * It is thrown as soon as the size is certain, before memory for the frame is reserved, and nothing
- * of the frame is taken: its bytes are still to be read.
+ * It is thrown as soon as the size is known, before memory for the frame is allocated. Nothing of the
+ * frame is consumed: its bytes can still be read.
  *
- * @example Tell a peer why it is refused
+ * @example Reject a line that is too long
  * ```ts
  * import { FrameTooLargeError, lines } from "@usher/server";
  * import { assertThrows } from "@std/assert";
@@ -46,7 +46,7 @@ export class ProtocolError extends Error {
 export class FrameTooLargeError extends ProtocolError {
   /** The name of the class, as it appears in logs. */
   override name = "FrameTooLargeError";
-  /** The limit that was in force, in bytes of the frame's content. */
+  /** The limit in force, in bytes of the frame's content. */
   readonly limit: number;
   /** The size of the frame's content in bytes, where the peer announced it. */
   readonly size: number | undefined;
@@ -55,7 +55,7 @@ export class FrameTooLargeError extends ProtocolError {
    * An error that names what was too large, and the option that would allow it.
    *
    * @param message What was attempted, and which option would allow it.
-   * @param limit The limit that was in force, in bytes of the frame's content.
+   * @param limit The limit in force, in bytes of the frame's content.
    * @param size The size of the frame's content in bytes, where the peer announced it.
    */
   constructor(message: string, limit: number, size?: number) {
@@ -66,9 +66,9 @@ export class FrameTooLargeError extends ProtocolError {
 }
 
 /**
- * What came is no PROXY header, or a broken one.
+ * The bytes are no PROXY header, or a malformed one.
  *
- * It is thrown as soon as the bytes make it certain, and nothing is taken.
+ * It is thrown at the first byte that proves it, and nothing is consumed.
  *
  * @example An HTTP client at a port that expects a PROXY header
  * ```ts
@@ -83,14 +83,14 @@ export class FrameTooLargeError extends ProtocolError {
 export class ProxyHeaderError extends ProtocolError {
   /** The name of the class, as it appears in logs. */
   override name = "ProxyHeaderError";
-  /** Which byte is wrong, counted from 0, or where the part begins that is. */
+  /** The offset of the wrong byte, or of the wrong part, counted from 0. */
   readonly at: number;
 
   /**
    * An error that names what is wrong, and where.
    *
    * @param message What was attempted, what is wrong, and at which byte.
-   * @param at Which byte is wrong, counted from 0, or where the part begins that is.
+   * @param at The offset of the wrong byte, or of the wrong part, counted from 0.
    */
   constructor(message: string, at: number) {
     super(message);
@@ -99,10 +99,9 @@ export class ProxyHeaderError extends ProtocolError {
 }
 
 /**
- * Connections were refused: what `onError` is told, every ten seconds at most, for all of them
- * together.
+ * Connections were refused: `onError` receives one for all of them, every ten seconds at most.
  *
- * @example Tell the two kinds of news apart
+ * @example Tell refusals from other errors
  * ```ts
  * import { RefusedError } from "@usher/server";
  * import { assertEquals } from "@std/assert";
@@ -119,16 +118,16 @@ export class ProxyHeaderError extends ProtocolError {
 export class RefusedError extends Error {
   /** The name of the class, as it appears in logs. */
   override name = "RefusedError";
-  /** How many, by the causes of `stats().refused`. */
+  /** How many were refused, by the causes of `stats().refused`. */
   readonly counts: Readonly<Record<string, number>>;
 
   /** The peer with most connections beyond `maxConnectionsPerPeer`, if there was one. */
   readonly peer: string | undefined;
 
   /**
-   * An error that counts.
+   * An error that sums up the refusals of some seconds.
    *
-   * @param counts How many, by the causes of `stats().refused`.
+   * @param counts How many were refused, by the causes of `stats().refused`.
    * @param seconds In how many seconds.
    * @param peer The peer with most connections beyond `maxConnectionsPerPeer`, if there was one.
    */
@@ -146,7 +145,7 @@ export class RefusedError extends Error {
   }
 }
 
-/** What the causes are called in a sentence. */
+/** The causes in plain words. */
 const WORDS: Record<string, string> = {
   peerLimit: "per-peer limit",
   address: "address not allowed",
@@ -154,8 +153,8 @@ const WORDS: Record<string, string> = {
 };
 
 /**
- * Puts `before` in front of an error's message. The same object is kept, because a new one would
- * have neither the `code` nor the class; an error that cannot be changed stays as it is.
+ * Puts `before` in front of an error's message. The object is kept, because a new one would lose the
+ * `code` and the class; an error whose message cannot be set stays as it is.
  */
 export function extendMessage(error: unknown, before: string, after = ""): void {
   try {

@@ -1,16 +1,16 @@
-/** Writes an address, and any other foreign text, on one line. @module */
+/** Formats an address, and any other untrusted text, on one line. @module */
 
 /**
- * Writes an address as people paste it: `tcp://127.0.0.1:7000`, `tcp://[::1]:7000`,
+ * Formats an address as people write it: `tcp://127.0.0.1:7000`, `tcp://[::1]:7000`,
  * `unix:/run/app.sock`, `unix:@name` for a socket in Linux's abstract namespace.
  *
- * A Unix peer that bound no path of its own is written as `unix:`.
+ * A Unix peer that has not bound a path is written as `unix:`.
  *
  * @param addr The address, as `server.addr` or `conn.remoteAddr` give it.
- * @param scheme What stands before `://` for an address with a port; the transport if left out.
+ * @param scheme The part before `://` of an address with a port; the transport if omitted.
  * @returns One line without control characters.
  *
- * @example Say where a server listens
+ * @example Log where a server listens
  * ```ts
  * import { formatAddress } from "@usher/server";
  * import { assertEquals } from "@std/assert";
@@ -28,9 +28,9 @@ export function formatAddress(addr: Deno.Addr, scheme: string = addr.transport):
 }
 
 /**
- * The text with its control, invisible and bidirectional characters written out. What a peer, a path
- * or a message brings along must not forge a second line in a log, move the cursor of a terminal, or
- * show a name in another order than it has.
+ * Escapes control, invisible and bidirectional characters. Text from a peer, a path or a message must
+ * not forge a second line in a log, move a terminal's cursor, or show a name in another order than it
+ * has.
  */
 export function oneLine(text: string): string {
   return text.replace(

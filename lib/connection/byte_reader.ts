@@ -258,7 +258,7 @@ export class ByteReader implements Arrived {
     this.#orphan();
   }
 
-  /** The connection is closed: its memory is nobody's any more. */
+  /** The connection is closed: its memory can go back to the pool. */
   closed(): void {
     this.#slab.close();
     this.#reused?.close();

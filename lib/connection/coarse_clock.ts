@@ -88,7 +88,7 @@ export class CoarseClock {
         if (this.#run === run) this.#tick();
       }, ms),
     };
-    // A deadline alone is no reason for a process to live on.
+    // A deadline by itself must not keep the process alive.
     if (!isFake()) Deno.unrefTimer(run.timer as unknown as number);
     this.#run = run;
   }

@@ -4,7 +4,7 @@ import type { ReadSize } from "./read_size.ts";
 import { Rooms } from "./rooms.ts";
 import type { ChunkMemory } from "./slab.ts";
 
-/** Bytes that a connection which has said nothing waits on. */
+/** Bytes of the buffer that a connection waits on before the peer has sent anything. */
 const FIRST = 512;
 
 /** What tests find in a chunk that is no longer lent. */

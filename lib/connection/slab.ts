@@ -3,7 +3,7 @@
 import type { ReadSize } from "./read_size.ts";
 import { Rooms } from "./rooms.ts";
 
-/** Bytes that a connection which has said nothing waits on: what most requests need, and no more. */
+/** Bytes of the buffer that a connection waits on before the peer has sent anything: enough for most requests. */
 const FIRST = 512;
 
 /**

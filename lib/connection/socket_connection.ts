@@ -86,7 +86,7 @@ export class SocketConnection<A extends Deno.Addr = Deno.Addr> implements Connec
     this.life.onClose = this;
   }
 
-  /** The socket is closed; called by the lifeline alone. */
+  /** The socket is closed; called only by the lifeline. */
   closed(): void {
     this.writer.closed();
     this.reader.closed();
@@ -239,7 +239,7 @@ export class SocketConnection<A extends Deno.Addr = Deno.Addr> implements Connec
 
   /**
    * The commonest end of all: the peer has closed and was answered, so that closing is all there is.
-   * Whether it was so; called by the server alone, which saves itself the promises of `end()`.
+   * Whether it was so; called only by the server, which saves itself the promises of `end()`.
    */
   endAtOnce(): boolean {
     const life = this.life;

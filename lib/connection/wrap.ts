@@ -68,7 +68,7 @@ const wrappers = new WeakMap<Deno.Conn, SocketConnection>();
  * chunks, timeouts and a polite end for clients and forwarders too.
  *
  * From then on the socket is the wrapper's: use and close only that. (Closing the socket closes both;
- * but `using` that was declared before closes the socket alone, and the wrapper at its next operation.) A connection that is wrapped
+ * but a `using` declared before closes only the socket, and the wrapper at its next operation.) A connection that is wrapped
  * already, and the socket of one, give that connection as it is, its limits unchanged.
  *
  * @param conn The socket.

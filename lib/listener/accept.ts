@@ -106,7 +106,7 @@ export class Acceptor {
           if (failures % YIELD_EVERY === 0) await new Promise((resolve) => realSetTimeout(resolve));
           break;
         case "resources":
-          // Whoever gives up reports it; to announce another try before that would be wrong.
+          // Giving up is reported by the caller; announcing another try before that would be wrong.
           if (this.#failures.isBroken) throw error;
           this.#watcher.resources(error);
           do await this.#pause(); while (!this.#closed && !reservesAreFull());

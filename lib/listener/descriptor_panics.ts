@@ -8,8 +8,8 @@ let compilerReady = false;
 
 /**
  * Deno sets up its own SIGUSR1 handler half a second after the start, and with it the whole of its
- * signals. A signal that nobody acts on is listened for and let go again: the library touches no
- * other.
+ * signals. So a harmless signal gets a listener, which is removed again: the library touches
+ * no other.
  */
 export function disarmSignalPanic(): void {
   // There is no such handler on Windows, and no limit that is reached as easily.

@@ -12,7 +12,7 @@ import { compileAddressList } from "./address_rules.ts";
 /**
  * Where to listen with TCP, and how its sockets are set.
  *
- * @example Any free port of this machine alone
+ * @example Any free port, on the loopback address only
  * ```ts
  * import { listen, type TcpListenOptions } from "@usher/server";
  * import { assertEquals } from "@std/assert";
@@ -23,7 +23,7 @@ import { compileAddressList } from "./address_rules.ts";
  * ```
  */
 export interface TcpListenOptions {
-  /** The port, 0 to 65535; 0 takes any free one, which `addr` then tells. */
+  /** The port, 0 to 65535; 0 takes any free one, which `addr` then gives. */
   port: number;
   /**
    * The IP address or host name to listen on. `"0.0.0.0"` is every IPv4 address; `"::"` is every
@@ -33,8 +33,8 @@ export interface TcpListenOptions {
    */
   hostname?: string;
   /**
-   * The queue length of `listen(2)`: how many clients the kernel holds connected while nobody
-   * accepts them. The kernel caps it (Linux: `net.core.somaxconn`).
+   * The queue length of `listen(2)`: how many connections the kernel holds that are not
+   * accepted yet. The kernel caps it (Linux: `net.core.somaxconn`).
    *
    * @default {511}
    */
@@ -135,8 +135,8 @@ export type ListenOptions = TcpListenOptions | UnixListenOptions;
 export interface ProxyProtocolOptions {
   /**
    * Who may send a header: addresses and CIDR ranges of the balancers, and `"unix"` for every peer
-   * of a Unix socket. All others are refused (`refused_address`): with a header of their own they
-   * could pretend to be anybody, and without one nobody would know who they are.
+   * of a Unix socket. All others are refused (`refused_address`): with a header they could claim any
+   * address, and without one their own would be unknown.
    */
   trust: readonly string[];
   /**
@@ -148,7 +148,7 @@ export interface ProxyProtocolOptions {
 }
 
 /**
- * What is expected from everybody who connects to an address.
+ * What is expected of every client that connects to an address.
  *
  * @example The same balancer in front of two ports
  * ```ts
@@ -192,7 +192,7 @@ export type ServeAddress =
   | TcpListenOptions & TlsListenOptions & ServeAddressOptions
   | UnixListenOptions & ServeAddressOptions;
 
-/** The one home of what holds where nothing is said of an address. */
+/** The defaults of an address. */
 export const LISTEN_DEFAULTS: Readonly<Required<Omit<TcpListenOptions, "port">>> = Object.freeze({
   hostname: "0.0.0.0",
   tcpBacklog: 511,
@@ -200,7 +200,7 @@ export const LISTEN_DEFAULTS: Readonly<Required<Omit<TcpListenOptions, "port">>>
   keepAlive: true,
 });
 
-/** Who is expected at an address, checked. */
+/** The peers that an address expects, checked. */
 export interface CompleteServeAddress {
   /** Whether a peer may send a PROXY header; there is none where this is not there. */
   readonly isTrusted?: (peer: Deno.Addr) => boolean;
@@ -219,7 +219,7 @@ export type CompleteAddress = CompleteTcp | CompleteUnix;
 
 const TCP_KEYS = ["port", "hostname", "tcpBacklog", "noDelay", "keepAlive"];
 const UNIX_KEYS = ["path", "mode"];
-/** What only somebody can do who serves. */
+/** Options of `serve()` only. */
 const SERVED_KEYS = [...TLS_KEYS, "proxyProtocol"];
 
 /** Everything that belongs to an address of a server. */

@@ -1,4 +1,4 @@
-/** Listens on a Unix path that is ours alone, and hands it over cleanly to the next server. @module */
+/** Listens on a Unix path that no other server can take, and hands it over cleanly to the next. @module */
 
 import { resolve } from "node:path";
 import type { UnixListenOptions } from "./listen_options.ts";
@@ -241,7 +241,7 @@ class PathLock {
 
   /** Unlocks and removes the file, after the socket is gone. */
   release(): void {
-    // Removed while still locked: whoever opened it before and locks it now sees that it is gone.
+    // Removed while still locked: a process that opened it before and locks it now sees that it is gone.
     quietly(() => {
       if (isStillAt(this.#path, this.#file.statSync())) Deno.removeSync(this.#path);
     });
@@ -249,8 +249,8 @@ class PathLock {
   }
 
   /**
-   * Unlocks after a start that failed. A file of an earlier start stays: it alone knows whose a stale
-   * socket is, and the next start needs that.
+   * Unlocks after a start that failed. A file of an earlier start stays: only its text says whose a
+   * stale socket is, and the next start needs that.
    */
   abandon(): void {
     if (this.#isOld) this.#close();

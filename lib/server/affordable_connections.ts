@@ -4,7 +4,7 @@ import { Lingering } from "./lingering.ts";
 
 /**
  * Descriptors that are not for slots: Deno's own 20, listeners, a status page with its reserve, files
- * and backends of the program, and refused connections that are being told why.
+ * and backends of the program, and refused connections that are being sent the reason.
  */
 const OTHERS = 192;
 

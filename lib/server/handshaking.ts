@@ -123,7 +123,7 @@ export class Handshaking implements Ticking {
   }
 }
 
-/** Peers of Unix sockets cannot be told apart. */
+/** Peers of Unix sockets are indistinguishable. */
 function keyOf({ remoteAddr }: ServedConnection): string {
   return "hostname" in remoteAddr ? peerKey(remoteAddr.hostname) : "";
 }

@@ -9,14 +9,14 @@ import type { RefusalCause } from "./statistics.ts";
 /** Ms that are reported in one line: an attack would fill the log with lines of its own. */
 const WINDOW = 10_000;
 
-/** Peers that are told apart in that time; one that matters is among the first. */
+/** Peers that are counted separately in that time; one that matters is among the first. */
 const MAX_PEERS = 1000;
 
 /** Counts refusals, and reports them together some seconds after the first of them. */
 export class Refusals implements Ticking {
   readonly #clock: CoarseClock;
   readonly #reporter: Reporter;
-  /** Refused connections that are still being told why. */
+  /** Refused connections that are still being sent the reason. */
   lingering = 0;
   readonly #counts: Partial<Record<RefusalCause, number>> = {};
   /** Connections beyond the limit per peer, by peer. */

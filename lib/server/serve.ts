@@ -75,7 +75,7 @@ export function serve(
   handler: Handler<Deno.UnixAddr>,
 ): Server<Deno.UnixAddr>;
 /**
- * Serves several addresses, or listeners of other makes, with one handler and one set of limits.
+ * Serves several addresses, or custom listeners, with one handler and one set of limits.
  *
  * @param options The listeners and the limits.
  * @param handler Serves one connection; must return a promise.

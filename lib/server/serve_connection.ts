@@ -19,7 +19,7 @@ import type { ServedConnection } from "./served_connection.ts";
 import type { Slots } from "./slots.ts";
 import type { Statistics } from "./statistics.ts";
 
-/** Refused connections that are still being told why; more than these are closed without a word. */
+/** Refused connections that may still be sent the reason; beyond that they are closed without it. */
 const MAX_LINGERING_REFUSED = 64;
 
 /**

@@ -19,7 +19,7 @@ import { scriptedListener } from "./scripted_listener.ts";
  *
  * @typeParam A The kind of address.
  *
- * @example A client from somewhere, over a bad line
+ * @example A client with an address of its own, over a slow line
  * ```ts
  * import { connect, type ConnectOptions } from "@usher/server/testing";
  * import { assertEquals } from "@std/assert";
@@ -36,13 +36,13 @@ import { scriptedListener } from "./scripted_listener.ts";
  * ```
  */
 export interface ConnectOptions<A extends Deno.Addr = Deno.NetAddr> extends ServeSettings {
-  /** Where the handler sees its client; an address of TCP unless given. */
+  /** The client's address, as the handler sees it; a TCP address unless given. */
   remoteAddr?: A;
-  /** Where the server pretends to listen. */
+  /** The address that the server pretends to listen on. */
   localAddr?: A;
-  /** What happens to what the client writes. */
+  /** Faults on the way from the client to the handler. */
   toHandler?: Faults;
-  /** What happens to what the handler writes. */
+  /** Faults on the way from the handler to the client. */
   toClient?: Faults;
 }
 
@@ -51,7 +51,7 @@ export interface ConnectOptions<A extends Deno.Addr = Deno.NetAddr> extends Serv
  *
  * @typeParam A The kind of address.
  *
- * @example A client that goes in the middle of a line
+ * @example A client that resets in the middle of a line
  * ```ts
  * import { type Client, connect } from "@usher/server/testing";
  * import { assertEquals } from "@std/assert";
@@ -65,17 +65,17 @@ export interface ConnectOptions<A extends Deno.Addr = Deno.NetAddr> extends Serv
  */
 export interface Client<A extends Deno.Addr = Deno.NetAddr> extends Connection<A> {
   /**
-   * What `onEnd` is told, once the handler has settled, its connection is closed and its server has
-   * stopped. A handler that reads to the end of the stream waits for the client to close first.
+   * The record that `onEnd` receives, once the handler has settled, its connection is closed and its
+   * server has stopped. A handler that reads to the end of the stream waits for the client to close first.
    */
   readonly ended: Promise<EndRecord>;
-  /** The server of this one connection: its `shutdown()` shows how the handler takes that. */
+  /** The server of this one connection: its `shutdown()` shows how the handler drains. */
   readonly server: Server<A>;
-  /** Resets the connection: what waits at either end rejects with `ConnectionReset`; and closes. */
+  /** Resets and closes the connection: whatever waits at either end rejects with `ConnectionReset`. */
   reset(): void;
   /**
-   * Closes the client, and stops the server at once. A handler that still waits for something else
-   * than its connection gets one second, which with `FakeTime` the test has to move itself; await
+   * Closes the client, and stops the server at once. A handler that still waits for something other
+   * than its connection gets one second, which with `FakeTime` the test has to advance itself; await
    * `ended` first where it should end by itself.
    */
   [Symbol.asyncDispose](): Promise<void>;
@@ -84,24 +84,24 @@ export interface Client<A extends Deno.Addr = Deno.NetAddr> extends Connection<A
 /**
  * Runs a handler for one client, without a network and without permissions.
  *
- * A server of its own runs it, so it gets what it gets from `serve()`: limits, timeouts, one end
- * record. Bytes pass at once, without a timer, and once the handler has settled nobody waits for its
- * client to close, too. The timeouts run on a clock that `FakeTime` of `@std/testing` moves, if it is
- * there before the client is: then nobody has to wait for them.
+ * A server of its own runs it, with all that `serve()` gives: limits, timeouts, one end record. Bytes
+ * pass at once, without a timer, and once the handler has settled, its connection closes without
+ * waiting for the client. The timeouts run on a clock that `FakeTime` of `@std/testing` advances, if it
+ * is created before the client, so that no test has to sit them out.
  *
- * Nothing here keeps the process alive. A test that waits for what never comes fails at once with
+ * Nothing here keeps the process alive. A test that waits for something that never comes fails at once with
  * Deno's "Promise resolution is still pending", and so does one that waits for a timeout in real time.
  *
- * For several clients of one handler call it several times with the same handler; for limits that
- * they share pass the ends of some {@linkcode pair}s to `serve()` in a {@linkcode scriptedListener}.
+ * For several clients of one handler, call it several times with the same handler; for limits that
+ * they share, pass the ends of some {@linkcode pair}s to `serve()` in a {@linkcode scriptedListener}.
  *
  * @param handler What to test.
- * @param options As for `serve()`, less the address; and what happens to the bytes on their way.
+ * @param options As for `serve()`, without the address; and faults on the way.
  * @returns The client.
  * @throws {TypeError} If an option is unknown or of the wrong type.
  * @throws {RangeError} If a number is out of range.
  *
- * @example What does it answer?
+ * @example Check the answer
  * ```ts
  * import type { Connection } from "@usher/server";
  * import { connect } from "@usher/server/testing";
@@ -118,7 +118,7 @@ export interface Client<A extends Deno.Addr = Deno.NetAddr> extends Connection<A
  * assertEquals((await client.ended).reason, "completed");
  * ```
  *
- * @example How long does it wait?
+ * @example Check a timeout
  * ```ts
  * import { connect } from "@usher/server/testing";
  * import { FakeTime } from "@std/testing/time";
@@ -178,26 +178,26 @@ export function connect<A extends Deno.Addr>(
     toFirst: completeFaults(verb, "toClient", toClient),
     toSecond: completeFaults(verb, "toHandler", toHandler),
   });
-  // In place of the half second in which a server waits for the FIN of a client that is still there.
+  // Instead of the half second for which a server waits for the FIN of a client that is still there.
   const serveOne = async (conn: Connection) => {
     try {
       return await (handler as Handler)(conn);
     } finally {
-      (socket as MemorySocket<A>).hearNoMore();
+      (socket as MemorySocket<A>).endReads();
     }
   };
   let record: EndRecord | undefined;
   const server = serve({
     ...settings,
     listeners: [scriptedListener([socket], localAddr)],
-    onEnd: (told) => {
-      record = told;
+    onEnd: (ended) => {
+      record = ended;
       server.shutdown({ timeout: 0 });
-      return onEnd?.(told);
+      return onEnd?.(ended);
     },
   }, typeof handler === "function" ? serveOne : handler) as Server<A>;
   const ended = server.finished.then(() => record!);
-  ended.catch(() => {}); // as with `finished`: nobody has to await it
+  ended.catch(() => {}); // like `finished`, it need not be awaited
   const client = connection(near, {
     idleTimeout: Infinity,
     writeTimeout: Infinity,
@@ -212,7 +212,7 @@ export function connect<A extends Deno.Addr>(
     },
     [Symbol.asyncDispose]: async () => {
       client.close();
-      // A handler that ends because its client does has done so after a turn.
+      // A handler that ends because its client closed has done so after one turn of the event loop.
       await new Promise((resolve) => setImmediate(resolve));
       await server.shutdown({ timeout: 0 });
     },

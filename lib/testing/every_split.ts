@@ -1,15 +1,15 @@
-/** Cuts the same bytes into pieces in every way. @module */
+/** Splits the same bytes into pieces in every possible way. @module */
 
 import { bad, checkKeys, checkNumber, isPromiseLike } from "../check.ts";
 import { extendMessage } from "../errors.ts";
 
-/** Runs that are still made; more are a mistake rather than a test, which would not end. */
+/** Most runs of one call; more are a mistake rather than a test, which would not end. */
 const MOST_RUNS = 1_000_000;
 
 /**
- * How thoroughly to cut.
+ * How thoroughly to split.
  *
- * @example Every way there is
+ * @example Every possible way
  * ```ts
  * import { everySplit, type SplitOptions } from "@usher/server/testing";
  * import { assertEquals } from "@std/assert";
@@ -22,27 +22,28 @@ const MOST_RUNS = 1_000_000;
  */
 export interface SplitOptions {
   /**
-   * The most pieces to cut into in every way: with 2 that is a run for each byte, with 3 half the
-   * square of their number, with `Infinity` it doubles with each byte.
+   * The most pieces. With 2 there is one run per byte, with 3 half the square of the number of bytes;
+   * with `Infinity` each byte doubles the runs.
    *
    * @default {3}
    */
   pieces?: number;
 }
 
-/** What holds when nothing is said. */
+/** The defaults. */
 export const SPLIT_DEFAULTS: Required<SplitOptions> = Object.freeze({ pieces: 3 });
 
 /**
- * Runs something with the same bytes cut in every way into at most three pieces, and once more a byte
- * at a time: what reads a stream must not depend on how it was cut. The fewest pieces come first.
+ * Runs something with the same bytes split into at most three pieces in every way, and once more a
+ * byte at a time: what reads a stream must not depend on where it was split. The fewest pieces come
+ * first.
  *
- * The message of an error that `run` throws says which cut it was.
+ * The message of an error that `run` throws says which split it was.
  *
  * @param bytes What arrives.
- * @param run Called with the pieces, each in memory of its own; for no bytes there are none.
- * @param options How thoroughly to cut.
- * @returns A promise if `run` gives one: then each is awaited before the next begins.
+ * @param run Called with the pieces, each in a buffer of its own; with none if there are no bytes.
+ * @param options How thoroughly to split.
+ * @returns A promise if `run` returns one: then each is awaited before the next begins.
  * @throws {TypeError} If an option is unknown or of the wrong type.
  * @throws {RangeError} If `pieces` is out of range, or there are more than a million ways.
  *
@@ -69,11 +70,11 @@ export function everySplit(
   options?: SplitOptions,
 ): Promise<void>;
 /**
- * The same for what needs no waiting.
+ * The same for synchronous code.
  *
  * @param bytes What arrives.
  * @param run Called with the pieces.
- * @param options How thoroughly to cut.
+ * @param options How thoroughly to split.
  *
  * @example A decoder of text
  * ```ts
@@ -114,7 +115,7 @@ export function everySplit(
   const ways = waysToCut(length, pieces);
   for (let way; !(way = ways.next()).done;) {
     const running = runOne(cut(bytes, way.value), run);
-    // With the first promise it goes on with promises, and ends with one.
+    // From the first promise on, each run is awaited.
     if (running !== undefined) return goOn(running, ways, bytes, run);
   }
 }
@@ -151,7 +152,7 @@ function cut(bytes: Uint8Array, places: readonly number[]): Uint8Array<ArrayBuff
   );
 }
 
-/** Lists of places where to cut, those with the fewest first. */
+/** Lists of offsets to split at, the shortest first. */
 function* waysToCut(length: number, pieces: number): Generator<readonly number[]> {
   for (let cuts = 0; cuts < Math.min(pieces, Math.max(length, 1)); cuts++) {
     yield* combinations(cuts, 1, length);

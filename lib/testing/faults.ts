@@ -1,10 +1,9 @@
-/** Completes what keeps bytes from passing between two ends. @module */
+/** Checks and completes the faults of one direction of a connection. @module */
 
 import { checkKeys, checkNumber } from "../check.ts";
 
 /**
- * What happens to the bytes on their way in one direction; without any of it, nothing but what
- * happens in every network.
+ * Faults in one direction of a connection; without any, it behaves as an ordinary network does.
  *
  * @example A line arrives byte by byte
  * ```ts
@@ -22,21 +21,21 @@ import { checkKeys, checkNumber } from "../check.ts";
  */
 export interface Faults {
   /**
-   * Bytes that fit between the two ends, as into the buffers of the kernel. A write waits when so
-   * many are not read yet; a small number makes a slow reader felt soon.
+   * Bytes that fit between the two ends, as into the kernel's buffers. A write waits while that many
+   * are unread; with a small number, backpressure from a slow reader comes soon.
    *
    * @default {65_536}
    */
   capacity?: number;
   /**
-   * Bytes that one read gives at most.
+   * The most bytes that one read returns.
    *
    * @default {Infinity}
    */
   bytesPerRead?: number;
   /**
-   * Bytes that one write takes at most, so that the rest has to be written again. A connection of
-   * usher does that by itself, a plain `Deno.Conn` leaves it to its user.
+   * The most bytes that one write takes, so that the rest has to be written again. A connection of
+   * usher does that by itself; a plain `Deno.Conn` leaves it to the caller.
    *
    * @default {Infinity}
    */
@@ -57,7 +56,7 @@ export interface Faults {
   resetAfter?: number;
 }
 
-/** What holds where nothing is said. */
+/** The defaults. */
 export const NO_FAULTS: Required<Faults> = Object.freeze({
   capacity: 65_536,
   bytesPerRead: Infinity,
@@ -66,7 +65,7 @@ export const NO_FAULTS: Required<Faults> = Object.freeze({
   resetAfter: Infinity,
 });
 
-/** The least that each may be: with less nothing would ever pass. */
+/** The least value of each: with less, nothing would ever pass. */
 const LEAST: Required<Faults> = {
   capacity: 1,
   bytesPerRead: 1,

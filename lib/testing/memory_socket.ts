@@ -1,12 +1,12 @@
-/** One end of a connection inside one program. @module */
+/** One end of an in-memory connection. @module */
 
 import type { Pipe } from "./pipe.ts";
 import { systemError } from "./system_error.ts";
 
-/** Bytes per chunk of `readable`, as Deno has them. */
+/** Bytes per chunk of `readable`, as in Deno. */
 const STREAM_CHUNK = 65536;
 
-/** One end, over the pipes that lead to it and from it. */
+/** One end, on top of the pipes that lead to it and from it. */
 export class MemorySocket<A extends Deno.Addr> implements Deno.Conn<A> {
   readonly localAddr: A;
   readonly remoteAddr: A;
@@ -47,8 +47,8 @@ export class MemorySocket<A extends Deno.Addr> implements Deno.Conn<A> {
     await (this.#fin ??= this.#outgoing.write(null));
   }
 
-  /** Its stream is over as soon as what has come is read, whatever the peer still says. */
-  hearNoMore(): void {
+  /** Ends its stream once what has arrived is read, whatever the peer still sends. */
+  endReads(): void {
     this.#incoming.endForReader();
   }
 

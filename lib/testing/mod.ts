@@ -2,8 +2,8 @@
  * Tests a handler without a network and without permissions.
  *
  * {@linkcode connect} runs a handler as `serve()` does and gives its client; {@linkcode pair} gives
- * the two ends of a connection alone, {@linkcode scriptedListener} a listener that plays connections
- * and failures, and {@linkcode everySplit} the same bytes cut in every way.
+ * just the two ends of a connection, {@linkcode scriptedListener} a listener that plays connections
+ * and failures, and {@linkcode everySplit} the same bytes split in every way.
  *
  * @module
  */

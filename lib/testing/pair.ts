@@ -1,19 +1,18 @@
-/** Makes a connection inside one program. @module */
+/** Makes the two ends of an in-memory connection. @module */
 
 import { checkKeys } from "../check.ts";
 import { completeFaults, type Faults } from "./faults.ts";
 import { MemorySocket } from "./memory_socket.ts";
 import { type Fate, Pipe } from "./pipe.ts";
 
-/** Where the first end is, unless told otherwise; RFC 5737 keeps this network for examples. */
+/** Default address of the first end; RFC 5737 reserves this network for examples. */
 export const CLIENT: Deno.NetAddr = { transport: "tcp", hostname: "192.0.2.2", port: 40_007 };
 
-/** Where the second end is. */
+/** Default address of the second end. */
 export const SERVER: Deno.NetAddr = { transport: "tcp", hostname: "192.0.2.1", port: 7 };
 
 /**
- * One end of a connection that leads through no network. It behaves as a `Deno.TcpConn` on Linux
- * does, errors included.
+ * One end of an in-memory connection. It behaves as a `Deno.TcpConn` does on Linux, errors included.
  *
  * @typeParam A The kind of address.
  *
@@ -30,18 +29,18 @@ export const SERVER: Deno.NetAddr = { transport: "tcp", hostname: "192.0.2.1", p
  */
 export interface End<A extends Deno.Addr = Deno.NetAddr> extends Deno.Conn<A> {
   /**
-   * Resets the connection: what waits at either end rejects with `ConnectionReset`, or else the next
-   * operation does. What has arrived can be read first.
+   * Resets the connection: whatever waits at either end rejects with `ConnectionReset`, or else the
+   * next operation does. What has arrived can be read first.
    */
   reset(): void;
 }
 
 /**
- * Where two ends are, and what happens between them.
+ * The addresses of the two ends, and the faults between them.
  *
  * @typeParam A The kind of address.
  *
- * @example A buffer that is soon full
+ * @example A buffer that fills up soon
  * ```ts
  * import { pair, type PairOptions } from "@usher/server/testing";
  * import { assertEquals } from "@std/assert";
@@ -55,19 +54,19 @@ export interface End<A extends Deno.Addr = Deno.NetAddr> extends Deno.Conn<A> {
  * ```
  */
 export interface PairOptions<A extends Deno.Addr = Deno.NetAddr> {
-  /** The addresses of the first and of the second end; two of TCP unless given. */
+  /** The addresses of the first and of the second end; TCP addresses unless given. */
   addrs?: readonly [first: A, second: A];
-  /** What happens to what the second end writes. */
+  /** Faults on the way from the second end to the first. */
   toFirst?: Faults;
-  /** What happens to what the first end writes. */
+  /** Faults on the way from the first end to the second. */
   toSecond?: Faults;
 }
 
 /**
- * Makes the two ends of a connection without a network: half-close, a bounded buffer, partial reads
- * and writes and resets are there, as with sockets.
+ * Makes the two ends of an in-memory connection, with half-close, a bounded buffer, partial reads and
+ * writes, and resets, as with sockets.
  *
- * A read gives bytes of one write only, so what is written in two pieces is read in two. Nothing
+ * A read returns bytes of one write only, so what is written in two pieces is read in two. Nothing
  * waits for a timer; the event loop gets a turn after each 1024 operations.
  *
  * @param options Addresses and faults.
@@ -97,8 +96,8 @@ export function pair<A extends Deno.Addr = Deno.NetAddr>(
   const verb = "make a pair";
   checkKeys(verb, options, ["addrs", "toFirst", "toSecond"]);
   const { addrs: [here, there] = [CLIENT as Deno.Addr as A, SERVER as Deno.Addr as A] } = options;
-  const first: Fate = { reset: false, told: false };
-  const second: Fate = { reset: false, told: false };
+  const first: Fate = { reset: false, reported: false };
+  const second: Fate = { reset: false, reported: false };
   const reset = () => {
     if (first.reset) return;
     first.reset = second.reset = true;
@@ -112,7 +111,7 @@ export function pair<A extends Deno.Addr = Deno.NetAddr>(
     first,
     reset,
   );
-  // A reset that comes before the first byte comes now.
+  // A reset after 0 bytes happens now.
   toFirst.move();
   toSecond.move();
   return [

@@ -1,21 +1,21 @@
-/** Carries bytes from one end of a connection inside one program to the other. @module */
+/** Carries bytes from one end of an in-memory connection to the other. @module */
 
 import type { Faults } from "./faults.ts";
 import { systemError } from "./system_error.ts";
 
 /**
- * Operations after which the event loop gets a turn. All others settle without one, and two ends that
- * talk without end would keep it from every timer and from the rest of the test.
+ * Operations after which the event loop gets a turn. All others settle without one, so two ends that
+ * talk without pause would starve every timer and the rest of the test.
  */
 const TURN_AFTER = 1024;
 
-/** What one end knows of a reset. Its two directions share it: the kernel tells of one only once. */
+/** What one end knows of a reset. Its two directions share it: the kernel reports a reset only once. */
 export interface Fate {
   reset: boolean;
-  told: boolean;
+  reported: boolean;
 }
 
-/** Bytes to be read into `p`, which had room for so many when that was asked. */
+/** A pending read into `p`, which had `room` bytes when it was called. */
 interface Read {
   readonly p: Uint8Array;
   readonly room: number;
@@ -23,28 +23,28 @@ interface Read {
   readonly reject: (error: unknown) => void;
 }
 
-/** Bytes to be written, or (without) the FIN behind them. */
+/** A pending write of `p`, or of the FIN where it is `null`. */
 interface Write {
   readonly p: Uint8Array | null;
   readonly resolve: (n: number) => void;
   readonly reject: (error: unknown) => void;
 }
 
-/** One direction of a connection: what is said and not yet read, and who waits at its two ends. */
+/** One direction of a connection: its unread bytes, and the reads and writes pending at its ends. */
 export class Pipe {
   readonly #faults: Required<Faults>;
   readonly #reader: Fate;
   readonly #writer: Fate;
   readonly #reset: () => void;
-  /** What each write has brought and nobody has read. */
+  /** The unread bytes of each write. */
   readonly #segments: Uint8Array[] = [];
   #held = 0;
   #taken = 0;
   #given = 0;
   #ended = false;
-  /** The reader wants no more than what is here. */
+  /** The reader wants no more than what has arrived. */
   #enough = false;
-  /** What becomes of a write once the reader has closed; the kernel takes one before it knows. */
+  /** What happens to a write once the reader has closed; the kernel accepts one before it knows. */
   #readerGone: "takes one" | "refuses" | undefined;
   readonly #reads: Read[] = [];
   readonly #writes: Write[] = [];
@@ -66,7 +66,7 @@ export class Pipe {
     return promise;
   }
 
-  /** Takes a part of `p` or all, and resolves with how much; `null` is the FIN. */
+  /** Takes all or part of `p`, and resolves with the number of bytes; `null` is the FIN. */
   write(p: Uint8Array | null): Promise<number> {
     const { promise, resolve, reject } = Promise.withResolvers<number>();
     this.#writes.push({ p, resolve, reject });
@@ -74,15 +74,15 @@ export class Pipe {
     return promise;
   }
 
-  /** For the reader the stream is over once it has read what is here, a stall or not. */
+  /** Ends the stream for the reader once it has read what has arrived, stalled or not. */
   endForReader(): void {
     this.#enough = true;
     this.move();
   }
 
-  /** The reader closes: what it has not read is lost, and the writer will hear of it. */
+  /** The reader closes: its unread bytes are lost, and the writer will get an error. */
   closeReader(): void {
-    // With bytes that were not read the kernel tells at once, otherwise when the next ones come.
+    // With unread bytes the kernel sends a reset at once, otherwise when the next bytes arrive.
     const unread = this.#held > 0 || this.#writes.some(({ p }) => p !== null);
     this.#readerGone = unread ? "refuses" : "takes one";
     this.#segments.length = 0;
@@ -91,14 +91,14 @@ export class Pipe {
     this.move();
   }
 
-  /** The writer closes: what it was still writing is lost, what was taken arrives. */
+  /** The writer closes: pending writes are lost, what was taken arrives. */
   closeWriter(): void {
     this.#ended = true;
     for (const { reject } of this.#writes.splice(0)) reject(systemError("EINTR"));
     this.move();
   }
 
-  /** Serves whoever waits, as far as it goes. */
+  /** Settles pending reads and writes as far as possible. */
   move(): void {
     if (this.#resting) return;
     do {
@@ -123,9 +123,9 @@ export class Pipe {
     const free = Math.min(bytesPerRead, stallAfter - this.#given);
     if (segment !== undefined && free > 0) next.resolve(this.#give(next, segment, free));
     else if (this.#reader.reset) {
-      // As Deno says it: once, and from then on the stream is just over.
-      if (this.#reader.told) next.resolve(null);
-      else next.reject(this.#tell(this.#reader));
+      // As in Deno: the first read rejects, and later ones see the end of the stream.
+      if (this.#reader.reported) next.resolve(null);
+      else next.reject(this.#report(this.#reader));
     } else if (this.#enough || (this.#ended && free > 0)) next.resolve(null);
     else return false;
     this.#reads.shift();
@@ -134,7 +134,7 @@ export class Pipe {
 
   #give({ p, room }: Read, segment: Uint8Array, most: number): number {
     const n = Math.min(room, segment.length, most);
-    // Memory that its owner has transferred away meanwhile is the owner's loss, not the writer's.
+    // A buffer that was transferred in the meantime is its owner's loss, not the writer's.
     if (p.length > 0) p.set(segment.subarray(0, n));
     if (n < segment.length) this.#segments[0] = segment.subarray(n);
     else this.#segments.shift();
@@ -152,7 +152,7 @@ export class Pipe {
       this.#ended = true;
       next.resolve(0);
     } else if (this.#writer.reset) {
-      next.reject(this.#writer.told ? systemError("EPIPE") : this.#tell(this.#writer));
+      next.reject(this.#writer.reported ? systemError("EPIPE") : this.#report(this.#writer));
     } else if (this.#readerGone === "refuses") next.reject(systemError("EPIPE"));
     else if (this.#readerGone === "takes one") {
       this.#readerGone = "refuses";
@@ -164,8 +164,8 @@ export class Pipe {
   }
 
   #take(p: Uint8Array, most: number): number {
-    if (p.length === 0) return 0; // its owner has transferred it away meanwhile
-    // A copy, which `slice` is not for every kind of Uint8Array: Node's share their memory.
+    if (p.length === 0) return 0; // transferred by its owner in the meantime
+    // Copies, which `slice()` does not for every kind of Uint8Array: a Node Buffer's shares memory.
     const segment = new Uint8Array(p.subarray(0, most));
     this.#segments.push(segment);
     this.#held += segment.length;
@@ -173,8 +173,8 @@ export class Pipe {
     return segment.length;
   }
 
-  #tell(fate: Fate): Error {
-    fate.told = true;
+  #report(fate: Fate): Error {
+    fate.reported = true;
     return systemError("ECONNRESET");
   }
 }

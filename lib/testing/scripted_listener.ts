@@ -1,13 +1,13 @@
-/** A listener whose clients and failures the test decides. @module */
+/** A listener whose connections and failures come from a script. @module */
 
 import { bad, isObject } from "../check.ts";
 import { SERVER } from "./pair.ts";
 import { type AcceptErrno, systemError } from "./system_error.ts";
 
 /**
- * What one `accept()` comes to: a connection, or a failure by its name in the system, or any error.
+ * The outcome of one `accept()`: a connection, a failure by its errno name, or any error.
  *
- * @example A shortage, and then a client
+ * @example A shortage of descriptors, and then a client
  * ```ts
  * import { type AcceptStep, pair, scriptedListener } from "@usher/server/testing";
  * import { assertEquals, assertRejects } from "@std/assert";
@@ -24,7 +24,7 @@ export type AcceptStep = Deno.Conn | AcceptErrno | Error;
 /**
  * A listener that plays a script.
  *
- * @example Look at what a server does with it
+ * @example Observe what a server does with it
  * ```ts
  * import { serve } from "@usher/server";
  * import { type ScriptedListener, scriptedListener } from "@usher/server/testing";
@@ -40,13 +40,12 @@ export type AcceptStep = Deno.Conn | AcceptErrno | Error;
 export interface ScriptedListener extends Deno.Listener {
   /** How often `accept()` was called. */
   readonly accepts: number;
-  /** An `accept()` is pending: the script is played to its end. */
+  /** An `accept()` is pending: the script has been played to its end. */
   readonly waiting: boolean;
   /** `close()` was called. */
   readonly closed: boolean;
   /**
-   * Makes a step for each `accept()` that finds the script at its end. Without it such an `accept()`
-   * waits.
+   * Makes a step for each `accept()` after the end of the script. Without it such an `accept()` waits.
    */
   otherwise: (() => AcceptStep) | undefined;
   /**
@@ -63,15 +62,15 @@ export interface ScriptedListener extends Deno.Listener {
 }
 
 /**
- * Makes a listener for the option `listeners` of `serve()` that gives the connections, and fails with
- * the failures, of a script, one for each `accept()`. Then it waits for more, as at a quiet address.
+ * Makes a listener for the option `listeners` of `serve()` that plays a script: each `accept()` gives
+ * the next connection or fails with the next failure. Then it waits for more, as a quiet listener does.
  *
- * Closing it resets the connections of the script that nobody has accepted, as the kernel does.
+ * Closing it resets the connections of the script that were not accepted, as the kernel does.
  *
- * @param script The steps. It is asked for a step when one is wanted, so it may be endless.
- * @param addr Where it pretends to listen.
+ * @param script The steps. Each is taken only when it is needed, so the script may be endless.
+ * @param addr The address that it pretends to listen on.
  * @returns The listener.
- * @throws {TypeError} If a step is of another kind; of a script that makes its steps, `accept()`.
+ * @throws {TypeError} If a step is of another kind; with an iterator `accept()` rejects instead.
  *
  * @example Two clients of one server
  * ```ts
@@ -101,7 +100,7 @@ class Script implements ScriptedListener {
   readonly addr: Deno.Addr;
   accepts = 0;
   closed = false;
-  /** Steps that are made when they are wanted; they come before the others. */
+  /** Steps that are made when they are needed; they come before the others. */
   #made: Iterator<AcceptStep> | undefined;
   readonly #steps: AcceptStep[] = [];
   otherwise: (() => AcceptStep) | undefined;
@@ -146,7 +145,7 @@ class Script implements ScriptedListener {
       this.#pending?.reject(closed());
       this.#pending = undefined;
     }
-    for (const step of this.#steps.splice(0)) if (isConn(step)) turnAway(step);
+    for (const step of this.#steps.splice(0)) if (isConn(step)) reset(step);
   }
 
   /** Nothing here keeps a process alive. */
@@ -183,7 +182,7 @@ async function outcome(step: AcceptStep): Promise<Deno.Conn> {
 }
 
 function check(step: AcceptStep): void {
-  if (typeof step === "string") systemError(step); // throws if there is none of that name
+  if (typeof step === "string") systemError(step); // throws if the name is unknown
   else if (!(step instanceof Error) && !isConn(step)) {
     const wanted = 'connections, errors and names of failures, such as "EMFILE"';
     throw new TypeError(bad("play a script", "step", step, wanted));
@@ -194,7 +193,7 @@ function isConn(step: unknown): step is Deno.Conn {
   return isObject(step) && typeof step["read"] === "function";
 }
 
-function turnAway(conn: Deno.Conn): void {
+function reset(conn: Deno.Conn): void {
   if ("reset" in conn && typeof conn.reset === "function") conn.reset();
   else conn[Symbol.dispose]();
 }

@@ -1,19 +1,19 @@
-/** Makes the errors that Deno throws when the system refuses. @module */
+/** Makes the errors that Deno throws when a system call fails. @module */
 
-/** How Deno says it: the class of the error, its message and whether its `code` is the name. */
+/** The error that Deno throws: its class, its message, and whether its `code` is the errno name. */
 type Words = readonly [
   ErrorClass: new (message: string) => Error,
   message: string,
   hasCode: boolean,
 ];
 
-/** What a socket or a listener may fail with, by the name that the system has for it. */
+/** The errno names that a socket or a listener may fail with. */
 type SystemError = AcceptErrno | "EPIPE" | "EINTR" | "EBADF";
 
 /** The numbers in the messages are Linux's; programs look at the class and the `code`. */
 const WORDS: Record<SystemError, Words> = {
   EMFILE: [Error, "Too many open files (os error 24)", true],
-  // Deno 2.9 knows no code for it.
+  // Deno 2.9 sets no code for it.
   ENFILE: [Error, "Too many open files in system (os error 23)", false],
   ENOBUFS: [Error, "No buffer space available (os error 105)", true],
   ENOMEM: [Error, "Cannot allocate memory (os error 12)", true],
@@ -30,9 +30,9 @@ const WORDS: Record<SystemError, Words> = {
 };
 
 /**
- * Why accepting fails, by the name that the system has for it.
+ * Why `accept()` fails, by errno name.
  *
- * - `ENOTCONN`, `ECONNABORTED`, `ECONNRESET`: that client has gone before it was accepted
+ * - `ENOTCONN`, `ECONNABORTED`, `ECONNRESET`: the client was gone before it was accepted
  * - `EMFILE`, `ENFILE`: no descriptor is free, in the process or in the whole system
  * - `ENOBUFS`, `ENOMEM`: no memory is left
  *

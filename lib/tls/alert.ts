@@ -1,4 +1,4 @@
-/** Gives an error the TLS alert that tells the peer of it. @module */
+/** Maps an error to the TLS alert that is sent for it. @module */
 
 const alerts = new WeakMap<object, number>();
 

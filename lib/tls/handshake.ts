@@ -8,7 +8,7 @@ import { TlsEngine, type TlsEvents } from "./tls_engine.ts";
 
 /**
  * What a TLS handshake has negotiated. Deno's own TLS (`Deno.listenTls`, `Deno.connectTls`) reports
- * the ALPN protocol alone.
+ * only the ALPN protocol.
  *
  * @example The client's name, by its certificate
  * ```ts

@@ -118,7 +118,7 @@ export class HttpServer {
     try {
       answer = await this.#handler(request, conn.remoteAddr);
     } catch (error) {
-      // The cause goes to the log alone: the client may be one that must not know it.
+      // The cause goes only to the log: the client may be one that must not know it.
       await send(refusal(500, "The page failed"), conn).catch(() => {});
       throw error;
     }

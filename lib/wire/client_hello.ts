@@ -23,7 +23,7 @@ export interface ClientHello {
   readonly alpnProtocols: readonly string[];
   /**
    * The versions that it offers, in its order, such as `"TLSv1.3"`; one without a name is written as
-   * `"0x0305"`. A client without the extension for it offers a highest version, which is here alone.
+   * `"0x0305"`. A client without that extension offers only a highest version: then it is the only one here.
    */
   readonly versions: readonly string[];
 }

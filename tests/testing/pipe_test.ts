@@ -9,7 +9,7 @@ import { assertPattern, pattern } from "../support/pattern.ts";
 /** The tests try the same inputs each time. */
 const SEED = 20_260_401;
 
-const fates = () => ({ reset: false, told: false });
+const fates = () => ({ reset: false, reported: false });
 
 Deno.test("a Pipe gives the bytes that it takes, each once and in order, whatever its faults", async () => {
   const few = fc.integer({ min: 1, max: 9 });
