@@ -14,16 +14,16 @@ import { type Connection, connection, type Handler, relay, serve } from "jsr:@us
 import { type ClientHello, clientHello, encodeProxyHeader } from "jsr:@usher/server@^0.1.0/wire";
 import { start } from "./start.ts";
 
-/** Ms for a client to say which name it wants. */
+/** Ms for a client to send the server name that it wants. */
 const HELLO_TIMEOUT = 10_000;
 
-/** Ms to reach a backend: on one network, more means that it is gone. */
+/** Ms to connect to a backend: within one network, more means that it is down. */
 const CONNECT_TIMEOUT = 1_000;
 
 /** Ms between two checks of a backend. */
 const CHECK_INTERVAL = 2_000;
 
-/** Any name that is not listed. */
+/** Stands for any name that is not listed. */
 const ANY = "*";
 
 /** TLS alerts, both fatal: no such name here (RFC 6066, 3), and no backend (RFC 8446, 6). */
@@ -35,9 +35,9 @@ export class Backend {
   readonly name: string;
   readonly hostname: string;
   readonly port: number;
-  /** Connections that are relayed to it, or are being made. */
+  /** Connections to it, established or connecting. */
   active = 0;
-  /** Whether the last connection to it, or the last check, has succeeded. */
+  /** Whether the last connect or check succeeded. */
   isUp = true;
 
   constructor(name: string, hostname: string, port: number) {
@@ -46,7 +46,7 @@ export class Backend {
     this.port = port;
   }
 
-  /** Connects within a second, and remembers whether that was possible. */
+  /** Connects within a second, and remembers whether that worked. */
   async connect(): Promise<Deno.TcpConn | null> {
     const { hostname, port } = this;
     try {
@@ -102,7 +102,7 @@ export function balancer(backends: Backends): Handler {
     const hello = await readHello(conn);
     if (hello === null) return;
     const candidates = backends.of(hello.serverName);
-    // If one fails, the next one gets the client: nothing of its bytes is taken yet.
+    // If one fails, the next one gets the client: none of its bytes are consumed yet.
     for (const backend of candidates) {
       using _held = backend.hold();
       const socket = await backend.connect();
@@ -118,7 +118,7 @@ export function balancer(backends: Backends): Handler {
   };
 }
 
-/** What the client asks for; its bytes stay where they are. `null` if it has left before. */
+/** The client's ClientHello, not consumed; `null` if the client left before. */
 async function readHello(conn: Connection): Promise<ClientHello | null> {
   using _deadline = conn.deadline(HELLO_TIMEOUT);
   let hello = clientHello(new Uint8Array());

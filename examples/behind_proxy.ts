@@ -1,7 +1,7 @@
 /**
- * Tells each client who it is, then sends back what it sends. It stands behind a balancer, which says
- * who the clients are: with the `haproxy.cfg` beside this file, HAProxy listens on port 7000 and comes
- * here. `--trust` names other balancers, with commas between them.
+ * Sends each client its address, then echoes. It runs behind a balancer that passes on the addresses of
+ * clients: with the `haproxy.cfg` beside this file, HAProxy listens on port 7000 and connects here.
+ * `--trust` names other balancers, separated by commas.
  *
  * deno run --allow-net examples/behind_proxy.ts
  *
@@ -11,12 +11,12 @@
 import { type Connection, formatAddress, serve } from "jsr:@usher/server@^0.1.0";
 import { start } from "./start.ts";
 
-/** Connections of one client. Only because the balancer tells clients apart can they be limited. */
+/** Connections per client. The limit works because the balancer passes on each client's address. */
 const MOST_PER_CLIENT = 20;
 
 /** Serves one client. */
 export async function behindProxy(conn: Connection): Promise<void> {
-  // A health check with a header of its own: it gets an answer like everybody, without a client.
+  // A health check sends a header without a client; it is answered like any connection.
   const who = conn.proxy?.source === undefined ? "nobody I know" : formatAddress(conn.remoteAddr);
   const how = conn.proxy?.tlvs?.ssl?.version ?? "clear text";
   const greeting = `You are ${who} in ${how}, through ${formatAddress(conn.peerAddr)}\n`;
@@ -30,7 +30,7 @@ if (import.meta.main) {
   await start({ command, port: 7001, options }, (place, { trust = options.trust }) =>
     serve({
       ...place,
-      // Nobody else may connect: a header of his own could say that he is anybody.
+      // No other peer may connect: with a header it could claim any address.
       proxyProtocol: { trust: trust.split(",") },
       maxConnectionsPerPeer: MOST_PER_CLIENT,
     }, behindProxy));

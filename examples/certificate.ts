@@ -1,4 +1,4 @@
-/** Finds the certificate of an example: in files that were named, or made and kept by itself. @module */
+/** Finds the certificate of an example: in the files given, or a self-signed one that is kept. @module */
 
 import { X509Certificate } from "node:crypto";
 import type { Certificate } from "jsr:@usher/server@^0.1.0";
@@ -7,19 +7,19 @@ import { selfSigned } from "./self_signed.ts";
 /** The flags of an example that needs a certificate. */
 export const CERTIFICATE_OPTIONS = { cert: "FILE", key: "FILE", dir: "DIRECTORY" } as const;
 
-/** What they were given as. */
+/** The values of these flags. */
 export type CertificateFlags = Partial<Record<keyof typeof CERTIFICATE_OPTIONS, string>>;
 
-/** A certificate, and where it is kept. */
+/** A certificate, and the file it is in. */
 export interface Kept extends Certificate {
   readonly certFile: string;
 }
 
-/** The names of the two files, where they are ours. */
+/** The names of the two files of the self-signed certificate. */
 const CERT_FILE = "localhost.pem";
 const KEY_FILE = "localhost-key.pem";
 
-/** Ms that a certificate must be valid for to be used once more. */
+/** Ms for which a kept certificate must still be valid to be used again. */
 const ENOUGH = 86_400_000;
 
 /** Reads `--cert` and `--key`, or the certificate in `--dir`, which is made if it is not there. */
@@ -38,7 +38,7 @@ export async function findCertificate({ cert, key, dir }: CertificateFlags): Pro
   const kept = await readBoth(certFile, keyFile);
   if (kept !== null) return { ...checkValid(kept, certFile), certFile };
   const made = await selfSigned();
-  // Never over a file that is there, and readable for nobody else, not even for a moment.
+  // Never overwrites a file, and never readable by other users, not even for a moment.
   const mine = { createNew: true, mode: 0o600 };
   await Deno.writeTextFile(keyFile, made.key, mine);
   await Deno.writeTextFile(certFile, made.cert, mine);
@@ -63,7 +63,7 @@ async function unlessMissing(file: string): Promise<string | null> {
   }
 }
 
-/** Clients refuse what is over, and say little about why. */
+/** Checks the dates: clients reject an expired certificate and say little about why. */
 function checkValid(certificate: Certificate, certFile: string): Certificate {
   const { validTo } = new X509Certificate(certificate.cert);
   if (Date.parse(validTo) > Date.now() + ENOUGH) return certificate;

@@ -1,5 +1,5 @@
 /**
- * A chat: everybody gives a name, and what one says all others read. `nc 127.0.0.1 7000` is a client.
+ * A chat room: guests choose a name and read what the others say. `nc 127.0.0.1 7000` is a client.
  *
  * deno run --allow-net examples/chat.ts
  *
@@ -16,7 +16,7 @@ import {
 } from "jsr:@usher/server@^0.1.0";
 import { start } from "./start.ts";
 
-/** Bytes of a line that somebody may say; what is more is cut off. */
+/** Bytes of a line; longer ones are truncated. */
 const LONGEST_LINE = 1024;
 
 /** Characters of a name. */
@@ -25,11 +25,11 @@ const LONGEST_NAME = 20;
 /** Unsent bytes above which a guest is skipped; above `maxUnsent` the connection would end. */
 const SLOW = 262_144;
 
-/** Names that are told to somebody new. */
-const NAMES_TOLD = 20;
+/** Names that a new guest is shown. */
+const NAMES_SHOWN = 20;
 
 /** Ms of silence after which a connection ends. People are silent for longer than programs. */
-const PATIENCE = 3_600_000;
+const IDLE_TIMEOUT = 3_600_000;
 
 /** Makes the handler for a room of its own. */
 export function chat(): Handler {
@@ -46,24 +46,24 @@ export function chat(): Handler {
   };
 }
 
-/** Asks until there is a name that will do; `null` if the guest leaves before. */
+/** Asks until the guest gives a valid name; `null` if it leaves before. */
 async function findSeat(heard: Framed<string>, guest: Guest, room: Room): Promise<Seat | null> {
   guest.tell("* What is your name?");
   for (let line; (line = await heard.read()) !== null;) {
     if (line === "/quit") return null;
     const name = visible(line.trim().normalize());
     const wrong = room.whatIsWrong(name);
-    // At once, before anybody else can take the name.
+    // Entered at once, before another guest can take the name.
     if (wrong === null) return room.enter(name, guest);
     guest.tell(`* ${wrong}. What is your name?`);
   }
   return null;
 }
 
-/** Somebody to talk to. */
+/** A connected client, whether it has a name yet or not. */
 class Guest {
   readonly #conn: Connection;
-  /** Longer lines than those that are heard: a name goes before them, and escapes into them. */
+  /** With a limit above that of input: lines grow by a name and by escapes. */
   readonly #said: Framed<string>;
   #missed = 0;
 
@@ -72,7 +72,7 @@ class Guest {
     this.#said = framed(conn, lines({ ending: "\r\n" }));
   }
 
-  /** Never waits: whoever speaks must not wait for who is slow to read. */
+  /** Never waits: one slow reader must not hold up the others. */
   tell(text: string): void {
     if (this.#conn.unsentBytes > SLOW) {
       this.#missed++;
@@ -80,12 +80,12 @@ class Guest {
     }
     if (this.#missed > 0) this.#said.send(`* You missed ${this.#missed} lines`);
     this.#missed = 0;
-    // Not awaited. If it fails the connection is over, and the loop over what it says ends, too.
+    // Not awaited. If it fails, the connection has ended, and so has the loop over its lines.
     this.#said.send(text);
   }
 }
 
-/** Somebody's place in the room. */
+/** A guest's place in the room. */
 interface Seat extends Disposable {
   readonly name: string;
 }
@@ -93,15 +93,15 @@ interface Seat extends Disposable {
 class Room {
   readonly #guests = new Map<string, Guest>();
 
-  /** Why nobody can have this name; `null` if it can be had. */
+  /** Why this name cannot be used; `null` if it can. */
   whatIsWrong(name: string): string | null {
-    // Spaces and what has no shape would look like nobody, or like somebody else.
+    // A name of spaces or invisible characters would look like none, or like another one.
     if (!/[\p{L}\p{N}\p{S}]/u.test(name)) return "A name needs a letter, a digit or a symbol";
     if ([...name].length > LONGEST_NAME) return `A name has at most ${LONGEST_NAME} characters`;
     return this.#guests.has(name) ? `The name ${name} is taken` : null;
   }
 
-  /** Lets somebody in, until the seat is disposed. */
+  /** Lets a guest in, until the seat is disposed. */
   enter(name: string, guest: Guest): Seat {
     guest.tell(this.#whoIsHere());
     this.#guests.set(name, guest);
@@ -118,19 +118,19 @@ class Room {
   #whoIsHere(): string {
     const { size } = this.#guests;
     if (size === 0) return "* Nobody else is here";
-    const names = this.#guests.keys().take(NAMES_TOLD).toArray().join(", ");
-    return `* Here are ${names}${size > NAMES_TOLD ? ` and ${size - NAMES_TOLD} more` : ""}`;
+    const names = this.#guests.keys().take(NAMES_SHOWN).toArray().join(", ");
+    return `* Here are ${names}${size > NAMES_SHOWN ? ` and ${size - NAMES_SHOWN} more` : ""}`;
   }
 
-  /** Says something to all but one. */
+  /** Sends a line to every guest but one. */
   say(text: string, from: Guest): void {
     for (const guest of this.#guests.values()) if (guest !== from) guest.tell(text);
   }
 }
 
 /**
- * Escapes what a terminal would obey instead of show, and what would turn the text around. Joiners
- * stay: they make one picture of several.
+ * Escapes what a terminal would obey instead of show, and what would reverse the text. Zero-width
+ * joiners stay: they join several emoji into one.
  */
 function visible(text: string): string {
   return text.replaceAll(
@@ -141,6 +141,6 @@ function visible(text: string): string {
 
 if (import.meta.main) {
   const command = "deno run --allow-net examples/chat.ts";
-  const options = { idleTimeout: PATIENCE };
+  const options = { idleTimeout: IDLE_TIMEOUT };
   await start({ command, port: 7000 }, (place) => serve({ ...place, ...options }, chat()));
 }

@@ -1,6 +1,6 @@
 /**
  * Forwards each connection to another address, both ways, with half-closes. `--send-proxy v1`, or
- * `v2`, says there who the client is, as a PROXY header.
+ * `v2`, passes on the client's address in a PROXY header.
  *
  * deno run --allow-net examples/forward.ts --to 127.0.0.1:7000
  *
@@ -18,7 +18,7 @@ import {
 import { encodeProxyHeader } from "jsr:@usher/server@^0.1.0/wire";
 import { start } from "./start.ts";
 
-/** Makes the handler that forwards to `target`, with a PROXY header of this version if it is given. */
+/** Makes the handler that forwards to `target`, with a PROXY header of this version if given. */
 export function forward(target: Deno.ConnectOptions, version?: ProxyHeader["version"]): Handler {
   return async (conn) => {
     await using upstream = connection(await Deno.connect(target));
@@ -27,12 +27,12 @@ export function forward(target: Deno.ConnectOptions, version?: ProxyHeader["vers
   };
 }
 
-/** Who is forwarded: whoever came, or whom a proxy before us has told us of. */
+/** The header for a connection: of its peer, or of the client that a proxy before us has announced. */
 function describe(conn: Connection, version: ProxyHeader["version"]): ProxyHeader {
   const { remoteAddr: source, localAddr: destination } = conn;
   const { proxy = { command: "PROXY", source, destination } as ProxyHeader } = conn;
   if (version === 2) return { ...proxy, version };
-  // Version 1 knows the addresses of TCP and nothing else.
+  // Version 1 knows only TCP addresses.
   const { source: from, destination: to } = proxy;
   const isTcp = from?.transport === "tcp" && to !== undefined;
   return { version, command: "PROXY", ...(isTcp && { source: from, destination: to }) };

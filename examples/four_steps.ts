@@ -1,6 +1,6 @@
 /**
- * The four calls of a server in C one by one, for whoever comes from there. `echo.ts` does the same
- * with `serve()`, which adds limits, timeouts and a graceful stop.
+ * The four socket calls of a server in C, one by one. `echo.ts` does the same with `serve()`, which adds
+ * limits, timeouts and a graceful stop.
  *
  * deno run --allow-net examples/four_steps.ts
  *
@@ -10,7 +10,7 @@
 import { type Connection, connection, listen } from "jsr:@usher/server@^0.1.0";
 import { type Place, start } from "./start.ts";
 
-/** Serves one client: read(fd, ...) until it gives 0, and write(fd, ...) until all of it is out. */
+/** Serves one client: read(fd, ...) until it returns 0, and write(fd, ...) until all is written. */
 export async function answer(conn: Connection): Promise<void> {
   for await (const chunk of conn) await conn.write(chunk);
 }
@@ -18,19 +18,19 @@ export async function answer(conn: Connection): Promise<void> {
 function fourSteps({ port, hostname }: Place): Deno.TcpListener {
   const listener = listen({
     // 1. fd = socket(AF_INET, SOCK_STREAM, 0);
-    // A port asks for TCP (a path would ask for a Unix socket), the hostname for IPv4 or IPv6.
+    // A port means TCP (a path would mean a Unix socket); the hostname chooses IPv4 or IPv6.
 
     // 2. addr.sin_port = htons(port); addr.sin_addr.s_addr = htonl(INADDR_ANY);
     //    if (bind(fd, &addr, sizeof addr) == -1) ...
-    // A plain number and a plain text, checked before the first call.
+    // A plain number and a plain string, checked before the first call.
     port,
     hostname,
 
     // 3. if (listen(fd, 5) == -1) ...
-    // The kernel gets this queue length as it is.
+    // The kernel gets this queue length unchanged.
     tcpBacklog: 5,
   });
-  // What gave -1 has been thrown by now: `start` prints the message, which says what to do.
+  // What returns -1 in C has thrown by now: `start` prints the message, which says what to do.
 
   acceptAll(listener);
   return listener;
@@ -39,8 +39,8 @@ function fourSteps({ port, hostname }: Place): Deno.TcpListener {
 async function acceptAll(listener: Deno.TcpListener): Promise<void> {
   for (;;) {
     // 4. client = accept(fd, &addr, &len);
-    // The listener stays, and each client gets a socket of its own; a client that has gone before it
-    // was accepted ends nothing.
+    // The listener stays, and each client gets a socket of its own; a client that left before it was
+    // accepted ends nothing.
     const socket = await listener.accept();
     // Not awaited: the next client need not wait for this one.
     serveOne(socket);
@@ -48,7 +48,7 @@ async function acceptAll(listener: Deno.TcpListener): Promise<void> {
 }
 
 async function serveOne(socket: Deno.TcpConn): Promise<void> {
-  // close(client), after everything was sent.
+  // close(client), once everything is sent.
   await using conn = connection(socket);
   try {
     await answer(conn);

@@ -13,7 +13,7 @@ import { commands, Failure, replies } from "./kv/resp.ts";
 import { Store } from "./kv/store.ts";
 import { start } from "./start.ts";
 
-/** Bytes of replies that may wait before the next command is looked at: from here on `send` waits. */
+/** Bytes of unsent replies from which on `send` waits, and with it the next command. */
 const ENOUGH = 65_536;
 
 /** Makes the handler that serves a store to each client. */
@@ -25,7 +25,7 @@ export function kv(store: Store): Handler {
       for await (const command of requests) {
         const reply = execute(store, command);
         const sent = answers.send(reply);
-        // Awaiting every one is as right, and costs a twentieth of a GET.
+        // Awaiting every send would be as correct, and costs a twentieth of a GET.
         if (conn.unsentBytes >= ENOUGH) await sent;
         if (reply === BYE) return;
       }

@@ -1,7 +1,8 @@
 /**
  * An MQTT 3.1.1 broker: QoS 0 and 1, sessions that outlive their connections, wildcards, retained
  * messages, wills, keep-alive. With `--cert` and `--key` it speaks TLS, and with `--client-ca` only to
- * clients with a certificate of that authority. Who knows a client's name may take its place.
+ * clients with a certificate of that authority. A client takes over any session whose client
+ * identifier it sends.
  *
  * deno run --allow-net --allow-read examples/mqtt.ts
  *
@@ -24,7 +25,7 @@ import {
 import type { Session } from "./mqtt/session.ts";
 import { start } from "./start.ts";
 
-/** Ms in which a client that has connected must have sent its CONNECT. */
+/** Ms in which a client must have sent its CONNECT. */
 const LOGIN = 10_000;
 
 /** The types of packets, which are the upper four bits of the first byte. */
@@ -62,7 +63,7 @@ export function mqtt(): Handler {
           will = undefined;
           return;
         }
-        // Awaited: a client that asks for much and reads little waits for itself.
+        // Awaited: a client that asks for much and reads little delays only itself.
         await obey(broker, session, packet, leaving);
       }
     } catch (error) {
@@ -75,7 +76,7 @@ export function mqtt(): Handler {
   };
 }
 
-/** Does what a packet asks for. No frame of an `async` function for what comes most. */
+/** Handles a packet. Not `async`, which saves an async frame for the most frequent ones. */
 function obey(
   broker: Broker,
   session: Session,

@@ -1,6 +1,6 @@
 /**
- * Answers PostgreSQL's clients, in clear or inside TLS, with a few tables of its own: `psql` works with
- * it. The certificate is found as by `tls_echo.ts`. With `--password` it asks for one, inside TLS only.
+ * Answers PostgreSQL clients, in clear or inside TLS, from a few tables of its own: `psql` works with it.
+ * The certificate is found as in `tls_echo.ts`. With `--password` it asks for one, inside TLS only.
  *
  * deno run --allow-net --allow-read --allow-write examples/postgres.ts
  *
@@ -35,7 +35,7 @@ import { start } from "./start.ts";
 /** Ms from the first byte of a client to its password. */
 const LOGIN_TIMEOUT = 10_000;
 
-/** What the server says of itself. */
+/** The server's parameters. */
 const PARAMETERS = {
   server_version: "15.0",
   server_encoding: "UTF8",
@@ -44,13 +44,13 @@ const PARAMETERS = {
   standard_conforming_strings: "on",
 };
 
-/** Nothing is ever changed, so no transaction is open. */
+/** Nothing is ever changed, so no transaction is ever open. */
 const READY = message("Z", (writer) => writer.string("I"));
 
-/** What a server of PostgreSQL's protocol is made with. */
+/** Options of the handler. */
 export interface PostgresOptions {
   readonly tls: StartTlsOptions;
-  /** Missing: everybody may come in. */
+  /** Without one, every client is let in. */
   readonly password?: string;
   /** The server itself, whose connections are a table. */
   server(): Server;
@@ -58,7 +58,7 @@ export interface PostgresOptions {
 
 /** Makes the handler. */
 export function postgres(options: PostgresOptions): Handler {
-  // By the numbers that a client has to say to cancel its query.
+  // By the numbers that a client must send to cancel its query.
   const sessions = new Map<string, Session>();
   return async (conn) => {
     const signal = AbortSignal.timeout(LOGIN_TIMEOUT);
@@ -80,7 +80,7 @@ export function postgres(options: PostgresOptions): Handler {
   };
 }
 
-/** Goes over to TLS if the client asks for it; what the client wants then. */
+/** Upgrades to TLS if the client asks for it, and returns its first message after that. */
 async function greet(conn: Connection, tls: StartTlsOptions, signal: AbortSignal) {
   for (let asked = 0; asked < 3; asked++) {
     const startup: Startup | null = await framed(conn, startups).read({ signal });
@@ -92,7 +92,7 @@ async function greet(conn: Connection, tls: StartTlsOptions, signal: AbortSignal
   return null;
 }
 
-/** One client that has said who it is. */
+/** One client, after its startup message. */
 class Session {
   readonly #conn: Connection;
   readonly #options: PostgresOptions;
@@ -105,7 +105,7 @@ class Session {
     this.#client = framed(conn, messages);
   }
 
-  /** Ends the query that goes on. */
+  /** Cancels the running query. */
   cancel(): void {
     this.#query.abort();
   }
@@ -124,10 +124,10 @@ class Session {
     return isEqual(given, password) || await this.#refuse("The password is wrong");
   }
 
-  /** Obeys until the client has enough, or until the server stops, which it says. */
+  /** Answers queries until the client leaves, or until the server stops, which it announces. */
   async serve(key: { pid: number; secret: number }, minor: number): Promise<void> {
     const client = this.#client;
-    // What the client may not count on: a version behind 3.0.
+    // NegotiateProtocolVersion: nothing above 3.0 is supported.
     if (minor > 0) client.send(message("v", (writer) => writer.u32(3 << 16).u32(0)));
     client.send(message("R", (writer) => writer.u32(0)));
     for (const [name, value] of Object.entries(PARAMETERS)) {
@@ -141,7 +141,7 @@ class Session {
       if (header === "X") return;
       if (header === "Q") {
         await this.#simpleQuery(new BinaryReader(body, { name: "a query" }).cstring());
-      } // Of the extended protocol nothing is obeyed up to its Sync, and one error says so.
+      } // The extended protocol is not supported: everything up to its Sync gets one error.
       else if (header === "S") {
         isSkipping = false;
         await client.send(READY);
@@ -155,7 +155,7 @@ class Session {
     }
   }
 
-  /** Does one after the other what stands between semicolons, up to the first error. */
+  /** Runs the statements between semicolons in turn, up to the first error. */
   async #simpleQuery(text: string): Promise<void> {
     this.#query = new AbortController();
     const queries = text.split(";").filter((query) => query.trim() !== "");

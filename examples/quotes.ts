@@ -1,6 +1,5 @@
 /**
- * Answers questions about a few proverbs. Questions and answers are JSON, each with its length in four
- * bytes before it:
+ * Answers questions about a few proverbs. Both are JSON, prefixed by its length in four bytes:
  *
  * - `{ "id": 1, "ask": "count" }` is answered by `{ "id": 1, "answer": 4 }`
  * - `{ "id": 2, "ask": "quote", "number": 0 }` by `{ "id": 2, "answer": { "text": …, "from": … } }`
@@ -26,10 +25,10 @@ const QUOTES = [
 const LONGEST = 4096;
 
 const encoder = new TextEncoder();
-/** Fatal, since half a question is none. */
+/** Fatal: half a question is none. */
 const decoder = new TextDecoder("utf-8", { fatal: true });
 
-/** An object that is asked or answered with; `null` for what is not one. */
+/** Questions and answers as objects; `null` for a message that is none. */
 type Message = Record<string, unknown> | null;
 
 const messages = mapped<Uint8Array, Message>(lengthPrefixed({ bytes: 4, limit: LONGEST }), {
@@ -43,7 +42,7 @@ export async function quotes(conn: Connection): Promise<void> {
   for await (const question of client) await client.send(reply(question));
 }
 
-/** The answer, with the question's number, by which a client knows what it belongs to. */
+/** The answer, with the question's number, by which a client matches them. */
 function reply(question: Message): Message {
   if (question === null) return { id: null, error: "Send an object in JSON" };
   const id = typeof question["id"] === "number" ? question["id"] : null;

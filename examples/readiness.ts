@@ -1,8 +1,8 @@
 /**
- * The echo server, and beside it what a balancer or Kubernetes asks over HTTP. `/readyz` says whether
- * new clients should be sent here: from the first signal on they should not, but the server accepts for
- * another `--lame-duck` ms, until every balancer has noticed. `/livez` says whether the server is alive.
- * `deploy/` has the configurations that ask.
+ * The echo server with health checks over HTTP, for a balancer or Kubernetes. `/readyz` says whether to
+ * send new clients here: after the first signal it says no, but the server accepts for another
+ * `--lame-duck` ms, until every balancer has noticed. `/livez` says whether the server is alive.
+ * `deploy/` has configurations that use them.
  *
  * deno run --allow-net examples/readiness.ts
  *
@@ -26,7 +26,7 @@ export function echoWithProbes(
   const port = parseNumber("health-port", options["health-port"], 65535);
   const lameDuck = parseNumber("lame-duck", options["lame-duck"], 3_600_000);
   const listening = serve(place, echo);
-  // The page also lists the clients: an address beyond loopback should be for the cluster alone.
+  // The page also lists the clients: beyond loopback, only the cluster should reach it.
   const { url } = watch(listening, { hostname: place.hostname, port });
   return { listening, hint: `Probes on ${url}readyz`, stop: { lameDuck } };
 }

@@ -2,7 +2,7 @@
 
 import { timingSafeEqual } from "node:crypto";
 
-/** Whether both are the same, in a time that depends on nothing but the text that was given. */
+/** Whether both are equal, in a time that depends only on the given text. */
 export function isEqual(given: string, wanted: string): boolean {
   const encoder = new TextEncoder();
   const one = encoder.encode(given), other = encoder.encode(wanted);

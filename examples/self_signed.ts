@@ -1,6 +1,6 @@
 /**
- * Makes a certificate that is signed with its own key: good for trying TLS on one machine, and for
- * nothing else, since every client has to be given it.
+ * Makes a self-signed certificate: good for trying TLS on one machine and nothing else, since every
+ * client must be given it.
  *
  * @module
  */
@@ -12,16 +12,16 @@ const DAYS = 365;
 
 const DAY = 86_400_000;
 
-/** Its names: this machine, as seen from itself. */
+/** Its names: this machine, over loopback. */
 const SUBJECT = "localhost";
 const IPV4 = [127, 0, 0, 1];
 const IPV6 = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
 
-/** ECDSA on P-256, as it is called by WebCrypto. */
+/** ECDSA on P-256, as WebCrypto names it. */
 const KEY = { name: "ECDSA", namedCurve: "P-256" };
 const SIGNATURE = { name: "ECDSA", hash: "SHA-256" };
 
-/** Makes a certificate for `localhost`, `127.0.0.1` and `::1` that begins to be valid now. */
+/** Makes a certificate for `localhost`, `127.0.0.1` and `::1` that is valid from now on. */
 export async function selfSigned(): Promise<Certificate> {
   const { publicKey, privateKey } = await crypto.subtle.generateKey(KEY, true, ["sign", "verify"]);
   const body = describe(
@@ -29,7 +29,7 @@ export async function selfSigned(): Promise<Certificate> {
     new Date(),
   );
   const signature = new Uint8Array(await crypto.subtle.sign(SIGNATURE, privateKey, body));
-  // WebCrypto gives two numbers side by side, and X.509 wants them as DER.
+  // WebCrypto gives r and s side by side; X.509 wants them as DER.
   const [r, s] = [signature.subarray(0, 32), signature.subarray(32)];
   const certificate = sequence(body, ECDSA_WITH_SHA256, bits(sequence(integer(r), integer(s))));
   return {
@@ -38,7 +38,7 @@ export async function selfSigned(): Promise<Certificate> {
   };
 }
 
-/** What is signed (RFC 5280, section 4.1). */
+/** The TBSCertificate, which is signed (RFC 5280, section 4.1). */
 function describe(publicKey: Bytes, from: Date): Bytes {
   const serial = crypto.getRandomValues(new Uint8Array(16));
   const name = sequence(set(sequence(oid(2, 5, 4, 3), utf8(SUBJECT))));
@@ -47,7 +47,7 @@ function describe(publicKey: Bytes, from: Date): Bytes {
     explicit(0, integer(Uint8Array.of(2))), // version 3, which counts from 0
     integer(serial),
     ECDSA_WITH_SHA256,
-    name, // the issuer, who is itself
+    name, // the issuer, which is the subject itself
     sequence(time(from), time(until)),
     name,
     publicKey,
@@ -91,7 +91,7 @@ function explicit(number: number, value: Bytes): Bytes {
   return der(0xa0 + number, value);
 }
 
-/** A positive whole number: as few bytes as hold it, and a zero before what would be a sign. */
+/** A positive integer: as few bytes as hold it, and a zero before what would be a sign bit. */
 function integer(bytes: Bytes): Bytes {
   const first = bytes.findIndex((byte) => byte !== 0);
   const digits = first < 0 ? Uint8Array.of(0) : bytes.slice(first);
@@ -129,11 +129,11 @@ const ECDSA_WITH_SHA256 = sequence(oid(1, 2, 840, 10045, 4, 3, 2));
 
 const CRITICAL = der(0x01, Uint8Array.of(0xff));
 
-/** Where names stand in the list of alternative names. */
+/** Tags of the kinds of alternative name. */
 const DNS = 0x82;
 const IP = 0x87;
 
-/** What it may be used for: a server's handshakes, and no further certificates. */
+/** Its extensions: for a server's handshakes, and not for signing certificates. */
 const EXTENSIONS = [
   // basicConstraints: no authority, which is the default and therefore left out.
   sequence(oid(2, 5, 29, 19), CRITICAL, octets(sequence())),
@@ -141,7 +141,7 @@ const EXTENSIONS = [
   sequence(oid(2, 5, 29, 15), CRITICAL, octets(bits(Uint8Array.of(0x80), 7))),
   // extKeyUsage: serverAuth.
   sequence(oid(2, 5, 29, 37), octets(sequence(oid(1, 3, 6, 1, 5, 5, 7, 3, 1)))),
-  // subjectAltName: the only place where clients look for names.
+  // subjectAltName: clients look for names only here.
   sequence(
     oid(2, 5, 29, 17),
     octets(sequence(

@@ -9,17 +9,17 @@
 import { type Connection, framed, lines, serve } from "jsr:@usher/server@^0.1.0";
 import { start } from "./start.ts";
 
-/** Bytes of a line that is taken. */
+/** Bytes of a line that is accepted. */
 const LONGEST = 4096;
 
-/** How often a text may grow in capitals, at most: the two bytes of `ΐ` become six. */
+/** The most that text grows in capitals: the two bytes of `ΐ` become six. */
 const GROWTH = 3;
 
 /** Serves one client. */
 export async function shout(conn: Connection): Promise<void> {
-  // What is no text ends the connection; as U+FFFD it would be three times as long, too.
+  // Invalid UTF-8 ends the connection; replaced by U+FFFD it would also grow threefold.
   const said = framed(conn, lines({ limit: LONGEST, fatal: true }));
-  // What is sent may be longer than what is taken, and CRLF can end a line that has a CR at its end.
+  // Output may be longer than input, and with CRLF a line may itself end in CR.
   const shouted = framed(conn, lines({ limit: LONGEST * GROWTH, ending: "\r\n" }));
   for await (const line of said) await shouted.send(line.toUpperCase());
 }

@@ -1,6 +1,6 @@
 /**
- * A SOCKS5 proxy (RFC 1928): connects clients to any host that it can reach itself. With `--user` and
- * `--password` it asks for them (RFC 1929); without, it serves every client that can reach it.
+ * A SOCKS5 proxy (RFC 1928): connects clients to any host that it can reach. With `--user` and
+ * `--password` it asks for them (RFC 1929); without, it serves every client.
  *
  * deno run --allow-net examples/socks5.ts
  *
@@ -19,16 +19,16 @@ import { BinaryReader, BinaryWriter } from "jsr:@usher/server@^0.1.0/wire";
 import { isEqual } from "./secret.ts";
 import { start } from "./start.ts";
 
-/** The user that may use the proxy. */
+/** The user who may use the proxy. */
 export interface Login {
   readonly user: string;
   readonly password: string;
 }
 
-/** Ms for a client to say who it is and what it wants. */
+/** Ms for a client to log in and send its request. */
 const LOGIN_TIMEOUT = 10_000;
 
-/** Ms to reach the host that a client asks for. */
+/** Ms to connect to the host that a client asks for. */
 const CONNECT_TIMEOUT = 10_000;
 
 /** Methods of authentication. */
@@ -36,20 +36,20 @@ const NONE = 0, PASSWORD = 2, NOT_ACCEPTABLE = 0xff;
 
 const CONNECT = 1;
 
-/** Types of addresses. */
+/** Address types. */
 const IPV4 = 1, NAME = 3, IPV6 = 4;
 
 /** Replies (RFC 1928, 6). */
 const SUCCEEDED = 0, FAILED = 1, NOT_ALLOWED = 2, NETWORK_UNREACHABLE = 3, HOST_UNREACHABLE = 4;
 const REFUSED = 5, UNKNOWN_COMMAND = 7, UNKNOWN_ADDRESS = 8;
 
-/** The host that a client wants. */
+/** The host that a client wants to reach. */
 interface Target {
   readonly hostname: string;
   readonly port: number;
 }
 
-/** Makes the handler that serves one client, after its login if one is given. */
+/** Makes the handler, which asks for the login if one is given. */
 export function socks5(login?: Login): Handler {
   return async (conn) => {
     const client = new Client(conn);
@@ -68,7 +68,7 @@ export function socks5(login?: Login): Handler {
   };
 }
 
-/** What a client says before its bytes are relayed. */
+/** The SOCKS part of a connection, before its bytes are relayed. */
 class Client {
   readonly #conn: Connection;
 
@@ -76,19 +76,19 @@ class Client {
     this.#conn = conn;
   }
 
-  /** The host that the client wants, or `null` after a reply that it cannot have it. */
+  /** The host that the client wants, or `null` after a reply that refuses it. */
   async logIn(login: Login | undefined): Promise<Target | null> {
     using _deadline = this.#conn.deadline(LOGIN_TIMEOUT);
     return await this.#authenticate(login) ? await this.#request() : null;
   }
 
-  /** Sends a reply. The address of our end, which clients ignore, is left open. */
+  /** Sends a reply, with an unspecified bound address, which clients ignore. */
   async reply(code: number): Promise<void> {
     const reply = new BinaryWriter().u8(5).u8(code).u8(0).u8(IPV4).u32(0).u16(0);
     await this.#conn.write(reply.finish());
   }
 
-  /** Agrees on a method, and checks the login; whether the client may go on. */
+  /** Negotiates a method and checks the login; returns whether the client may go on. */
   async #authenticate(login: Login | undefined): Promise<boolean> {
     await this.#version(5);
     const offered = await this.#read((await this.#read(1)).u8());
@@ -100,7 +100,7 @@ class Client {
     await this.#version(1);
     const user = await this.#text();
     const password = await this.#text();
-    // Both are compared, so that the time says nothing of which one is wrong.
+    // Both are compared, so that the time does not reveal which one is wrong.
     const isRight = [isEqual(user, login.user), isEqual(password, login.password)].every(Boolean);
     await this.#conn.write(Uint8Array.of(1, isRight ? 0 : 1));
     return isRight;
@@ -127,7 +127,7 @@ class Client {
     if (version !== wanted) throw new ProtocolError(`Cannot speak version ${version} of SOCKS`);
   }
 
-  /** An address of a type, or `null` for a type that is unknown. */
+  /** An address of the given type, or `null` if the type is unknown. */
   async #address(type: number): Promise<string | null> {
     if (type === NAME) return await this.#text();
     if (type === IPV4) return (await this.#read(4)).rest().join(".");
@@ -136,7 +136,7 @@ class Client {
     return Array.from({ length: 8 }, () => reader.u16().toString(16)).join(":");
   }
 
-  /** A text with its length before it. */
+  /** A text prefixed by its length. */
   async #text(): Promise<string> {
     const size = (await this.#read(1)).u8();
     return (await this.#read(size)).string(size);
@@ -150,7 +150,7 @@ class Client {
   }
 }
 
-/** The reply for why a host could not be reached. */
+/** The reply code for an error from connecting. */
 function replyTo(error: unknown): number {
   if (error instanceof Deno.errors.NotCapable) return NOT_ALLOWED;
   const { code, message, name } = error as Error & { code?: unknown };

@@ -8,15 +8,15 @@ import {
   type ShutdownOnSignalsOptions,
 } from "jsr:@usher/server@^0.1.0";
 
-/** What an example is started with. */
+/** How an example is started. */
 export interface Example<Flag extends string = never, Option extends string = never> {
-  /** The command that starts it, with the permissions that it needs; its first comment says the same. */
+  /** The command that starts it, with the permissions that it needs, as in the file's header. */
   readonly command: string;
-  /** The port where `--port` is not given; 0 takes any free one. */
+  /** The port if `--port` is not given; 0 takes any free one. */
   readonly port?: number;
-  /** Flags of its own, all of which must be given, each with a value. */
+  /** Its required flags, each with a value. */
   readonly flags?: readonly Flag[];
-  /** Flags that may be left out, each with what its value looks like. */
+  /** Its optional flags, each with a sample of its value. */
   readonly options?: Readonly<Record<Option, string>>;
 }
 
@@ -26,27 +26,27 @@ export interface Place {
   readonly port: number;
 }
 
-/** What was started, about which there is more to say. */
+/** A started example, with more than a listener. */
 export interface Started {
   readonly listening: Server | Deno.Listener;
-  /** How to talk to it, if that is not plain. */
+  /** How to connect to it, if that is not obvious. */
   readonly hint?: string;
   /** How it stops, if it is a server. */
   readonly stop?: ShutdownOnSignalsOptions;
 }
 
-/** The values of flags: those that must be given, and those that may. */
+/** The values of the required and the optional flags. */
 export type Flags<Flag extends string, Option extends string> =
   & Record<Flag, string>
   & Partial<Record<Option, string>>;
 
-/** What `begin` gives. */
+/** The result of `begin`. */
 type Begun = Server | Deno.Listener | Started;
 
 /**
  * Reads the flags, calls `begin` with them and prints one line, `Listening on tcp://127.0.0.1:7000`,
- * and the hint behind it. A server stops at SIGTERM and Ctrl-C, and the process with it. What goes
- * wrong is said in a sentence on stderr; the exit code is 2 for a wrong command line and 1 for all
+ * and the hint behind it. A server stops at SIGTERM and Ctrl-C, and the process with it. An
+ * error is one sentence on stderr; the exit code is 2 for a wrong command line and 1 for anything
  * else.
  */
 export async function start<Flag extends string = never, Option extends string = never>(
@@ -57,7 +57,7 @@ export async function start<Flag extends string = never, Option extends string =
     const { place, flags } = parse(example);
     const begun: Begun = await begin(place, flags);
     const { listening, hint, stop }: Started = "listening" in begun ? begun : { listening: begun };
-    // Before anybody is told that it is there, and could want to stop it.
+    // Before the line that says it listens, after which it may be stopped.
     if ("shutdown" in listening) shutdownOnSignals(listening, stop);
     print(`Listening on ${formatAddress(listening.addr)}`);
     if (hint !== undefined) print(hint);
@@ -88,7 +88,7 @@ function parse<Flag extends string, Option extends string>(
   };
 }
 
-/** Reads the number of a flag. `Number()` alone would take "", " 1" and "0x1b58". */
+/** Reads the number of a flag. By itself, `Number()` would take "", " 1" and "0x1b58". */
 export function parseNumber(flag: string, given: string, most: number): number {
   const number = /^\d{1,9}$/.test(given) ? Number(given) : NaN;
   if (number <= most) return number;

@@ -1,6 +1,6 @@
 /**
- * Takes mail, in clear or inside TLS: a client may say STARTTLS (RFC 3207). What it sends is counted
- * and thrown away. The certificate is found as by `tls_echo.ts`.
+ * Receives mail, in clear or inside TLS: a client may send STARTTLS (RFC 3207). Mails are counted and
+ * discarded. The certificate is found as in `tls_echo.ts`.
  *
  * deno run --allow-net --allow-read --allow-write examples/starttls.ts
  *
@@ -20,13 +20,13 @@ import { start } from "./start.ts";
 
 const NAME = "usher.example";
 
-/** Bytes of a line, which is more than the 1000 that RFC 5321 asks for. */
+/** Bytes of a line, more than the 1000 that RFC 5321 requires. */
 const LONGEST_LINE = 2048;
 
-/** To how many a mail may go. */
+/** Recipients of one mail. */
 const MOST_RECIPIENTS = 100;
 
-/** As Postfix: a web page can make a browser send mail commands in the body of a request. */
+/** As in Postfix: a web page can make a browser send mail commands in the body of a request. */
 const HTTP = /^(?:CONNECT|GET|POST|HOST:)$/i;
 
 const DOT = ".".charCodeAt(0);
@@ -39,14 +39,14 @@ export function mail(tls: StartTlsOptions): Handler {
   return (conn) => new Dialogue(conn, tls).speak();
 }
 
-/** What a client has said so far. */
+/** The state of one client. */
 class Said {
-  /** How it calls itself. */
+  /** The name in its HELO or EHLO. */
   name: string | undefined;
   sender: string | undefined;
   recipients: string[] = [];
 
-  /** Forgets the mail, not the client. */
+  /** Resets the mail, not the client. */
   forgetMail(): void {
     this.sender = undefined;
     this.recipients = [];
@@ -78,8 +78,8 @@ class Dialogue {
   }
 
   /**
-   * A line, which CRLF alone ends. If LF ended one as well, what the server before us took for one
-   * mail could be two of them here, the second one made up by whoever sent the first.
+   * A line, which only CRLF ends. If LF did as well, what the server before us took for one mail could
+   * be two here, the second one forged by the sender of the first (SMTP smuggling).
    */
   #line(): Promise<Uint8Array | null> {
     return this.#conn.readUntil("\r\n", { limit: LONGEST_LINE });
@@ -118,7 +118,7 @@ class Dialogue {
     if (this.#conn.tls !== undefined) return await this.#reply("503 This is TLS already");
     await this.#reply("220 Go ahead");
     await this.#conn.startTls(this.#tls);
-    // What came in clear may have come from somebody in between (RFC 3207, section 4.2).
+    // What came in clear may come from a man in the middle (RFC 3207, section 4.2).
     this.#said = new Said();
   }
 
@@ -157,10 +157,10 @@ class Dialogue {
     let size = 0;
     for (;;) {
       const line = await this.#line();
-      if (line === null) return; // the end of the client: no mail
+      if (line === null) return; // the client has ended: no mail
       const dotted = line[0] === DOT;
       if (dotted && line.length === 1) break;
-      // Clients put a dot more before a line with one, so that no line of a mail is a dot.
+      // Dot-stuffing: clients put another dot before a line that begins with one.
       size += line.length + 2 - (dotted ? 1 : 0);
     }
     this.#said.forgetMail();

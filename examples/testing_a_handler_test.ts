@@ -1,5 +1,5 @@
 /**
- * How a handler is tested: without a network, without permissions, and without waiting.
+ * Tests a handler without a network, without permissions and without waiting.
  *
  * deno test examples/testing_a_handler_test.ts
  *
@@ -22,7 +22,7 @@ Deno.test("shout() answers each line in capitals", async () => {
   assertEquals((await client.ended).reason, "completed");
 });
 
-Deno.test("shout() hears the same, however its bytes arrive", async () => {
+Deno.test("shout() answers the same however the bytes are split", async () => {
   await everySplit(bytes("ä\r\nb\n"), async (pieces) => {
     await using client = connect(shout);
     for (const piece of pieces) await client.write(piece);
@@ -30,14 +30,14 @@ Deno.test("shout() hears the same, however its bytes arrive", async () => {
   });
 });
 
-Deno.test("shout() ends who breaks the rules", async () => {
+Deno.test("shout() ends the connection when a line is not UTF-8", async () => {
   await using client = connect(shout);
   await client.write(new Uint8Array([0xff, 10])); // no UTF-8
   assertEquals(await client.readLine(), null);
   assertEquals((await client.ended).reason, "protocol_error");
 });
 
-Deno.test("shout() ends when its client is gone, after whatever byte", async () => {
+Deno.test("shout() ends when its client resets, after any byte", async () => {
   for (let resetAfter = 1; resetAfter <= 7; resetAfter++) {
     await using client = connect(shout, { toClient: { resetAfter } });
     await client.write(bytes("hello\n"));
@@ -46,15 +46,15 @@ Deno.test("shout() ends when its client is gone, after whatever byte", async () 
   }
 });
 
-Deno.test("shout() waits for a line that has begun, but not for ever", async () => {
-  using time = new FakeTime(); // before connect(), whose timeouts it is to move
+Deno.test("shout() ends the connection when the rest of a line does not come", async () => {
+  using time = new FakeTime(); // before connect(), whose timeouts it advances
   await using client = connect(shout);
   await client.write(bytes("hel"));
   await time.tickAsync(31_000);
   assertEquals((await client.ended).reason, "frame_timeout");
 });
 
-Deno.test("shout() does not wait for ever for who does not read", async () => {
+Deno.test("shout() ends the connection when its client does not read", async () => {
   using time = new FakeTime();
   await using client = connect(shout, { toClient: { capacity: 3 } });
   await client.write(bytes("hello\n"));

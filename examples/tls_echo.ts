@@ -1,7 +1,7 @@
 /**
- * Sends back to each client what it sends, inside TLS. At its first start it makes a certificate that
- * signs itself, which it keeps in the current directory (or in `--dir`) and uses again; `--cert` and
- * `--key` name files that are used instead.
+ * Sends back to each client what it sends, inside TLS. Its first start makes a self-signed certificate,
+ * which it keeps in the current directory (or in `--dir`) and uses again; `--cert` and `--key` name
+ * files to use instead.
  *
  * deno run --allow-net --allow-read --allow-write examples/tls_echo.ts
  *
@@ -12,7 +12,7 @@ import { type Connection, formatAddress, serve } from "jsr:@usher/server@^0.1.0"
 import { CERTIFICATE_OPTIONS, findCertificate } from "./certificate.ts";
 import { start } from "./start.ts";
 
-/** Serves one client. The handshake is over by now, and `conn.tls` knows what came of it. */
+/** Serves one client. The handshake is complete by now, and `conn.tls` has its result. */
 export async function tlsEcho(conn: Connection): Promise<void> {
   for await (const chunk of conn) await conn.write(chunk);
 }

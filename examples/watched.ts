@@ -14,7 +14,7 @@ import { watch } from "jsr:@usher/server@^0.1.0/watch";
 import { echo } from "./echo.ts";
 import { start } from "./start.ts";
 
-/** The handler of the server that is watched. */
+/** The handler of the observed server. */
 export const watched: Handler = echo;
 
 if (import.meta.main) {

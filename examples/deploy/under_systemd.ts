@@ -12,8 +12,8 @@ import { echoWithProbes, READINESS_OPTIONS } from "../readiness.ts";
 import { start } from "../start.ts";
 
 /**
- * Notifies systemd, if that has started this process. It takes datagrams on a Unix socket, which Deno
- * cannot send without `--unstable-net`, nor `node:dgram` at all; its own program can.
+ * Notifies systemd, if it started this process. It takes datagrams on a Unix socket, which Deno sends
+ * only with `--unstable-net`, and `node:dgram` not at all; so its own program is run.
  */
 async function notify(...facts: string[]): Promise<void> {
   if (Deno.env.get("NOTIFY_SOCKET") === undefined) return;
@@ -26,7 +26,7 @@ if (import.meta.main) {
   await start({ command, port: 7000, options: READINESS_OPTIONS }, async (place, flags) => {
     const started = echoWithProbes(place, flags);
     await notify("READY=1", `STATUS=Listening on ${formatAddress(started.listening.addr)}`);
-    // Beside the listener of shutdownOnSignals().
+    // In addition to the listener of shutdownOnSignals().
     Deno.addSignalListener("SIGTERM", () => {
       notify("STOPPING=1", "STATUS=Stopping").catch(() => {});
     });

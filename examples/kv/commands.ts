@@ -1,4 +1,4 @@
-/** The commands, and what each of them does. @module */
+/** The commands of the store. @module */
 
 import { ProtocolError } from "jsr:@usher/server@^0.1.0";
 import { matchesGlob } from "./glob.ts";
@@ -6,29 +6,29 @@ import { type Command, Failure, type Reply, Status } from "./resp.ts";
 import type { Store } from "./store.ts";
 import { fromLatin1, latin1, parseInteger } from "./text.ts";
 
-/** What a command does. */
+/** One command. */
 interface Entry {
-  /** How many words it takes, its own name included. */
+  /** How many words it takes, including its name. */
   readonly words: readonly [least: number, most: number];
-  /** Whether it makes the store grow: then it is refused when the store is full. */
+  /** Whether it can make the store grow: then it is refused when the store is full. */
   readonly grows?: boolean;
-  /** `words` has as many members as was said, the first of them the name. */
+  /** `words` has as many members as it takes, the name first. */
   run(store: Store, words: Command): Reply;
 }
 
 /** Any number of words. */
 const ANY = Infinity;
 
-/** Bytes of one reply to many keys: 8 MiB. What a client is sent must be held until it has left. */
+/** Bytes of one reply to many keys: 8 MiB. A reply is held in memory until it is sent. */
 const MOST_REPLIED = 8_388_608;
 
-/** Characters of a pattern: with n of them a key takes up to n times its length to compare. */
+/** Characters of a pattern: with n of them, matching a key takes up to n times its length. */
 const LONGEST_PATTERN = 256;
 
 /** Letters of a name: as many as a number can hold exactly, at 5 bits each. */
 const LONGEST_NAME = 10;
 
-/** Characters of words that an error repeats. */
+/** Characters of words that an error quotes. */
 const MOST_QUOTED = 128;
 
 /** The furthest time in ms since 1970: what a JavaScript date can hold. */
@@ -46,7 +46,7 @@ const FULL = new Failure("OOM command not allowed when the store is full");
 const TOO_MUCH = new Failure(`ERR the reply would be more than ${MOST_REPLIED} bytes`);
 const LONG_PATTERN = new Failure(`ERR pattern is longer than ${LONGEST_PATTERN} bytes`);
 
-/** What `CONFIG GET` tells: the names that other programs ask for, and what holds here. */
+/** The answers to `CONFIG GET`: the names that other programs ask for, and the values here. */
 const CONFIGURATION: Record<string, string> = { appendonly: "no", save: "" };
 
 const TABLE: Record<string, Entry> = {
@@ -77,10 +77,10 @@ const BY_CODE = new Map(
 );
 
 /**
- * Does what a command asks for; what is wrong with it is a reply, too.
+ * Runs a command; an error in it is a reply, too.
  *
  * @throws {ProtocolError} At the first line of an HTTP request, and at its `Host:`. A web page can make
- * a browser send one here, with commands of its own in the body.
+ * a browser send one here, with commands in its body.
  */
 export function execute(store: Store, words: Command): Reply {
   const entry = BY_CODE.get(codeOf(words[0]!));
@@ -95,8 +95,8 @@ export function execute(store: Store, words: Command): Reply {
 }
 
 /**
- * A name as a number, with 5 bits for each letter, small or capital; -1 for what is no name. Made into
- * a text, each name would be a new one, which costs more than everything else here.
+ * A name as a number, with 5 bits per letter, regardless of case; -1 if it is no name. A string per
+ * command would cost more than everything else here.
  */
 function codeOf(name: Uint8Array): number {
   if (name.length > LONGEST_NAME) return -1;
@@ -109,7 +109,7 @@ function codeOf(name: Uint8Array): number {
   return code;
 }
 
-/** As Redis: `POST` and `Host:`, whatever follows, since what a page can choose stands behind them. */
+/** As in Redis: `POST` and `Host:`, whatever follows, since a page controls only what follows. */
 function isHttp([name]: Command): boolean {
   return wordIs(name, "POST") || wordIs(name, "HOST:");
 }
@@ -138,7 +138,7 @@ function set(store: Store, words: Command): Reply {
   return OK;
 }
 
-/** When `amount` units of `unit` ms are over, which must be more than none. */
+/** The time in `amount` units of `unit` ms; `amount` must be positive. */
 function readExpiry(amount: Uint8Array, unit: number, command: string): number | Failure {
   const units = parseInteger(latin1(amount));
   if (units === null) return NOT_AN_INTEGER;
@@ -150,7 +150,7 @@ function expire(store: Store, words: Command): Reply {
   const key = latin1(words[1]!);
   const seconds = parseInteger(latin1(words[2]!));
   if (seconds === null) return NOT_AN_INTEGER;
-  if (seconds <= 0n) return Number(store.delete(key)); // the time has been, and so has the key
+  if (seconds <= 0n) return Number(store.delete(key)); // in the past: the key expires at once
   const expiresAt = Date.now() + Number(seconds) * 1000;
   return expiresAt <= END_OF_TIME ? Number(store.expire(key, expiresAt)) : invalidExpiry("expire");
 }
@@ -172,7 +172,7 @@ function add(store: Store, words: Command, change: bigint): Reply {
   return sum;
 }
 
-/** For how many of the words behind the name something is true. */
+/** For how many of the words after the name a predicate holds. */
 function count(words: Command, isTrue: (key: string) => boolean): number {
   return words.reduce((sum, word, i) => i > 0 && isTrue(latin1(word)) ? sum + 1 : sum, 0);
 }
@@ -198,7 +198,7 @@ function bounded(values: Iterable<Uint8Array | null>): Reply {
   const reply: (Uint8Array | null)[] = [];
   let size = 0;
   for (const value of values) {
-    // With the header, and with what a member costs however small it is.
+    // With the header, and the fixed cost of a member.
     size += 16 + (value?.length ?? 0);
     if (size > MOST_REPLIED) return TOO_MUCH;
     reply.push(value);
@@ -241,7 +241,7 @@ function unknown(words: Command): Failure {
   return new Failure(`ERR unknown command '${name}', with args beginning with: ${args}`);
 }
 
-/** The beginning of a word, as it can be shown. */
+/** The beginning of a word, safe to show. */
 function quoted(word: Uint8Array, most: number): string {
   return latin1(word.subarray(0, most)).replaceAll(/[^\x20-\x7e]/g, "?");
 }

@@ -1,8 +1,8 @@
 /** Matches a text against a pattern with `*`, `?`, `[a-z]`, `[^a]` and `\`. @module */
 
 /**
- * Compares in steps of at most the product of both lengths: a star that fails later is tried again one
- * character further, and of several stars only the last has to be, as all before it have found theirs.
+ * Compares in steps of at most the product of both lengths: after a mismatch the last star takes one
+ * character more; stars before it need not be tried again.
  */
 export function matchesGlob(text: string, pattern: string): boolean {
   let at = 0;
@@ -24,7 +24,7 @@ export function matchesGlob(text: string, pattern: string): boolean {
   return true;
 }
 
-/** Where the pattern goes on behind what matches this character; -1 if that does not. */
+/** Where the pattern goes on after the part that matches this character; -1 if it does not match. */
 function matchOne(character: string, pattern: string, i: number): number {
   switch (pattern[i]) {
     case "?":
@@ -32,13 +32,13 @@ function matchOne(character: string, pattern: string, i: number): number {
     case "[":
       return matchSet(character, pattern, i + 1);
     case "\\":
-      // At the end of the pattern it stands for itself.
+      // At the end of the pattern it is a literal.
       if (i + 1 < pattern.length) i++;
   }
   return pattern[i] === character ? i + 1 : -1;
 }
 
-/** `i` is behind the bracket; a set that is not closed ends with the pattern. */
+/** `i` is after the bracket; an unclosed set ends with the pattern. */
 function matchSet(character: string, pattern: string, i: number): number {
   const negated = pattern[i] === "^";
   if (negated) i++;

@@ -11,32 +11,32 @@ import {
 import { fromLatin1, latin1, parseInteger } from "./text.ts";
 import { wordsOf } from "./words.ts";
 
-/** What a client sends: the name of a command and its arguments, each of which may be any bytes. */
+/** A command: its name and its arguments, each of which may be any bytes. */
 export type Command = readonly Uint8Array[];
 
-/** What it is answered with. */
+/** A reply to a command. */
 export type Reply = Status | Failure | number | bigint | Uint8Array | null | readonly Reply[];
 
-/** One line of text, made once and sent often. */
+/** One line of text, encoded once and sent often. */
 class Line {
   readonly text: string;
   readonly line: Uint8Array;
 
   constructor(mark: string, text: string) {
-    // An LF in it would end it, and what follows would be taken for another reply.
+    // An LF inside would end it, and the rest would be taken for another reply.
     this.text = text.replaceAll(/[\r\n]/g, " ");
     this.line = new TextEncoder().encode(`${mark}${this.text}\r\n`);
   }
 }
 
-/** That it was done, and how. */
+/** A simple string: success, and which kind. */
 export class Status extends Line {
   constructor(text: string) {
     super("+", text);
   }
 }
 
-/** That it was not done, and why; the first word is the kind of error. */
+/** A simple error; its first word is the kind of error. */
 export class Failure extends Line {
   constructor(text: string) {
     super("-", text);
@@ -46,33 +46,33 @@ export class Failure extends Line {
 /** Bytes of one string: 1 MiB. */
 const MOST_BYTES = 1_048_576;
 
-/** Members of one array. Each takes 100 bytes of memory, however few bytes came for it. */
+/** Members of one array. Each takes 100 bytes of memory, however small it is. */
 const MOST_MEMBERS = 65_536;
 
-/** Bytes of one command or reply with everything in it: 16 MiB. */
+/** Bytes of one command or reply in total: 16 MiB. */
 const MOST_IN_ALL = 16_777_216;
 
-/** Bytes of a line; more than one that has a number in it needs. */
+/** Bytes of a line; more than any with a number needs. */
 const LONGEST_LINE = 65_536;
 
-/** Arrays inside of arrays; in a command there are none. */
+/** Nested arrays; in a command there are none. */
 const DEEPEST = 8;
 
-/** Codes of characters. */
+/** Character codes. */
 const LF = 10, CR = 13, SPACE = 32, QUOTE = 34, APOSTROPHE = 39, ZERO = 48;
 
-/** The bytes that say what comes. */
+/** The type bytes. */
 const BULK = 36, ARRAY = 42, STATUS = 43, FAILURE = 45, NUMBER = 58;
 
 /**
- * Commands: a server reads them, a client writes them. One is an array of strings, or a line of words
- * as people type it. Empty ones are passed over, as Redis does.
+ * Commands: a server reads them, a client writes them. A command is an array of strings, or a line of
+ * words as people type it. Empty ones are skipped, as in Redis.
  */
 export const commands: Codec<Command> = {
   decode: (bytes, seen) =>
     bytes[0] === ARRAY ? scan(COMMANDS, START, bytes, seen) : scanWords(bytes, seen),
 
-  /** A loop for what commands look like takes a tenth of the time that {@linkcode scan} does. */
+  /** A loop for well-formed commands takes a tenth of the time that {@linkcode scan} does. */
   decodeAll(bytes): Batch<Command> | null {
     const frames: Command[] = [];
     const cursor = new Cursor(bytes);
@@ -94,9 +94,9 @@ export const replies: Codec<Reply> = {
   encodeInto,
 };
 
-/** Reads ordinary commands that are there as a whole, and leaves all else to `decode`. */
+/** Reads ordinary commands that have arrived whole, and leaves the rest to `decode`. */
 class Cursor {
-  /** Behind the last command. */
+  /** The offset after the last command. */
   at = 0;
   readonly #bytes: Uint8Array;
 
@@ -145,7 +145,7 @@ class Cursor {
     return null;
   }
 
-  /** The number of a line; -1 if it is not there, or written in a way that `decode` has to judge. */
+  /** The number of a line; -1 if it has not arrived, or needs a closer look by `decode`. */
   #number(mark: number): number {
     const bytes = this.#bytes;
     if (bytes[this.at] !== mark) return -1;
@@ -164,7 +164,7 @@ class Cursor {
   }
 }
 
-/** What may come, and what to go on with behind it. */
+/** What may come, and what to continue with after it. */
 interface Grammar<T> {
   readonly isCommand: boolean;
   readonly codec: Codec<T>;
@@ -174,13 +174,13 @@ const COMMANDS: Grammar<Command> = { isCommand: true, codec: commands };
 const REPLIES: Grammar<Reply> = { isCommand: false, codec: replies };
 
 /**
- * How far the reading of a value has come that is not there as a whole. Nothing in it ever changes:
- * decoding is pure, and yet no member of an array is read twice.
+ * The progress in a value that has not arrived whole. It is immutable: decoding stays pure, and still
+ * no member of an array is read twice.
  */
 interface Place {
-  /** Behind the last line, or the last string. */
+  /** The offset after the last line or string. */
   readonly at: number;
-  /** Bytes of the string that begins there; -1 if a line does. */
+  /** Bytes of the string that begins there; -1 for a line. */
   readonly size: number;
   /** The innermost array that is not complete. */
   readonly open: OpenArray | null;
@@ -190,7 +190,7 @@ interface OpenArray {
   /** Members that are missing. */
   readonly left: number;
   readonly last: Member | null;
-  /** What it is a member of. */
+  /** The array that contains it. */
   readonly around: OpenArray | null;
   readonly depth: number;
 }
@@ -202,7 +202,7 @@ interface Member {
 
 const START: Place = { at: 0, size: -1, open: null };
 
-/** Goes on with a value where it stopped. */
+/** Resumes a value where it stopped. */
 class Rest<T> implements Decoder<T> {
   readonly #grammar: Grammar<T>;
   readonly #place: Place;
@@ -231,7 +231,7 @@ function scan<T>(
       const lf = bytes.indexOf(LF, Math.max(at, seen));
       if ((lf < 0 ? bytes.length : lf) - at > LONGEST_LINE) throw tooLong(bytes[at]!);
       if (lf < 0) {
-        // From the same place with the same decoder, so that `seen` goes on counting.
+        // From the same offset with the same decoder, so that `seen` goes on counting.
         if (at === from.at) return null;
         return { need: bytes.length + 1, next: new Rest(grammar, { at, size, open }) };
       }
@@ -320,7 +320,7 @@ function numberOf(line: string): number | bigint {
   return Number.isSafeInteger(Number(number)) ? Number(number) : number;
 }
 
-/** In the words that Redis has for it. */
+/** An error in the words of Redis. */
 function invalid(mark: number): ProtocolError {
   if (mark === ARRAY) return new ProtocolError("Protocol error: invalid multibulk length");
   if (mark === BULK) return new ProtocolError("Protocol error: invalid bulk length");
@@ -333,12 +333,12 @@ function tooLong(mark: number): ProtocolError {
   return new ProtocolError("Protocol error: too big inline request");
 }
 
-/** A byte as a character that does no harm in a message. */
+/** A byte as a character that is safe in a message. */
 function printable(byte: number): string {
   return byte > 32 && byte < 127 ? String.fromCharCode(byte) : `\\x${byte.toString(16)}`;
 }
 
-/** Takes a command that is a line of words, some in quotes, as people type it. */
+/** Reads an inline command: a line of words, some in quotes, as people type it. */
 function scanWords(bytes: Uint8Array, seen: number): Decoded<Command> | null {
   const lf = bytes.indexOf(LF, seen);
   if ((lf < 0 ? bytes.length : lf) > LONGEST_LINE) throw tooLong(STATUS);
@@ -368,7 +368,7 @@ function sizeOf(reply: Reply): number {
   return reply.reduce<number>((sum, member) => sum + sizeOf(member), headerSize(reply.length));
 }
 
-/** Writes at `at`; where the next thing goes, or -1 if there is no room. */
+/** Writes at `at`; returns the offset after it, or -1 if there is no room. */
 function write(reply: Reply, room: Uint8Array, at: number): number {
   if (reply instanceof Uint8Array) {
     const { length } = reply;
@@ -415,7 +415,7 @@ function writeHeader(mark: number, length: number, room: Uint8Array, at: number)
   return end;
 }
 
-/** As `Array.isArray`, which makes nothing of an array that nobody may change. */
+/** Like `Array.isArray`, which does not narrow a readonly array. */
 function isArray(reply: Reply): reply is readonly Reply[] {
   return Array.isArray(reply);
 }

@@ -1,6 +1,6 @@
 /** Holds values under keys, each until it expires. @module */
 
-/** Bytes above which a store is full, unless told otherwise: 1 GiB. */
+/** Bytes above which a store is full, by default: 1 GiB. */
 const CAPACITY = 1_073_741_824;
 
 /** Bytes that an entry takes besides its key and its value, as measured with 300,000 of them. */
@@ -9,7 +9,7 @@ const OVERHEAD = 850;
 /** Ms between two sweeps. */
 const SWEEP = 100;
 
-/** Keys that one sweep looks at: less than a millisecond's work, however many there are. */
+/** Keys that one sweep looks at: less than a millisecond of work, however many there are. */
 const LOOKED_AT = 1000;
 
 interface Entry {
@@ -19,18 +19,18 @@ interface Entry {
 }
 
 /**
- * Keys and values. Keys are texts with a character for each byte.
+ * Keys and values. Keys are strings with one character per byte.
  *
- * A key that has expired is gone as soon as somebody asks for it. Those that nobody asks for are swept
- * out little by little: one timer, and that only while some key has an end, instead of one for each.
+ * An expired key is removed when it is next asked for. The others are swept out little by little, by one
+ * timer that runs only while some key can expire, instead of one timer per key.
  */
 export class Store implements Disposable {
   readonly #entries = new Map<string, Entry>();
-  /** The keys that have an end. */
+  /** The keys that can expire. */
   readonly #mortal = new Set<string>();
   readonly #capacity: number;
   #bytes = 0;
-  /** Goes round and round over the keys that have an end. */
+  /** Cycles through the keys that can expire. */
   #round: Iterator<string> = this.#mortal.values();
   #sweeper: ReturnType<typeof setInterval> | undefined;
 
@@ -39,17 +39,17 @@ export class Store implements Disposable {
     this.#capacity = capacity;
   }
 
-  /** How many keys there are, and among them those that have expired and are not swept out. */
+  /** How many keys there are, including those that have expired and are not swept out yet. */
   get size(): number {
     return this.#entries.size;
   }
 
-  /** Nothing more should be put in. It is up to the caller to look. */
+  /** Whether nothing more should be stored; callers must check. */
   get isFull(): boolean {
     return this.#bytes >= this.#capacity;
   }
 
-  /** The value of a key, which holds until the key is set again. */
+  /** The value of a key, valid until the key is set again. */
   get(key: string): Uint8Array | undefined {
     return this.#find(key)?.value;
   }
@@ -63,7 +63,7 @@ export class Store implements Disposable {
     return this.#find(key)?.expiresAt;
   }
 
-  /** Stores a copy of `value`: the memory in which it was received is larger and need not stay. */
+  /** Stores a copy of `value`: it would keep the larger buffer that it was received in. */
   set(key: string, value: Uint8Array, expiresAt: number = Infinity): void {
     const entry = this.#entries.get(key);
     if (entry === undefined) {
@@ -72,7 +72,7 @@ export class Store implements Disposable {
       if (expiresAt !== Infinity) this.expire(key, expiresAt);
       return;
     }
-    // Into the memory that is there, where it fits: new memory costs a third of a SET.
+    // Into the old value's buffer, where it fits: allocation costs a third of a SET.
     if (entry.value.length === value.length) entry.value.set(value);
     else {
       this.#bytes += value.length - entry.value.length;
@@ -81,7 +81,7 @@ export class Store implements Disposable {
     if (entry.expiresAt !== expiresAt) this.#setExpiry(key, entry, expiresAt);
   }
 
-  /** Lets a key expire; whether there was one. */
+  /** Lets a key expire; returns whether it existed. */
   expire(key: string, expiresAt: number): boolean {
     const entry = this.#find(key);
     if (entry === undefined) return false;
@@ -89,7 +89,7 @@ export class Store implements Disposable {
     return true;
   }
 
-  /** Removes a key; whether there was one. */
+  /** Removes a key; returns whether it existed. */
   delete(key: string): boolean {
     return this.#find(key) !== undefined && this.#remove(key);
   }
@@ -106,7 +106,7 @@ export class Store implements Disposable {
     for (const [key, { expiresAt }] of this.#entries) if (expiresAt > now) yield key;
   }
 
-  /** Ends the sweeping. */
+  /** Stops the sweeps. */
   [Symbol.dispose](): void {
     this.clear();
     clearInterval(this.#sweeper);
@@ -135,7 +135,7 @@ export class Store implements Disposable {
     else this.#mortal.add(key);
     if (this.#mortal.size === 0 || this.#sweeper !== undefined) return;
     this.#sweeper = setInterval(() => this.#sweep(), SWEEP);
-    // Keys that expire are no reason for a process to live on.
+    // Keys that expire must not keep the process alive.
     Deno.unrefTimer(this.#sweeper as unknown as number);
   }
 

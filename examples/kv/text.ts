@@ -1,8 +1,8 @@
-/** Reads bytes as text, a number, or anything. @module */
+/** Converts between bytes, text and numbers. @module */
 
-/** Text with a character for each byte, whatever the bytes are. */
+/** Text with one character per byte, for any bytes. */
 export function latin1(bytes: Uint8Array): string {
-  // Calls with more arguments than this might not fit the stack.
+  // Calls with more arguments than this might overflow the stack.
   if (bytes.length <= 4096) return String.fromCharCode.apply(null, bytes as unknown as number[]);
   let text = "";
   for (let at = 0; at < bytes.length; at += 4096) text += latin1(bytes.subarray(at, at + 4096));
@@ -16,7 +16,7 @@ export function fromLatin1(text: string): Uint8Array {
   return bytes;
 }
 
-/** The 64-bit number that a text is, written as Redis would write it; `null` if it is none. */
+/** The 64-bit number in a text, in the form that Redis writes; `null` if it is none. */
 export function parseInteger(text: string): bigint | null {
   if (!/^(?:0|-?[1-9]\d{0,18})$/.test(text)) return null;
   const number = BigInt(text);

@@ -5,16 +5,16 @@ import { fromLatin1 } from "./text.ts";
 
 const SPACES = /[ \t\v\f\r]*/y;
 
-/** A word, with or without quotes, or both as in `a"b c"`; behind it there is a space or nothing. */
+/** A word, with or without quotes, or both as in `a"b c"`; a space or nothing follows. */
 const WORD =
   /([^ \t\v\f\r"']*)(?:"((?:\\[^]|[^"\\])*)"|'((?:\\'|\\(?!')|[^'\\])*)')?(?=[ \t\v\f\r]|$)/y;
 
 const ESCAPES: Record<string, string> = { n: "\n", r: "\r", t: "\t", b: "\b", a: "\x07" };
 
 /**
- * Takes a command apart that came as a line.
+ * Splits an inline command.
  *
- * @throws {ProtocolError} If a quote is not closed, or goes on behind its end.
+ * @throws {ProtocolError} If a quote is not closed, or text follows its end.
  */
 export function wordsOf(line: string): Uint8Array[] {
   const command: Uint8Array[] = [];

@@ -1,23 +1,23 @@
-/** What the clients of a broker share. @module */
+/** The state that all clients of a broker share. @module */
 
 import { type Connect, type Publication, publish } from "./packets.ts";
 import { Session } from "./session.ts";
 import { isFilter, Topics } from "./topics.ts";
 
-/** Topics that one client may subscribe to, messages that are retained, sessions that are kept. */
+/** Limits: subscriptions per client, retained messages, sessions kept. */
 const MOST_FILTERS = 100, MOST_RETAINED = 10_000, MOST_SESSIONS = 10_000;
 
 /** The code of a subscription that is refused (MQTT 3.1.1, 3.9.3). */
 export const REFUSED = 0x80;
 
-/** Sessions, subscriptions and what is retained. */
+/** Sessions, subscriptions and retained messages. */
 export class Broker {
-  /** Those that are away stand in the order in which they left. */
+  /** Disconnected ones are in the order in which they left. */
   readonly #sessions = new Map<string, Session>();
   readonly #topics = new Topics<Session>();
   readonly #retained = new Map<string, Publication>();
 
-  /** The session of a client, and whether it had one; another connection of its name is closed. */
+  /** The session of a client, and whether it had one; another connection with its identifier is closed. */
   enter({ clientId, clean }: Connect): [session: Session, present: boolean] {
     const kept = this.#sessions.get(clientId);
     kept?.client?.conn.close();
@@ -29,7 +29,7 @@ export class Broker {
     return [session, false];
   }
 
-  /** The client has left; what it wanted to be kept is. */
+  /** The client has left; its session is kept if it asked for that. */
   leave(session: Session): void {
     if (this.#sessions.get(session.id) !== session || session.client !== undefined) return;
     this.#sessions.delete(session.id);
@@ -40,7 +40,7 @@ export class Broker {
   publish(publication: Publication): void {
     const { topic, payload, qos, retain } = publication;
     const packet = publish(publication, {});
-    // What is kept must not keep all that arrived with it.
+    // A copy: a retained message must not keep the whole buffer it arrived in.
     const kept = { ...publication, payload: packet.subarray(packet.length - payload.length) };
     if (retain && payload.length === 0) this.#retained.delete(topic);
     else if (retain && (this.#retained.has(topic) || this.#retained.size < MOST_RETAINED)) {
@@ -52,7 +52,7 @@ export class Broker {
     }
   }
 
-  /** The quality that is granted, or a refusal. */
+  /** The QoS granted, or a refusal. */
   subscribe(session: Session, filter: string, qos: number): number {
     if (!isFilter(filter)) return REFUSED;
     if (!session.filters.has(filter) && session.filters.size >= MOST_FILTERS) return REFUSED;
@@ -67,7 +67,7 @@ export class Broker {
     this.#topics.delete(filter, session);
   }
 
-  /** What was retained under a topic that matches. */
+  /** The retained messages of the topics that match. */
   retained(filter: string): Publication[] {
     const one = new Topics<true>();
     one.add(filter, true, 0);

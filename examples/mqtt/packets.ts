@@ -4,7 +4,7 @@ import { type Codec, type Message, ProtocolError, withHeader } from "jsr:@usher/
 import { BinaryReader, BinaryWriter } from "jsr:@usher/server@^0.1.0/wire";
 import { isTopic } from "./topics.ts";
 
-/** Bytes of a packet behind its fixed header; the standard would allow 256 MiB. */
+/** Bytes of a packet after its fixed header; the standard allows 256 MiB. */
 const LARGEST = 262_144;
 
 /** A packet: its first byte, which is the type and four flags, and what follows its length. */
@@ -25,7 +25,7 @@ export const packets: Codec<Packet> = withHeader({
   encode: (header, size) => new BinaryWriter().u8(header).varint(size).finish(),
 });
 
-/** Writes packets that are encoded already, once for everybody who gets them. */
+/** Writes packets that are already encoded, once for all their receivers. */
 export const encoded: Codec<Uint8Array> = {
   decode: () => null,
   encode: (packet) => packet,
@@ -44,9 +44,9 @@ export interface Publication {
   readonly retain: boolean;
 }
 
-/** What a client says first (3.1). */
+/** A CONNECT, a client's first packet (3.1). */
 export interface Connect {
-  /** Of the protocol: 4 is version 3.1.1. */
+  /** The protocol level: 4 is version 3.1.1. */
   readonly level: number;
   readonly clientId: string;
   readonly clean: boolean;
@@ -82,7 +82,7 @@ export function readConnect({ header, body }: Packet): Connect {
   return { level, clientId, clean: (flags & 2) !== 0, keepAlive, will };
 }
 
-/** A publication, and its number if it wants to be acknowledged (3.3). */
+/** A PUBLISH, and its packet identifier if it wants to be acknowledged (3.3). */
 export function readPublish({ header, body }: Packet): Publication & { id: number } {
   const qos = header >> 1 & 3;
   if (qos > 1) throw new ProtocolError("Cannot take a PUBLISH of QoS 2: it is not offered");
@@ -92,14 +92,14 @@ export function readPublish({ header, body }: Packet): Publication & { id: numbe
   return { topic, payload: reader.bytes(reader.left), qos, retain: (header & 1) !== 0, id };
 }
 
-/** The number of a packet; no packet has 0 (2.3.1). */
+/** A packet identifier; 0 is not allowed (2.3.1). */
 export function readId(reader: BinaryReader): number {
   const id = reader.u16();
   if (id === 0) throw new ProtocolError("Cannot take a packet with the number 0");
   return id;
 }
 
-/** A PUBLISH; `id` goes with QoS 1 alone. */
+/** A PUBLISH; `id` only for QoS 1. */
 export function publish(
   { topic, payload }: Pick<Publication, "topic" | "payload">,
   { id = 0, retain = false, again = false }: { id?: number; retain?: boolean; again?: boolean },
@@ -114,7 +114,7 @@ export function publish(
   return writer.bytes(payload).finish();
 }
 
-/** A packet that has a number and codes, such as SUBACK. */
+/** A packet with an identifier and codes, such as SUBACK. */
 export function reply(header: number, id: number, codes: readonly number[] = []): Uint8Array {
   return new BinaryWriter().u8(header).varint(2 + codes.length).u16(id)
     .bytes(Uint8Array.from(codes)).finish();

@@ -1,23 +1,23 @@
-/** What the broker knows of one client, connected or not. @module */
+/** The broker's state for one client, connected or not. @module */
 
 import type { Framed } from "jsr:@usher/server@^0.1.0";
 import { type Publication, publish } from "./packets.ts";
 
-/** Deliveries of QoS 1 that wait for their acknowledgement at once, and their bytes. */
+/** Unacknowledged deliveries of QoS 1, and their bytes. */
 const MOST_IN_FLIGHT = 32, MOST_BYTES_IN_FLIGHT = 262_144;
 
-/** Bytes of what waits behind them. What comes beyond it is dropped. */
+/** Bytes of the messages queued behind them; beyond that they are dropped. */
 const MOST_WAITING = 1_048_576;
 
-/** Unsent bytes of a client from which on what is of QoS 0 is not delivered to it. */
+/** Unsent bytes of a client from which on messages of QoS 0 are dropped. */
 const SLOW = 262_144;
 
-/** Bytes that a message takes in memory besides its payload. */
+/** Bytes of memory that a message takes besides its payload. */
 const OVERHEAD = 200;
 
 type Delivery = Pick<Publication, "topic" | "payload">;
 
-/** Deliveries, and the memory that they take. */
+/** Deliveries, and the memory they take. */
 class Deliveries {
   readonly byId = new Map<number, Delivery>();
   bytes = 0;
@@ -40,9 +40,9 @@ export class Session {
   /** The filters that it has subscribed to. */
   readonly filters: Set<string> = new Set();
   #client: Framed<Uint8Array> | undefined;
-  /** By the number of the packet, in the order in which they were delivered first. */
+  /** By packet identifier, in the order of first delivery. */
   readonly #inFlight = new Deliveries();
-  /** By the order in which they came. */
+  /** In the order in which they came. */
   readonly #waiting = new Deliveries();
   #came = 0;
   #lastId = 0;
@@ -56,7 +56,7 @@ export class Session {
     return this.#client;
   }
 
-  /** The client is there: what it has not acknowledged is delivered again (MQTT 3.1.1, 4.4). */
+  /** The client has connected: what it has not acknowledged is delivered again (MQTT 3.1.1, 4.4). */
   attach(client: Framed<Uint8Array>): void {
     this.#client = client;
     for (const [id, delivery] of this.#inFlight.byId) {

@@ -1,14 +1,14 @@
-/** Finds who has subscribed to a topic, in a tree whose branches are the levels of filters. @module */
+/** Finds the subscribers of a topic, in a tree whose branches are the levels of filters. @module */
 
 /** Levels of a topic or a filter. */
 const DEEPEST = 64;
 
-/** Whether a topic is one to publish under: without wildcards (MQTT 3.1.1, 3.3.2.1). */
+/** Whether a topic may be published to: without wildcards (MQTT 3.1.1, 3.3.2.1). */
 export function isTopic(topic: string): boolean {
   return topic !== "" && !/[+#\0]/.test(topic) && topic.split("/", DEEPEST + 1).length <= DEEPEST;
 }
 
-/** Whether a filter is one: `#` stands alone and last, `+` alone (4.7.1). */
+/** Whether a filter is valid: `#` is a whole level and the last, `+` a whole level (4.7.1). */
 export function isFilter(filter: string): boolean {
   const levels = filter.split("/", DEEPEST + 1);
   return filter !== "" && !filter.includes("\0") && levels.length <= DEEPEST &&
@@ -17,13 +17,13 @@ export function isFilter(filter: string): boolean {
     );
 }
 
-/** What filters have in common up to some level. */
+/** A node of the tree: the filters with one prefix. */
 class Branch<S> {
   readonly branches = new Map<string, Branch<S>>();
   readonly subscribers = new Map<S, number>();
 }
 
-/** Subscribers by filter, each with its quality of service. */
+/** Subscribers by filter, each with its QoS. */
 export class Topics<S> {
   readonly #root = new Branch<S>();
 
@@ -41,7 +41,7 @@ export class Topics<S> {
     remove(this.#root, filter.split("/"), 0, subscriber);
   }
 
-  /** Each of the topic's subscribers once, with the highest quality among its filters. */
+  /** Each of the topic's subscribers once, with the highest QoS among its filters. */
   of(topic: string): Map<S, number> {
     const found = new Map<S, number>();
     collect(this.#root, topic.split("/"), 0, found);
@@ -58,7 +58,7 @@ function remove<S>(at: Branch<S>, levels: readonly string[], i: number, subscrib
   const next = at.branches.get(level);
   if (next === undefined) return;
   remove(next, levels, i + 1, subscriber);
-  // An empty branch is cut off: what strangers subscribe to must not stay.
+  // An empty branch is removed, or subscriptions of past clients would pile up.
   if (next.branches.size === 0 && next.subscribers.size === 0) at.branches.delete(level);
 }
 
@@ -69,9 +69,9 @@ function collect<S>(
   found: Map<S, number>,
 ): void {
   if (at === undefined) return;
-  // Names that begin with $ are the broker's own, which wildcards do not match (4.7.2).
+  // Names that begin with $ belong to the broker, and wildcards do not match them (4.7.2).
   const wild = i > 0 || levels[0]?.[0] !== "$";
-  // What `a/#` matches begins with `a` itself (4.7.1.2).
+  // `a/#` also matches `a` itself (4.7.1.2).
   if (wild) take(at.branches.get("#"), found);
   const level = levels[i];
   if (level === undefined) return take(at, found);

@@ -10,13 +10,13 @@ import {
 } from "jsr:@usher/server@^0.1.0";
 import { BinaryReader, BinaryWriter } from "jsr:@usher/server@^0.1.0/wire";
 
-/** Bytes of a client's first message, as in PostgreSQL; of every other one, less than there. */
+/** Bytes of a client's first message, as in PostgreSQL, and of every other one, fewer than there. */
 const LONGEST_STARTUP = 10_000, LONGEST = 65_536;
 
-/** Codes that stand where the protocol's version would. */
+/** Request codes, sent in place of the protocol version. */
 const CANCEL = 80_877_102, SSL = 80_877_103, GSSAPI = 80_877_104;
 
-/** What a client begins with. */
+/** A client's first message. */
 export type Startup =
   | { readonly kind: "ssl" }
   | { readonly kind: "gssapi" }
@@ -47,7 +47,7 @@ function readStartup(bytes: Uint8Array): Startup {
   return { kind: "session", minor: code & 0xffff, options };
 }
 
-/** A message: its type, which is one letter, and what follows its length. */
+/** A message: its type, one letter, and its body. */
 export const messages: Codec<Message<string>> = withHeader({
   limit: LONGEST,
   parse(bytes) {
@@ -58,7 +58,7 @@ export const messages: Codec<Message<string>> = withHeader({
   encode: (type, size) => new BinaryWriter().string(type).u32(size + 4).finish(),
 });
 
-/** A message of the server; `write` writes what follows its length. */
+/** A message of the server; `write` writes its body. */
 export function message(
   type: string,
   write: (writer: BinaryWriter) => unknown = () => {},
@@ -86,7 +86,7 @@ export function dataRow(values: readonly unknown[]): Message<string> {
   });
 }
 
-/** An error, with a code of five characters as PostgreSQL has them. */
+/** An error, with an SQLSTATE code of five characters. */
 export function errorResponse(
   severity: "ERROR" | "FATAL",
   code: string,

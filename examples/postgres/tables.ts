@@ -1,14 +1,14 @@
-/** What can be selected from. @module */
+/** The tables of the example server. @module */
 
 import { formatAddress, type Server } from "jsr:@usher/server@^0.1.0";
 
-/** Rows, made while they are read. */
+/** Rows, made as they are read. */
 export interface Table {
   readonly columns: readonly string[];
   rows(): Iterable<unknown[]> | AsyncIterable<unknown[]>;
 }
 
-/** A query that cannot be made, with the code that PostgreSQL has for it. */
+/** A query that failed, with PostgreSQL's code for it. */
 export class QueryError extends Error {
   readonly code: string;
 
@@ -18,15 +18,15 @@ export class QueryError extends Error {
   }
 }
 
-/** The highest number that a query may name. */
+/** The highest number allowed in a query. */
 const MOST = 1_000_000_000;
 
 /**
  * The table of `select * from NAME` or `select * from NAME(NUMBER)`:
  *
- * - `connections`: those of this server
+ * - `connections`: the connections of this server
  * - `series(n)`: the numbers from 1 to n
- * - `pause(s)`: one row, after so many seconds
+ * - `pause(s)`: one row, after `s` seconds
  */
 export function tableOf(query: string, server: () => Server, signal: AbortSignal): Table {
   const [, name = "", given] = /^\s*select\s+\*\s+from\s+(\w+)\s*(?:\(\s*(\d{1,9})\s*\))?\s*$/i
