@@ -13,7 +13,6 @@ import { type Framed, framed, type Handler, ProtocolError, serve } from "jsr:@us
 import { BinaryReader } from "jsr:@usher/server@^0.1.0/wire";
 import { Broker, REFUSED } from "./mqtt/broker.ts";
 import {
-  encoded,
   type Packet,
   packets,
   publish,
@@ -41,39 +40,39 @@ const WRONG_VERSION = 1, ID_REJECTED = 2;
 export function mqtt(): Handler {
   const broker = new Broker();
   return async (conn) => {
-    const arriving = framed(conn, packets), leaving = framed(conn, encoded);
-    const first = await arriving.read({ timeout: LOGIN });
+    const client = framed(conn, packets);
+    const first = await readFirst(client);
     if (first === null) return;
     const connect = readConnect(first);
-    if (connect.level !== 4) return await leaving.send(connack(WRONG_VERSION));
-    if (connect.clientId === "" && !connect.clean) return await leaving.send(connack(ID_REJECTED));
+    if (connect.level !== 4) return await client.write(connack(WRONG_VERSION));
+    if (connect.clientId === "" && !connect.clean) return await client.write(connack(ID_REJECTED));
 
     const [session, present] = broker.enter(connect);
-    leaving.send(connack(0, present));
-    session.attach(leaving);
+    // Half a period of grace (3.1.2.10).
+    if (connect.keepAlive > 0) conn.receiveTimeout = connect.keepAlive * 1500;
+    client.write(connack(0, present));
+    session.attach(client);
     let { will } = connect;
     try {
-      const options = {
-        // Half a period of grace (3.1.2.10).
-        timeout: connect.keepAlive === 0 ? Infinity : connect.keepAlive * 1500,
-        signal: conn.drainSignal,
-      };
-      for (let packet; (packet = await arriving.read(options)) !== null;) {
+      for await (const packet of client) {
         if (packet.header === DISCONNECT) {
           will = undefined;
           return;
         }
         // Awaited: a client that asks for much and reads little delays only itself.
-        await obey(broker, session, packet, leaving);
+        await obey(broker, session, packet, client);
       }
-    } catch (error) {
-      if (!conn.draining) throw error;
     } finally {
-      session.detach(leaving);
+      session.detach(client);
       broker.leave(session);
       if (will !== undefined && !conn.draining) broker.publish(will);
     }
   };
+}
+
+async function readFirst(client: Framed<Packet>): Promise<Packet | null> {
+  using _ = client.conn.deadline(LOGIN);
+  return await client.read();
 }
 
 /** Handles a packet. Not `async`, which saves an async frame for the most frequent ones. */
@@ -81,15 +80,15 @@ function obey(
   broker: Broker,
   session: Session,
   packet: Packet,
-  client: Framed<Uint8Array>,
+  client: Framed<Packet>,
 ): Promise<void> | undefined {
   const { header, body } = packet;
   if (header >> 4 === PUBLISH) {
     const publication = readPublish(packet);
     broker.publish(publication);
-    return publication.qos > 0 ? client.send(reply(PUBACK, publication.id)) : undefined;
+    return publication.qos > 0 ? client.write(reply(PUBACK, publication.id)) : undefined;
   }
-  if (header === PINGREQ) return client.send(PINGRESP);
+  if (header === PINGREQ) return client.write(PINGRESP);
   const reader = new BinaryReader(body, { name: `a packet of the type ${header >> 4}` });
   const id = readId(reader);
   if (header === PUBACK) {
@@ -101,7 +100,7 @@ function obey(
     throw new ProtocolError(`Cannot take a packet that begins with ${header}`);
   }
   do broker.unsubscribe(session, reader.prefixedString(2)); while (reader.left > 0);
-  return client.send(reply(UNSUBACK, id));
+  return client.write(reply(UNSUBACK, id));
 }
 
 async function subscribe(
@@ -109,7 +108,7 @@ async function subscribe(
   session: Session,
   id: number,
   reader: BinaryReader,
-  client: Framed<Uint8Array>,
+  client: Framed<Packet>,
 ): Promise<void> {
   const filters: string[] = [], codes: number[] = [];
   do {
@@ -118,9 +117,9 @@ async function subscribe(
     codes.push(code);
     if (code !== REFUSED) filters.push(filter);
   } while (reader.left > 0);
-  await client.send(reply(SUBACK, id, codes));
+  await client.write(reply(SUBACK, id, codes));
   for (const filter of filters) {
-    for (const kept of broker.retained(filter)) await client.send(publish(kept, { retain: true }));
+    for (const kept of broker.retained(filter)) await client.write(publish(kept, { retain: true }));
   }
 }
 

@@ -61,29 +61,40 @@ export function postgres(options: PostgresOptions): Handler {
   // By the numbers that a client must send to cancel its query.
   const sessions = new Map<string, Session>();
   return async (conn) => {
-    const signal = AbortSignal.timeout(LOGIN_TIMEOUT);
-    const startup = await greet(conn, options.tls, signal);
-    if (startup === null) return;
-    if (startup.kind === "cancel") {
-      sessions.get(keyOf(startup))?.cancel();
-      return;
-    }
-    const session = new Session(conn, options);
-    if (!await session.logIn(signal)) return;
+    const entered = await enter(conn, options, sessions);
+    if (entered === null) return;
+    const { session, minor } = entered;
     const key = { pid: conn.id, secret: crypto.getRandomValues(new Uint32Array(1))[0]! };
     sessions.set(keyOf(key), session);
     try {
-      await session.serve(key, startup.minor);
+      await session.serve(key, minor);
     } finally {
       sessions.delete(keyOf(key));
     }
   };
 }
 
+/** Handles the first message; `null` where it asks for no session, or the login fails. */
+async function enter(
+  conn: Connection,
+  options: PostgresOptions,
+  sessions: ReadonlyMap<string, Session>,
+): Promise<{ session: Session; minor: number } | null> {
+  using _ = conn.deadline(LOGIN_TIMEOUT);
+  const startup = await greet(conn, options.tls);
+  if (startup === null) return null;
+  if (startup.kind === "cancel") {
+    sessions.get(keyOf(startup))?.cancel();
+    return null;
+  }
+  const session = new Session(conn, options);
+  return await session.logIn() ? { session, minor: startup.minor } : null;
+}
+
 /** Upgrades to TLS if the client asks for it, and returns its first message after that. */
-async function greet(conn: Connection, tls: StartTlsOptions, signal: AbortSignal) {
+async function greet(conn: Connection, tls: StartTlsOptions) {
   for (let asked = 0; asked < 3; asked++) {
-    const startup: Startup | null = await framed(conn, startups).read({ signal });
+    const startup: Startup | null = await framed(conn, startups).read();
     if (startup?.kind !== "ssl" && startup?.kind !== "gssapi") return startup;
     const isOffered = startup.kind === "ssl" && conn.tls === undefined;
     await conn.write(new TextEncoder().encode(isOffered ? "S" : "N"));
@@ -111,14 +122,14 @@ class Session {
   }
 
   /** Asks for the password, if there is one; whether the client may go on. */
-  async logIn(signal: AbortSignal): Promise<boolean> {
+  async logIn(): Promise<boolean> {
     const { password } = this.#options;
     if (password === undefined) return true;
     if (this.#conn.tls === undefined) {
       return await this.#refuse("Passwords are taken inside TLS only");
     }
     await this.#client.send(message("R", (writer) => writer.u32(3)));
-    const answer = await this.#client.read({ signal });
+    const answer = await this.#client.read();
     if (answer?.header !== "p") return await this.#refuse("A password was expected");
     const given = new BinaryReader(answer.body, { name: "a password" }).cstring();
     return isEqual(given, password) || await this.#refuse("The password is wrong");

@@ -20,7 +20,7 @@ export class Broker {
   /** The session of a client, and whether it had one; another connection with its identifier is closed. */
   enter({ clientId, clean }: Connect): [session: Session, present: boolean] {
     const kept = this.#sessions.get(clientId);
-    kept?.client?.conn.close();
+    kept?.client?.conn.close("taken over");
     if (kept !== undefined && !kept.clean && !clean) return [kept, true];
     if (kept !== undefined) this.#forget(kept);
     if (this.#sessions.size >= MOST_SESSIONS) this.#forgetOneThatIsAway();

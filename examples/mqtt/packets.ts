@@ -10,7 +10,7 @@ const LARGEST = 262_144;
 /** A packet: its first byte, which is the type and four flags, and what follows its length. */
 export type Packet = Message<number>;
 
-/** Reads packets. */
+/** Packets. Those of the broker are written as bytes, encoded once for all their receivers. */
 export const packets: Codec<Packet> = withHeader({
   limit: LARGEST,
   parse(bytes) {
@@ -24,17 +24,6 @@ export const packets: Codec<Packet> = withHeader({
   },
   encode: (header, size) => new BinaryWriter().u8(header).varint(size).finish(),
 });
-
-/** Writes packets that are already encoded, once for all their receivers. */
-export const encoded: Codec<Uint8Array> = {
-  decode: () => null,
-  encode: (packet) => packet,
-  encodeInto(packet, room) {
-    if (packet.length > room.length) return null;
-    room.set(packet);
-    return packet.length;
-  },
-};
 
 /** What is published under a topic. */
 export interface Publication {

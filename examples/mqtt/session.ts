@@ -1,7 +1,7 @@
 /** The broker's state for one client, connected or not. @module */
 
 import type { Framed } from "jsr:@usher/server@^0.1.0";
-import { type Publication, publish } from "./packets.ts";
+import { type Packet, type Publication, publish } from "./packets.ts";
 
 /** Unacknowledged deliveries of QoS 1, and their bytes. */
 const MOST_IN_FLIGHT = 32, MOST_BYTES_IN_FLIGHT = 262_144;
@@ -39,7 +39,7 @@ export class Session {
   readonly clean: boolean;
   /** The filters that it has subscribed to. */
   readonly filters: Set<string> = new Set();
-  #client: Framed<Uint8Array> | undefined;
+  #client: Framed<Packet> | undefined;
   /** By packet identifier, in the order of first delivery. */
   readonly #inFlight = new Deliveries();
   /** In the order in which they came. */
@@ -52,28 +52,28 @@ export class Session {
     this.clean = clean;
   }
 
-  get client(): Framed<Uint8Array> | undefined {
+  get client(): Framed<Packet> | undefined {
     return this.#client;
   }
 
   /** The client has connected: what it has not acknowledged is delivered again (MQTT 3.1.1, 4.4). */
-  attach(client: Framed<Uint8Array>): void {
+  attach(client: Framed<Packet>): void {
     this.#client = client;
     for (const [id, delivery] of this.#inFlight.byId) {
-      client.send(publish(delivery, { id, again: true }));
+      client.write(publish(delivery, { id, again: true }));
     }
     this.#goOn();
   }
 
   /** The client has left, unless another connection has taken its place. */
-  detach(client: Framed<Uint8Array>): void {
+  detach(client: Framed<Packet>): void {
     if (this.#client === client) this.#client = undefined;
   }
 
   /** Delivers at most once: a client that is away or slow does not get it. */
   offer(packet: Uint8Array): void {
     const client = this.#client;
-    if (client !== undefined && client.conn.unsentBytes < SLOW) client.send(packet);
+    if (client !== undefined && client.conn.unsentBytes < SLOW) client.write(packet);
   }
 
   /** Delivers at least once, now or later. */
@@ -96,7 +96,7 @@ export class Session {
       this.#waiting.delete(place);
       do this.#lastId = this.#lastId % 65_535 + 1; while (byId.has(this.#lastId));
       this.#inFlight.add(this.#lastId, delivery);
-      client.send(publish(delivery, { id: this.#lastId }));
+      client.write(publish(delivery, { id: this.#lastId }));
     }
   }
 }

@@ -210,7 +210,7 @@ Deno.test("postgres() ends who does not log in", async () => {
   await using client = connect(handlerOf());
   await turns();
   await pass(time, 11_000);
-  await client.ended;
+  assertEquals((await client.ended).reason, "deadline");
 });
 
 for (
