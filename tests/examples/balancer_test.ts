@@ -1,4 +1,4 @@
-/** Clients of TLS reach the backend of their server name, whose certificate they see. @module */
+/** TLS clients reach the backend of their server name, and see its certificate. @module */
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
@@ -16,7 +16,7 @@ import { dialTls } from "../support/tls_peers.ts";
 import { pass, until } from "../support/wait.ts";
 import { message, records } from "../wire/client_hellos.ts";
 
-/** A backend inside TLS that says its name, and what it was told of its client. */
+/** A TLS backend that answers with its name and what its PROXY header said. */
 function backendNamed(name: string) {
   const proxyProtocol = { trust: ["127.0.0.1"] };
   return serve({ ...LOOPBACK, ...certificate, proxyProtocol }, async (conn) => {
@@ -45,14 +45,14 @@ netTest("curl gets the backend of its server name, in its own TLS", async () => 
   const known = await run("curl", [
     ...[...curl, "--cacert", files.at("ca.pem"), `https://localhost:${port}/`],
   ]);
-  const [name, authority, hostname, told, asked] = known.said.split(" ");
+  const [name, authority, hostname, announced, asked] = known.said.split(" ");
   assertEquals([name, authority, hostname, known.complaints], [
     "one",
     "localhost",
     "127.0.0.1",
     "",
   ]);
-  assertEquals(told, asked);
+  assertEquals(announced, asked);
   const elsewhere = await run("curl", [
     ...[...curl, "--insecure", "--connect-to", `other.example:443:127.0.0.1:${port}`],
     "https://other.example/",
@@ -81,7 +81,7 @@ netTest(
   { programs: ["openssl"] },
 );
 
-netTest("balancer() gives each client to the backend with the fewest", async () => {
+netTest("balancer() gives each client to the backend with the fewest connections", async () => {
   const seen = [0, 0];
   const holding = (i: number): Handler => async (conn) => {
     seen[i]!++;
@@ -150,7 +150,7 @@ Deno.test("balancer() reads a ClientHello at every split", async () => {
   }, { pieces: 2 });
 });
 
-netTest("balancer() ends a client that speaks no TLS, or leaves, without a word", async () => {
+netTest("balancer() closes without an alert when a client speaks no TLS, or leaves", async () => {
   using backends = new Backends([]);
   await using front = serve(LOOPBACK, balancer(backends));
   for (const said of [bytes`GET / HTTP/1.1\r\n\r\n`, HELLO.subarray(0, 20), bytes``]) {
@@ -170,7 +170,7 @@ Deno.test("balancer() waits ten seconds for a ClientHello", async () => {
   assertEquals((await client.ended).reason, "deadline");
 });
 
-Deno.test("parseBackends() reads names, hosts and ports, and says what is none", () => {
+Deno.test("parseBackends() reads names, hosts and ports, and refuses anything else", () => {
   const all = parseBackends("A.example=127.0.0.1:80,*=[::1]:7000,b=backend.internal:65535");
   assertEquals(
     all.map(({ name, hostname, port }) => [name, hostname, port]),

@@ -1,4 +1,4 @@
-/** The certificate of an example is kept, and no other file is lost. @module */
+/** The certificate of an example is kept, and no other file is overwritten. @module */
 
 import { assertEquals, assertRejects } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
@@ -9,7 +9,7 @@ import { netTest } from "../support/needs.ts";
 
 const DAY = 86_400_000;
 
-netTest("findCertificate() makes a certificate once, for its owner alone", async () => {
+netTest("findCertificate() makes a certificate once, readable only by its owner", async () => {
   using place = new Directory();
   const made = await findCertificate({ dir: place.path });
   assertEquals(place.names(), ["localhost-key.pem", "localhost.pem"]);
@@ -24,7 +24,7 @@ netTest("findCertificate() makes a certificate once, for its owner alone", async
   assertEquals(await findCertificate({ dir: `${place.path}/` }), made);
 });
 
-netTest("findCertificate() reads the files that were named, and makes none", async () => {
+netTest("findCertificate() reads the files that were given, and makes none", async () => {
   using place = new Directory();
   const [cert, key] = [place.at("a.pem"), place.at("b.pem")];
   await Deno.writeTextFile(cert, server.cert);
@@ -39,13 +39,16 @@ netTest("findCertificate() reads the files that were named, and makes none", asy
 });
 
 for (const flags of [{ cert: "a" }, { key: "a" }, { cert: "a", key: "b", dir: "c" }]) {
-  netTest(`findCertificate() refuses ${Object.keys(flags).join(" and ")} alone`, async () => {
-    await assertRejects(
-      () => findCertificate(flags),
-      TypeError,
-      "Cannot use --cert, --key and --dir so: give the first two, or the third",
-    );
-  });
+  netTest(
+    `findCertificate() refuses ${Object.keys(flags).join(" and ")} without the other`,
+    async () => {
+      await assertRejects(
+        () => findCertificate(flags),
+        TypeError,
+        "Cannot use --cert, --key and --dir so: give the first two, or the third",
+      );
+    },
+  );
 }
 
 for (const gone of ["localhost.pem", "localhost-key.pem"]) {
@@ -65,7 +68,7 @@ for (const gone of ["localhost.pem", "localhost-key.pem"]) {
   });
 }
 
-netTest("findCertificate() says when its certificate is no longer good for a day", async () => {
+netTest("findCertificate() refuses a certificate that is not valid for another day", async () => {
   using place = new Directory();
   using time = new FakeTime(Date.UTC(2030, 0, 1));
   await findCertificate({ dir: place.path });

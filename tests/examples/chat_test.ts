@@ -1,4 +1,4 @@
-/** Everybody in the room hears what is said, at their own pace. @module */
+/** Every guest hears what is said, at its own pace. @module */
 
 import { assert, assertEquals } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
@@ -8,7 +8,7 @@ import { type Framed, framed, type Handler, lines } from "../../mod.ts";
 import { bytes } from "../support/bytes.ts";
 import { until } from "../support/wait.ts";
 
-/** Somebody who chats. */
+/** A guest. */
 class Person implements AsyncDisposable {
   readonly client: Client;
   readonly #messages: Framed<string>;
@@ -24,7 +24,7 @@ class Person implements AsyncDisposable {
     return person;
   }
 
-  /** Comes in with a name that will do; what was said about the others. */
+  /** Enters with a valid name; returns the line about the others. */
   static async enter(
     room: Handler,
     name: string,
@@ -35,7 +35,7 @@ class Person implements AsyncDisposable {
     return [person, await person.hear()];
   }
 
-  /** What waits to be sent to this person. */
+  /** Bytes that wait to be sent to this guest. */
   get unsentBytes(): number {
     return [...this.client.server.connections].reduce((sum, conn) => sum + conn.unsentBytes, 0);
   }
@@ -55,7 +55,7 @@ class Person implements AsyncDisposable {
     return await this.hear();
   }
 
-  /** Goes without a word; why that was the end. */
+  /** Resets the connection; returns its end reason. */
   async leave(how: "close" | "reset" = "close"): Promise<string> {
     this.client[how]();
     return (await this.client.ended).reason;
@@ -66,7 +66,7 @@ class Person implements AsyncDisposable {
   }
 }
 
-Deno.test("chat() tells who comes, what they say, and who leaves", async () => {
+Deno.test("chat() announces guests, what they say, and when they leave", async () => {
   const room = chat();
   const [ada, alone] = await Person.enter(room, "Ada");
   await using _ada = ada;
@@ -84,7 +84,7 @@ Deno.test("chat() tells who comes, what they say, and who leaves", async () => {
   assertEquals(await ada.hear(), "Bob: Hello");
   assertEquals(await eve.hear(), "Bob: Hello");
   await ada.say("Hello, Bob");
-  assertEquals(await bob.hear(), "Ada: Hello, Bob"); // and not what he said himself
+  assertEquals(await bob.hear(), "Ada: Hello, Bob"); // and not his own line
 
   assertEquals(await bob.ask("/quit"), "* Bye");
   assertEquals(await bob.hear(), null);
@@ -96,7 +96,7 @@ Deno.test("chat() tells who comes, what they say, and who leaves", async () => {
   assertEquals(await ada.hear(), "* Eve has left");
 });
 
-Deno.test("chat() asks until the name will do, and gives it back to who comes later", async () => {
+Deno.test("chat() asks until the name is valid, and frees it afterwards", async () => {
   const room = chat();
   const [ada] = await Person.enter(room, "Ada");
   await using other = await Person.arrive(room);
@@ -132,7 +132,7 @@ Deno.test(
   },
 );
 
-Deno.test("chat() cuts what is too long, and what grows by being shown arrives", async () => {
+Deno.test("chat() truncates long lines, and sends whole those that escapes make longer", async () => {
   const room = chat();
   const [ada] = await Person.enter(room, "Ada");
   await using _ada = ada;
@@ -148,7 +148,7 @@ Deno.test("chat() cuts what is too long, and what grows by being shown arrives",
   assertEquals(await ada.hear(), "Bob: still here");
 });
 
-Deno.test("chat() forgets who goes without a word, named or not", async () => {
+Deno.test("chat() forgets guests that reset, named or not", async () => {
   const room = chat();
   const [ada] = await Person.enter(room, "Ada");
   await using _ada = ada;
@@ -164,7 +164,7 @@ Deno.test("chat() forgets who goes without a word, named or not", async () => {
   await again.leave();
 });
 
-Deno.test("chat() gives a name to one of two who ask for it in the same moment", async () => {
+Deno.test("chat() gives a name to one of two that ask for it at once", async () => {
   const room = chat();
   await using one = await Person.arrive(room);
   await using two = await Person.arrive(room);
@@ -174,7 +174,7 @@ Deno.test("chat() gives a name to one of two who ask for it in the same moment",
   ]);
 });
 
-Deno.test("chat() lets nobody wait for who does not read, and tells him later what he missed", async () => {
+Deno.test("chat() does not wait for a slow reader, and says later how much it missed", async () => {
   const room = chat();
   const [slow] = await Person.enter(room, "Slow");
   await using _slow = slow;
@@ -182,43 +182,43 @@ Deno.test("chat() lets nobody wait for who does not read, and tells him later wh
   await using _quick = quick;
   const [speaker] = await Person.enter(room, "Speaker");
   await using _speaker = speaker;
-  for (const person of [slow, slow, quick]) await person.hear(); // who has come
-  // From here on the slow one reads nothing.
+  for (const person of [slow, slow, quick]) await person.hear(); // the lines about arrivals
+  // From here on the slow guest reads nothing.
   const count = 2000;
   const line = "x".repeat(1000);
   const size = "Speaker: ".length + line.length + 2;
   for (let said = 0; said < count; said += 10) {
     for (let i = 0; i < 10; i++) speaker.say(line);
     for (let i = 0; i < 10; i++) assertEquals(await quick.hear(), `Speaker: ${line}`);
-    // What made it slow, and what was gathered and said before that was known.
+    // The lines that filled its buffer, and those sent before that was known.
     const { unsentBytes } = slow;
     assert(unsentBytes < 262_144 + 65_536 + 2 * size, `${unsentBytes} wait`);
   }
 
-  // He reads again: what waited, and then how much he has missed.
+  // It reads again: the waiting lines, and then how many it has missed.
   const listening = (async () => {
     for (let heard = 0;; heard++) {
-      const told = await slow.hear();
-      if (told !== `Speaker: ${line}`) return { heard, told };
+      const notice = await slow.hear();
+      if (notice !== `Speaker: ${line}`) return { heard, notice };
     }
   })();
   await until(() => slow.unsentBytes === 0);
   await speaker.say("one more");
-  const { heard, told } = await listening;
+  const { heard, notice } = await listening;
   assert(heard > 262_144 / size && heard < count, `${heard} were heard`);
-  assertEquals(told, `* You missed ${count - heard} lines`);
+  assertEquals(notice, `* You missed ${count - heard} lines`);
   assertEquals(await slow.hear(), "Speaker: one more");
 });
 
-Deno.test("chat() hears the same, however it arrives", async () => {
+Deno.test("chat() behaves the same however the bytes are split", async () => {
   const room = chat();
   const [ada] = await Person.enter(room, "Ada");
   await using _ada = ada;
   await everySplit(bytes`Bob\r\nhé!\n/quit\n`, async (pieces) => {
     await using bob = new Person(connect(room));
     for (const piece of pieces) await bob.client.write(piece);
-    for (const told of ["* Bob has come", "Bob: hé!", "* Bob has left"]) {
-      assertEquals(await ada.hear(), told);
+    for (const line of ["* Bob has come", "Bob: hé!", "* Bob has left"]) {
+      assertEquals(await ada.hear(), line);
     }
     assertEquals(await bob.hear(), "* What is your name?");
     assertEquals(await bob.hear(), "* Here are Ada");
@@ -227,7 +227,7 @@ Deno.test("chat() hears the same, however it arrives", async () => {
   });
 });
 
-Deno.test("chat() frees the name of whoever is reset, at whatever byte that was", async () => {
+Deno.test("chat() frees the name of a guest that is reset, after any byte", async () => {
   const said = bytes`Bob\nhello\n`;
   for (const direction of ["toHandler", "toClient"] as const) {
     for (let resetAfter = 0; resetAfter <= said.length; resetAfter++) {
@@ -242,7 +242,7 @@ Deno.test("chat() frees the name of whoever is reset, at whatever byte that was"
   }
 });
 
-Deno.test("chat() says who has left when a connection ends of itself", async () => {
+Deno.test("chat() announces a guest whose connection timed out", async () => {
   using time = new FakeTime();
   const room = chat();
   const [ada] = await Person.enter(room, "Ada");

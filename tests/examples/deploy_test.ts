@@ -14,45 +14,45 @@ import { Program } from "../support/program.ts";
 const DEPLOY = new URL("examples/deploy/", root);
 const READINESS = new URL("examples/readiness.ts", root);
 
-/** Ms of a stop besides lame duck and timeout: the queue is taken in, and handlers get a last chance. */
+/** Ms of a stop besides lame duck and timeout: the queue is emptied, and handlers get a last second. */
 const REST_OF_A_STOP = 250 + 1000;
 
 function read(name: string): string {
   return Deno.readTextFileSync(new URL(name, DEPLOY));
 }
 
-/** What follows a name in a file; a number, if there is nothing but one. */
+/** The value of a setting in a file; as a number, if it is one. */
 function setting(file: string, pattern: RegExp): number {
   const [, value] = pattern.exec(file) ?? [];
   assert(value !== undefined, `${pattern} is not there`);
   return Number(value);
 }
 
-treeTest("usher.service: what systemd waits for is longer than a stop", () => {
+treeTest("usher.service: systemd waits for longer than a stop takes", () => {
   const unit = read("usher.service");
   const stop = setting(unit, /--lame-duck (\d+)/) + DEFAULTS.shutdownTimeout + REST_OF_A_STOP;
   assert(setting(unit, /^TimeoutStopSec=(\d+)$/m) * 1000 > stop);
   assert(setting(unit, /^LimitNOFILE=(\d+)$/m) > DEFAULTS.maxConnections * 1.5);
 });
 
-/** How the service is started, with the Deno and the files of this machine. */
+/** Starts the service with the Deno and the files of this machine. */
 function execStart(): string[] {
   const [, line = ""] = /^ExecStart=(.*)$/m.exec(read("usher.service")) ?? [];
   return line.split(" ");
 }
 
-netTest("usher.service: systemd has nothing to say against it", async () => {
+netTest("usher.service: systemd accepts it without a warning", async () => {
   using place = new Directory();
   const file = place.at("usher.service");
   const unit = read("usher.service").replace("/usr/local/bin/deno", Deno.execPath());
   await Deno.writeTextFile(file, unit);
   const { code, complaints } = await run("systemd-analyze", ["verify", file]);
-  // Other units of the machine are looked at, too.
+  // It looks at other units of the machine, too.
   assertEquals(complaints.split("\n").filter((line) => line.includes("usher")), []);
   assertEquals(code, 0);
 }, { os: ["linux"], programs: ["systemd-analyze"] });
 
-netTest("usher.service: systemd hears when it is ready, and when it stops", async () => {
+netTest("usher.service: systemd is notified when it is ready, and when it stops", async () => {
   using place = new Directory();
   const path = place.at("notify");
   await using systemd = new Program(new URL("./programs/notified.ts", import.meta.url), {
@@ -79,14 +79,14 @@ netTest("usher.service: systemd hears when it is ready, and when it stops", asyn
   assertEquals(await service.complaints(), []);
 }, { os: ["linux"], programs: ["systemd-notify"] });
 
-/** The facts that one call of systemd-notify tells; it asks then whether they were heard. */
+/** The messages of one systemd-notify, which then waits until they are received. */
 async function said(systemd: Program): Promise<string[]> {
   const facts: string[] = [];
   for (let line; (line = await systemd.line()) !== "BARRIER=1";) facts.push(line);
   return facts;
 }
 
-netTest("under_systemd.ts is a server like any other without systemd", async () => {
+netTest("under_systemd.ts is an ordinary server without systemd", async () => {
   await using service = new Program(new URL("under_systemd.ts", DEPLOY), {
     how: ["run", "--allow-net", "--allow-env=NOTIFY_SOCKET"],
     args: ["--port", "0", "--health-port", "0", "--lame-duck", "0"],
@@ -106,7 +106,7 @@ interface Probe {
   failureThreshold: number;
 }
 
-/** As much of a Deployment as is looked at. */
+/** The part of a Deployment that is checked. */
 interface Deployment {
   kind: string;
   spec: {
@@ -125,12 +125,12 @@ interface Deployment {
   };
 }
 
-/** Seconds that nodes and ingresses may take to hear that a pod is not ready. */
+/** Seconds allowed for nodes and ingresses to notice that a pod is not ready. */
 const PROPAGATION = 5;
 
 netTest("kubernetes.yaml: the numbers add up, and its command starts a server", async () => {
   const file = new URL("kubernetes.yaml", DEPLOY).pathname;
-  // Without a cluster: this one reads the file, and gives it back as JSON.
+  // Works without a cluster: it parses the file and prints it as JSON.
   const { said, complaints } = await run("kubectl", [
     ...["label", "--local", "-f", file, "-o", "json", "--kubeconfig", "/dev/null", "read=yes"],
   ]);
@@ -166,18 +166,18 @@ netTest("kubernetes.yaml: the numbers add up, and its command starts a server", 
 
 const needs = { os: ["linux" as const], programs: ["haproxy"] };
 
-netTest("haproxy.cfg: HAProxy has nothing to say against it", async () => {
+netTest("haproxy.cfg: HAProxy accepts it without a warning", async () => {
   const { pathname } = new URL("haproxy.cfg", DEPLOY);
   const { code, complaints } = await run("haproxy", ["-c", "-f", pathname]);
   assertEquals({ code, complaints }, { code: 0, complaints: "" });
 }, needs);
 
-treeTest("haproxy.cfg: a server is out of the race before its lame duck is over", () => {
+treeTest("haproxy.cfg: a server is marked down before its lame duck is over", () => {
   const configuration = read("haproxy.cfg");
   const looks = setting(configuration, /\bfall (\d+)/);
   const noticed = looks * setting(configuration, /\binter (\d+)s/) +
     setting(configuration, /timeout check (\d+)s/);
-  // What its comment starts them with leaves the lame duck as it is.
+  // The commands in its header leave the lame duck at its default.
   assert(setting(Deno.readTextFileSync(READINESS), /"lame-duck": "(\d+)"/) > noticed * 1000);
 });
 
@@ -208,8 +208,8 @@ class Behind implements AsyncDisposable {
 }
 
 /**
- * HAProxy with the configuration, in front of these. It looks more often than there, and tries a
- * request only once, so that nothing that goes wrong is put right.
+ * HAProxy with this configuration in front of two servers. It checks more often, and tries a request
+ * only once, so that no failure is hidden.
  */
 async function inFront([one, two]: [Behind, Behind], fall = "fall 2"): Promise<Haproxy> {
   const configuration = read("haproxy.cfg")
@@ -224,7 +224,7 @@ async function inFront([one, two]: [Behind, Behind], fall = "fall 2"): Promise<H
   return haproxy;
 }
 
-/** What it thinks of a server. */
+/** HAProxy's state of a server. */
 async function opinion(haproxy: Haproxy, server: string): Promise<string> {
   const [head = "", ...rows] = (await haproxy.ask("show stat")).split("\n");
   const names = head.replace("# ", "").split(",");
@@ -261,7 +261,7 @@ class Requests {
     }
   }
 
-  /** Resolves when so many more were made. */
+  /** Resolves after that many more requests. */
   async more(count: number): Promise<void> {
     const made = this.made + count;
     while (this.made < made) await turn();
@@ -273,7 +273,7 @@ class Requests {
   }
 }
 
-netTest("haproxy.cfg: a server that stops is left in time, and no request fails", async () => {
+netTest("haproxy.cfg: a stopping server is marked down in time, and no request fails", async () => {
   await using one = await Behind.start(3000);
   await using two = await Behind.start(3000);
   await using haproxy = await inFront([one, two]);
@@ -282,7 +282,7 @@ netTest("haproxy.cfg: a server that stops is left in time, and no request fails"
 
   one.program.kill("SIGTERM");
   while (!(await opinion(haproxy, "usher1")).startsWith("DOWN"));
-  // It listens still, and serves whom HAProxy does not send any more.
+  // It still listens, and serves clients that do not come through HAProxy.
   using late = await dial(one.addr);
   await late.write(bytes`hello`);
   assertEquals(text(await readExactly(late, 5)), "hello");
@@ -298,7 +298,7 @@ netTest("haproxy.cfg: a server that stops is left in time, and no request fails"
 netTest("haproxy.cfg: without a lame duck requests fail", async () => {
   await using one = await Behind.start(0);
   await using two = await Behind.start(0);
-  // However often it looks, it cannot know before the first one is refused; here it is in no hurry.
+  // However often it checks, it cannot know before the first refusal; the checks are slow here.
   await using haproxy = await inFront([one, two], "fall 1000");
   const requests = new Requests(haproxy.port);
   await requests.more(50);

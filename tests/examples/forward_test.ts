@@ -1,4 +1,4 @@
-/** The next server learns who the client is. @module */
+/** The next server gets the client's address. @module */
 
 import { assertEquals } from "@std/assert";
 import { forward } from "../../examples/forward.ts";
@@ -9,10 +9,10 @@ import { netTest } from "../support/needs.ts";
 import { bytes } from "../support/bytes.ts";
 import { dial, LOOPBACK } from "../support/peers.ts";
 
-/** Everybody who comes from here. */
+/** All clients here. */
 const proxyProtocol = { trust: ["127.0.0.1", "unix"] };
 
-/** Where a header is expected; what each one said. */
+/** A server that expects a header, and the headers that came. */
 class Backend implements AsyncDisposable {
   readonly headers: (ProxyHeader | undefined)[] = [];
   readonly server = serve({ ...LOOPBACK, proxyProtocol }, async (conn) => {
@@ -31,7 +31,7 @@ class Backend implements AsyncDisposable {
   }
 }
 
-/** Says something and hears it back, and that this was all. */
+/** Sends something, reads the echo, and then the end. */
 async function echo(client: Connection): Promise<void> {
   await client.write(bytes`hello`);
   await client.closeWrite();
@@ -40,7 +40,7 @@ async function echo(client: Connection): Promise<void> {
 }
 
 for (const version of [1, 2] as const) {
-  netTest(`forward() says who the client is, in version ${version}`, async () => {
+  netTest(`forward() sends the client's address in version ${version}`, async () => {
     await using backend = new Backend();
     await using front = serve(LOOPBACK, backend.forward(version));
     await using client = connection(await dial(front.addr));
@@ -62,36 +62,36 @@ const UDP = {
   destination: { transport: "udp", hostname: "192.0.2.1", port: 443 },
 } as const;
 
-/** What a proxy before us says, and what is said of it in either version. */
-const CHAINS: Record<string, { said: ProxyHeader; told: [one: object, two: object] }> = {
+/** The header of a proxy before us, and the ones that are sent on in either version. */
+const CHAINS: Record<string, { said: ProxyHeader; sent: [one: object, two: object] }> = {
   "a client": {
     said: { version: 1, command: "PROXY", ...TCP },
-    told: [{ command: "PROXY", ...TCP }, { command: "PROXY", ...TCP }],
+    sent: [{ command: "PROXY", ...TCP }, { command: "PROXY", ...TCP }],
   },
-  "a client and more": {
+  "a client and TLVs": {
     said: { version: 2, command: "PROXY", ...TCP, tlvs: { authority: "example.com" } },
-    told: [
+    sent: [
       { command: "PROXY", ...TCP },
       { command: "PROXY", ...TCP, tlvs: { authority: "example.com" } },
     ],
   },
-  "a client of UDP": {
+  "a UDP client": {
     said: { version: 2, command: "PROXY", ...UDP },
-    told: [{ command: "PROXY" }, { command: "PROXY", ...UDP }],
+    sent: [{ command: "PROXY" }, { command: "PROXY", ...UDP }],
   },
-  "that it does not know": {
+  "an unknown client": {
     said: { version: 1, command: "PROXY" },
-    told: [{ command: "PROXY" }, { command: "PROXY" }],
+    sent: [{ command: "PROXY" }, { command: "PROXY" }],
   },
-  "that it is itself": {
+  "the proxy itself": {
     said: { version: 2, command: "LOCAL" },
-    told: [{ command: "PROXY" }, { command: "LOCAL" }],
+    sent: [{ command: "PROXY" }, { command: "LOCAL" }],
   },
 };
 
-for (const [what, { said, told }] of Object.entries(CHAINS)) {
-  netTest(`forward() passes on what a proxy before it has said: ${what}`, async () => {
-    for (const [i, expected] of told.entries()) {
+for (const [what, { said, sent }] of Object.entries(CHAINS)) {
+  netTest(`forward() passes on the header of a proxy before it: ${what}`, async () => {
+    for (const [i, expected] of sent.entries()) {
       const version = i === 0 ? 1 : 2;
       await using backend = new Backend();
       await using front = serve({ ...LOOPBACK, proxyProtocol }, backend.forward(version));

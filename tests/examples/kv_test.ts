@@ -1,5 +1,5 @@
 /**
- * The key-value server serves its clients in order, and holds little for those that are slow.
+ * The key-value server serves its clients in order, and holds little for slow ones.
  *
  * @module
  */
@@ -17,7 +17,7 @@ import { turns, until } from "../support/wait.ts";
 import { scriptedListener } from "../../lib/testing/scripted_listener.ts";
 import { type PendingWrite, ScriptedSocket } from "../support/scripted_socket.ts";
 
-/** A server with a store of its own, and what became of its connections. */
+/** A server with its own store, and the end records of its connections. */
 class Serving implements AsyncDisposable {
   readonly store = new Store();
   readonly ended: EndRecord[] = [];
@@ -40,17 +40,17 @@ class Client implements AsyncDisposable {
     this.conn = connection(conn);
   }
 
-  /** Sends commands, words parted by spaces, and reads as many replies. */
+  /** Sends commands, words separated by spaces, and reads as many replies. */
   async ask(...list: string[]): Promise<unknown[]> {
     const asking = framed(this.conn, commands);
     const answers = framed(this.conn, replies);
     for (const words of list) asking.send(words.split(" ").map(fromLatin1));
-    const told = [];
+    const received = [];
     for (let i = 0; i < list.length; i++) {
       const reply = await answers.read();
-      told.push(reply instanceof Uint8Array ? latin1(reply) : reply);
+      received.push(reply instanceof Uint8Array ? latin1(reply) : reply);
     }
-    return told;
+    return received;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -77,15 +77,15 @@ netTest("kv() keeps what one client stores for the next", async () => {
   ]);
 });
 
-netTest("kv() answers commands that come together in order, and together", async () => {
+netTest("kv() answers commands that arrive together in order, and together", async () => {
   await using serving = new Serving();
   await using client = new Client(await dial(serving.server.addr));
   const count = 10_000;
-  const told = await client.ask(...Array.from({ length: count }, () => "INCR a"));
-  assertEquals(told, Array.from({ length: count }, (_, i) => i + 1));
+  const values = await client.ask(...Array.from({ length: count }, () => "INCR a"));
+  assertEquals(values, Array.from({ length: count }, (_, i) => i + 1));
 });
 
-netTest("kv() takes and gives values of 1 MiB, and any bytes", async () => {
+netTest("kv() stores and returns values of 1 MiB, and any bytes", async () => {
   await using serving = new Serving();
   await using client = new Client(await dial(serving.server.addr));
   const value = Uint8Array.from({ length: 1_048_576 }, (_, i) => i ^ (i >> 8));
@@ -97,7 +97,7 @@ netTest("kv() takes and gives values of 1 MiB, and any bytes", async () => {
   assertEquals(await answers.read(), value);
 });
 
-netTest("kv() says good bye to QUIT, and does nothing of what follows", async () => {
+netTest("kv() answers QUIT, and ignores what follows", async () => {
   await using serving = new Serving();
   assertEquals(
     await sendRaw(serving.server, "SET a 1\r\nQUIT\r\nSET a 2\r\n"),
@@ -119,7 +119,7 @@ for (
 ) {
   netTest(`kv() answers ${JSON.stringify(wrong)} with an error, and closes`, async () => {
     await using serving = new Serving();
-    // What came before is answered, what comes behind is not.
+    // Commands before it are answered, those after it are not.
     assertEquals(
       await sendRaw(serving.server, `PING\r\n${wrong}PING\r\n`),
       `+PONG\r\n-ERR Protocol error: ${said}\r\n`,
@@ -145,15 +145,18 @@ for (const line of ["POST / HTTP/1.1", "GET / HTTP/1.1\r\nhost: localhost"]) {
   );
 }
 
-netTest("kv() is not troubled by a client that leaves in the middle of a command", async () => {
-  await using serving = new Serving();
-  const client = await dial(serving.server.addr);
-  await client.write(fromLatin1("*2\r\n$3\r\nGET\r\n$1"));
-  client.close();
-  await until(() => serving.ended.length === 1);
-  await using next = new Client(await dial(serving.server.addr));
-  assertEquals(await next.ask("PING"), [new Status("PONG")]);
-});
+netTest(
+  "kv() takes a client that leaves in the middle of a command as an ordinary end",
+  async () => {
+    await using serving = new Serving();
+    const client = await dial(serving.server.addr);
+    await client.write(fromLatin1("*2\r\n$3\r\nGET\r\n$1"));
+    client.close();
+    await until(() => serving.ended.length === 1);
+    await using next = new Client(await dial(serving.server.addr));
+    assertEquals(await next.ask("PING"), [new Status("PONG")]);
+  },
+);
 
 Deno.test("kv() holds little for a client that asks for much and reads nothing", async () => {
   const size = 500_000;
@@ -181,11 +184,11 @@ Deno.test("kv() holds little for a client that asks for much and reads nothing",
   socket.finish();
 });
 
-Deno.test("kv() sends the largest value behind as much as may wait, to who reads slowly", async () => {
+Deno.test("kv() sends the largest value to a slow reader, behind a full queue", async () => {
   const listener = scriptedListener([]);
   using store = new Store();
   await using server = serve({ listeners: [listener] }, kv(store));
-  store.set("a", new Uint8Array(65_536 - 10)); // with what is around it, 64 KiB exactly
+  store.set("a", new Uint8Array(65_536 - 10)); // with its framing exactly 64 KiB
   store.set("b", new Uint8Array(1_048_576));
   const socket = new ScriptedSocket();
   socket.takes = () => undefined;

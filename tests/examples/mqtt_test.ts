@@ -13,14 +13,14 @@ import { pass, turns } from "../support/wait.ts";
 
 const FRESH = "20 02 00 00", RESUMED = "20 02 01 00";
 
-/** What a client may say first. */
+/** A CONNECT. */
 interface Hello {
   readonly keep?: boolean;
   readonly keepAlive?: number;
   readonly will?: { topic: string; payload: string; qos?: number; retain?: boolean };
 }
 
-/** A packet: its first byte, and what stands behind its length. */
+/** A packet: its first byte, and its body after the length. */
 function packet(header: number, write: (writer: BinaryWriter) => unknown = () => {}): Uint8Array {
   return new BinaryWriter().u8(header).block("varint", write).finish();
 }
@@ -49,7 +49,7 @@ function publication(topic: string, payload: string, id = 0, flags = 0): Uint8Ar
   });
 }
 
-/** A client that is a test's. */
+/** A test client. */
 class Device implements AsyncDisposable {
   readonly client: Client;
 
@@ -68,7 +68,7 @@ class Device implements AsyncDisposable {
     for (const bytes of list) await this.client.write(bytes);
   }
 
-  /** The next packet: `topic payload`, behind what is special about it, or bytes in hexadecimal. */
+  /** The next packet: `topic payload`, after its flags if any, or bytes in hexadecimal. */
   async hear(): Promise<string | null> {
     const next = await framed(this.client, packets).read();
     if (next === null) return null;
@@ -92,13 +92,13 @@ class Device implements AsyncDisposable {
     await this.say(packet(0x40, (writer) => writer.u16(id)));
   }
 
-  /** Everything said so far has been obeyed. */
+  /** Resolves once everything sent so far has been handled. */
   async ping(): Promise<void> {
     await this.say(packet(0xc0));
     assertEquals(await this.hear(), "d0 00");
   }
 
-  /** Leaves properly; why its connection ended. */
+  /** Disconnects properly; returns the end reason of its connection. */
   async leave(): Promise<EndReason> {
     await this.say(packet(0xe0));
     return (await this.client.ended).reason;
@@ -109,7 +109,7 @@ class Device implements AsyncDisposable {
   }
 }
 
-Deno.test("mqtt() delivers what is published to who has subscribed, in order", async () => {
+Deno.test("mqtt() delivers messages to subscribers, in order", async () => {
   const broker = mqtt();
   await using ada = await Device.connect(broker, "ada");
   await using bob = await Device.connect(broker, "bob");
@@ -125,7 +125,7 @@ Deno.test("mqtt() delivers what is published to who has subscribed, in order", a
   assertEquals(await bob.leave(), "completed");
 });
 
-Deno.test("mqtt() delivers once to who has subscribed twice, with the higher quality", async () => {
+Deno.test("mqtt() delivers once to a client with two matching filters, with the higher QoS", async () => {
   await using ada = await Device.connect(mqtt(), "ada");
   await ada.subscribe(["a/#", 0], ["a/b", 1], ["+/b", 0]);
   await ada.say(publication("a/b", "one", 1), publication("a/b", "two"));
@@ -163,7 +163,7 @@ for (
   });
 }
 
-Deno.test("mqtt() refuses filters that are none, and more than a hundred", async () => {
+Deno.test("mqtt() refuses invalid filters, and more than a hundred", async () => {
   await using ada = await Device.connect(mqtt(), "ada");
   const wrong = ["", "a#", "#/a", "a+/b", "a/b#", "a\0", "/".repeat(64)];
   assertEquals(
@@ -172,10 +172,10 @@ Deno.test("mqtt() refuses filters that are none, and more than a hundred", async
   );
   for (let i = 1; i < 100; i++) assertEquals(await ada.subscribe([`b${i}`, 0]), "90 03 00 01 00");
   assertEquals(await ada.subscribe(["c", 0]), "90 03 00 01 80");
-  assertEquals(await ada.subscribe(["a", 0]), "90 03 00 01 00"); // once more is not one more
+  assertEquals(await ada.subscribe(["a", 0]), "90 03 00 01 00"); // a repeated filter does not count
 });
 
-Deno.test("mqtt() tells a new subscriber what was retained, until it is cleared", async () => {
+Deno.test("mqtt() sends a new subscriber the retained message, until it is cleared", async () => {
   const broker = mqtt();
   await using ada = await Device.connect(broker, "ada");
   await using bob = await Device.connect(broker, "bob");
@@ -188,7 +188,7 @@ Deno.test("mqtt() tells a new subscriber what was retained, until it is cleared"
   assertEquals(await ada.hear(), "a/1 live");
 });
 
-Deno.test("mqtt() keeps a session, and delivers again what was not acknowledged", async () => {
+Deno.test("mqtt() keeps a session, and redelivers what was not acknowledged", async () => {
   const broker = mqtt();
   await using bob = await Device.connect(broker, "bob");
   {
@@ -230,7 +230,7 @@ Deno.test("mqtt() has at most 32 deliveries in flight, and goes on with each ack
   }
 });
 
-Deno.test("mqtt() publishes the will of who leaves without a word, and of nobody else", async () => {
+Deno.test("mqtt() publishes the will only of a client that leaves without DISCONNECT", async () => {
   const broker = mqtt();
   await using ada = await Device.connect(broker, "ada");
   await ada.subscribe(["gone", 0]);
@@ -256,7 +256,7 @@ Deno.test("mqtt() publishes the will of who leaves without a word, and of nobody
   await ada.ping();
 });
 
-Deno.test("mqtt() gives a name to the last who comes with it", async () => {
+Deno.test("mqtt() gives a client identifier to the last connection that sends it", async () => {
   const broker = mqtt();
   await using first = await Device.connect(broker, "ada", { keep: true });
   await first.subscribe(["a", 1]);
@@ -268,7 +268,7 @@ Deno.test("mqtt() gives a name to the last who comes with it", async () => {
   assertEquals([await second.hear(), await second.hear()].toSorted(), ["#1 a one", "40 02 00 01"]);
 });
 
-Deno.test("mqtt() ends who is silent for one and a half times its keep-alive", async () => {
+Deno.test("mqtt() ends a client that is silent for one and a half times its keep-alive", async () => {
   using time = new FakeTime();
   await using ada = await Device.connect(mqtt(), "ada", { keepAlive: 10 });
   await pass(time, 10_000);
@@ -279,7 +279,7 @@ Deno.test("mqtt() ends who is silent for one and a half times its keep-alive", a
   assertEquals((await ada.client.ended).reason, "receive_timeout");
 });
 
-Deno.test("mqtt() ends who connects and says nothing", async () => {
+Deno.test("mqtt() ends a client that connects and sends nothing", async () => {
   using time = new FakeTime();
   await using client = connect(mqtt());
   await turns();
@@ -287,7 +287,7 @@ Deno.test("mqtt() ends who connects and says nothing", async () => {
   assertEquals((await client.ended).reason, "deadline");
 });
 
-Deno.test("mqtt() refuses other versions, and a session without a name", async () => {
+Deno.test("mqtt() refuses other versions, and a session without a client identifier", async () => {
   for (
     const [first, answer] of [
       [packet(0x10, (writer) => writer.prefixedString(2, "MQIsdp").u8(3)), "20 02 00 01"],
@@ -316,14 +316,14 @@ for (
     ["a SUBSCRIBE that is cut off", [hello("ada"), packet(0x82, (w) => w.u16(1).u16(9))]],
   ] as const
 ) {
-  Deno.test(`mqtt() ends who says ${name}, for that`, async () => {
+  Deno.test(`mqtt() ends a client that sends ${name}, for that`, async () => {
     await using device = new Device(connect(mqtt()));
     await device.say(...wrong);
     assertEquals((await device.client.ended).reason, "protocol_error");
   });
 }
 
-Deno.test("mqtt() hears the same, however the bytes arrive", async () => {
+Deno.test("mqtt() behaves the same however the bytes are split", async () => {
   const said = [
     hello("ada"),
     subscription(1, ["a", 1]),
@@ -341,7 +341,7 @@ Deno.test("mqtt() hears the same, however the bytes arrive", async () => {
   });
 });
 
-Deno.test("mqtt() passes over a subscriber that does not read, and holds little for it", async () => {
+Deno.test("mqtt() skips a subscriber that does not read, and holds little for it", async () => {
   const broker = mqtt();
   await using bob = await Device.connect(broker, "bob");
   await using ada = new Device(connect(broker, { toClient: { capacity: 1000 } }));
@@ -358,7 +358,7 @@ Deno.test("mqtt() passes over a subscriber that does not read, and holds little 
   assert(heard?.startsWith("a xxx") || heard?.startsWith("#1 a yyy"), "whole messages only");
 });
 
-Deno.test("mqtt() lets a stop through, without anybody's will", async () => {
+Deno.test("mqtt() can be stopped without publishing wills", async () => {
   const broker = mqtt();
   await using ada = await Device.connect(broker, "ada");
   await ada.subscribe(["gone", 0]);

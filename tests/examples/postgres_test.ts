@@ -1,4 +1,4 @@
-/** Queries are answered, cancelled and ended as PostgreSQL's clients expect. @module */
+/** Queries are answered, cancelled and ended as PostgreSQL clients expect. @module */
 
 import { assert, assertEquals } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
@@ -15,7 +15,7 @@ import { pass, turns } from "../support/wait.ts";
 
 const CANCEL = 80_877_102, SSL = 80_877_103, GSSAPI = 80_877_104, VERSION_3 = 3 << 16;
 
-/** What a client begins with: its length, which counts itself, a code, and what belongs to it. */
+/** A client's first message: its length, which includes itself, a code and the rest. */
 function startup(code: number, write: (writer: BinaryWriter) => unknown = () => {}): Uint8Array {
   const writer = new BinaryWriter().u32(code);
   write(writer);
@@ -33,8 +33,8 @@ function simple(type: string): Uint8Array {
   return messages.encode({ header: type, body: new Uint8Array() });
 }
 
-/** A message in words: its type, and the texts in it that matter. */
-function told({ header, body }: Message<string>): string {
+/** A message in words: its type, and those of its texts that matter. */
+function inWords({ header, body }: Message<string>): string {
   const reader = new BinaryReader(body);
   if (header === "E") {
     const fields = new Map<string, string>();
@@ -66,7 +66,7 @@ class Psql implements AsyncDisposable {
     this.client = client;
   }
 
-  /** Logs in; the numbers by which its query can be cancelled. */
+  /** Logs in; returns the numbers by which its query can be cancelled. */
   async enter(): Promise<{ pid: number; secret: number }> {
     await this.client.write(HELLO);
     for (;;) {
@@ -81,10 +81,10 @@ class Psql implements AsyncDisposable {
 
   async hear(): Promise<string | null> {
     const message = await this.#next();
-    return message && told(message);
+    return message && inWords(message);
   }
 
-  /** All up to the next time that the server is ready. */
+  /** All messages up to the next ReadyForQuery. */
   async ask(...said: Uint8Array[]): Promise<string[]> {
     for (const bytes of said) await this.client.write(bytes);
     const heard: string[] = [];
@@ -104,7 +104,7 @@ class Psql implements AsyncDisposable {
   }
 }
 
-/** A handler whose table of connections is that of the first client. */
+/** A handler whose table of connections is the first client's. */
 function handlerOf(options: Partial<PostgresOptions> = {}): Handler {
   return postgres({ tls: certificate, server: () => first.server, ...options });
 }
@@ -117,7 +117,7 @@ function enter(handler: Handler): Psql {
   return psql;
 }
 
-Deno.test("postgres() answers queries, and several in one", async () => {
+Deno.test("postgres() answers queries, and several in one message", async () => {
   await using psql = enter(handlerOf());
   await psql.enter();
   assertEquals(await psql.ask(query("select * from series(2)")), [
@@ -156,7 +156,7 @@ Deno.test("postgres() refuses the extended protocol once for each Sync", async (
   assertEquals((await psql.ask(query("select * from series(1)"))).length, 3);
 });
 
-Deno.test("postgres() cancels a query for who knows its numbers", async () => {
+Deno.test("postgres() cancels the query of a client whose numbers are sent", async () => {
   using _time = new FakeTime();
   const handler = handlerOf();
   await using psql = enter(handler);
@@ -169,7 +169,7 @@ Deno.test("postgres() cancels a query for who knows its numbers", async () => {
   assertEquals(await Promise.race([asking, turns()]), undefined);
   await cancel(handler, { pid, secret });
   assertEquals(await asking, ["T pause", "ERROR 57014"]);
-  await cancel(handler, { pid, secret }); // there is none any more
+  await cancel(handler, { pid, secret }); // the query is gone by now
   assertEquals(await psql.ask(query("select * from series(0)")), ["T series", "C SELECT 0"]);
 });
 
@@ -193,7 +193,7 @@ Deno.test("postgres() cancels a query that sends more than its client reads", as
   assert(rows < 100_000, `${rows} rows came`);
 });
 
-Deno.test("postgres() says good-bye when the server stops, after the query that goes on", async () => {
+Deno.test("postgres() announces a stop after the running query", async () => {
   await using psql = enter(handlerOf());
   await psql.enter();
   await psql.client.write(query("select * from series(3)"));
@@ -205,7 +205,7 @@ Deno.test("postgres() says good-bye when the server stops, after the query that 
   assertEquals((await psql.client.ended).reason, "completed");
 });
 
-Deno.test("postgres() ends who does not log in", async () => {
+Deno.test("postgres() ends a client that does not log in", async () => {
   using time = new FakeTime();
   await using client = connect(handlerOf());
   await turns();
@@ -225,7 +225,7 @@ for (
     ["nothing but requests for GSSAPI", startup(GSSAPI), "completed"],
   ] as const
 ) {
-  Deno.test(`postgres() ends who sends ${name}`, async () => {
+  Deno.test(`postgres() ends a client that sends ${name}`, async () => {
     await using client = connect(handlerOf());
     for (let i = 0; i < 3; i++) await client.write(wrong).catch(() => {});
     assertEquals((await client.ended).reason, reason);
@@ -239,7 +239,7 @@ Deno.test("postgres() takes a password inside TLS only", async () => {
   assertEquals(await psql.hear(), null);
 });
 
-netTest("postgres() goes over to TLS, and lets in who knows the password", async () => {
+netTest("postgres() upgrades to TLS, and lets in a client that knows the password", async () => {
   await using server = serve(LOOPBACK, handlerOf({ password: "secret" }));
   for (const [password, answer] of [["wrong", "FATAL 28P01"], ["secret", "R 0,0,0,0"]] as const) {
     const socket = await dial(server.addr);
@@ -253,14 +253,14 @@ netTest("postgres() goes over to TLS, and lets in who knows the password", async
     await using inside = connection(await Deno.startTls(socket, options));
     const io = framed(inside, messages);
     await inside.write(HELLO);
-    assertEquals(told((await io.read())!), "R 0,0,0,3");
+    assertEquals(inWords((await io.read())!), "R 0,0,0,3");
     await io.send({ header: "p", body: new BinaryWriter().cstring(password).finish() });
     await io.flush();
-    assertEquals(told((await io.read())!), answer);
+    assertEquals(inWords((await io.read())!), answer);
   }
 });
 
-Deno.test("postgres() hears the same, however the bytes arrive", async () => {
+Deno.test("postgres() behaves the same however the bytes are split", async () => {
   const said = [startup(GSSAPI), HELLO, query("select * from series(1)"), simple("X")];
   const whole = new Uint8Array(await new Blob(said as Uint8Array<ArrayBuffer>[]).arrayBuffer());
   await everySplit(whole, async (pieces) => {

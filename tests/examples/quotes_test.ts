@@ -1,4 +1,4 @@
-/** Questions are answered, whatever is asked. @module */
+/** Every question is answered, right or wrong. @module */
 
 import { assertEquals } from "@std/assert";
 import { quotes } from "../../examples/quotes.ts";
@@ -31,7 +31,7 @@ const ANSWERS: [question: string, answer: unknown][] = [
   ["[".repeat(4096), { id: null, error: NO_OBJECT }],
 ];
 
-Deno.test("quotes() answers questions in order, also when they come together", async () => {
+Deno.test("quotes() answers questions in order, also when they arrive together", async () => {
   await using client = connect(quotes);
   const messages = framed(client, lengthPrefixed());
   for (const [question] of ANSWERS) messages.send(bytes`${question}`);
@@ -41,14 +41,14 @@ Deno.test("quotes() answers questions in order, also when they come together", a
   }
 });
 
-Deno.test("quotes() takes what is no text for no question", async () => {
+Deno.test("quotes() answers an error when a question is not UTF-8", async () => {
   await using client = connect(quotes);
   const messages = framed(client, lengthPrefixed());
   await messages.send(Uint8Array.of(0x22, 0xff, 0x22));
   assertEquals(JSON.parse(text((await messages.read())!)), { id: null, error: NO_OBJECT });
 });
 
-Deno.test("quotes() ends who announces too much", async () => {
+Deno.test("quotes() ends a client that announces too much", async () => {
   await using client = connect(quotes);
   await client.write(Uint8Array.of(0, 0, 0x10, 1));
   assertEquals(await client.read(new Uint8Array(1)), null);

@@ -1,4 +1,4 @@
-/** Tests that the example answers probes for balancers and Kubernetes, during a stop, too. @module */
+/** The example answers the probes of balancers and Kubernetes, during a stop, too. @module */
 
 import { assertEquals } from "@std/assert";
 import { bytes, text } from "../support/bytes.ts";
@@ -6,7 +6,7 @@ import { netTest } from "../support/needs.ts";
 import { connectMany, dial, readExactly } from "../support/peers.ts";
 import { Program } from "../support/program.ts";
 
-/** What the example prints: the address of the server, and that of the probes. */
+/** What the example prints: the addresses of the server and of the probes. */
 async function addresses(program: Program): Promise<{ addr: Deno.NetAddr; health: string }> {
   const [, port] = /^Listening on tcp:\/\/127\.0\.0\.1:(\d+)$/.exec(await program.line()) ?? [];
   const [, health = ""] = /^Probes on (http:\/\/\S+)\/readyz$/.exec(await program.line()) ?? [];
@@ -34,7 +34,7 @@ netTest(
     using late = await dial(addr);
     await late.write(bytes`hello`);
     assertEquals(text(await readExactly(late, 5)), "hello");
-    // The page keeps the process from ending as little as this client does.
+    // Neither the page nor this client keeps the process from ending.
     assertEquals(await late.read(new Uint8Array(1)), null);
     assertEquals((await program.status).code, 0);
     assertEquals(await program.complaints(), []);

@@ -1,4 +1,4 @@
-/** The certificate is one that clients take, for its names and no others. @module */
+/** Clients accept the certificate, for its names and no others. @module */
 
 import { assert, assertEquals } from "@std/assert";
 import { X509Certificate } from "node:crypto";
@@ -20,9 +20,9 @@ Deno.test("selfSigned() makes a certificate for this machine, and its key", asyn
   assertEquals(key.split("\n")[0], "-----BEGIN PRIVATE KEY-----");
 });
 
-Deno.test("selfSigned() makes another one each time, right whatever the numbers in it are", async () => {
+Deno.test("selfSigned() makes another certificate each time, valid whatever its numbers are", async () => {
   const serials = new Set<string>();
-  // Of a number in 256 the first byte is zero, and of every other one the first bit is set.
+  // One number in 256 has a first byte of zero, and every other one has its first bit set.
   for (let i = 0; i < 600; i++) {
     const seen = new X509Certificate((await selfSigned()).cert);
     assert(seen.verify(seen.publicKey));

@@ -5,8 +5,8 @@ import { shout } from "../../examples/shout.ts";
 import { connect } from "../../lib/testing/mod.ts";
 import { bytes } from "../support/bytes.ts";
 
-/** Sends bytes and their end; what comes back, how it ended and what was reported. */
-async function tell(
+/** Sends bytes and the end; returns the answer, the end reason and what was reported. */
+async function send(
   said: Uint8Array,
 ): Promise<{ shouted: string; ended: string; reported: unknown[] }> {
   const reported: unknown[] = [];
@@ -19,7 +19,7 @@ async function tell(
 }
 
 Deno.test("shout() answers each line in capitals", async () => {
-  assertEquals(await tell(bytes`${"hello\nwörld\r\n\nstraße\n"}`), {
+  assertEquals(await send(bytes`${"hello\nwörld\r\n\nstraße\n"}`), {
     shouted: "HELLO\r\nWÖRLD\r\n\r\nSTRASSE\r\n",
     ended: "completed",
     reported: [],
@@ -30,7 +30,7 @@ Deno.test(
   "shout() shouts lines that grow as much as text can, and lines with a CR in them",
   async () => {
     const said = `${"\u0390".repeat(2048)}\na\rb\r\r\n`;
-    assertEquals(await tell(bytes`${said}`), {
+    assertEquals(await send(bytes`${said}`), {
       shouted: `${"\u0399\u0308\u0301".repeat(2048)}\r\nA\rB\r\r\n`,
       ended: "completed",
       reported: [],
@@ -38,13 +38,13 @@ Deno.test(
   },
 );
 
-Deno.test("shout() ends who sends what is too long or no text, and nobody hears of it", async () => {
+Deno.test("shout() ends a client that sends too much or no UTF-8, and reports nothing", async () => {
   for (const wrong of [bytes`${"a".repeat(4097)}\n`, Uint8Array.of(0xff, 10)]) {
-    assertEquals(await tell(wrong), { shouted: "", ended: "protocol_error", reported: [] });
+    assertEquals(await send(wrong), { shouted: "", ended: "protocol_error", reported: [] });
   }
 });
 
-Deno.test("no character grows more in capitals than shout() thinks", () => {
+Deno.test("no character grows more in capitals than shout() allows for", () => {
   const encoder = new TextEncoder();
   const size = (text: string) => encoder.encode(text).length;
   for (let code = 0; code <= 0x10ffff; code++) {

@@ -1,4 +1,4 @@
-/** Clients reach hosts through the proxy, or are told why they cannot. @module */
+/** Clients reach hosts through the proxy, or get the reason why they cannot. @module */
 
 import { assert, assertEquals } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
@@ -16,7 +16,7 @@ import { pass } from "../support/wait.ts";
 
 const LOGIN: Login = { user: "ada", password: "secret" };
 
-/** Sends what a client says, ends it, and returns what the proxy has answered. */
+/** Sends the client's bytes and the end; returns the proxy's answer. */
 async function answer(port: number, said: Uint8Array): Promise<Uint8Array> {
   const client = await Deno.connect({ port });
   await client.write(said);
@@ -64,14 +64,14 @@ netTest(
   },
 );
 
-netTest("socks5() says why a host cannot be had", async () => {
+netTest("socks5() replies why a host cannot be reached", async () => {
   const gone = Deno.listen(LOOPBACK);
   const { port } = gone.addr;
   gone.close();
   await using proxy = serve(LOOPBACK, socks5());
   const requests: [Uint8Array, number][] = [
     [request(port, "127.0.0.1"), 5],
-    // A label of more than 63 characters is looked up nowhere.
+    // A label of more than 63 characters is never looked up.
     [request(port, `${"a".repeat(64)}.localhost`), 4],
     [request(port, "a b"), 1],
     [request(port, "127.0.0.1", 2), 7],
@@ -82,7 +82,7 @@ netTest("socks5() says why a host cannot be had", async () => {
   }
 });
 
-netTest("socks5() asks for a login only where there is one, and ends a wrong one", async () => {
+netTest("socks5() asks for a login only if it has one, and ends a wrong one", async () => {
   await using backend = serve(LOOPBACK, echo);
   await using open = serve(LOOPBACK, socks5());
   await using closed = serve(LOOPBACK, socks5(LOGIN));

@@ -1,4 +1,4 @@
-/** Mail is taken, and what was said in clear is forgotten inside TLS. @module */
+/** Mail is received, and the state from before TLS is dropped. @module */
 
 import { assertEquals } from "@std/assert";
 import { mail } from "../../examples/starttls.ts";
@@ -13,7 +13,7 @@ import { until } from "../support/wait.ts";
 const GREETING = "220 usher.example ESMTP";
 const GO_AHEAD = "354 Go ahead, and end with a line that is a dot";
 
-/** What a client says line by line, and the replies; a mail is said in one go. */
+/** The client's lines and the replies; a whole mail counts as one. */
 const DIALOGUE: [said: string, ...replies: string[]][] = [
   ["NOOP", "250 OK"],
   ["MAIL FROM:<a@example.com>", "503 Say EHLO first"],
@@ -44,7 +44,7 @@ const DIALOGUE: [said: string, ...replies: string[]][] = [
   ["QUIT", "221 Bye"],
 ];
 
-Deno.test("mail() takes mail", async () => {
+Deno.test("mail() receives mail", async () => {
   await using client = connect(mail(certificate));
   await hear(client, [GREETING]);
   for (const [said, ...replies] of DIALOGUE) await expect(client, said, ...replies);
@@ -52,7 +52,7 @@ Deno.test("mail() takes mail", async () => {
   assertEquals((await client.ended).reason, "completed");
 });
 
-/** Says something and reads the replies. */
+/** Sends something and reads the replies. */
 async function expect(client: Deno.Conn, said: string, ...replies: string[]): Promise<void> {
   await writeAll(client, bytes`${said}\r\n`);
   await hear(client, replies, said);
@@ -63,24 +63,24 @@ async function hear(client: Deno.Conn, replies: string[], said?: string): Promis
   assertEquals(text(await readExactly(client, expected.length)), expected, said);
 }
 
-/** What comes before a mail, and the replies to that. */
+/** The dialogue before a mail. */
 const BEGINNING = [GREETING, "250-usher.example", "250 STARTTLS", "250 OK", "250 OK"];
 const BEFORE = "EHLO x\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\n";
 
-/** A mail whose lines have dots and LFs where they matter, and as many bytes as it has. */
+/** A mail with dots and LFs where they matter, and its size in bytes. */
 const ODD_MAIL = "..\r\n.. \r\n...\r\n\n.\n.\r\n";
 
 Deno.test("mail() ends a mail at CRLF, a dot and CRLF, and nowhere else", async () => {
   await using client = connect(mail(certificate));
   await client.write(bytes`${BEFORE}${ODD_MAIL}.\r\nQUIT\r\n`);
   await hear(client, [...BEGINNING, GO_AHEAD]);
-  // Every line begins with a dot but one; of that one dot less each.
+  // Every line but one begins with a dot; each loses one.
   const size = ODD_MAIL.length - 3;
   assertEquals(await client.readLine(), `250 Thrown away: ${size} bytes of <a@b> to 1`);
   assertEquals(await client.readLine(), "221 Bye");
 });
 
-Deno.test("mail() hears the same, however the bytes arrive", async () => {
+Deno.test("mail() behaves the same however the bytes are split", async () => {
   await everySplit(bytes`NOOP\r\nEHLO x\r\nNOOP\nNOOP\r\nQUIT\r\n`, async (pieces) => {
     await using client = connect(mail(certificate));
     for (const piece of pieces) await client.write(piece);
@@ -89,7 +89,7 @@ Deno.test("mail() hears the same, however the bytes arrive", async () => {
   });
 });
 
-Deno.test("mail() ends who says too much in a line", async () => {
+Deno.test("mail() ends a client that sends too long a line", async () => {
   await using client = connect(mail(certificate));
   await client.write(bytes`${"x".repeat(5000)}`);
   await hear(client, [GREETING, "500 The line is too long"]);
@@ -105,7 +105,7 @@ for (const line of ["POST / HTTP/1.1", "GET / HTTP/1.1", "connect mail:25 HTTP/1
   });
 }
 
-Deno.test("mail() lets a mail go to a hundred", async () => {
+Deno.test("mail() accepts at most a hundred recipients", async () => {
   await using client = connect(mail(certificate));
   await hear(client, [GREETING]);
   await expect(client, "EHLO x", "250-usher.example", "250 STARTTLS");
@@ -114,7 +114,7 @@ Deno.test("mail() lets a mail go to a hundred", async () => {
   await expect(client, "RCPT TO:<e@f>", "452 There are too many already");
 });
 
-Deno.test("mail() takes no mail that was not ended", async () => {
+Deno.test("mail() counts no mail that was not ended", async () => {
   await using client = connect(mail(certificate));
   await client.write(bytes`${BEFORE}hello\r\n`);
   await client.closeWrite();
@@ -122,7 +122,7 @@ Deno.test("mail() takes no mail that was not ended", async () => {
   assertEquals(await client.readLine(), null);
 });
 
-/** A server, with how its connections ended. */
+/** A server, with the end reasons of its connections. */
 class Serving implements AsyncDisposable {
   readonly ended: EndRecord[] = [];
   readonly server = serve(
@@ -135,7 +135,7 @@ class Serving implements AsyncDisposable {
   }
 }
 
-netTest("mail() forgets inside TLS what was said in clear", async () => {
+netTest("mail() drops the state from before TLS", async () => {
   await using serving = new Serving();
   const socket = await dial(serving.server.addr);
   await hear(socket, [GREETING]);
@@ -157,7 +157,7 @@ netTest("mail() forgets inside TLS what was said in clear", async () => {
   assertEquals(await client.readLine(), null);
 });
 
-netTest("mail() obeys nothing inside TLS that came in clear", async () => {
+netTest("mail() ignores commands inside TLS that arrived in clear", async () => {
   await using serving = new Serving();
   await using client = connection(await dial(serving.server.addr));
   await client.write(bytes`EHLO x\r\nSTARTTLS\r\nEHLO y\r\nMAIL FROM:<a@b>\r\n`);

@@ -1,4 +1,4 @@
-/** The example shows what it serves. @module */
+/** The example shows its connections on the status page. @module */
 
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { netTest } from "../support/needs.ts";

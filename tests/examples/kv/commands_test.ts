@@ -1,4 +1,4 @@
-/** Each command does what Redis's does. @module */
+/** Each command does what it does in Redis. @module */
 
 import { assertEquals } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
@@ -7,23 +7,23 @@ import { replies } from "../../../examples/kv/resp.ts";
 import { Store } from "../../../examples/kv/store.ts";
 import { fromLatin1, latin1 } from "../../../examples/kv/text.ts";
 
-/** A command with its reply as it travels, and ms that pass before it. */
+/** A command with its reply on the wire, and ms that pass before it. */
 type Turn = [command: string | string[], reply: string, after?: number];
 
 const NOT_AN_INTEGER = "-ERR value is not an integer or out of range";
 
-/** What is said in a row, to a store that is empty at first. */
+/** Commands in turn, to a store that is empty at first. */
 const TALKS: Record<string, Turn[]> = {
-  "PING says PONG, or what it is told": [
+  "PING answers PONG, or its argument": [
     ["PING", "+PONG"],
     ["PING hello", "$5 hello"],
     ["PING a b", "-ERR wrong number of arguments for 'ping' command"],
   ],
-  "names may be written in any case": [
+  "names are case-insensitive": [
     ["ping", "+PONG"],
     ["PiNg", "+PONG"],
   ],
-  "ECHO says what it is told": [
+  "ECHO answers its argument": [
     ["ECHO hello", "$5 hello"],
     [["ECHO", ""], "$0 "],
     ["ECHO", "-ERR wrong number of arguments for 'echo' command"],
@@ -45,7 +45,7 @@ const TALKS: Record<string, Turn[]> = {
     [["GET", "\0\r\n\xfe"], "$-1"],
     [["KEYS", "*\xff"], "*1 $4 \0\r\n\xff"],
   ],
-  "SET with EX and PX stores for a while": [
+  "SET with EX and PX stores with an expiry": [
     ["SET a 1 EX 10", "+OK"],
     ["SET b 1 px 1500", "+OK"],
     ["TTL a", ":10"],
@@ -55,13 +55,13 @@ const TALKS: Record<string, Turn[]> = {
     ["GET a", "$1 1", 8499],
     ["GET a", "$-1", 1],
   ],
-  "SET without them stores for ever": [
+  "SET without them stores without an expiry": [
     ["SET a 1 EX 10", "+OK"],
     ["SET a 2", "+OK"],
     ["TTL a", ":-1"],
     ["GET a", "$1 2", 20_000],
   ],
-  "SET with NX stores what is new, with XX what is not": [
+  "SET with NX stores new keys, with XX existing ones": [
     ["SET a 1 XX", "$-1"],
     ["GET a", "$-1"],
     ["SET a 1 NX", "+OK"],
@@ -73,7 +73,7 @@ const TALKS: Record<string, Turn[]> = {
     ["SET a 3 EX 5 NX", "+OK"],
     ["TTL a", ":5"],
   ],
-  "SET refuses what it does not know": [
+  "SET refuses unknown options": [
     ["SET a 1 NX XX", "-ERR syntax error"],
     ["SET a 1 EX", "-ERR syntax error"],
     ["SET a 1 EX 1 PX 1", "-ERR syntax error"],
@@ -94,7 +94,7 @@ const TALKS: Record<string, Turn[]> = {
     ["EXISTS a b c", ":1"],
     ["DEL", "-ERR wrong number of arguments for 'del' command"],
   ],
-  "INCR and DECR count in what is stored": [
+  "INCR and DECR change stored numbers": [
     ["INCR a", ":1"],
     ["INCR a", ":2"],
     ["DECR a", ":1"],
@@ -114,18 +114,18 @@ const TALKS: Record<string, Turn[]> = {
     ["SET a -9223372036854775808", "+OK"],
     ["DECR a", "-ERR increment or decrement would overflow"],
   ],
-  "INCR refuses what is no number": [
+  "INCR refuses what is not a number": [
     ...["", "x", "1x", " 1", "+1", "01", "-0", "1.0", "9223372036854775808", "1".repeat(40)]
       .flatMap((value): Turn[] => [[["SET", "a", value], "+OK"], ["INCR a", NOT_AN_INTEGER]]),
   ],
-  "INCR leaves the end of a key where it is": [
+  "INCR keeps the expiry of a key": [
     ["SET a 1 EX 10", "+OK"],
     ["INCR a", ":2"],
     ["TTL a", ":10"],
     ["INCR a", ":1", 10_000],
     ["TTL a", ":-1"],
   ],
-  "EXPIRE gives a key an end": [
+  "EXPIRE sets the expiry of a key": [
     ["EXPIRE a 10", ":0"],
     ["TTL a", ":-2"],
     ["SET a 1", "+OK"],
@@ -136,7 +136,7 @@ const TALKS: Record<string, Turn[]> = {
     ["EXPIRE a 1", ":1"],
     ["EXISTS a", ":0", 1000],
   ],
-  "EXPIRE with a time that has been removes the key": [
+  "EXPIRE with a time in the past removes the key": [
     ["SET a 1", "+OK"],
     ["EXPIRE a 0", ":1"],
     ["EXISTS a", ":0"],
@@ -144,7 +144,7 @@ const TALKS: Record<string, Turn[]> = {
     ["EXPIRE a -1", ":1"],
     ["EXPIRE a -1", ":0"],
   ],
-  "EXPIRE refuses what is no time": [
+  "EXPIRE refuses what is not a time": [
     ["SET a 1", "+OK"],
     ["EXPIRE a x", NOT_AN_INTEGER],
     ["EXPIRE a 9223372036854775807", "-ERR invalid expire time in 'expire' command"],
@@ -156,7 +156,7 @@ const TALKS: Record<string, Turn[]> = {
     ["MSET a 1 b", "-ERR wrong number of arguments for 'mset' command"],
     ["MGET", "-ERR wrong number of arguments for 'mget' command"],
   ],
-  "KEYS finds what matches and has not expired": [
+  "KEYS finds keys that match and have not expired": [
     ["MSET one 1 two 2 three 3", "+OK"],
     ["SET too 2 PX 10", "+OK"],
     ["KEYS t*", "*2 $3 two $5 three", 10],
@@ -175,13 +175,13 @@ const TALKS: Record<string, Turn[]> = {
     ["DBSIZE", ":0"],
     ["FLUSHALL now", "-ERR syntax error"],
   ],
-  "COMMAND tells little": [
+  "COMMAND answers little more than a count": [
     ["COMMAND", "*0"],
     ["COMMAND DOCS", "*0"],
     ["COMMAND DOCS get", "*0"],
     ["COMMAND COUNT", ":18"],
   ],
-  "CONFIG GET tells what programs ask for": [
+  "CONFIG GET answers the names that programs ask for": [
     ["CONFIG GET save", "*2 $4 save $0 "],
     ["CONFIG GET appendonly", "*2 $10 appendonly $2 no"],
     ["CONFIG GET APPEND*", "*2 $10 appendonly $2 no"],
@@ -190,7 +190,7 @@ const TALKS: Record<string, Turn[]> = {
     ["CONFIG GET", "-ERR wrong number of arguments for 'config|get' command"],
     ["CONFIG SET save x", "-ERR unknown subcommand 'SET'. Try CONFIG GET."],
   ],
-  "what is not known is refused, without what could harm": [
+  "unknown commands are refused, with their control characters escaped": [
     ["NOSUCH", "-ERR unknown command 'NOSUCH', with args beginning with: "],
     ["nosuch a b", "-ERR unknown command 'nosuch', with args beginning with: 'a' 'b' "],
     [["a\r\n+OK"], "-ERR unknown command 'a??+OK', with args beginning with: "],
@@ -213,12 +213,12 @@ for (const [name, turns] of Object.entries(TALKS)) {
   });
 }
 
-Deno.test("execute(): QUIT says good bye, whatever comes with it", () => {
+Deno.test("execute(): QUIT answers OK, whatever its arguments", () => {
   using store = new Store();
   assertEquals(execute(store, [fromLatin1("quit"), fromLatin1("now")]), BYE);
 });
 
-Deno.test("execute(): a full store takes nothing more, and can be emptied", () => {
+Deno.test("execute(): a full store refuses new data, and can be emptied", () => {
   using store = new Store(1000);
   assertEquals(say(store, ["SET", "a", "x".repeat(1000)]), "+OK\r\n");
   for (const command of ["SET b 1", "MSET b 1", "INCR b", "DECR b"]) {
@@ -238,7 +238,7 @@ Deno.test("execute(): no reply is larger than 8 MiB", () => {
   assertEquals(say(store, "KEYS *"), tooMuch);
 });
 
-/** The reply to a command, as it travels; words of a text are parted by one space. */
+/** The reply to a command on the wire; words of a text are separated by one space. */
 function say(store: Store, command: string | string[]): string {
   const words = typeof command === "string" ? command.split(" ") : command;
   return latin1(replies.encode(execute(store, words.map(fromLatin1))));

@@ -1,4 +1,4 @@
-/** Patterns match what Redis's match. @module */
+/** Patterns match as in Redis. @module */
 
 import { assert, assertEquals } from "@std/assert";
 import { matchesGlob } from "../../../examples/kv/glob.ts";
@@ -14,7 +14,7 @@ const PATTERNS: Record<string, { yes: string[]; no: string[] }> = {
   "h[^e]llo": { yes: ["hallo", "h^llo"], no: ["hello", "hllo"] },
   "h[a-c]llo": { yes: ["hallo", "hcllo"], no: ["hdllo", "h-llo"] },
   "h[c-a]llo": { yes: ["hallo", "hbllo"], no: ["hdllo"] },
-  "h[a-]llo": { yes: ["ha", "h_", "hl"], no: ["hallo", "h-"] }, // from "a" to "]", and not closed
+  "h[a-]llo": { yes: ["ha", "h_", "hl"], no: ["hallo", "h-"] }, // from "a" to "]", and unclosed
   "h[\\]]llo": { yes: ["h]llo"], no: ["h\\llo"] },
   "h[": { yes: [], no: ["h", "h["] },
   "[ab": { yes: ["a", "b"], no: ["c", "ab"] },
@@ -26,13 +26,13 @@ const PATTERNS: Record<string, { yes: string[]; no: string[] }> = {
 };
 
 for (const [pattern, { yes, no }] of Object.entries(PATTERNS)) {
-  Deno.test(`matchesGlob() knows what "${pattern}" matches`, () => {
+  Deno.test(`matchesGlob() matches "${pattern}"`, () => {
     for (const text of yes) assert(matchesGlob(text, pattern), `"${text}" should match`);
     for (const text of no) assert(!matchesGlob(text, pattern), `"${text}" should not match`);
   });
 }
 
 Deno.test("matchesGlob() does not try every way to place many stars", () => {
-  // Each star tried at each place would be 1000 to the power of 50 steps.
+  // Trying each star at each place would take 1000 to the power of 50 steps.
   assertEquals(matchesGlob("a".repeat(1000), "*a".repeat(50) + "b"), false);
 });

@@ -1,4 +1,4 @@
-/** The codec for RESP reads what Redis reads, however it arrives. @module */
+/** The RESP codec reads what Redis reads, however the bytes are split. @module */
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
@@ -15,7 +15,7 @@ import { ProtocolError } from "../../../mod.ts";
 import { cut, drive, outcome, singly } from "../../wire/codec/drive.ts";
 import { bytesOf, propertyTest, sizes } from "../../wire/property.ts";
 
-/** Commands as they travel, and what they are. */
+/** Commands on the wire, and decoded. */
 const SPOKEN: Record<string, string[][]> = {
   "*1\r\n$4\r\nPING\r\n": [["PING"]],
   "*2\r\n$3\r\nGET\r\n$0\r\n\r\n": [["GET", ""]],
@@ -34,7 +34,7 @@ const SPOKEN: Record<string, string[][]> = {
 };
 
 for (const [spoken, expected] of Object.entries(SPOKEN)) {
-  Deno.test(`commands: ${JSON.stringify(spoken)} is read, in whatever pieces it comes`, () => {
+  Deno.test(`commands: ${JSON.stringify(spoken)} is read, however it is split`, () => {
     const stream = fromLatin1(spoken);
     const wanted = { frames: expected.map(toBytes), end: "between" as const, taken: stream.length };
     for (const chunks of everyWay(stream)) {
@@ -44,7 +44,7 @@ for (const [spoken, expected] of Object.entries(SPOKEN)) {
   });
 }
 
-/** What is no command, and what Redis says to it. */
+/** Invalid commands, and the error that Redis gives. */
 const WRONG: Record<string, string> = {
   "*1\r\n$-5\r\n": "invalid bulk length",
   "*1\r\n$-1\r\n": "invalid bulk length",
@@ -89,20 +89,20 @@ for (const [spoken, wrong] of Object.entries(WRONG)) {
       end: { error: `ProtocolError: Protocol error: ${wrong}` },
       taken: 14,
     };
-    // Those that are long are so because a limit is.
+    // The long ones exceed a limit.
     const ways = stream.length < 100 ? everyWay(stream) : [[stream], cut(stream, [14, 9, 1, 70])];
     for (const chunks of ways) assertEquals(outcome(drive(commands, chunks)), wanted);
   });
 }
 
-Deno.test("commands: what ends in the middle of a command ends inside a frame", () => {
+Deno.test("commands: an end in the middle of a command is inside a frame", () => {
   const stream = fromLatin1("*2\r\n$4\r\nECHO\r\n$2\r\nab\r\n");
   for (let i = 1; i < stream.length; i++) {
     assertEquals(drive(commands, [stream.subarray(0, i)]).end, "inside", `${i} bytes`);
   }
 });
 
-Deno.test("commands: as much as the limits allow is read", () => {
+Deno.test("commands: commands up to the limits are read", () => {
   const widest = Array.from({ length: 65_536 }, () => new Uint8Array(0));
   const longest = [new Uint8Array(1_048_576).fill(13)];
   for (const command of [widest, longest]) {
@@ -113,7 +113,7 @@ Deno.test("commands: as much as the limits allow is read", () => {
   }
 });
 
-Deno.test("commands: each byte is looked at a few times, also when they come one by one", () => {
+Deno.test("commands: each byte is read only a few times, also when they come one by one", () => {
   for (const count of [100, 400]) {
     const command = Array.from({ length: count }, (_, i) => fromLatin1("x".repeat(i % 30)));
     const stream = commands.encode(command);
@@ -123,14 +123,14 @@ Deno.test("commands: each byte is looked at a few times, also when they come one
   }
 });
 
-Deno.test("commands: what is announced is asked for at once, and not reserved", () => {
+Deno.test("commands: the announced length is requested at once, but not allocated", () => {
   const found = commands.decode(fromLatin1("*2\r\n$3\r\nGET\r\n$1000000\r\n"), 0, false);
   assert(found !== null && "need" in found);
   assertEquals(found.need, 23 + 1_000_000 + 2);
   assert(found.next !== undefined);
 });
 
-Deno.test("commands: a decoder that is asked twice answers twice the same", () => {
+Deno.test("commands: decoding is pure: the same call twice gives the same", () => {
   const stream = fromLatin1("*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\nb\r\n");
   const begun = commands.decode(stream.subarray(0, 15), 0, false);
   assert(begun !== null && "need" in begun && begun.next !== undefined);
@@ -219,7 +219,7 @@ propertyTest(
   3,
 );
 
-Deno.test("replies: arrays can be 8 deep", () => {
+Deno.test("replies: arrays can be nested 8 deep", () => {
   const nested = (depth: number) => fromLatin1("*1\r\n".repeat(depth) + ":1\r\n");
   assertEquals(drive(replies, [nested(8)]).frames, [[[[[[[[[1]]]]]]]]]);
   assertEquals(drive(replies, [nested(9)]).end, {
@@ -227,7 +227,7 @@ Deno.test("replies: arrays can be 8 deep", () => {
   });
 });
 
-Deno.test("replies: what is no reply is refused", () => {
+Deno.test("replies: an invalid reply is refused", () => {
   for (const wrong of ["x\r\n", ":1.5\r\n", ":\r\n", "$-2\r\n", "*-2\r\n", "+a\n"]) {
     assertThrows(
       () => replies.decode(fromLatin1(wrong), 0, false),
@@ -237,7 +237,7 @@ Deno.test("replies: what is no reply is refused", () => {
   }
 });
 
-Deno.test("Failure keeps to its line, whatever is in its text", () => {
+Deno.test("Failure stays on one line, whatever its text", () => {
   assertEquals(latin1(replies.encode(new Failure("ERR a\r\n+OK"))), "-ERR a  +OK\r\n");
 });
 
@@ -250,7 +250,7 @@ function toBytes(words: string[]): Uint8Array[] {
   return words.map(fromLatin1);
 }
 
-/** In one piece, in any two, and byte by byte. */
+/** Whole, in any two pieces, and byte by byte. */
 function everyWay(stream: Uint8Array): Uint8Array[][] {
   const inTwo = Array.from({ length: stream.length }, (_, i) => cut(stream, i === 0 ? [] : [i]));
   return [...inTwo, singly(stream)];

@@ -1,11 +1,11 @@
-/** The store forgets what has expired, and nothing else. @module */
+/** The store forgets expired keys, and nothing else. @module */
 
 import { assertEquals } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
 import { Store } from "../../../examples/kv/store.ts";
 import { bytes } from "../../support/bytes.ts";
 
-Deno.test("Store keeps a copy of what it is given", () => {
+Deno.test("Store keeps a copy of a value", () => {
   using store = new Store();
   const value = bytes`one`;
   store.set("a", value);
@@ -17,13 +17,13 @@ Deno.test("Store keeps a copy of what it is given", () => {
   assertEquals(store.get("a"), bytes`three`);
 });
 
-Deno.test("Store.delete() says whether there was a key", () => {
+Deno.test("Store.delete() says whether the key existed", () => {
   using store = new Store();
   store.set("a", bytes`1`);
   assertEquals([store.delete("a"), store.delete("a"), store.has("a")], [true, false, false]);
 });
 
-Deno.test("Store forgets a key when its time has come, not before", () => {
+Deno.test("Store forgets a key when it expires, not before", () => {
   using time = new FakeTime();
   using store = new Store();
   store.set("a", bytes`1`, Date.now() + 1000);
@@ -35,7 +35,7 @@ Deno.test("Store forgets a key when its time has come, not before", () => {
   assertEquals(store.size, 0);
 });
 
-Deno.test("Store keeps for ever what is set again without an end", () => {
+Deno.test("Store keeps a key forever that is set again without an expiry", () => {
   using time = new FakeTime();
   using store = new Store();
   store.set("a", bytes`1`, Date.now() + 1000);
@@ -45,7 +45,7 @@ Deno.test("Store keeps for ever what is set again without an end", () => {
   assertEquals(store.expiry("a"), Infinity);
 });
 
-Deno.test("Store takes what has expired for not there, whatever is asked", () => {
+Deno.test("Store treats an expired key as missing, in every method", () => {
   using time = new FakeTime();
   for (
     const ask of [
@@ -63,7 +63,7 @@ Deno.test("Store takes what has expired for not there, whatever is asked", () =>
   }
 });
 
-Deno.test("Store sweeps out keys that nobody asks for, some at a time", () => {
+Deno.test("Store sweeps out expired keys that are not asked for, some at a time", () => {
   using time = new FakeTime();
   using store = new Store();
   for (let i = 0; i < 2500; i++) store.set(`key:${i}`, bytes`1`, Date.now() + 50);
@@ -76,7 +76,7 @@ Deno.test("Store sweeps out keys that nobody asks for, some at a time", () => {
   assertEquals(store.size, 1);
 });
 
-Deno.test("Store sweeps round and round, so that no key is missed", () => {
+Deno.test("Store sweeps in cycles, so that no key is missed", () => {
   using time = new FakeTime();
   using store = new Store();
   for (let i = 0; i < 1500; i++) store.set(`later:${i}`, bytes`1`, Date.now() + 10_000);
@@ -85,7 +85,7 @@ Deno.test("Store sweeps round and round, so that no key is missed", () => {
   assertEquals(store.size, 1500);
 });
 
-Deno.test("Store has a timer only while there is a key that has an end", () => {
+Deno.test("Store has a timer only while some key can expire", () => {
   using time = new FakeTime();
   using store = new Store();
   store.set("a", bytes`1`);

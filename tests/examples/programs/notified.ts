@@ -1,4 +1,4 @@
-/** Is what systemd is: listens to datagrams at the path that it is given, and says each fact in them. @module */
+/** A stand-in for systemd: prints the datagrams that arrive on a Unix socket. @module */
 
 import { say } from "../../support/commands.ts";
 
