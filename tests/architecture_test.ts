@@ -1,4 +1,4 @@
-/** The tree keeps to its own rules. Reads files, runs nothing of them. @module */
+/** The tree keeps its own rules. Reads files and runs none of them. @module */
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { DEFAULT_FRAME_TIMEOUT, DEFAULT_HANDSHAKE_TIMEOUT } from "../lib/connection/limits.ts";
@@ -19,12 +19,12 @@ import { WRITER_DEFAULTS } from "../lib/wire/binary_writer.ts";
 import { ENCODE_DEFAULTS } from "../lib/wire/proxy/encode_proxy_header.ts";
 import { granted, root, treeTest } from "./support/needs.ts";
 
-/** What is not ours: made by running the tasks, or by git. */
+/** Files that are not part of the source: made by tasks or by git. */
 const NOT_OURS = [".git", "node_modules", "coverage", "tests/bench/build"];
 
 /**
- * The rooms of the house by rank. Imports go to the same room or to one of a lower rank: rooms of one
- * rank do not know each other.
+ * The rooms by rank. A file imports from its own room or one of a lower rank: rooms of one rank do not
+ * import each other.
  */
 const RANKS = [
   ["lib/errors.ts"],
@@ -35,7 +35,7 @@ const RANKS = [
   ["lib/server/"],
 ];
 
-/** What stands on all rooms and on nothing else beside it, each with its entry point. */
+/** Entries on top of all rooms, which nothing else imports. */
 const ENTRIES: Record<string, string> = {
   "mod.ts": "mod.ts",
   "lib/wire/mod.ts": "lib/wire/mod.ts",
@@ -44,13 +44,13 @@ const ENTRIES: Record<string, string> = {
   "lib/otel/": "lib/otel/mod.ts",
 };
 
-/** What an entry beside the core uses of another one. */
+/** What an entry on top imports from another one. */
 const SHARED: Record<string, string[]> = {
-  // The table of metrics, which both write in their own way.
+  // The table of metrics, which both export in their own format.
   "lib/otel/": ["lib/watch/metrics.ts", "lib/watch/observed.ts"],
 };
 
-/** Files of entries beside the core that import a package, and which. */
+/** Files of these entries that import a package, and which. */
 const PACKAGES: Record<string, string[]> = {
   "lib/otel/instrument.ts": ["@opentelemetry/api"],
 };
@@ -75,7 +75,7 @@ const TESTED_ELSEWHERE: Record<string, string> = {
   "lib/watch/page/table.ts": "tests/watch/page_test.ts",
 };
 
-/** Test files that stand beside the mirror of `lib/`, and what they are about. */
+/** Test files outside the mirror of `lib/`, and what they test. */
 const BESIDE: Record<string, string> = {
   "tests/connection/start_tls_test.ts": "TLS begun in mid-stream",
   "tests/listener/socket_options_test.ts": "how a socket is set before a handler sees it",
@@ -92,7 +92,7 @@ const REAL_TIME: Record<string, string> = {
   "tests/std/": "is about timers",
 };
 
-/** Every file of ours under a folder, as paths from the root. */
+/** Every source file under a folder, as paths from the root. */
 function filesUnder(folder: string, ending: RegExp): string[] {
   return [...Deno.readDirSync(new URL(folder, root))].flatMap(({ name, isDirectory }) => {
     const path = `${folder}${name}`;
@@ -106,15 +106,15 @@ function source(path: string): string {
   return Deno.readTextFileSync(new URL(path, root));
 }
 
-/** The source without its comments; `//` behind a colon is part of an address. */
+/** The source without its comments; `//` after a colon is part of a URL. */
 function code(path: string): string {
   return source(path).replace(/\/\*[^]*?\*\//g, "").replace(/(^|[^:])\/\/.*$/gm, "$1");
 }
 
-/** What a file imports, type imports and dynamic ones included. */
+/** The imports of a file, including type imports and dynamic ones. */
 function importsOf(path: string): string[] {
   const specifiers = /(?:\bfrom|\bimport)\s*\(?\s*"([^"]+)"/g;
-  // What a browser imports from what the status page gives it is no import of ours.
+  // The browser's imports in the status page are not imports of the library.
   const own = code(path).replace(/String\.raw`[^`]*`/g, "");
   return [...own.matchAll(specifiers)].map(([, specifier = ""]) =>
     specifier.startsWith(".")
@@ -123,7 +123,7 @@ function importsOf(path: string): string[] {
   );
 }
 
-/** Lines of a file that match, each with its place. */
+/** Matching lines of a file, each with its position. */
 function places(path: string, pattern: RegExp, text: string = source(path)): string[] {
   return text.split("\n").flatMap((line, i) =>
     pattern.test(line) ? [`${path}:${i + 1}: ${line.trim()}`] : []
@@ -154,7 +154,7 @@ treeTest("imports point one way: wire and tls, connection and listener, server, 
   }
 });
 
-treeTest("no file imports itself in the end, type imports included", () => {
+treeTest("no file imports itself in a cycle, type imports included", () => {
   const done = new Set<string>();
   const visit = (path: string, way: string[]): void => {
     assert(!way.includes(path), `${[...way.slice(way.indexOf(path)), path].join(" imports ")}`);
@@ -168,7 +168,7 @@ treeTest("no file imports itself in the end, type imports included", () => {
   for (const path of library()) visit(path, []);
 });
 
-treeTest("every file of lib/ is part of what an entry point exports", () => {
+treeTest("every file of lib/ is reachable from an entry point", () => {
   const reached = new Set<string>();
   const visit = (path: string): void => {
     if (reached.has(path)) return;
@@ -179,7 +179,7 @@ treeTest("every file of lib/ is part of what an entry point exports", () => {
   assertEquals(library().filter((path) => !reached.has(path)), []);
 });
 
-/** Files beside `lib/wire/` that work on bytes alone, and are tested without a socket. */
+/** Files outside `lib/wire/` that work on bytes only, and are tested without a socket. */
 const PURE = ["lib/connection/unframer.ts"];
 
 treeTest(
@@ -200,7 +200,7 @@ treeTest("lib/ throws no plain Error", () => {
 
 treeTest("each file of lib/ begins with one sentence that says what it is about", () => {
   for (const path of library()) {
-    // What an entry point says first is the page of its documentation.
+    // The first comment of an entry point is its page in the documentation.
     if (Object.values(ENTRIES).includes(path)) continue;
     const [, sentence = ""] = /^\/\*\*\s+([^]*?)\s+(?:\*\s+)*@module\s+\*\/\n/.exec(source(path)) ??
       [];
@@ -212,7 +212,7 @@ treeTest("each file of lib/ begins with one sentence that says what it is about"
   }
 });
 
-treeTest("what a file says first is a statement, not a question", () => {
+treeTest("the header of a file is a statement, not a question", () => {
   const files = filesUnder("", /\.(ts|mjs|c|h|go)$/);
   const asking = files.filter((path) => {
     const [, first = ""] = /^(?:\/\*\*?|\/\/)\s+(?:\* )?([^.?!]*[.?!])/.exec(
@@ -223,16 +223,16 @@ treeTest("what a file says first is a statement, not a question", () => {
   assertEquals(asking, []);
 });
 
-/** Messages that show a value in a way of their own, and why. */
+/** Messages that format a value in their own way, and why. */
 const SHOWN_OTHERWISE: Record<string, string> = {
   "lib/wire/proxy/encode_proxy_tlvs.ts":
     "a type is written in hexadecimal, as the specification does",
   "lib/watch/connections.ts": "a query's words are quoted as they came",
 };
 
-treeTest("one checker refuses wrong values", () => {
+treeTest("one checker rejects wrong values", () => {
   const files = library().filter((path) => path !== "lib/check.ts");
-  // A size is no value: `of 12 bytes` says what is wrong with one.
+  // A size is no value: `of 12 bytes` is about one.
   const own = /Cannot [^`]*' of \$\{(?![\w.]+\} (?:bytes|characters))[^`]*: use/;
   const builders = files.filter((path) => !(path in SHOWN_OTHERWISE) && own.test(code(path)));
   assertEquals(builders, []);
@@ -281,7 +281,7 @@ treeTest("each file of lib/ gives others one function or class, and what belongs
   }
 });
 
-/** Where the defaults stand that a file documents. */
+/** Where the defaults of a documented file are defined. */
 const HOMES: Record<string, Record<string, unknown>> = {
   "lib/server/options.ts": DEFAULTS,
   "lib/server/rate_limit.ts": RATE_DEFAULTS,
@@ -306,7 +306,7 @@ const HOMES: Record<string, Record<string, unknown>> = {
   "lib/watch/watch_options.ts": WATCH_DEFAULTS,
 };
 
-treeTest("each @default is what holds when nothing is said, and each default is documented", () => {
+treeTest("each @default is the real default, and each default is documented", () => {
   const written = (value: string) =>
     value === "Infinity"
       ? Infinity
@@ -318,14 +318,14 @@ treeTest("each @default is what holds when nothing is said, and each default is 
     for (const [, value = "", name = ""] of matches) {
       assertEquals(written(value), HOMES[path]?.[name], `${name} in ${path}`);
     }
-    // wrap.ts shares the home of the server's options, and has some of them only.
+    // wrap.ts shares the defaults of the server, and has only some of them.
     if (path === "lib/connection/wrap.ts") continue;
     const documented = matches.map(([, , name]) => name).toSorted();
     assertEquals(documented, Object.keys(HOMES[path] ?? {}).toSorted(), path);
   }
 });
 
-treeTest("an entry point gives the public names, and nothing else", () => {
+treeTest("an entry point exports the public names, and nothing else", () => {
   const exports = /^export (type )?\{[^{}]*\} from "\.\.?\/[\w/]+\.ts";$/gm;
   for (const entry of Object.values(ENTRIES)) {
     assertEquals(code(entry).replaceAll(exports, "").trim(), "", entry);
@@ -352,7 +352,7 @@ Deno.test({
     const { nodes } = JSON.parse(new TextDecoder().decode(stdout)) as Documentation;
     const without = Object.values(nodes).flatMap(({ symbols }) => symbols).filter((symbol) =>
       !symbol.declarations.some(({ kind, jsDoc }) =>
-        // What two entry points give is documented once, and the other one refers to that.
+        // A symbol of two entry points is documented once, and the other refers to that.
         kind === "reference" || jsDoc?.tags?.some(({ kind }) => kind === "example")
       )
     );
@@ -360,7 +360,7 @@ Deno.test({
   },
 });
 
-/** What `deno doc --json` prints, as far as it is looked at. */
+/** The part of `deno doc --json` that is checked. */
 interface Documentation {
   nodes: Record<string, {
     symbols: {
@@ -389,7 +389,7 @@ treeTest("tests/ mirrors lib/", () => {
   assertEquals(lists.filter((test) => !tests.includes(test)), [], "listed and not there");
 });
 
-treeTest("no test waits for time to pass", () => {
+treeTest("no test waits for real time", () => {
   const waits = /\b(setTimeout|delay|sleep)\(/;
   const tests = filesUnder("tests/", /\.ts$/).filter((path) => !isUnder(path, REAL_TIME));
   assertEquals(tests.flatMap((path) => places(path, waits, code(path))), []);

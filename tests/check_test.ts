@@ -1,9 +1,9 @@
-/** Wrong options are refused with a message that says what to use. @module */
+/** Wrong arguments are rejected with a message that says what to use. @module */
 
 import { assertEquals, assertFalse, assertThrows } from "@std/assert";
 import { bad, checkKeys, checkNumber, checkObject, checkTime, isObject } from "../lib/check.ts";
 
-Deno.test("checkNumber() returns a number within its bounds, these included", () => {
+Deno.test("checkNumber() returns a number within its bounds, inclusive", () => {
   for (const value of [3, 4, 7]) {
     assertEquals(checkNumber("serve", "port", value, 3, 7, false), value);
   }
@@ -12,7 +12,7 @@ Deno.test("checkNumber() returns a number within its bounds, these included", ()
   assertEquals(checkNumber("serve", "port", 2 ** 40, 0, Infinity, false), 2 ** 40);
 });
 
-Deno.test("checkNumber() refuses what is not a number with a TypeError", () => {
+Deno.test("checkNumber() rejects a value of another type with a TypeError", () => {
   const given: [value: unknown, shown: string][] = [
     ["80", '"80"'],
     ['say "hi"\n', String.raw`"say \"hi\"\n"`],
@@ -41,7 +41,7 @@ Deno.test("checkNumber() refuses what is not a number with a TypeError", () => {
   }
 });
 
-Deno.test("checkNumber() refuses what is out of range with a RangeError", () => {
+Deno.test("checkNumber() rejects a number out of range with a RangeError", () => {
   const wanted = "use a whole number from 1 to 65535";
   for (const value of [0, -1, 65536, 1.5, Infinity, -Infinity]) {
     const error = assertThrows(
@@ -50,11 +50,11 @@ Deno.test("checkNumber() refuses what is out of range with a RangeError", () => 
     );
     assertEquals(error.message, `Cannot serve with 'port' of ${value}: ${wanted}`);
   }
-  // Most is Infinity, yet Infinity itself is not meant.
+  // The most is Infinity, but Infinity itself is not allowed.
   assertThrows(() => checkNumber("serve", "port", Infinity, 1, Infinity, false), RangeError);
 });
 
-Deno.test("checkTime() takes milliseconds from 0 up, fractions and Infinity too, and nothing else", () => {
+Deno.test("checkTime() accepts milliseconds from 0 up, fractions and Infinity included, and nothing else", () => {
   for (const ms of [0, 0.25, 100, 1e12, Infinity]) {
     assertEquals(checkTime("read", "timeout", ms), ms);
   }
@@ -94,7 +94,7 @@ Deno.test("checkNumber() names Infinity where it is allowed, and modes in octal"
   }
 });
 
-Deno.test("checkObject() accepts objects only", () => {
+Deno.test("checkObject() accepts only objects", () => {
   checkObject("serve", {});
   checkObject("serve", Object.create(null));
   const given: [value: unknown, shown: string][] = [
@@ -110,7 +110,7 @@ Deno.test("checkObject() accepts objects only", () => {
   }
 });
 
-Deno.test("checkKeys() refuses unknown keys, unless they are undefined", () => {
+Deno.test("checkKeys() rejects unknown keys, unless they are undefined", () => {
   checkKeys("serve", {}, ["port"]);
   checkKeys("serve", { port: 1, extra: undefined }, ["port"]);
   const error = assertThrows(() => checkKeys("serve", { prot: 1 }, ["port", "path"]), TypeError);
@@ -123,7 +123,7 @@ Deno.test("checkKeys() refuses unknown keys, unless they are undefined", () => {
   }
 });
 
-Deno.test("isObject() tells objects from all else", () => {
+Deno.test("isObject() distinguishes objects from other values", () => {
   for (const value of [{}, [], new Date(0), Object.create(null)]) {
     assertEquals(isObject(value), true);
   }

@@ -3,7 +3,7 @@
 import { assertEquals, assertInstanceOf, assertStringIncludes } from "@std/assert";
 import { extendMessage } from "../lib/errors.ts";
 
-Deno.test("extendMessage() puts words before and behind an error's own", () => {
+Deno.test("extendMessage() puts text before and after an error's own message", () => {
   const error = new RangeError("too big");
   extendMessage(error, "Cannot pack: ", "; take a smaller one");
   assertEquals(error.message, "Cannot pack: too big; take a smaller one");
@@ -22,14 +22,14 @@ Deno.test("extendMessage() shows in the stack, which is what people print", () =
   assertStringIncludes(error.stack!, "Cannot listen: in use");
 });
 
-Deno.test("extendMessage() does not say the same twice", () => {
+Deno.test("extendMessage() does not add the same text twice", () => {
   const error = new Error("in use");
   extendMessage(error, "Cannot listen: ", "; stop it");
   extendMessage(error, "Cannot listen: ", "; stop it");
   assertEquals(error.message, "Cannot listen: in use; stop it");
 });
 
-Deno.test("extendMessage() leaves alone what cannot be changed, and does not throw", () => {
+Deno.test("extendMessage() skips errors that cannot be changed, and does not throw", () => {
   const frozen = Object.freeze(new Error("frozen"));
   const exception = new DOMException("aborted", "AbortError");
   const wordless = Object.assign(new Error(), { message: undefined });

@@ -1,4 +1,4 @@
-/** Every example does what its first comment says. @module */
+/** Every example does what its header says. @module */
 
 import { pathToFileURL } from "node:url";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
@@ -26,21 +26,21 @@ import { Program } from "./support/program.ts";
 
 const directory = new URL("../examples/", import.meta.url);
 
-/** An example, and how it is known to live. */
+/** An example, and how to check it. */
 interface Example {
-  /** Its handler, or what makes it. */
+  /** Its handler, or the function that makes it. */
   readonly handler: Handler | ((...options: never[]) => Handler);
   readonly question: string;
   readonly answer: string | RegExp;
-  /** What it prints behind its address; `PORT` stands for the port. */
+  /** What it prints after its address; `PORT` stands for the port. */
   readonly hint?: string | RegExp;
   /** Flags without which it could not be started twice at a time. */
   readonly flags?: readonly string[];
-  /** The certificate that it made in its directory, if it is asked inside TLS. */
+  /** The certificate that it made in its directory, if it speaks TLS. */
   readonly certificate?: string;
 }
 
-/** Every example: its handler, and something to ask it with what it answers. */
+/** Every example: its handler, and a request with its answer. */
 const EXAMPLES: Record<string, Example> = {
   "balancer.ts": { handler: balancer, question: "GET / HTTP/1.1\r\n\r\n", answer: "" },
   "behind_proxy.ts": {
@@ -109,7 +109,7 @@ const EXAMPLES: Record<string, Example> = {
   },
 };
 
-/** What is there for the examples, and the one that is a test itself. */
+/** Modules that the examples share, and the one that is a test itself. */
 const NO_EXAMPLES = [
   ...[
     "certificate.ts",
@@ -125,7 +125,7 @@ const NO_EXAMPLES = [
   "testing_a_handler_test.ts",
 ];
 
-/** How an example is started, as its first comment says. */
+/** The command of an example, from its header. */
 interface CommandLine {
   /** The line itself. */
   readonly line: string;
@@ -145,19 +145,19 @@ async function commandLine(name: string): Promise<CommandLine> {
   return { line, how: words(before).slice(1), args: words(after) };
 }
 
-/** Starts an example with its own command line, and with `args` behind it. */
+/** Starts an example with its own command line, followed by `args`. */
 async function startExample(name: string, ...args: string[]): Promise<Program> {
   return await startIn(undefined, name, ...args);
 }
 
-/** The same in a directory, where it may leave files. */
+/** The same in a directory where it may leave files. */
 async function startIn(cwd: URL | undefined, name: string, ...args: string[]): Promise<Program> {
   const { how, args: own } = await commandLine(name);
   const options = { how, args: [...own, ...args], ...(cwd !== undefined && { cwd }) };
   return new Program(new URL(name, directory), options);
 }
 
-/** Takes the line that an example prints first. */
+/** Takes the first line that an example prints. */
 async function address(example: Program): Promise<{ hostname: string; port: number }> {
   const line = await example.line();
   const [, hostname = "", port] = /^Listening on tcp:\/\/(?:\[?([^/]+?)\]?):(\d+)$/.exec(line) ??
@@ -166,7 +166,7 @@ async function address(example: Program): Promise<{ hostname: string; port: numb
   return { hostname, port: Number(port) };
 }
 
-/** Sends a text and its end, and reads to the end of what comes back; in TLS if there is a `ca`. */
+/** Sends a text and the end, and reads to the end of the answer; over TLS if there is a `ca`. */
 async function ask(
   addr: { hostname: string; port: number },
   question: string,
@@ -180,14 +180,14 @@ async function ask(
   return text(await readAll(client));
 }
 
-/** Ends an example as a user would, and returns what it said on the way. */
+/** Stops an example as a user would, and returns its output since the first line. */
 async function stop(example: Program): Promise<string[]> {
   example.kill("SIGTERM");
   await example.status;
   return [...await example.lines(), ...await example.complaints()];
 }
 
-/** What an example says that does not start, and its exit code. */
+/** The message and exit code of an example that does not start. */
 async function refusal(example: Program): Promise<{ code: number; complaints: string[] }> {
   const { code } = await example.status;
   assertEquals(await example.lines(), []);
@@ -204,7 +204,7 @@ Deno.test({
 });
 
 for (const [name, example] of Object.entries(EXAMPLES)) {
-  netTest(`examples/${name} says how it is started`, async () => {
+  netTest(`examples/${name} has its command in its header`, async () => {
     const { line } = await commandLine(name);
     const source = await Deno.readTextFile(new URL(name, directory));
     assertStringIncludes(source, `const command = "${line}";`);
@@ -231,7 +231,7 @@ for (const [name, example] of Object.entries(EXAMPLES)) {
       else assertMatch(answered, answer);
     }
     assertEquals(await stop(running), []);
-    // `listen()` alone knows nothing of signals, and Windows knows none.
+    // `listen()` by itself does not handle signals, and Windows has none.
     const code = name === "four_steps.ts" ? 143 : 0;
     if (Deno.build.os !== "windows") assertEquals((await running.status).code, code);
   });
@@ -277,7 +277,7 @@ netTest("examples/echo.ts starts in any directory and listens on IPv6 too", asyn
 }, { os: ["linux", "darwin"] });
 
 netTest(
-  "examples/echo.ts listens on port 7000 if not told otherwise, or says who does",
+  "examples/echo.ts listens on port 7000 by default, or says that it is taken",
   async () => {
     using _taken = take(7000);
     await using example = await startExample("echo.ts");
@@ -288,7 +288,7 @@ netTest(
   },
 );
 
-netTest("examples/echo.ts tells why it cannot listen, and nothing else", async () => {
+netTest("examples/echo.ts says why it cannot listen, and nothing else", async () => {
   await using example = await startExample("echo.ts", "--hostname", "203.0.113.9");
   const { code, complaints } = await refusal(example);
   assertEquals(code, 1);
@@ -308,7 +308,7 @@ for (
 }
 
 for (const version of [1, 2] as const) {
-  netTest(`examples/forward.ts --send-proxy v${version} says who the client is`, async () => {
+  netTest(`examples/forward.ts --send-proxy v${version} sends the client's address`, async () => {
     const headers: (ProxyHeader | undefined)[] = [];
     const options = { port: 0, hostname: "127.0.0.1", proxyProtocol: { trust: ["127.0.0.1"] } };
     await using backend = serve(options, async (conn) => {
@@ -365,7 +365,7 @@ for (const { name, flags, wrong, usage } of WRONG_OWN_FLAGS) {
   });
 }
 
-netTest("examples/forward.ts goes on when nobody listens at its target", async () => {
+netTest("examples/forward.ts goes on when its target refuses connections", async () => {
   const gone = Deno.listen({ port: 0, hostname: "127.0.0.1" });
   const { port } = gone.addr;
   gone.close();
@@ -376,7 +376,7 @@ netTest("examples/forward.ts goes on when nobody listens at its target", async (
   assertEquals(await ask(addr, ""), "");
 });
 
-/** Listens on a port of this machine, unless somebody does so already. */
+/** Listens on a port of this machine, unless it is taken. */
 function take(port: number): Disposable {
   try {
     return Deno.listen({ port, hostname: "127.0.0.1" });

@@ -1,4 +1,4 @@
-/** An address is written as people paste it. @module */
+/** An address is formatted as people write it. @module */
 
 import { assertEquals } from "@std/assert";
 import { oneLine } from "../lib/format_address.ts";
@@ -36,13 +36,13 @@ Deno.test("formatAddress() puts another scheme before an address with a port", (
   assertEquals(formatAddress(unix("/run/app.sock"), "tls"), "unix:/run/app.sock");
 });
 
-Deno.test("formatAddress() writes a Unix peer without a path as nothing behind the colon", () => {
-  // Deno says null, though its types do not.
+Deno.test("formatAddress() writes a Unix peer without a path as nothing after the colon", () => {
+  // Deno gives null, though its types do not say so.
   const nameless = { transport: "unix", path: null } as unknown as Deno.UnixAddr;
   assertEquals(formatAddress(nameless), "unix:");
 });
 
-Deno.test("formatAddress() writes one line, whatever a path has in it", () => {
+Deno.test("formatAddress() writes one line, whatever is in a path", () => {
   const path = "/tmp/a\nb\r\t\x1b[31m\x7f\x85\u2028\u2029\0c";
   assertEquals(
     formatAddress(unix(path)),
@@ -50,7 +50,7 @@ Deno.test("formatAddress() writes one line, whatever a path has in it", () => {
   );
 });
 
-Deno.test("oneLine() writes out what would end a line or move the cursor", () => {
+Deno.test("oneLine() escapes what would end a line or move the cursor", () => {
   assertEquals(
     oneLine("a\nb\r\x1b[2J\x85\u2028c\x7f"),
     "a\\u000ab\\u000d\\u001b[2J\\u0085\\u2028c\\u007f",

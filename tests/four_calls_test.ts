@@ -1,5 +1,5 @@
 /**
- * The table of the four socket calls in the README is true. A test for each row, by its name.
+ * The README's table of the four socket calls is true. Each row has a test of its name.
  *
  * @module
  */
@@ -69,7 +69,7 @@ netTest("listen(fd, 5) == -1: the kernel gets the queue length as it was asked",
   const { stdout } = await new Deno.Command("ss", {
     args: ["-Hltn", `sport = :${listener.addr.port}`],
   }).output();
-  // State, what waits in the queue, how long it is, the address.
+  // State, connections in the queue, its length, the address.
   assertMatch(text(stdout), new RegExp(`^LISTEN +0 +5 +127\\.0\\.0\\.1:${listener.addr.port} `));
 }, { os: ["linux"], programs: ["ss"] });
 

@@ -31,7 +31,7 @@ const OPTIONS: Record<string, Record<string, boolean | string[]>> = {
   "the browser's types beside Deno's": { lib: ["deno.window", "dom", "dom.iterable", "esnext"] },
 };
 
-/** Programs such as the guide shows, with every entry point. */
+/** Programs as in the guide, with every entry point. */
 const PROGRAM = `
 import { connection, framed, lines, serve } from "@usher/server";
 

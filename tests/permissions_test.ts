@@ -1,4 +1,4 @@
-/** What a bare `deno test` says of the tests that it may not run. @module */
+/** A bare `deno test` says why it ignores tests. @module */
 
 import { granted } from "./support/needs.ts";
 

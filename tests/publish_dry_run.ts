@@ -1,6 +1,6 @@
 /**
- * Checks that `deno publish` would take this tree. It refuses one with uncommitted changes. Where
- * there are some they are allowed and said, but for `CI`.
+ * Checks that `deno publish` would accept this tree. It refuses uncommitted changes; these are
+ * allowed here and mentioned, except under `CI`.
  *
  * @module
  */

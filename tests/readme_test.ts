@@ -1,5 +1,5 @@
 /**
- * What the README says is true. Its code blocks run as tests of their own (`deno test --doc`).
+ * The README is true. Its code blocks run as tests of their own (`deno test --doc`).
  *
  * @module
  */
@@ -10,7 +10,7 @@ import { LISTEN_DEFAULTS } from "../lib/listener/listen_options.ts";
 import { DEFAULTS } from "../lib/server/options.ts";
 import { netTest, root, treeTest } from "./support/needs.ts";
 
-/** Every page that is written for people. */
+/** Every page for users. */
 const PAGES = [
   "README.md",
   "CHANGELOG.md",
@@ -30,7 +30,7 @@ function section(heading: string): string {
   return after.slice(0, after.indexOf("\n## "));
 }
 
-/** The rows of the first table in a text, without its head, as cells. */
+/** The rows of the first table in a text, without its header, as cells. */
 function rows(text: string): string[][] {
   const lines = text.split("\n").filter((line) => line.startsWith("|")).slice(2);
   return lines.map((line) => line.split(" | ").map((cell) => cell.replace(/^\| +| +\|?$/g, "")));
@@ -41,7 +41,7 @@ function programs(text: string): string[] {
   return [...text.matchAll(/^```ts\n([^]*?)^```$/gm)].map(([, program = ""]) => program);
 }
 
-/** Runs a program from the README as a reader would, and gives what it prints. */
+/** Runs a program from the README as a reader would, and returns its output. */
 async function output(program: string): Promise<string> {
   const child = new Deno.Command(Deno.execPath(), {
     args: ["run", "--quiet", "--allow-net", "-"],
@@ -83,7 +83,7 @@ treeTest("README: each of the four calls has its test, by name", () => {
 treeTest("README: each option is there, with its default", () => {
   const table = rows(section("Options"));
   const stated = Object.fromEntries(table.flatMap(([names = "", value = ""]) =>
-    // Some that go together share a row.
+    // Options that belong together share a row.
     names.replaceAll("`", "").split(", ").map((name) => [name, value.replaceAll("`", "")])
   ));
   const defaults = Object.entries(stated).filter(([, value]) => value !== "");
@@ -123,7 +123,7 @@ treeTest("README: every folder of lib/ is shown", () => {
   assertEquals(shown.toSorted(), rooms.map(({ name }) => name).toSorted());
 });
 
-treeTest("pages: what they link to is there", () => {
+treeTest("pages: every link leads to a file that exists", () => {
   for (const page of PAGES) {
     for (const [, target = ""] of read(page).matchAll(/\]\(([^)#]+)\)/g)) {
       if (target.startsWith("https:")) continue;
@@ -133,7 +133,7 @@ treeTest("pages: what they link to is there", () => {
   }
 });
 
-treeTest("pages: each task that they name is in deno.json", () => {
+treeTest("pages: each task that they mention is in deno.json", () => {
   const { tasks } = JSON.parse(read("deno.json")) as { tasks: Record<string, unknown> };
   for (const page of [...PAGES, ".ci/run", ".github/workflows/ci.yml"]) {
     for (const [, task = ""] of read(page).matchAll(/\b(?:deno|deno@[\d.]+) task ([a-z:]+)/g)) {
@@ -142,7 +142,7 @@ treeTest("pages: each task that they name is in deno.json", () => {
   }
 });
 
-treeTest("pages: one version of Deno is named everywhere", () => {
+treeTest("pages: all mention the same version of Deno", () => {
   const named = [...PAGES, ".ci/run", ".github/workflows/ci.yml"].flatMap((page) =>
     [...read(page).matchAll(/\bdeno(?:@|-version: "?|_version=)(\d+\.\d+\.\d+)/gi)].map((
       [, version],
@@ -162,7 +162,7 @@ treeTest(
     assert(command.startsWith(setting));
     assertStringIncludes(read("README.md"), setting.trim());
     assertStringIncludes(read("examples/echo.ts"), ` * ${command.slice(setting.length)}\n`);
-    // The permissions of the tests are also what they ask for before they open a socket.
+    // The tests ask for the same permissions before they open a socket.
     const asked = [...tasks["test"]?.command.matchAll(/--allow-(\w+)/g) ?? []].map(([, name]) =>
       name
     );

@@ -9,7 +9,7 @@ import { dial, writeAll } from "./peers.ts";
 /** Options of an address behind a balancer on this machine. */
 export const BEHIND = { proxyProtocol: { trust: ["127.0.0.1"] } } as const;
 
-/** What a balancer says of a client, as the server is to understand it. */
+/** A client's header, as the server should understand it. */
 export function headerOf(hostname: string, version: 1 | 2 = 1): ProxyHeader {
   const isV6 = hostname.includes(":");
   const source = { transport: "tcp", hostname, port: 4711 } as const;
@@ -17,15 +17,15 @@ export function headerOf(hostname: string, version: 1 | 2 = 1): ProxyHeader {
   return { version, command: "PROXY", source, destination };
 }
 
-/** The same in bytes. */
+/** The same as bytes. */
 export function proxied(hostname: string, version: 1 | 2 = 1): Uint8Array<ArrayBuffer> {
   return encodeProxyHeader(headerOf(hostname, version));
 }
 
-/** The balancer itself has connected. */
+/** The header of a connection of the balancer itself. */
 export const LOCAL: Uint8Array<ArrayBuffer> = encodeProxyHeader({ version: 2, command: "LOCAL" });
 
-/** The balancer does not know who the client is, in either version. */
+/** The header of an unknown client, in either version. */
 export const UNKNOWN: readonly Uint8Array<ArrayBuffer>[] = ([1, 2] as const).map((version) =>
   encodeProxyHeader({ version, command: "PROXY" })
 );
@@ -35,7 +35,7 @@ export function arrived({ connections }: Server): number {
   return ([...connections].at(-1) as ServedConnection | undefined)?.life.bytesRead ?? 0;
 }
 
-/** Connects to a server and says this first. */
+/** Connects to a server and sends these bytes first. */
 export async function dialSaying(
   addr: Deno.NetAddr,
   ...parts: Uint8Array[]
@@ -45,18 +45,18 @@ export async function dialSaying(
   return client;
 }
 
-/** Connects with TLS, and trusts the certificates of tests alone. */
+/** Connects with TLS, trusting only the test certificates. */
 export function dialTls({ hostname, port }: Deno.NetAddr): Promise<Deno.TlsConn> {
   return Deno.connectTls({ hostname, port, caCerts: [ca.cert] });
 }
 
-/** Says this first, and goes over to TLS then. */
+/** Sends these bytes first, and then upgrades to TLS. */
 export async function dialTlsSaying(addr: Deno.NetAddr, p: Uint8Array): Promise<Deno.TlsConn> {
   const client = await dialSaying(addr, p);
   return await Deno.startTls(client, { hostname: addr.hostname, caCerts: [ca.cert] });
 }
 
-/** Everybody who was accepted: who is here still, and who is over. */
+/** Every accepted connection: the open ones, and the records of those that have ended. */
 export function accountedFor({ active, ended }: ServerStats): number {
   return Object.values(ended).reduce((sum, count) => sum + count, active);
 }

@@ -1,4 +1,4 @@
-/** What stands between two peers whose connections a test joins. @module */
+/** Joins two connections, each with a peer. @module */
 
 import { connection } from "../../mod.ts";
 import { socketPair } from "./peers.ts";
@@ -22,7 +22,7 @@ export class Bridge implements Disposable {
   }
 }
 
-/** A way to make what stands in the middle. */
+/** A way to make the two connections in the middle. */
 export interface Kind {
   readonly name: string;
   readonly a: (socket: Deno.TcpConn) => Deno.Conn;
@@ -32,7 +32,7 @@ export interface Kind {
 const plain = (socket: Deno.TcpConn): Deno.Conn => socket;
 const wrapped = (socket: Deno.TcpConn): Deno.Conn => connection(socket);
 
-/** Every mixture of plain connections and our own. */
+/** Every combination of plain connections and our own. */
 export const KINDS: readonly Kind[] = [
   { name: "connections", a: wrapped, b: wrapped },
   { name: "plain connections", a: plain, b: plain },

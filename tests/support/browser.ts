@@ -1,8 +1,8 @@
-/** What a test sees in a real browser. @module */
+/** A page in a real browser. @module */
 
 import { Program } from "./program.ts";
 
-/** Ms after which something on a page that a test waits for is taken for something that never comes. */
+/** Ms after which a condition on a page counts as never coming true. */
 const PATIENCE = 20_000;
 
 const program = new URL("browser_program.ts", import.meta.url);
@@ -24,7 +24,7 @@ export class Browsing implements AsyncDisposable {
   /** Opens an address. */
   static async open(url: string, showing: Showing = {}): Promise<Browsing> {
     const browser = new Program(program, {
-      // With the names that the configuration gives to packages.
+      // With the import map of the configuration.
       how: ["run", "--quiet", "-A"],
       args: [url, JSON.stringify(showing)],
     });
@@ -32,14 +32,14 @@ export class Browsing implements AsyncDisposable {
     return new Browsing(browser);
   }
 
-  /** Has something done by `browser_program.ts`. */
+  /** Runs a command in `browser_program.ts`. */
   async do<T = unknown>(action: string, ...args: string[]): Promise<T> {
     const answer = JSON.parse(await this.#program.ask(JSON.stringify([action, ...args])));
     if (answer.error !== undefined) throw new Error(answer.error);
     return answer.result;
   }
 
-  /** Errors and warnings of the console, errors of scripts, and requests to somebody else. */
+  /** Errors and warnings of the console, errors of scripts, and requests to other hosts. */
   complaints(): Promise<string[]> {
     return this.do("complaints");
   }
@@ -54,7 +54,7 @@ export class Browsing implements AsyncDisposable {
     return this.do("look", expression);
   }
 
-  /** Waits until an expression on the page is true; the page itself lets nobody evaluate a text. */
+  /** Waits until an expression on the page is true; the page's own policy forbids eval. */
   async until(expression: string): Promise<void> {
     await this.look(`new Promise((resolve, reject) => {
       const until = performance.now() + ${PATIENCE};

@@ -11,7 +11,7 @@ import { commands, say } from "./commands.ts";
 
 const [url = "", options = "{}"] = Deno.args;
 
-/** What can be asked for, by name; the rest of the command are the arguments. */
+/** The commands by name; the other members of a command are the arguments. */
 const ACTIONS: Record<string, (page: Page, ...args: string[]) => Promise<unknown>> = {
   click: (page, selector = "") => page.click(selector),
   fill: (page, selector = "", value = "") => page.fill(selector, value),
@@ -34,13 +34,13 @@ const ACTIONS: Record<string, (page: Page, ...args: string[]) => Promise<unknown
   },
 };
 
-/** Errors and warnings of the console, errors of scripts, and requests to somebody else. */
+/** Errors and warnings of the console, errors of scripts, and requests to other hosts. */
 const complaints: string[] = [];
 
 const { stdout } = await new Deno.Command("which", { args: ["chromium"] }).output();
 const browser = await chromium.launch({
   executablePath: new TextDecoder().decode(stdout).trim(),
-  // Who runs tests as root, as containers do, has no sandbox; and little shared memory.
+  // As root, as in containers, there is no sandbox; and little shared memory.
   args: ["--no-sandbox", "--disable-dev-shm-usage"],
 });
 const page = await browser.newPage({

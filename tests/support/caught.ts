@@ -1,8 +1,8 @@
-/** Writes an error in words that can be compared and sent between processes. @module */
+/** Describes an error so that it can be compared and sent between processes. @module */
 
 /** What a caller sees of an error. */
 export interface Caught {
-  /** The name of its class, found by the class itself and not by what the error says. */
+  /** The name of its class, from the class itself and not from the error. */
   readonly kind: string;
   readonly message: string;
   readonly code: string | undefined;
@@ -10,7 +10,7 @@ export interface Caught {
 
 const KINDS = Object.entries({ ...Deno.errors, Error, TypeError, RangeError, URIError });
 
-/** Looks at what was thrown. */
+/** Describes an error. */
 export function look(thrown: unknown): Caught {
   if (!(thrown instanceof Error)) throw new TypeError(`Something else was thrown: ${thrown}`);
   const [kind = "unknown"] = KINDS.find(([, Kind]) => thrown.constructor === Kind) ?? [];
@@ -18,7 +18,7 @@ export function look(thrown: unknown): Caught {
   return { kind, message: thrown.message, code };
 }
 
-/** Looks at what `run` throws or rejects with. */
+/** Describes what `run` throws or rejects with. */
 export async function catchFrom(run: () => unknown): Promise<Caught> {
   try {
     await run();

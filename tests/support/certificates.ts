@@ -1,7 +1,7 @@
 /**
  * The certificates that peers show each other in tests.
  *
- * Made once with OpenSSL 3 and no secret of anybody: ECDSA keys on P-256
+ * Made once with OpenSSL 3 and not secret: ECDSA keys on P-256
  * (`openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256`), signed with `openssl ca` and
  * (`expired` apart) valid from 2020 to the end of 2099, so that no clock of a machine makes a test fail.
  *
@@ -35,7 +35,7 @@ oD98lWzA0HSuoVIMZnD48Hu55unVdmUbcofwZWkMnvhBmebw/2TtSMMx
 `,
 };
 
-/** An authority that nobody trusts unless a test says so. */
+/** An authority that is trusted only where a test says so. */
 export const otherCa: Pair = {
   cert: `-----BEGIN CERTIFICATE-----
 MIIBXDCCAQOgAwIBAgIBAjAKBggqhkjOPQQDAjAVMRMwEQYDVQQDDApBbm90aGVy
@@ -169,7 +169,7 @@ DmAnk1aHZwxhgPwACOVsGHDr1HShRANCAATI6k/VTkGyMIAkS1NlbsPhFhfNKHVv
 `,
 };
 
-/** For localhost and 127.0.0.1, as `server` is, and valid in 2020 only. */
+/** For localhost and 127.0.0.1, as `server` is, and valid only in 2020. */
 export const expired: Pair = {
   cert: `-----BEGIN CERTIFICATE-----
 MIIBpzCCAU6gAwIBAgIBCjAKBggqhkjOPQQDAjASMRAwDgYDVQQDDAdUZXN0IENB

@@ -1,6 +1,6 @@
-/** Chance that can be repeated. @module */
+/** Random numbers that can be repeated. @module */
 
-/** Numbers that follow from a seed, and from nothing else. */
+/** Numbers that follow from a seed only. */
 export class Chance {
   readonly seed: number;
   #state: number;
@@ -10,7 +10,7 @@ export class Chance {
     this.#state = seed;
   }
 
-  /** A number from 0 up to but without 1. */
+  /** A number from 0 up to, but not including, 1. */
   next(): number {
     this.#state = (this.#state + 0x6d2b79f5) | 0;
     let t = this.#state;
@@ -24,7 +24,7 @@ export class Chance {
     return least + Math.floor(this.next() * (most - least + 1));
   }
 
-  /** Whether something that happens once in `count` times happens now. */
+  /** True once in `count` times on average. */
   onceIn(count: number): boolean {
     return this.next() * count < 1;
   }
@@ -35,7 +35,7 @@ export class Chance {
   }
 }
 
-/** Runs a test by chance. A failure says the seed; given as `seed`, that repeats it. */
+/** Runs a randomized test. A failure names the seed; given as `seed`, it repeats the run. */
 export async function byChance(
   run: (chance: Chance) => Promise<void> | void,
   seed: number = Math.floor(Math.random() * 2 ** 32),

@@ -1,4 +1,4 @@
-/** Codecs as users would write them, one that checks how it is asked, and streams for all of them. @module */
+/** Codecs as users would write them, one that checks how it is called, and streams for all of them. @module */
 
 import { assert, assertEquals, assertFalse } from "@std/assert";
 import fc from "fast-check";
@@ -8,7 +8,7 @@ import { lengthPrefixed } from "../../lib/wire/codec/length_prefixed.ts";
 import { lines } from "../../lib/wire/codec/lines.ts";
 import { bytes, text } from "./bytes.ts";
 
-/** One byte says how much text follows. */
+/** One byte with the length of the text that follows. */
 export const short: Codec<string> = {
   decode(bytes) {
     const end = 1 + (bytes[0] ?? 0);
@@ -17,7 +17,7 @@ export const short: Codec<string> = {
   encode: (frame) => new Uint8Array([frame.length, ...bytes`${frame}`]),
 };
 
-/** The same, decoded together as far as they are there. */
+/** The same, decoding as many as have arrived at once. */
 export const shortInBatches: Codec<string> = {
   ...short,
   decodeAll(bytes) {
@@ -32,7 +32,7 @@ export const shortInBatches: Codec<string> = {
   },
 };
 
-/** Letters that end with a dot; `null` until it is there, with a count of what was looked at. */
+/** Letters that end with a dot; `null` until that has arrived, with a count of scanned bytes. */
 export class Dotted implements Codec<string> {
   looked = 0;
 
@@ -47,7 +47,7 @@ export class Dotted implements Codec<string> {
   }
 }
 
-/** A head of one byte, which says how long the body is, and another decoder for that. */
+/** A header of one byte with the length of the body, and another decoder for that. */
 export const headed: Codec<string> = {
   decode(head) {
     return { taken: 1, next: bodyOf(head[0]!) };
@@ -141,14 +141,14 @@ export class Strict<T> implements Codec<T> {
     return wrapped;
   }
 
-  /** One that was brought in by a `Need` begins anew, with bytes that another one has seen. */
+  /** A decoder that a `Need` brings in starts anew, with bytes that another one has seen. */
   #askNext(by: Decoder<T>, bytes: Uint8Array, seen: number, end: boolean) {
     if (this.#last?.by === by && seen === 0) this.#last = undefined;
     return this.#ask(by, bytes, seen, end);
   }
 }
 
-/** One of each kind, the library's own included. */
+/** One of each kind, including the library's own. */
 export const CODECS: Record<string, () => Codec<unknown>> = {
   "a toy": () => short,
   "a toy in batches": () => shortInBatches,
@@ -173,7 +173,7 @@ export const CODECS: Record<string, () => Codec<unknown>> = {
   "lengthPrefixed() by varint": () => lengthPrefixed({ bytes: "varint", limit: 9 }),
 };
 
-/** Bytes of which many mean something to a codec. */
+/** Bytes of which many are special to a codec. */
 export const streams: fc.Arbitrary<Uint8Array> = fc.array(
   fc.oneof(
     { weight: 3, arbitrary: fc.constantFrom(...bytes`ab\r\n.`) },
@@ -183,7 +183,7 @@ export const streams: fc.Arbitrary<Uint8Array> = fc.array(
   { maxLength: 60, size: "max" },
 ).map((list) => Uint8Array.from(list));
 
-/** Sizes to cut a stream into. */
+/** Sizes of the chunks of a stream. */
 export const sizes: fc.Arbitrary<number[]> = fc.array(
   fc.oneof(fc.constant(1), fc.integer({ min: 1, max: 12 })),
   {

@@ -1,6 +1,6 @@
-/** Lets a program in a process of its own hear what the test wants. @module */
+/** Lets a child process receive commands from the test. @module */
 
-/** Says one line to the test. */
+/** Sends one line to the test. */
 export function say(line: string): void {
   Deno.stdout.writeSync(new TextEncoder().encode(`${line}\n`));
 }

@@ -1,13 +1,13 @@
 /** A signal that counts its listeners. @module */
 
-/** An abort signal that counts who listens. */
+/** An abort signal that counts its listeners. */
 export class CountedSignal extends EventTarget implements AbortSignal {
   aborted = false;
   reason: unknown;
   onabort: AbortSignal["onabort"] = null;
   readonly #listeners = new Set<unknown>();
 
-  /** How many listen now. */
+  /** How many listeners there are now. */
   get listeners(): number {
     return this.#listeners.size;
   }

@@ -9,7 +9,7 @@ export class Directory implements Disposable {
     return `${this.path}/${name}`;
   }
 
-  /** The names of what is in it. */
+  /** The names of its entries. */
   names(): string[] {
     return [...Deno.readDirSync(this.path)].map(({ name }) => name).toSorted();
   }

@@ -1,4 +1,4 @@
-/** What both ends see of a TLS handshake. @module */
+/** Makes TLS handshakes and reports what both ends saw. @module */
 
 import { connect, type ConnectionOptions } from "node:tls";
 import type { HandshakeOptions } from "../../lib/tls/tls_contexts.ts";
@@ -7,34 +7,34 @@ import { TlsSocket } from "../../lib/tls/tls_socket.ts";
 import { ca, type Pair } from "./certificates.ts";
 import { bytes } from "./bytes.ts";
 
-/** What the server sends to an accepted client; it is a whole HTTP response as well. */
+/** What the server sends to an accepted client; it is also a whole HTTP response. */
 export const WELCOME = "HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n";
 
-/** What the server knows in the end. */
+/** What the server saw. */
 export interface ServerSide {
-  /** Why it is no connection. */
+  /** Why there is no connection. */
   readonly error?: Error;
   readonly info?: TlsInfo;
   /** Whether the client resumed a session; known where its certificate is asked for. */
   readonly reused?: boolean;
 }
 
-/** What the client knows in the end. */
+/** What the client saw. */
 export interface ClientSide {
-  /** Why it is no connection; a refusal may come after what looked like a complete handshake. */
+  /** Why there is no connection; a refusal may come after a handshake that looked complete. */
   readonly error?: Error;
   /** The server's certificate, by the name that it is for and its serial number. */
   readonly shown?: string;
   readonly alpn?: string | false | null;
-  /** What the server said. */
+  /** What the server sent. */
   readonly heard: string;
 }
 
-/** Where a server listens that shakes hands; the certificates may be others each time. */
+/** A server's address; the certificates may be different each time. */
 export class Handshakes implements Disposable {
   readonly #listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
 
-  /** Once, with a client that never comes again. */
+  /** Once, with a client that never reconnects. */
   async shake(
     options: HandshakeOptions,
     client: ConnectionOptions = {},
@@ -46,7 +46,7 @@ export class Handshakes implements Disposable {
     return { server, client: seen };
   }
 
-  /** Once, with a client that keeps sessions and resumes them; whether it was served. */
+  /** Once, with a client that keeps and resumes sessions; returns whether it was served. */
   async resume(
     options: HandshakeOptions,
     client: Deno.HttpClient,
@@ -57,7 +57,7 @@ export class Handshakes implements Disposable {
     return { server, letIn };
   }
 
-  /** `hearsFirst`: the client asks before it is answered. */
+  /** `hearsFirst`: the server reads a request before it answers. */
   async #accept(options: HandshakeOptions, hearsFirst = false): Promise<ServerSide> {
     let reused: boolean | undefined;
     /** The same, noting whether a session was resumed. */
@@ -101,7 +101,7 @@ export class Handshakes implements Disposable {
   }
 }
 
-/** Shakes hands once, at an address of its own. */
+/** Makes one handshake, at an address of its own. */
 export async function shakeHands(
   options: HandshakeOptions,
   client: ConnectionOptions = {},
@@ -122,7 +122,7 @@ function attempt(port: number, client: ConnectionOptions): Promise<ClientSide> {
     port,
     host: "127.0.0.1",
     ca: ca.cert,
-    // Which name is in the certificate is what the tests are about.
+    // The tests are about which name is in the certificate.
     checkServerIdentity: () => undefined,
     ...client,
   });

@@ -1,4 +1,4 @@
-/** A socket that looks at what it writes only when it writes it. @module */
+/** A socket that reads the memory of a write only when the write completes. @module */
 
 import { ScriptedSocket } from "./scripted_socket.ts";
 
@@ -7,7 +7,7 @@ import { ScriptedSocket } from "./scripted_socket.ts";
  * the test lets it: what was overwritten meanwhile arrives wrong.
  */
 export class LateSocket extends ScriptedSocket {
-  /** The writes that wait: the memory itself, and no copy. */
+  /** The writes that wait: the memory itself, not a copy. */
   readonly late: { readonly p: Uint8Array; readonly settle: PromiseWithResolvers<number> }[] = [];
   readonly #received: Uint8Array[] = [];
 
@@ -30,7 +30,7 @@ export class LateSocket extends ScriptedSocket {
     return settle.promise;
   }
 
-  /** Lets the write that waits take `n` bytes, or all. */
+  /** Lets the waiting write take `n` bytes, or all. */
   let(n: number = Infinity): void {
     const { p, settle } = this.late.shift()!;
     this.#received.push(p.slice(0, n));

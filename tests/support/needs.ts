@@ -1,4 +1,4 @@
-/** What a test needs from the machine, and what is said where that is missing. @module */
+/** Registers tests with what they need from the machine. @module */
 
 /** The permissions that `deno task test` grants. */
 const PERMISSIONS = ["net", "read", "write", "run", "env", "sys"] as const;
@@ -12,9 +12,9 @@ export const granted: boolean = PERMISSIONS.every((name) =>
 export interface Needs {
   /** Programs that must be installed. */
   programs?: string[];
-  /** The only systems on which what is tested exists. */
+  /** The only systems on which the tested feature exists. */
   os?: (typeof Deno.build.os)[];
-  /** Ports below 1024 are kept for who has a privilege, which containers often do without. */
+  /** Ports below 1024 need a privilege, which containers often lack. */
   privilegedPorts?: boolean;
   /** The rights of root: to give files away and to become another user. */
   root?: boolean;
@@ -37,10 +37,10 @@ export function netTest(
   });
 }
 
-/** Where the tree begins. */
+/** The root of the tree. */
 export const root: URL = new URL("../../", import.meta.url);
 
-/** Registers a test that reads files of the tree and nothing else: it needs read permission only. */
+/** Registers a test that only reads files of the tree: it needs read permission only. */
 export function treeTest(name: string, run: () => void | Promise<void>): void {
   const { state } = Deno.permissions.querySync({ name: "read", path: root });
   Deno.test({ name, ignore: state !== "granted", fn: run });
@@ -57,7 +57,7 @@ function lacking(
 
 function hasPrivilegedPorts(): boolean {
   if (Deno.build.os !== "linux") return false;
-  // Not read by Deno itself: for /proc it would need the permission to do anything.
+  // Not read by Deno itself, which wants all permissions for /proc.
   const { stdout } = new Deno.Command("cat", {
     args: ["/proc/sys/net/ipv4/ip_unprivileged_port_start"],
   }).outputSync();

@@ -1,4 +1,4 @@
-/** Records how the connections of a server end, and what it reports. @module */
+/** Records how the connections of a server end, and the errors it reports. @module */
 
 import {
   type Connection,
@@ -9,7 +9,7 @@ import {
 } from "../../mod.ts";
 import { LOOPBACK } from "./peers.ts";
 
-/** The option `onEnd` of a server; `ended` has the record of each connection that is over. */
+/** The option `onEnd` of a server; `ended` has the record of each connection that has ended. */
 export function noteEnds(): { ended: EndRecord[]; onEnd: (record: EndRecord) => void } {
   const ended: EndRecord[] = [];
   return { ended, onEnd: (record) => void ended.push(record) };

@@ -1,4 +1,4 @@
-/** Bytes that show their place in a stream. @module */
+/** Bytes that show their offset in a stream. @module */
 
 import { assertEquals } from "@std/assert";
 
@@ -7,7 +7,7 @@ export function pattern(start: number, length: number): Uint8Array<ArrayBuffer> 
   return fillPattern(new Uint8Array(length), start);
 }
 
-/** Fills `p` with the bytes of the stream from `start` on: each word of 4 is a hash of its place. */
+/** Fills `p` with the bytes of the stream from `start` on: each word of 4 is a hash of its offset. */
 export function fillPattern<P extends Uint8Array>(p: P, start: number): P {
   for (let i = 0; i < p.length; i++) {
     const place = start + i;
@@ -16,7 +16,7 @@ export function fillPattern<P extends Uint8Array>(p: P, start: number): P {
   return p;
 }
 
-/** Fails unless `p` is the stream from `start` on; says where it first is not. Allocates nothing. */
+/** Fails unless `p` is the stream from `start` on, and says where it first differs. Allocates nothing. */
 export function assertPattern(p: Uint8Array, start: number): void {
   for (let i = 0; i < p.length; i++) {
     const place = start + i;

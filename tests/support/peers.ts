@@ -2,7 +2,7 @@
 
 import { connect } from "node:net";
 
-/** Connects and resets as soon as the connection stands; resolves when it is gone. */
+/** Connects and resets as soon as the connection is established; resolves when it is gone. */
 export function connectAndReset(addr: Deno.NetAddr): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const socket = connect(addr.port, addr.hostname, () => socket.resetAndDestroy());
@@ -26,7 +26,7 @@ export function connectResettable(
   const socket = connect(options, () => {
     socket.once("close", () => isGone());
     socket.off("error", reject);
-    // What becomes of it is for the test to see at the other end.
+    // The test sees its fate at the other end.
     socket.on("error", () => {});
     resolve({
       write: (p) => void socket.write(p),
@@ -68,12 +68,12 @@ export async function readExactly(conn: Deno.Conn, length: number): Promise<Uint
   return p;
 }
 
-/** Writes all of `p` to a plain connection, whose `write` may take a part only. */
+/** Writes all of `p` to a plain connection, whose `write` may be partial. */
 export async function writeAll(conn: Deno.Conn, p: Uint8Array): Promise<void> {
   for (let sent = 0; sent < p.length;) sent += await conn.write(p.subarray(sent));
 }
 
-/** Where tests listen: any free port of this machine that nobody else can reach. */
+/** Where tests listen: any free port, reachable only from this machine. */
 export const LOOPBACK = { port: 0, hostname: "127.0.0.1" } as const;
 
 /** The two ends of one connection, without a server: what a listener gives, and its client. */
@@ -100,12 +100,12 @@ export async function unixPair(): Promise<[socket: Deno.UnixConn, client: Deno.U
   }
 }
 
-/** Connects to where a server listens; `Deno.connect` takes no `Deno.NetAddr`, which may be UDP's. */
+/** Connects to a server's address; `Deno.connect` takes no `Deno.NetAddr`, which may be UDP. */
 export function dial({ hostname, port }: Deno.NetAddr): Promise<Deno.TcpConn> {
   return Deno.connect({ hostname, port });
 }
 
-/** As many clients as asked for, connected at once; closed together. */
+/** Several clients, connected at once and closed together. */
 export async function connectMany(addr: Deno.NetAddr, count: number): Promise<Clients> {
   return new Clients(
     await Promise.all(Array.from({ length: count }, () => dial(addr))),

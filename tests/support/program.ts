@@ -1,6 +1,6 @@
-/** Lets a test talk to a process of its own. @module */
+/** Runs a Deno program in a child process for a test. @module */
 
-/** Ms after which a program that a test forgot, or that hangs, is ended by force. */
+/** Ms after which a program that hangs, or that a test forgot, is killed. */
 const LONGEST_RUN = 120_000;
 
 /** How to start a program. */
@@ -9,24 +9,24 @@ export interface ProgramOptions {
   args?: string[];
   /** Flags of Deno, besides all permissions. */
   flags?: string[];
-  /** What stands between Deno and the program instead: a subcommand and all of its flags. */
+  /** Replaces the program between Deno and its arguments: a subcommand with its flags. */
   how?: string[];
   /** A program that starts Deno, with its arguments: strace, setpriv. */
   under?: string[];
   /** The directory that it is started in. */
   cwd?: URL;
-  /** Where it runs: no file descriptor above this number (`ulimit -n`). */
+  /** Limit of file descriptors (`ulimit -n`). */
   descriptors?: number;
-  /** Ms after which it is ended by force, if that is not `LONGEST_RUN`. */
+  /** Ms after which it is killed, if not `LONGEST_RUN`. */
   longest?: number;
 }
 
-/** A Deno program in a process of its own, talked to by lines and ended when its scope is left. */
+/** A Deno program in a child process, controlled by lines and ended when its scope is left. */
 export class Program implements AsyncDisposable {
   readonly pid: number;
   /** How it ended, once it has. */
   readonly status: Promise<Deno.CommandStatus>;
-  /** The lines of its stdout and of its stderr that nobody has taken yet. */
+  /** The lines of its stdout and of its stderr that are not taken yet. */
   readonly #said: Lines;
   readonly #complained: Lines;
   readonly #child: Deno.ChildProcess;
@@ -43,7 +43,7 @@ export class Program implements AsyncDisposable {
     this.#child = new Deno.Command(file, {
       args: rest,
       ...(cwd === undefined ? {} : { cwd }),
-      // Certificates of the machine would be missed aloud when no descriptor is free to read them.
+      // Without a descriptor to read the machine's certificates, Deno would complain.
       env: { NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1", NODE_EXTRA_CA_CERTS: "" },
       stdin: "piped",
       stdout: "piped",
@@ -86,7 +86,7 @@ export class Program implements AsyncDisposable {
     await this.#input.write(new TextEncoder().encode(`${line}\n`));
   }
 
-  /** Sends it a line and takes the line that it answers with. */
+  /** Sends it a line and takes the line that it answers. */
   async ask(line: string): Promise<string> {
     await this.tell(line);
     return await this.line();
@@ -106,7 +106,7 @@ export class Program implements AsyncDisposable {
     }
   }
 
-  /** Lets it end by itself, as it does when there is nothing more to be told. */
+  /** Lets it end by itself, by closing its stdin. */
   async end(): Promise<void> {
     await this.#input.close().catch(() => {});
     await this.status;
@@ -151,7 +151,7 @@ async function* split(stream: ReadableStream<Uint8Array<ArrayBuffer>>): AsyncGen
 
 /** How many descriptors a process has open; Linux only. */
 export async function openDescriptors(pid: number = Deno.pid): Promise<number> {
-  // Not read by Deno itself: for /proc it would need the permission to do anything.
+  // Not read by Deno itself, which wants all permissions for /proc.
   const { stdout } = await new Deno.Command("ls", { args: [`/proc/${pid}/fd`] }).output();
   return new TextDecoder().decode(stdout).trim().split("\n").length;
 }

@@ -1,4 +1,4 @@
-/** A connection over a scripted socket, and what is left to read on one. @module */
+/** A connection over a scripted socket, and the rest of one's stream. @module */
 
 import { type Connection, connection, type ConnectionOptions } from "../../mod.ts";
 import { text } from "./bytes.ts";
@@ -15,14 +15,14 @@ export function scripted(options?: ConnectionOptions): Scripted {
   return { socket, conn: connection(socket, options) };
 }
 
-/** One on which something has arrived already; `null` is its end. */
+/** A connection with bytes that have already arrived; `null` is the end. */
 export function scriptedAfter(...arrived: (Uint8Array | null)[]): Scripted {
   const { socket, conn } = scripted();
   for (const p of arrived) p === null ? socket.finish() : socket.arrive(p);
   return { socket, conn };
 }
 
-/** What the stream still holds, as text. */
+/** The rest of the stream, as text. */
 export async function restOf(conn: Connection): Promise<string> {
   let rest = "";
   for await (const chunk of conn) rest += text(chunk);

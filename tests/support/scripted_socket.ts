@@ -1,8 +1,8 @@
-/** A socket whose every move the test decides. @module */
+/** A socket whose every step the test decides. @module */
 
 /** A raw `write()` that waits for the test. */
 export class PendingWrite {
-  /** What was to be written, as it was at the call. */
+  /** The bytes to be written, as they were at the call. */
   readonly bytes: Uint8Array<ArrayBuffer>;
   readonly result: Promise<number>;
   readonly #take: (p: Uint8Array<ArrayBuffer>) => void;
@@ -26,20 +26,20 @@ export class PendingWrite {
   }
 }
 
-/** A `Deno.Conn` without a network: reads give what arrives, writes take what the test lets them. */
+/** A `Deno.Conn` without a network: reads give what arrives, writes complete as the test says. */
 export class ScriptedSocket implements Deno.Conn<Deno.NetAddr> {
   readonly localAddr: Deno.NetAddr = { transport: "tcp", hostname: "192.0.2.1", port: 7 };
   readonly remoteAddr: Deno.NetAddr = { transport: "tcp", hostname: "192.0.2.2", port: 40007 };
   closed = false;
   /** How often `close()` was called. */
   closes = 0;
-  /** How many bytes were taken when `closeWrite()` was called, for each call. */
+  /** How many bytes were taken at each call of `closeWrite()`. */
   readonly finishedAt: number[] = [];
   /** Whether it keeps the process alive. */
   referenced = true;
-  /** How much a `write()` takes at once; where it says nothing, the write waits in `writes`. */
+  /** How much a `write()` takes at once; if undefined, the write waits in `writes`. */
   takes: ((p: Uint8Array) => number | undefined) | undefined = (p) => p.length;
-  /** The raw writes that wait, oldest first; with the socket's rules there is one at most. */
+  /** The raw writes that wait, oldest first; a connection makes one at a time. */
   readonly writes: PendingWrite[] = [];
   /** The most raw writes that waited at one time. */
   mostWrites = 0;
@@ -70,12 +70,12 @@ export class ScriptedSocket implements Deno.Conn<Deno.NetAddr> {
     return this.#taken.reduce((sum, { length }) => sum + length, 0);
   }
 
-  /** A read is waiting. */
+  /** Whether a read is pending. */
   get reading(): boolean {
     return this.#waiting.length > 0;
   }
 
-  /** Bytes for one read, or more than one if it has no room; none at all make a read of 0 bytes. */
+  /** Bytes for one read, or more than one if its buffer is too small; empty ones make a read of 0 bytes. */
   arrive(p: Uint8Array): void {
     this.#arrived.push(p);
     this.#serve();
@@ -87,7 +87,7 @@ export class ScriptedSocket implements Deno.Conn<Deno.NetAddr> {
     this.#serve();
   }
 
-  /** The read that comes next fails. */
+  /** Makes the next read fail. */
   failRead(error: unknown): void {
     this.#arrived.push({ error });
     this.#serve();
@@ -173,12 +173,12 @@ export class ScriptedSocket implements Deno.Conn<Deno.NetAddr> {
   }
 }
 
-/** What Deno says when a connection that is closed is used. */
+/** Deno's error when a closed connection is used. */
 function badResource(): Error {
   return new Deno.errors.BadResource("Bad resource ID");
 }
 
-/** What Deno says of an operation whose connection is closed under it. */
+/** Deno's error for an operation whose connection is closed under it. */
 function interrupted(): Error {
   return Object.assign(new Deno.errors.Interrupted("operation canceled"), { code: "EINTR" });
 }

@@ -6,7 +6,7 @@ import { ca } from "./certificates.ts";
 import { catchFrom } from "./caught.ts";
 import { LOOPBACK, socketPair } from "./peers.ts";
 
-/** A client of Deno that trusts our authority and is through its handshake. */
+/** A Deno client that trusts our authority and has completed its handshake. */
 export async function dialTls(
   { port }: Deno.NetAddr,
   options: Partial<Deno.ConnectTlsOptions> = {},
@@ -20,7 +20,7 @@ export async function dialTls(
   return await shaken(client);
 }
 
-/** A plain connection of Deno goes over to TLS as a client that trusts our authority. */
+/** Upgrades a plain Deno connection to TLS as a client that trusts our authority. */
 export async function goOverToTls(
   plain: Deno.TcpConn | Deno.UnixConn,
   hostname = "localhost",
@@ -38,13 +38,13 @@ async function shaken(client: Deno.TlsConn): Promise<Deno.TlsConn> {
   }
 }
 
-/** A client of node:tls with the plain socket below it, which can reset and write what is no TLS. */
+/** A client of node:tls with the plain socket below it, which can reset and write what is not TLS. */
 export class CrudeClient implements AsyncDisposable {
   readonly plain: Socket;
   readonly tls: TLSSocket;
   /** Resolves when the handshake is complete, or with what went wrong. */
   readonly secured: Promise<Error | null>;
-  /** What it is shown, once that is so: the serial number of the certificate. */
+  /** The serial number of the server's certificate, once it has been sent. */
   get shown(): string {
     return this.tls.getPeerCertificate().serialNumber;
   }
@@ -61,12 +61,12 @@ export class CrudeClient implements AsyncDisposable {
     this.tls.on("error", resolve);
   }
 
-  /** Says something inside TLS; resolves when it has left. */
+  /** Sends something inside TLS; resolves when it has left. */
   say(p: Uint8Array): Promise<void> {
     return new Promise((resolve) => this.tls.write(p, () => resolve()));
   }
 
-  /** Hears everything up to the end that TLS says; fails if it was cut off. */
+  /** Reads up to the close_notify; fails if the stream was truncated. */
   async hearAll(): Promise<Uint8Array> {
     const chunks: Uint8Array<ArrayBuffer>[] = [];
     const { promise, resolve, reject } = Promise.withResolvers<void>();
@@ -86,7 +86,7 @@ export class CrudeClient implements AsyncDisposable {
   }
 }
 
-/** What a client of Deno says first. */
+/** The ClientHello of a Deno client. */
 export async function clientHello(): Promise<Uint8Array<ArrayBuffer>> {
   const [raw, plain] = await socketPair();
   const client = await Deno.startTls(plain, { hostname: "localhost", caCerts: [ca.cert] });

@@ -2,7 +2,7 @@
 
 import { turns } from "./wait.ts";
 
-/** Runs something; the rejections that nobody handled, which would have ended the process. */
+/** Runs something; returns the unhandled rejections, which would have ended the process. */
 export async function unhandledDuring(run: () => void | Promise<void>): Promise<unknown[]> {
   const reasons: unknown[] = [];
   const note = (event: PromiseRejectionEvent) => {

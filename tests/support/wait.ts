@@ -1,20 +1,20 @@
-/** Waits for events that announce themselves to nothing, without letting time decide. @module */
+/** Waits for conditions that announce themselves by no event, without letting time decide. @module */
 
 import type { FakeTime } from "@std/testing/time";
 
-/** Ms after which something that a test waits for is taken for something that never comes. */
+/** Ms after which an awaited condition counts as never coming true. */
 const LONGEST = 60_000;
 
-/** Turns of the event loop after which {@linkcode until} leaves the processor to others: a child that it waits for needs it. */
+/** Turns of the event loop after which {@linkcode until} yields the processor, for a child process that it waits for. */
 const EAGER_TURNS = 100;
 
-/** Ms between two looks from then on. */
+/** Ms between two checks from then on. */
 const PAUSE = 5;
 
-/** Turns of the event loop within which whatever is ready now has happened; for showing that something does not. */
+/** Turns of the event loop after which whatever is ready now has happened; for showing that something does not. */
 export const ENOUGH_TURNS = 10;
 
-/** The real one, under a fake clock, too. */
+/** The real timer, also under a fake clock. */
 const startTimer = setTimeout;
 
 /** Resolves once `condition` holds after a turn of the event loop. */
@@ -37,7 +37,7 @@ export async function turns(count: number = ENOUGH_TURNS): Promise<void> {
   for (let i = 0; i < count; i++) await turn();
 }
 
-/** Moves fake time on in steps that a coarse clock notices, with what happens after each of them. */
+/** Advances fake time in steps that a coarse clock notices, with what happens after each of them. */
 export async function pass(time: FakeTime, ms: number, step = 100): Promise<void> {
   for (; ms > 0; ms -= step) {
     time.tick(Math.min(ms, step));

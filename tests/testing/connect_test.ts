@@ -1,4 +1,4 @@
-/** A handler without a network gets what `serve()` gives it, whatever its client does. @module */
+/** A handler without a network gets the same as from `serve()`, whatever its client does. @module */
 
 import { assert, assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
@@ -28,7 +28,7 @@ async function reads(conn: Connection): Promise<void> {
   await conn.read(new Uint8Array(10));
 }
 
-Deno.test("connect() gives a client whose handler answers, and the record of its end", async () => {
+Deno.test("connect() gives a client of the handler, and the record of its end", async () => {
   await using client = connect(echo);
   await client.write(bytes`hello`);
   assertEquals(text((await client.readExactly(5))!), "hello");
@@ -48,7 +48,7 @@ Deno.test("connect() gives a client whose handler answers, and the record of its
   assertEquals(client.server.state, "stopped");
 });
 
-Deno.test("connect() tells the handler the addresses that it is given", async () => {
+Deno.test("connect() gives the handler the addresses in its options", async () => {
   const remoteAddr = { transport: "tcp", hostname: "198.51.100.7", port: 1 } as const;
   const localAddr = { transport: "tcp", hostname: "198.51.100.8", port: 2 } as const;
   const seen: Deno.Addr[] = [];
@@ -63,7 +63,7 @@ Deno.test("connect() tells the handler the addresses that it is given", async ()
   assertEquals(client.server.addr, localAddr);
 });
 
-Deno.test("connect() takes a handler for Unix sockets with addresses of that kind alone", async () => {
+Deno.test("connect() takes a handler for Unix sockets only with addresses of that kind", async () => {
   const unix = async (conn: Connection<Deno.UnixAddr>) => {
     await conn.write(bytes`${conn.localAddr.path}`);
   };
@@ -72,7 +72,7 @@ Deno.test("connect() takes a handler for Unix sockets with addresses of that kin
   assertEquals(await new Response(client.readable).text(), addr.path);
   assertEquals((await client.ended).remoteAddr, addr);
   const wrong = () => {
-    // @ts-expect-error -- unless told otherwise its client has an address of TCP
+    // @ts-expect-error -- by default its client has a TCP address
     connect(unix);
     // @ts-expect-error -- and one of the two is not enough
     connect(unix, { localAddr: addr });
@@ -80,21 +80,21 @@ Deno.test("connect() takes a handler for Unix sockets with addresses of that kin
   assertEquals(typeof wrong, "function");
 });
 
-Deno.test("connect() calls the hooks that it is given", async () => {
-  const told: unknown[] = [];
+Deno.test("connect() calls the hooks in its options", async () => {
+  const calls: unknown[] = [];
   const wrong = new Error("of the handler");
   await using client = connect(() => Promise.reject(wrong), {
-    onListen: (addr) => void told.push(addr),
-    onError: (error, conn) => void told.push(error, conn?.id),
-    onEnd: (record) => void told.push(record),
+    onListen: (addr) => void calls.push(addr),
+    onError: (error, conn) => void calls.push(error, conn?.id),
+    onEnd: (record) => void calls.push(record),
   });
   client.close();
   const record = await client.ended;
   assertEquals([record.reason, record.error], ["handler_error", wrong]);
-  assertEquals(told, [client.server.addr, wrong, 1, record]);
+  assertEquals(calls, [client.server.addr, wrong, 1, record]);
 });
 
-Deno.test("connect() ends by handler's error, its protocol's and its peer's, as serve() does", async () => {
+Deno.test("connect() ends for the handler's error, a protocol error and a reset, as serve() does", async () => {
   const reasonOf = async (handler: Handler, leave: "close" | "reset") => {
     await using client = connect(handler, { onError: () => {} });
     await turn();
@@ -113,7 +113,7 @@ Deno.test("connect() ends by handler's error, its protocol's and its peer's, as 
   assertEquals(await reasonOf(floods, "reset"), "peer_reset");
 });
 
-Deno.test("connect() lets nobody wait for idleTimeout", async () => {
+Deno.test("connect() reaches idleTimeout on a fake clock", async () => {
   using time = new FakeTime();
   await using client = connect(reads, { idleTimeout: 60_000 });
   await time.tickAsync(59_900);
@@ -124,7 +124,7 @@ Deno.test("connect() lets nobody wait for idleTimeout", async () => {
   assert(error instanceof DOMException && error.name === "TimeoutError");
 });
 
-Deno.test("connect() lets nobody wait for frameTimeout, though bytes keep coming", async () => {
+Deno.test("connect() reaches frameTimeout on a fake clock, though bytes keep coming", async () => {
   using time = new FakeTime();
   await using client = connect(echoLines);
   for (let i = 0; i < 6; i++) {
@@ -135,7 +135,7 @@ Deno.test("connect() lets nobody wait for frameTimeout, though bytes keep coming
   assertEquals(await client.read(new Uint8Array(1)), null);
 });
 
-Deno.test("connect() lets nobody wait for writeTimeout, nor write what nobody reads", async () => {
+Deno.test("connect() reaches writeTimeout on a fake clock, once the buffer is full", async () => {
   using time = new FakeTime();
   await using client = connect((conn) => conn.write(new Uint8Array(10_000)), {
     writeTimeout: 30_000,
@@ -154,7 +154,7 @@ Deno.test("connect() shows a write_overflow", async () => {
   assertEquals((await client.ended).reason, "write_overflow");
 });
 
-Deno.test("connect() lets the client wait as long as it likes, and write as much", async () => {
+Deno.test("connect() gives the client no timeouts and no limit of unsent bytes", async () => {
   using time = new FakeTime();
   const { promise, resolve } = Promise.withResolvers<void>();
   await using client = connect(async (conn) => {
@@ -181,7 +181,7 @@ Deno.test("connect() passes bytes one at a time both ways, and takes writes in p
   assertEquals((await client.ended).reason, "completed");
 });
 
-Deno.test("connect() resets at each byte there is, and the handler's end is always told", async () => {
+Deno.test("connect() resets after any byte, and the handler always sees it", async () => {
   const said = bytes`one\ntwo\nthree\n`;
   for (const direction of ["toHandler", "toClient"] as const) {
     for (let at = 0; at <= said.length; at++) {
@@ -202,13 +202,13 @@ Deno.test("connect() stalls at a byte, and the handler runs into its timeout", a
   await using client = connect(echoLines, { toHandler: { stallAfter: 5 } });
   await client.write(bytes`one\ntwo\n`);
   assertEquals(await client.readLine(), "one");
-  client.close(); // that does not arrive either
+  client.close(); // the end does not arrive either
   await time.tickAsync(5_300);
   const { reason, bytesRead } = await client.ended;
   assertEquals([reason, bytesRead], ["frame_timeout", 5]);
 });
 
-Deno.test("reset() of a client reaches the handler behind what was said, and closes the client", async () => {
+Deno.test("reset() of a client reaches the handler after the bytes before it, and closes the client", async () => {
   const heard: unknown[] = [];
   await using client = connect(async (conn) => {
     for await (const chunk of conn) heard.push(text(chunk));
@@ -223,7 +223,7 @@ Deno.test("reset() of a client reaches the handler behind what was said, and clo
   await assertRejects(() => client.write(bytes`x`), Deno.errors.BadResource);
 });
 
-Deno.test("connect() shows how a handler takes a shutdown", async () => {
+Deno.test("connect() shows how a handler drains", async () => {
   await using client = connect(async (conn) => {
     await new Promise((resolve) => conn.drainSignal.addEventListener("abort", resolve));
     await conn.write(bytes`bye`);
@@ -248,20 +248,20 @@ Deno.test("connect() shows what is forced and what is abandoned, without waiting
   assertEquals((await ignores.ended).reason, "abandoned");
 });
 
-Deno.test("connect() tells of the end of a handler though its client stays, and still writes", async () => {
+Deno.test("connect() resolves ended though its client stays, and still writes", async () => {
   for (const toHandler of [{}, { stallAfter: 3 }, { capacity: 2 }]) {
     await using client = connect((conn) => conn.readExactly(3), { toHandler });
     const writing = client.write(bytes`one and more`);
     const { reason, bytesRead } = await client.ended;
     assertEquals([reason, bytesRead], ["completed", toHandler.stallAfter ?? 12]);
     await writing;
-    // As with a socket: unread bytes make the kernel refuse what follows at once, else it takes one.
+    // As with a socket: with unread bytes the kernel refuses the next write, else it accepts one.
     if (toHandler.stallAfter === undefined) assertEquals(await client.write(bytes`x`), 1);
     await assertRejects(() => client.write(bytes`x`), Deno.errors.BrokenPipe);
   }
 });
 
-Deno.test("connect() lets a handler read on that has ended its own stream", async () => {
+Deno.test("connect() lets a handler read on after its half-close", async () => {
   await using client = connect(async (conn) => {
     await conn.closeWrite();
     assertEquals(await conn.readLine(), "still here");
@@ -272,12 +272,12 @@ Deno.test("connect() lets a handler read on that has ended its own stream", asyn
   assertEquals((await client.ended).reason, "completed");
 });
 
-Deno.test("connect() with a signal that has aborted still tells of its end", async () => {
+Deno.test("connect() with an aborted signal still resolves ended", async () => {
   await using client = connect(reads, { signal: AbortSignal.abort() });
   assertEquals((await client.ended).reason, "forced");
 });
 
-Deno.test("a client that is disposed leaves nothing behind, wherever its handler is", async () => {
+Deno.test("a client that is disposed leaves nothing behind, whatever its handler does", async () => {
   const ended: EndRecord[] = [];
   const options = { onEnd: (record: EndRecord) => void ended.push(record) };
   {
@@ -299,12 +299,12 @@ Deno.test("a client that is disposed leaves nothing behind, wherever its handler
 
 Deno.test("connect() serves several clients with one handler", async () => {
   const inside = new Set<Connection>();
-  const tellAll: Handler = async (conn) => {
+  const broadcast: Handler = async (conn) => {
     inside.add(conn);
     for await (const chunk of conn) for (const other of inside) await other.write(chunk);
   };
-  await using one = connect(tellAll);
-  await using two = connect(tellAll);
+  await using one = connect(broadcast);
+  await using two = connect(broadcast);
   await one.write(bytes`hi`);
   assertEquals([await one.readExactly(2), await two.readExactly(2)], [bytes`hi`, bytes`hi`]);
 });
@@ -320,7 +320,7 @@ Deno.test("pairs in a scripted listener share the limits of a server", async () 
   assertEquals((await ended).reason, "refused_full");
 });
 
-Deno.test("connect() lets a handler and a client that talk without end be stopped", async () => {
+Deno.test("connect() can be stopped while handler and client talk without pause", async () => {
   await using client = connect(async (conn) => {
     for (;;) await conn.write(bytes`x`);
   });
@@ -333,7 +333,7 @@ Deno.test("connect() lets a handler and a client that talk without end be stoppe
   assertEquals((await client.ended).reason, "forced");
 });
 
-Deno.test("connect() refuses what serve() refuses, and what makes no sense here", () => {
+Deno.test("connect() refuses what serve() refuses, and options that make no sense here", () => {
   const wrong = (options: unknown) => () => connect(echo, options as ConnectOptions);
   assertThrows(wrong(null), TypeError, "Cannot connect with null as options: use an object");
   assertThrows(

@@ -1,4 +1,4 @@
-/** The same bytes are cut in every way, and each way once. @module */
+/** The same bytes are split in every way, and each way once. @module */
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { everySplit, type SplitOptions } from "../../lib/testing/every_split.ts";
@@ -16,7 +16,7 @@ function sizesOf(length: number, options?: SplitOptions): number[][] {
   return runs;
 }
 
-Deno.test("everySplit() cuts into at most three pieces, the fewest first, and then into bytes", () => {
+Deno.test("everySplit() splits into at most three pieces, the fewest first, and then into bytes", () => {
   assertEquals(sizesOf(4), [[4], [1, 3], [2, 2], [3, 1], [1, 1, 2], [1, 2, 1], [2, 1, 1], [
     1,
     1,
@@ -25,13 +25,13 @@ Deno.test("everySplit() cuts into at most three pieces, the fewest first, and th
   ]]);
 });
 
-Deno.test("everySplit() cuts few bytes as far as they go", () => {
+Deno.test("everySplit() splits few bytes as far as possible", () => {
   assertEquals(sizesOf(0), [[]]);
   assertEquals(sizesOf(1), [[1]]);
   assertEquals(sizesOf(3), [[3], [1, 2], [2, 1], [1, 1, 1]]);
 });
 
-Deno.test("everySplit() cuts into as many pieces as it is told", () => {
+Deno.test("everySplit() splits into as many pieces as its option says", () => {
   assertEquals(sizesOf(4, { pieces: 1 }), [[4], [1, 1, 1, 1]]);
   for (let length = 1; length < 12; length++) {
     assertEquals(sizesOf(length, { pieces: Infinity }).length, 2 ** (length - 1));
@@ -41,7 +41,7 @@ Deno.test("everySplit() cuts into as many pieces as it is told", () => {
   assertEquals(sizesOf(100).length, 1 + 99 + 99 * 98 / 2 + 1);
 });
 
-Deno.test("everySplit() gives pieces in memory of their own", () => {
+Deno.test("everySplit() gives each piece a buffer of its own", () => {
   const bytes = Uint8Array.of(1, 2, 3);
   everySplit(bytes, (pieces) => {
     for (const piece of pieces) {
@@ -88,7 +88,7 @@ Deno.test("everySplit() waits for each run before the next begins, and says whic
   );
 });
 
-Deno.test("everySplit() refuses what would not end", () => {
+Deno.test("everySplit() refuses more runs than would end", () => {
   const run = () => {
     throw new TypeError("It was run");
   };

@@ -3,7 +3,7 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { completeFaults, type Faults, NO_FAULTS } from "../../lib/testing/faults.ts";
 
-Deno.test("completeFaults() fills in what is left out", () => {
+Deno.test("completeFaults() fills in missing options", () => {
   assertEquals(completeFaults("connect", "toClient"), NO_FAULTS);
   assertEquals(completeFaults("connect", "toClient", { stallAfter: 0, resetAfter: Infinity }), {
     ...NO_FAULTS,

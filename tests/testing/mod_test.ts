@@ -1,4 +1,4 @@
-/** The testing kit needs nothing but the tests that use it. @module */
+/** The testing entry point works without permissions. @module */
 
 import { assertEquals, assertMatch } from "@std/assert";
 import * as kit from "../../lib/testing/mod.ts";

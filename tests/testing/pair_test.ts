@@ -1,4 +1,4 @@
-/** A connection inside one program behaves as one of the kernel's does. @module */
+/** An in-memory connection behaves as a real one. @module */
 
 import { assertEquals, assertThrows } from "@std/assert";
 import { type End, pair } from "../../lib/testing/pair.ts";
@@ -17,19 +17,19 @@ function words({ kind, code, message }: Caught): string {
   return `${kind} ${code} ${message}`;
 }
 
-/** What `run` rejects with, in words. */
+/** The error that `run` rejects with, in words. */
 async function failure(run: () => Promise<unknown>): Promise<string> {
   return words(await catchFrom(run));
 }
 
-/** Reads once: a text, or `null`. */
+/** Reads once: text, or `null`. */
 async function read(conn: Deno.Conn, size = 100): Promise<string | null> {
   const p = new Uint8Array(size);
   const n = await conn.read(p);
   return n === null ? null : text(p.subarray(0, n));
 }
 
-/** Writes for as long as it is taken; what it fails with. Gives news of the peer time to arrive. */
+/** Writes until it fails, and returns the error. Leaves time for the peer's reset to arrive. */
 function failureOfWriting(conn: Deno.Conn): Promise<string> {
   return failure(async () => {
     for (let i = 0; i < 100; i++) {
@@ -39,12 +39,12 @@ function failureOfWriting(conn: Deno.Conn): Promise<string> {
   });
 }
 
-/** Writes far more than is taken; what becomes of it, once it waits. */
+/** Writes far more than fits; returns the pending write once it waits. */
 async function fill(conn: Deno.Conn): Promise<{ writing: Promise<unknown> }> {
   const p = new Uint8Array(4_194_304);
   let writes = 0;
   const writing = (async () => {
-    // A kernel that moves bytes on meanwhile takes a little more, however long one waits.
+    // A kernel that is still moving bytes accepts a little more, however long one waits.
     for (; writes < 100; writes++) await conn.write(p);
   })();
   writing.catch(() => {});
@@ -55,7 +55,7 @@ async function fill(conn: Deno.Conn): Promise<{ writing: Promise<unknown> }> {
   return { writing };
 }
 
-/** What is true of both kinds: `near` and `far` are the two ends. */
+/** Holds for both kinds: `near` and `far` are the two ends. */
 const SCENARIOS: Record<string, (near: Deno.Conn, far: Deno.Conn) => Promise<void>> = {
   async "gives what was written, and null at the end, again and again"(near, far) {
     assertEquals(await near.write(bytes`hello`), 5);
@@ -128,7 +128,7 @@ const SCENARIOS: Record<string, (near: Deno.Conn, far: Deno.Conn) => Promise<voi
     const p = new Uint8Array(1_048_576);
     for (let n; (n = await far.read(p)) !== null;) assertEquals(n > 0, true);
     await ending;
-    assertEquals(await failure(() => writing), EPIPE); // what came behind it
+    assertEquals(await failure(() => writing), EPIPE); // a write behind it
     near.close();
     far.close();
   },
@@ -160,7 +160,7 @@ for (const [name, run] of Object.entries(SCENARIOS)) {
   });
 }
 
-/** A connection that can be reset from the other side. */
+/** A connection that the other side can reset. */
 interface Resettable {
   readonly near: Deno.Conn;
   readonly say: (p: Uint8Array) => unknown;
@@ -168,7 +168,7 @@ interface Resettable {
 }
 
 const RESETS: Record<string, (peer: Resettable) => Promise<void>> = {
-  async "tells a read that waits of a reset once, and then that the stream is over"(
+  async "reports a reset to a pending read once, and then the end of the stream"(
     { near, reset },
   ) {
     const reading = failure(() => read(near));
@@ -179,7 +179,7 @@ const RESETS: Record<string, (peer: Resettable) => Promise<void>> = {
     assertEquals(await failure(() => near.write(bytes`x`)), EPIPE);
     near.close();
   },
-  async "gives what came before a reset, then tells of it"({ near, say, reset }) {
+  async "gives the bytes before a reset, then reports it"({ near, say, reset }) {
     await say(bytes`last words`);
     await turns();
     await reset();
@@ -189,7 +189,7 @@ const RESETS: Record<string, (peer: Resettable) => Promise<void>> = {
     assertEquals(await read(near), null);
     near.close();
   },
-  async "tells the first write after a reset, and the next ones of a broken pipe"(
+  async "reports a reset to the first write, and a broken pipe to the next ones"(
     { near, reset },
   ) {
     await reset();
@@ -199,7 +199,7 @@ const RESETS: Record<string, (peer: Resettable) => Promise<void>> = {
     await near.closeWrite();
     near.close();
   },
-  async "tells a write that waits"({ near, reset }) {
+  async "reports a reset to a pending write"({ near, reset }) {
     const { writing } = await fill(near);
     await reset();
     assertEquals(await failure(() => writing), ECONNRESET);
@@ -218,7 +218,7 @@ for (const [name, run] of Object.entries(RESETS)) {
   }, { os: ["linux"] });
 }
 
-Deno.test("pair(): either end hears of a reset, whoever made it", async () => {
+Deno.test("pair(): both ends see a reset, whichever made it", async () => {
   const [near, far] = pair();
   const both = [failure(() => read(near)), failure(() => read(far))];
   far.reset();
@@ -226,21 +226,21 @@ Deno.test("pair(): either end hears of a reset, whoever made it", async () => {
   assertEquals(await Promise.all(both), [ECONNRESET, ECONNRESET]);
 });
 
-Deno.test("pair(): a write after the peer has closed is taken once, as the kernel does", async () => {
+Deno.test("pair(): one write after the peer has closed is accepted, as by the kernel", async () => {
   const [near, far] = pair();
   far.close();
   assertEquals(await near.write(bytes`lost`), 4);
   assertEquals(await failure(() => near.write(bytes`x`)), EPIPE);
 });
 
-Deno.test("pair(): a read gives bytes of one write only", async () => {
+Deno.test("pair(): a read returns bytes of one write only", async () => {
   const [near, far] = pair();
   for (const word of ["one", "two", ""]) await near.write(bytes`${word}`);
   await near.closeWrite();
   assertEquals([await read(far), await read(far), await read(far)], ["one", "two", null]);
 });
 
-Deno.test("pair(): what was written may change afterwards, whatever kind of bytes it was", async () => {
+Deno.test("pair(): a buffer may change after the write, whatever kind of Uint8Array it is", async () => {
   const { Buffer } = await import("node:buffer");
   const [near, far] = pair();
   for (const p of [bytes`right`, Buffer.from("right")]) {
@@ -250,7 +250,7 @@ Deno.test("pair(): what was written may change afterwards, whatever kind of byte
   }
 });
 
-Deno.test("pair(): memory that is transferred away while it waits troubles its owner alone", async () => {
+Deno.test("pair(): transferring a buffer while its operation waits affects only that end", async () => {
   const [near, far] = pair({ toSecond: { capacity: 4 } });
   const room = new Uint8Array(2);
   const reading = far.read(room);
@@ -266,7 +266,7 @@ Deno.test("pair(): memory that is transferred away while it waits troubles its o
   assertEquals(await read(far), null);
 });
 
-Deno.test("pair(): what is no bytes is refused, and ends nothing", async () => {
+Deno.test("pair(): anything but bytes is refused, and ends nothing", async () => {
   const [near, far] = pair();
   const wrong = "text" as unknown as Uint8Array;
   assertEquals(
@@ -281,7 +281,7 @@ Deno.test("pair(): what is no bytes is refused, and ends nothing", async () => {
   assertEquals(await read(far), "right");
 });
 
-Deno.test("pair(): an end is where it was told to be, and its peer at the other end", () => {
+Deno.test("pair(): each end has its address in the options, and its peer the other one", () => {
   const tcp = (port: number) => ({ transport: "tcp", hostname: "192.0.2.9", port }) as const;
   const [near, far] = pair({ addrs: [tcp(1), tcp(2)] });
   const where = ({ localAddr, remoteAddr }: End) => [localAddr.port, remoteAddr.port];
@@ -291,19 +291,19 @@ Deno.test("pair(): an end is where it was told to be, and its peer at the other 
   assertEquals(server.localAddr, client.remoteAddr);
 });
 
-Deno.test("pair(): reads come one byte at a time if they are to, in that direction alone", async () => {
+Deno.test("pair(): bytesPerRead limits reads, only in its direction", async () => {
   const [near, far] = pair({ toSecond: { bytesPerRead: 1 } });
   await near.write(bytes`ab`);
   await far.write(bytes`cd`);
   assertEquals([await read(far), await read(far), await read(near)], ["a", "b", "cd"]);
 });
 
-Deno.test("pair(): writes are taken in parts if they are to be", async () => {
+Deno.test("pair(): bytesPerWrite makes writes partial", async () => {
   const [near, far] = pair({ toSecond: { bytesPerWrite: 3 } });
   assertEquals(await near.write(bytes`abcde`), 3);
   assertEquals(await read(far), "abc");
   const writer = near.writable.getWriter();
-  await writer.write(bytes`fghij`); // whole, as Deno's streams do
+  await writer.write(bytes`fghij`); // whole, as with Deno's streams
   assertEquals([await read(far), await read(far)], ["fgh", "ij"]);
 });
 
@@ -334,7 +334,7 @@ Deno.test("pair(): after a stall neither bytes nor the end arrive, but a reset d
   assertEquals(await reading, ECONNRESET);
 });
 
-Deno.test("pair(): a stall after nothing holds an end that comes at once", async () => {
+Deno.test("pair(): a stall after 0 bytes holds back an immediate end", async () => {
   const [near, far] = pair({ toSecond: { stallAfter: 0 } });
   const reading = read(far);
   near.close();
@@ -342,7 +342,7 @@ Deno.test("pair(): a stall after nothing holds an end that comes at once", async
 });
 
 for (const [direction, other] of [["toFirst", "toSecond"], ["toSecond", "toFirst"]] as const) {
-  Deno.test(`pair(): a reset comes at its byte, ${direction}`, async () => {
+  Deno.test(`pair(): a reset comes after its byte, ${direction}`, async () => {
     const ends = pair({ [direction]: { resetAfter: 3 }, [other]: { resetAfter: 100 } });
     const [writer, reader] = direction === "toSecond" ? ends : ends.toReversed();
     assertEquals(await writer!.write(bytes`ab`), 2);
@@ -359,7 +359,7 @@ Deno.test("pair(): a reset may come before the first byte", async () => {
   assertEquals(await failure(() => read(far)), ECONNRESET);
 });
 
-Deno.test("pair(): two ends that talk without end let the event loop turn", async () => {
+Deno.test("pair(): two ends that talk without pause let the event loop turn", async () => {
   const [near, far] = pair();
   const p = new Uint8Array(10);
   let over = false;
@@ -377,7 +377,7 @@ Deno.test("pair(): two ends that talk without end let the event loop turn", asyn
   await Promise.allSettled(talking);
 });
 
-Deno.test("pair() refuses options that it does not know, and faults that are none", () => {
+Deno.test("pair() refuses unknown options and invalid faults", () => {
   const wrong = (options: unknown) => () => pair(options as Parameters<typeof pair>[0]);
   assertThrows(wrong(null), TypeError, "Cannot make a pair with null as options: use an object");
   assertThrows(

@@ -1,4 +1,4 @@
-/** Bytes pass in order, whatever holds them up. @module */
+/** Bytes pass in order, whatever the faults. @module */
 
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
@@ -42,7 +42,7 @@ Deno.test("a Pipe gives the bytes that it takes, each once and in order, whateve
   await fc.assert(property, { seed: SEED, numRuns: 200 });
 });
 
-Deno.test("a Pipe is reset at its byte, once, and stalls at its byte", async () => {
+Deno.test("a Pipe resets after its byte, once, and stalls after its byte", async () => {
   const at = fc.integer({ min: 0, max: 30 });
   const property = fc.asyncProperty(at, at, async (resetAfter, stallAfter) => {
     const [reader, writer] = [fates(), fates()];

@@ -1,4 +1,4 @@
-/** A scripted listener does what a listener does, and what the script says. @module */
+/** A scripted listener behaves as a listener, and plays its script. @module */
 
 import { assert, assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
@@ -21,7 +21,7 @@ Deno.test("scriptedListener() gives each step of its script to one accept()", as
   assertEquals([listener.accepts, listener.waiting, listener.closed], [4, false, false]);
 });
 
-Deno.test("scriptedListener() waits at the end of its script, and plays on", async () => {
+Deno.test("scriptedListener() waits at the end of its script, and plays added steps", async () => {
   const [first, second] = [socket(), socket()];
   using listener = scriptedListener([]);
   const accepting = listener.accept();
@@ -45,7 +45,7 @@ Deno.test("scriptedListener() asks an endless script for one step at a time", as
   assertEquals(asked, 2);
 });
 
-Deno.test("scriptedListener() plays what was added behind a script that makes its steps", async () => {
+Deno.test("scriptedListener() plays added steps after the made ones", async () => {
   const [made, added] = [socket(), socket()];
   using listener = scriptedListener(new Set([made]));
   listener.play(added);
@@ -64,7 +64,7 @@ Deno.test("scriptedListener() rejects as Deno's listeners do when it is closed",
   assert(listener.closed);
 });
 
-Deno.test("scriptedListener() resets those whom nobody has accepted when it is closed", async () => {
+Deno.test("scriptedListener() resets connections that were not accepted when it is closed", async () => {
   const [[first, one], [second, two]] = [pair(), pair()];
   const plain = socket();
   const ofAnotherMake: Deno.Conn = Object.create(plain, { reset: { value: undefined } });
@@ -101,7 +101,7 @@ Deno.test("scriptedListener() can be iterated over, until it is closed or fails"
   );
 });
 
-Deno.test("scriptedListener() shows how a server takes failures, without waiting", async () => {
+Deno.test("scriptedListener() shows how a server handles failures, without waiting", async () => {
   using time = new FakeTime();
   const [client, conn] = pair();
   const listener = scriptedListener(["ENOTCONN", "EMFILE", "ENFILE", "ECONNABORTED", conn]);
@@ -122,7 +122,7 @@ Deno.test("scriptedListener() shows how a server takes failures, without waiting
   await server.shutdown();
 });
 
-Deno.test("scriptedListener() has the address that it is given", () => {
+Deno.test("scriptedListener() has the address in its options", () => {
   const addr = { transport: "unix", path: "/run/app.sock" } as const;
   using listener = scriptedListener([], addr);
   assertEquals(listener.addr, addr);

@@ -1,10 +1,10 @@
-/** The errors are those that Deno throws. @module */
+/** The errors equal those that Deno throws. @module */
 
 import { assertEquals, assertThrows } from "@std/assert";
 import { type AcceptErrno, systemError } from "../../lib/testing/system_error.ts";
 import { look } from "../support/caught.ts";
 
-/** What deno 2.9 says; that sockets say it, too, is tested beside `pair()`. */
+/** The messages of Deno 2.9; that sockets give them, too, is tested beside `pair()`. */
 const KINDS: Record<AcceptErrno, [kind: string, code: string | undefined]> = {
   EMFILE: ["Error", "EMFILE"],
   ENFILE: ["Error", undefined],
@@ -16,19 +16,19 @@ const KINDS: Record<AcceptErrno, [kind: string, code: string | undefined]> = {
 };
 
 for (const [name, [kind, code]] of Object.entries(KINDS)) {
-  Deno.test(`systemError() makes ${name} of the class and with the code that Deno gives it`, () => {
+  Deno.test(`systemError() makes ${name} with Deno's class and code`, () => {
     const caught = look(systemError(name as AcceptErrno));
     assertEquals([caught.kind, caught.code], [kind, code]);
   });
 }
 
-Deno.test("systemError() makes a new error each time, since each may be told more of", () => {
+Deno.test("systemError() makes a new error each time, since messages may be extended", () => {
   const error = systemError("EMFILE");
-  error.message = "told";
+  error.message = "extended";
   assertEquals(systemError("EMFILE").message, "Too many open files (os error 24)");
 });
 
-Deno.test("systemError() refuses a name that it does not know, those of objects included", () => {
+Deno.test("systemError() refuses unknown names, those of object members included", () => {
   for (const name of ["EFOO", "toString"]) {
     assertThrows(
       () => systemError(name as AcceptErrno),
