@@ -38,18 +38,21 @@ export function chat(): Handler {
     const heard = framed(conn, lines({ limit: LONGEST_LINE, onOversize: "truncate" }));
     const guest = new Guest(conn);
     using seat = await findSeat(heard, guest, room);
-    if (seat === null) return;
-    for await (const line of heard) {
-      if (line === "/quit") return guest.tell("* Bye");
-      if (line !== "") room.say(`${seat.name}: ${visible(line)}`, guest);
+    if (seat !== null) {
+      for await (const line of heard) {
+        if (line === "/quit") return guest.tell("* Bye");
+        if (line !== "") room.say(`${seat.name}: ${visible(line)}`, guest);
+      }
     }
+    // The loop has ended by itself, and what is sent now still leaves.
+    if (conn.draining) guest.tell("* The server is stopping. Come back in a minute");
   };
 }
 
 /** Asks until the guest gives a valid name; `null` if it leaves before. */
 async function findSeat(heard: Framed<string>, guest: Guest, room: Room): Promise<Seat | null> {
   guest.tell("* What is your name?");
-  for (let line; (line = await heard.read()) !== null;) {
+  for await (const line of heard) {
     if (line === "/quit") return null;
     const name = visible(line.trim().normalize());
     const wrong = room.whatIsWrong(name);

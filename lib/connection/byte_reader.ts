@@ -123,6 +123,7 @@ export class ByteReader implements Arrived {
   /** Reads in a row that brought nothing, and how many bytes had come before them. */
   #emptyReads = 0;
   #emptyAt = 0;
+  #endsLoops = false;
   /** Made when first needed: most connections are read by iteration or by `read`, not by both. */
   #onRead: ((n: number | null) => number | null) | undefined;
   #onReadFailed: ((error: unknown) => never) | undefined;
@@ -247,6 +248,18 @@ export class ByteReader implements Arrived {
     if (this.#pending.isBetween) this.giveUp();
   }
 
+  /** Ends every iteration at the next boundary between chunks or frames, whatever has arrived. */
+  endLoops(): void {
+    this.#endsLoops = true;
+    this.readAhead?.rewind(); // a loop gives out what was decoded ahead without asking
+    this.endLoop();
+  }
+
+  /** Iterations end instead of going on. */
+  get endsLoops(): boolean {
+    return this.#endsLoops && !this.#life.closed;
+  }
+
   /** Ends what waits for the first bytes of something, as if the stream were over. */
   giveUp(): void {
     const { by, step } = this.#pending;
@@ -368,6 +381,7 @@ export class ByteReader implements Arrived {
     const life = this.#life;
     const pending = this.#pending;
     const isOrphan = pending.by === "orphan";
+    if (isBetween && this.endsLoops) return Promise.resolve(DONE);
     if (
       this.#slab.length > 0 || life.reading || life.closed || isOrphan && pending.memory !== memory
     ) {

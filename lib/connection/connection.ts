@@ -109,9 +109,35 @@ export interface Connection<A extends Deno.Addr = Deno.Addr>
    * the process, and no server can contain it. Any peer can cause the call by leaving.
    */
   readonly signal: AbortSignal;
-  /** The server has begun to stop, or this connection is as old as `maxAge`: finish and return. */
+  /**
+   * The server has begun to stop, or this connection is as old as `maxAge`: finish and return. Loops over
+   * chunks and frames end by themselves; what is sent behind one still leaves.
+   *
+   * @example Say goodbye
+   * ```ts
+   * import { framed, lines, serve } from "@usher/server";
+   * import { assertEquals } from "@std/assert";
+   *
+   * const server = serve({ port: 0, hostname: "127.0.0.1" }, async (conn) => {
+   *   const io = framed(conn, lines());
+   *   for await (const line of io) await io.send(`you said ${line}`);
+   *   if (conn.draining) await io.send("goodbye");
+   * });
+   *
+   * const client = framed(await Deno.connect({ port: server.addr.port }), lines());
+   * await client.send("hello");
+   * assertEquals(await client.read(), "you said hello");
+   * const stopped = server.shutdown();
+   * assertEquals(await client.read(), "goodbye");
+   * client.conn.close();
+   * await stopped;
+   * ```
+   */
   readonly draining: boolean;
-  /** Aborts when `draining` becomes true. Made at first access. */
+  /**
+   * Aborts when `draining` becomes true. Made at first access. A read that it aborts may reject out of
+   * the handler, which then counts as `completed`.
+   */
   readonly drainSignal: AbortSignal;
 
   /**

@@ -235,6 +235,7 @@ class FramedConnection<T> implements Framed<T>, ArrivalLoop<Result<T>> {
     if (frame !== Unframer.NO_FRAME) return Promise.resolve({ done: false, value: frame });
     const reader = this.#reader;
     this.#unframer.rewind();
+    if (reader.endsLoops) return Promise.resolve(DONE);
     if (!reader.dry || this.#unframer.begun) return reader.claim(() => this.#next());
     // Everything that has arrived is answered: now the answers leave, together. Whether they have
     // left is looked at when something new has come.

@@ -7,6 +7,15 @@ import { Sweep } from "./sweep.ts";
 /** Ms that handlers get to settle after their connections were closed under them. */
 const LAST_CHANCE = 1000;
 
+/** Ms between two steps of `spread`. */
+const STEP = 100;
+
+/** The part of the time left after which loops end although their peer never pauses. */
+const LET_GO = 1 / 3;
+
+/** How much of the timeout `spread` may be, so that every connection has time to end. */
+const LONGEST_SPREAD = 1 / 2;
+
 /**
  * What became of the connections that were open when the server began to stop, or came after.
  *
@@ -45,6 +54,10 @@ export class Drain {
   readonly #service: Service;
   readonly #sweep: Sweep;
   readonly #done: (report: ShutdownReport) => void;
+  readonly #drainer: AbortController;
+  /** The least that was asked for. */
+  #timeout = Infinity;
+  #spread = Infinity;
   /** Accepted during the sweep. They are served after it, since a client that is served may come again at once. */
   readonly #held: Held[] = [];
   readonly #timers = new Set<ReturnType<typeof setTimeout>>();
@@ -54,9 +67,11 @@ export class Drain {
   #step: "lame duck" | "sweeping" | "draining" | "done" = "lame duck";
   #forced = false;
 
-  constructor(loops: readonly AcceptLoop[], service: Service) {
+  /** @param drainer Tells the program, apart from the connections, that they are drained. */
+  constructor(loops: readonly AcceptLoop[], service: Service, drainer: AbortController) {
     const { live, statistics } = service;
     this.#loops = loops;
+    this.#drainer = drainer;
     this.#service = service;
     this.#sweep = new Sweep(loops.map(({ acceptor }) => acceptor), statistics);
     this.#before = statistics.accepted - live.all.size;
@@ -69,11 +84,14 @@ export class Drain {
   }
 
   /**
-   * Begins to drain in `lameDuck` ms and forces `timeout` ms later, at the latest. Of several calls
-   * the one that is due first counts.
+   * Begins to drain in `lameDuck` ms, over `spread` ms, and forces `timeout` ms later, at the latest. Of
+   * several calls the one that is due first counts.
    */
-  within(lameDuck: number, timeout: number): void {
+  within(lameDuck: number, timeout: number, spread: number): void {
     if (lameDuck + timeout <= 0) return this.#force();
+    this.#timeout = Math.min(this.#timeout, timeout);
+    this.#spread = Math.min(this.#spread, spread, this.#timeout * LONGEST_SPREAD);
+    if (this.#step === "draining") this.#drainAll();
     if (lameDuck + timeout !== Infinity) this.#in(lameDuck + timeout, () => this.#force());
     if (lameDuck <= 0) this.#begin();
     else if (lameDuck !== Infinity) this.#in(lameDuck, () => this.#begin());
@@ -95,12 +113,17 @@ export class Drain {
     this.#finish();
   }
 
-  /** Drains each connection, and closes each one after the force, too. */
-  #drainAll(): void {
-    for (const conn of this.#service.live.all) {
-      conn.drain();
+  /** Drains the connections one after the other, and after the force closes them all. */
+  #drainAll(undrained = [...this.#service.live.all], passed = 0): void {
+    this.#drainer.abort(new DOMException("The server is stopping", "AbortError"));
+    const { reason } = this.#drainer.signal;
+    const left = this.#forced ? 0 : this.#spread - passed;
+    const due = left < STEP ? undrained.length : Math.ceil(undrained.length * STEP / left);
+    for (const conn of undrained.splice(0, due)) {
+      conn.drain(reason, (this.#timeout - passed) * LET_GO);
       if (this.#forced) conn.life.end("forced", new Deno.errors.Interrupted(FORCED));
     }
+    if (undrained.length > 0) this.#in(STEP, () => this.#drainAll(undrained, passed + STEP));
   }
 
   #force(): void {

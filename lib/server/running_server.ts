@@ -35,7 +35,8 @@ export class RunningServer<A extends Deno.Addr> implements Server<A> {
   readonly #service: Service;
   readonly #loops: readonly AcceptLoop[];
   readonly #finished = Promise.withResolvers<void>();
-  readonly #onAbort = () => this.#stop(0, 0);
+  readonly #drainer = new AbortController();
+  readonly #onAbort = () => this.#stop(0, 0, 0);
   #state: "running" | "draining" | "stopped" = "running";
   #drain: Drain | undefined;
   #report: ShutdownReport | undefined;
@@ -54,7 +55,7 @@ export class RunningServer<A extends Deno.Addr> implements Server<A> {
     this.finished = this.#finished.promise;
     this.finished.catch(() => {}); // giving up was reported; nothing has to await this
     const { signal, onListen } = options;
-    if (signal?.aborted) this.#stop(0, 0);
+    if (signal?.aborted) this.#stop(0, 0, 0);
     else signal?.addEventListener("abort", this.#onAbort, { once: true });
     // After serve() has returned, so that hooks may use the server.
     queueMicrotask(() => {
@@ -101,6 +102,10 @@ export class RunningServer<A extends Deno.Addr> implements Server<A> {
     return this.#service.records;
   }
 
+  get drainSignal(): AbortSignal {
+    return this.#drainer.signal;
+  }
+
   get report(): ShutdownReport | undefined {
     return this.#report;
   }
@@ -120,11 +125,12 @@ export class RunningServer<A extends Deno.Addr> implements Server<A> {
 
   shutdown(options: ShutdownOptions = {}): Promise<void> {
     try {
-      checkKeys("shut down", options, ["lameDuck", "timeout"]);
-      const { lameDuck = 0, timeout = this.#options.shutdownTimeout } = options;
+      checkKeys("shut down", options, ["lameDuck", "timeout", "spread"]);
+      const { lameDuck = 0, timeout = this.#options.shutdownTimeout, spread = 0 } = options;
       this.#stop(
         checkTime("shut down", "lameDuck", lameDuck),
         checkTime("shut down", "timeout", timeout),
+        checkTime("shut down", "spread", spread),
       );
     } catch (error) {
       return Promise.reject(error);
@@ -154,14 +160,14 @@ export class RunningServer<A extends Deno.Addr> implements Server<A> {
     return this.#drain?.isLameDuck ?? true;
   }
 
-  #stop(lameDuck: number, timeout: number): void {
+  #stop(lameDuck: number, timeout: number, spread: number): void {
     if (this.#state === "stopped") return;
     if (this.#drain === undefined) {
       this.#state = "draining";
-      this.#drain = new Drain(this.#loops, this.#service);
+      this.#drain = new Drain(this.#loops, this.#service, this.#drainer);
       this.#drain.report.then((report) => this.#stopped(report));
     }
-    this.#drain.within(lameDuck, timeout);
+    this.#drain.within(lameDuck, timeout, spread);
   }
 
   #stopped(report: ShutdownReport): void {
@@ -195,7 +201,7 @@ export class RunningServer<A extends Deno.Addr> implements Server<A> {
     if (this.#gaveUp !== undefined) return;
     this.#gaveUp = { error };
     this.#service.reporter.report(error);
-    this.#stop(0, this.#options.shutdownTimeout);
+    this.#stop(0, this.#options.shutdownTimeout, 0);
   }
 }
 

@@ -165,6 +165,8 @@ function giveBack(conn: ServedConnection, service: Service): void {
 
 /** Decides what a handler's error means for its connection, and reports the handler's own. */
 function blame(thrown: unknown, conn: ServedConnection, reporter: Reporter): void {
+  // A read was given `drainSignal`: the handler has ended because it was asked to.
+  if (conn.isDrainReason(thrown)) return;
   const origin = originOf(thrown);
   if (origin === "protocol") return conn.life.setReason("protocol_error", thrown);
   if (origin === "handler") reporter.report(thrown, conn);

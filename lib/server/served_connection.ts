@@ -28,8 +28,7 @@ export class ServedConnection<A extends Deno.Addr = Deno.Addr> extends SocketCon
   hasSlot = false;
   /** The peer that it counts for, where there is a limit. */
   countedFor: string | undefined;
-  /** On the clock: since when it is drained; `undefined` while it is not. */
-  #drainedAt: number | undefined;
+  #draining: Draining | undefined;
   #drainer: AbortController | undefined;
   #age: AgeLimit | undefined;
 
@@ -39,21 +38,34 @@ export class ServedConnection<A extends Deno.Addr = Deno.Addr> extends SocketCon
   }
 
   override get draining(): boolean {
-    return this.#drainedAt !== undefined;
+    return this.#draining !== undefined;
   }
 
   override get drainSignal(): AbortSignal {
     this.#drainer ??= new AbortController();
-    if (this.draining) this.#drainer.abort(this.#drainReason());
+    if (this.#draining !== undefined) this.#drainer.abort(this.#draining.reason);
     return this.#drainer.signal;
   }
 
-  /** Asks the handler to finish. */
-  drain(): void {
-    if (this.draining) return;
+  /**
+   * Asks the handler to finish. Of several calls the first gives the reason; the earliest end of loops
+   * counts.
+   *
+   * @param reason Why, for `drainSignal`.
+   * @param letGoAfter Ms after which loops end at the next boundary, even if the peer goes on sending.
+   */
+  drain(reason: DOMException, letGoAfter: number): void {
+    const { clock } = this.life;
     // Not `now`, which may be long ago behind a slow handler.
-    this.#drainedAt = this.life.clock.deadline(0) - TICK;
-    this.#drainer?.abort(this.#drainReason());
+    const since = clock.deadline(0) - TICK;
+    this.#draining ??= { since, reason, letGoAt: Infinity };
+    this.#draining.letGoAt = Math.min(this.#draining.letGoAt, clock.deadline(letGoAfter));
+    this.#drainer?.abort(this.#draining.reason);
+  }
+
+  /** Whether `thrown` is what an operation rejects with that `drainSignal` has aborted. */
+  isDrainReason(thrown: unknown): boolean {
+    return this.#draining !== undefined && this.#draining.reason === thrown;
   }
 
   /**
@@ -63,39 +75,56 @@ export class ServedConnection<A extends Deno.Addr = Deno.Addr> extends SocketCon
   limitAge(maxAge: number, timeout: number): void {
     const { clock } = this.life;
     const age = maxAge * (1 - AGE_SPREAD + 2 * AGE_SPREAD * Math.random());
-    this.#age = { drainAt: clock.deadline(age), endAt: clock.deadline(age + timeout) };
+    this.#age = { drainAt: clock.deadline(age), endAt: clock.deadline(age + timeout), timeout };
   }
 
   /** Called at each tick of the server's clock. */
   tick(now: number): void {
     this.life.tick(now);
     if (this.#age !== undefined) this.#tickAge(this.#age, now);
-    if (this.#drainedAt === undefined) return;
-    const { bytesRead, movedAt } = this.life;
-    const quiet = bytesRead === 0
-      ? this.#drainedAt + FIRST_BYTE_TIMEOUT
-      : Math.max(this.#drainedAt, movedAt) + DRAIN_QUIET;
-    if (now >= quiet + TICK) this.reader.endLoop();
+    if (this.#draining === undefined) return;
+    if (now >= this.#draining.letGoAt) return this.reader.endLoops();
+    if (now >= this.#quietFrom(this.#draining.since) + TICK) this.#endQuietLoop();
   }
 
-  #tickAge({ drainAt, endAt }: AgeLimit, now: number): void {
+  /** From when on the peer is quiet, if nothing more is received. */
+  #quietFrom(drainedAt: number): number {
+    const { bytesRead, receivedAt } = this.life;
+    if (bytesRead === 0) return drainedAt + FIRST_BYTE_TIMEOUT;
+    return Math.max(drainedAt, receivedAt) + DRAIN_QUIET;
+  }
+
+  /** Behind a slow handler something may have arrived that is read only within the next turn. */
+  #endQuietLoop(): void {
+    const { bytesRead } = this.life;
+    setImmediate(() => {
+      if (this.life.bytesRead === bytesRead) this.reader.endLoop();
+    });
+  }
+
+  #tickAge({ drainAt, endAt, timeout }: AgeLimit, now: number): void {
     if (now < drainAt) return;
-    this.drain();
+    if (!this.draining) this.drain(new DOMException(OLD, "AbortError"), timeout / 3);
     if (now < endAt || this.life.closed) return;
     this.life.timeOut("max_age", "its handler did not return within 'shutdownTimeout' of 'maxAge'");
   }
+}
 
-  #drainReason(): DOMException {
-    const old = this.#age !== undefined && this.life.clock.now >= this.#age.drainAt;
-    return new DOMException(
-      old ? "The connection has reached 'maxAge'" : "The server is stopping",
-      "AbortError",
-    );
-  }
+const OLD = "The connection has reached 'maxAge'";
+
+/** Why and since when a connection is drained. */
+interface Draining {
+  readonly reason: DOMException;
+  /** On the clock. */
+  readonly since: number;
+  /** On the clock: when loops end even though the peer is not quiet. */
+  letGoAt: number;
 }
 
 /** On the clock: when a connection is drained for its age, and when it is ended. */
 interface AgeLimit {
   readonly drainAt: number;
   readonly endAt: number;
+  /** Ms between the two. */
+  readonly timeout: number;
 }

@@ -30,6 +30,12 @@ export interface ShutdownOptions {
    * `Infinity` waits for as long as they take. The option `shutdownTimeout` unless given.
    */
   timeout?: number;
+  /**
+   * Ms over which connections are drained one after the other, the oldest first, so that thousands of
+   * clients do not connect elsewhere in the same moment; half of `timeout` at most, as the last ones
+   * need time, too. 0 unless given.
+   */
+  spread?: number;
 }
 
 /**
@@ -76,6 +82,27 @@ export interface Server<A extends Deno.Addr = Deno.Addr> extends Deno.HttpServer
   readonly connections: ReadonlySet<Connection<A>>;
   /** As the option; takes effect at once. Lowering it closes nothing. */
   maxConnections: number;
+  /**
+   * Aborts when the server begins to drain its connections, after the lame duck: for
+   * timers and other work that serves all of them.
+   *
+   * @example A ticker that stops in time
+   * ```ts
+   * import { serve } from "@usher/server";
+   * import { assertEquals } from "@std/assert";
+   *
+   * const server = serve({ port: 0, hostname: "127.0.0.1" }, async (conn) => {
+   *   for await (const _ of conn);
+   * });
+   * const tick = () => server.connections.forEach((conn) => conn.write(new Uint8Array([10])));
+   * const ticker = setInterval(tick, 50);
+   * server.drainSignal.addEventListener("abort", () => clearInterval(ticker));
+   *
+   * await server.shutdown();
+   * assertEquals(server.drainSignal.aborted, true);
+   * ```
+   */
+  readonly drainSignal: AbortSignal;
   /** What became of the connections while stopping, once the server has stopped. */
   readonly report: ShutdownReport | undefined;
 
@@ -88,8 +115,9 @@ export interface Server<A extends Deno.Addr = Deno.Addr> extends Deno.HttpServer
   /**
    * Stops: goes on for `lameDuck` ms; accepts every client that has connected by then, so that none is
    * reset in the kernel's queue, and closes the listeners; asks handlers to finish by `conn.draining`,
-   * upon which loops over chunks and frames end when their peer is quiet; waits for handlers, and closes what is
-   * left when the time is up. Safe to call again; a later call can only shorten the wait.
+   * upon which loops over chunks and frames end: when nothing was received for 100 ms, whatever is sent,
+   * or at the next boundary after a third of the time; waits for handlers, and closes what is left when
+   * the time is up. Safe to call again; a later call can only shorten the wait.
    *
    * @returns `finished`.
    * @throws {TypeError} If an option is not a number or not known; as a rejection.

@@ -39,8 +39,8 @@ export interface ShutdownOnSignalsOptions extends ShutdownOptions {
 export const SIGNAL_DEFAULTS: { readonly exit: boolean } = Object.freeze({ exit: true });
 
 /**
- * Stops a server when the system says so. The first signal calls `server.shutdown()` with `lameDuck`
- * and `timeout`, any further one closes everything at once. When the server has stopped, the process
+ * Stops a server when the system says so. The first signal calls `server.shutdown()` with `lameDuck`,
+ * `timeout` and `spread`, any further one closes everything at once. When the server has stopped, the process
  * ends: with code 0 if every connection ended by itself; with 1 if one had to be forced, if there was
  * more than one signal, or if the server gave up. A code that is in `Deno.exitCode` already stays.
  *
@@ -84,6 +84,9 @@ export function shutdownOnSignals(
 
 const VERB = "shut down on signals";
 
+/** Options that are passed on to `shutdown()`. */
+const PASSED_ON = ["lameDuck", "timeout", "spread"] as const;
+
 interface CompleteOptions {
   readonly signals: readonly Deno.Signal[];
   readonly shutdown: ShutdownOptions;
@@ -91,17 +94,17 @@ interface CompleteOptions {
 }
 
 function complete(options: ShutdownOnSignalsOptions): CompleteOptions {
-  checkKeys(VERB, options, ["signals", "lameDuck", "timeout", "exit"]);
-  const { signals = usualSignals(), lameDuck, timeout, exit = SIGNAL_DEFAULTS.exit } = options;
+  checkKeys(VERB, options, ["signals", ...PASSED_ON, "exit"]);
+  const { signals = usualSignals(), exit = SIGNAL_DEFAULTS.exit } = options;
   if (!Array.isArray(signals) || signals.length === 0) {
     throw new TypeError(bad(VERB, "signals", signals, 'an array such as ["SIGTERM"]'));
   }
   checkBoolean(VERB, "exit", exit);
   // Those that are not given are left to `shutdown()`.
-  const shutdown: ShutdownOptions = {
-    ...(lameDuck !== undefined && { lameDuck: checkTime(VERB, "lameDuck", lameDuck) }),
-    ...(timeout !== undefined && { timeout: checkTime(VERB, "timeout", timeout) }),
-  };
+  const shutdown: ShutdownOptions = {};
+  for (const name of PASSED_ON) {
+    if (options[name] !== undefined) shutdown[name] = checkTime(VERB, name, options[name]);
+  }
   return { signals: [...signals], shutdown, exit };
 }
 

@@ -1,6 +1,6 @@
 /** Loops end by themselves while the server stops, and what is left of their streams can be read. @module */
 
-import { assert, assertEquals, assertFalse } from "@std/assert";
+import { assert, assertEquals, assertFalse, assertStrictEquals } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
 import { CoarseClock, TICK } from "../../lib/connection/coarse_clock.ts";
 import { ServedConnection } from "../../lib/server/served_connection.ts";
@@ -48,6 +48,16 @@ class Scene implements Disposable {
       this.#time.tick(Math.min(ms, TICK));
       await turn();
     }
+  }
+
+  /** A handler computes for so long, and nothing else happens. */
+  block(ms: number): void {
+    this.#time.tick(ms);
+  }
+
+  /** The server stops, and gives as much time as asked for. */
+  drain(patience = Infinity): void {
+    this.conn.drain(new DOMException("The server is stopping", "AbortError"), patience);
   }
 
   /** The peer says something. */
@@ -106,7 +116,7 @@ for (const [over, begin] of Object.entries(LOOPS)) {
   Deno.test(`a loop ${over} ends when its peer is quiet for a while, and not before`, async () => {
     const { scene, loop } = await spoken();
     using _scene = scene;
-    scene.conn.drain();
+    scene.drain();
     await scene.pass(QUIET - TICK);
     assertFalse(loop.ended);
     await scene.pass(TICK);
@@ -127,7 +137,7 @@ for (const [over, begin] of Object.entries(LOOPS)) {
     using scene = new Scene();
     const loop = new Loop(begin(scene.conn));
     await scene.pass(3000); // which do not count
-    scene.conn.drain();
+    scene.drain();
     await scene.pass(PATIENCE - TICK);
     assertFalse(loop.ended);
     await scene.pass(TICK);
@@ -137,7 +147,7 @@ for (const [over, begin] of Object.entries(LOOPS)) {
   Deno.test(`a loop ${over} ends soon after a first byte that came late`, async () => {
     using scene = new Scene();
     const loop = new Loop(begin(scene.conn));
-    scene.conn.drain();
+    scene.drain();
     await scene.pass(4000);
     await scene.say("one\n");
     await scene.pass(QUIET);
@@ -148,7 +158,7 @@ for (const [over, begin] of Object.entries(LOOPS)) {
   Deno.test(`a loop ${over} goes on for as long as bytes keep coming`, async () => {
     const { scene, loop } = await spoken();
     using _scene = scene;
-    scene.conn.drain();
+    scene.drain();
     for (let i = 0; i < 100; i++) {
       await scene.say(`${i}\n`);
       await scene.pass(QUIET - TICK);
@@ -159,10 +169,95 @@ for (const [over, begin] of Object.entries(LOOPS)) {
     assertEquals(loop.got.join("\n").split(/\n+/).filter((line) => line !== "").length, 101);
   });
 
+  Deno.test(`a loop ${over} ends however much is sent to its peer meanwhile`, async () => {
+    const { scene, loop } = await spoken();
+    using _scene = scene;
+    const push = () => scene.conn.write(bytes`news\n`);
+    await push();
+    scene.drain();
+    for (let passed = 0; passed < QUIET; passed += 50) {
+      assertFalse(loop.ended);
+      await scene.pass(50);
+      await push();
+    }
+    assert(loop.ended);
+  });
+
+  Deno.test(`a loop ${over} whose peer never pauses ends at the next boundary once patience is over`, async () => {
+    const { scene, loop } = await spoken();
+    using _scene = scene;
+    scene.drain(5000);
+    const said = ["one"];
+    for (let passed = 0; passed < 5000; passed += 100) {
+      const line = String(passed);
+      said.push(line);
+      await scene.say(`${line}\n`);
+      assertFalse(loop.ended);
+      await scene.pass(100);
+    }
+    await scene.pass(TICK);
+    assert(loop.ended);
+    assertEquals(loop.got.join("\n").split(/\n+/).filter((line) => line !== ""), said);
+    await scene.say("later\n");
+    assertEquals(await scene.conn.readLine(), "later");
+  });
+
+  Deno.test(`a loop ${over} that is behind with what has arrived ends at the next boundary, too`, async () => {
+    using scene = new Scene();
+    const held = Promise.withResolvers<void>();
+    const got: string[] = [];
+    const served = (async () => {
+      for await (const step of begin(scene.conn)) {
+        got.push(...step.trim().split("\n"));
+        await held.promise;
+      }
+    })();
+    await scene.say("one\n");
+    await scene.say("two\nthree\nfour");
+    scene.drain(1000);
+    await scene.pass(1000 + TICK);
+    held.resolve();
+    await served;
+    assertEquals(got, ["one"]);
+    assertEquals([await scene.conn.readLine(), await scene.conn.readLine()], ["two", "three"]);
+    assertEquals(scene.conn.reader.length, 4);
+  });
+
+  Deno.test(`a loop ${over} that was given less patience later ends by that`, async () => {
+    const { scene, loop } = await spoken();
+    using _scene = scene;
+    scene.drain(60_000);
+    const { reason } = scene.conn.drainSignal;
+    scene.drain(1000);
+    scene.drain(60_000);
+    assertStrictEquals(scene.conn.drainSignal.reason, reason);
+    for (let passed = 0; passed < 1000 + TICK; passed += 100) {
+      assertFalse(loop.ended);
+      await scene.say("again\n");
+      await scene.pass(100);
+    }
+    assert(loop.ended);
+  });
+
+  Deno.test(`a loop ${over} does not end for what arrived while other handlers kept the loop busy`, async () => {
+    const { scene, loop } = await spoken();
+    using _scene = scene;
+    scene.drain();
+    await scene.pass(TICK);
+    // The timer of the late tick comes before what the kernel has had for long.
+    scene.block(900);
+    scene.socket.arrive(bytes`two\n`);
+    await turns(2);
+    assertFalse(loop.ended);
+    assertEquals(loop.got.join("\n").trim().split(/\n+/), ["one", "two"]);
+    await scene.pass(QUIET);
+    assert(loop.ended);
+  });
+
   Deno.test(`a loop ${over} that begins while the server stops ends, too`, async () => {
     const { scene, loop } = await spoken();
     using _scene = scene;
-    scene.conn.drain();
+    scene.drain();
     await scene.pass(QUIET);
     assert(loop.ended);
     const second = new Loop(begin(scene.conn));
@@ -175,7 +270,7 @@ for (const [over, begin] of Object.entries(LOOPS)) {
   Deno.test(`what the peer says after a loop ${over} has ended is there to be read`, async () => {
     const { scene } = await spoken();
     using _scene = scene;
-    scene.conn.drain();
+    scene.drain();
     await scene.pass(QUIET);
     await scene.say("after all\n");
     const p = new Uint8Array(5);
@@ -189,7 +284,7 @@ for (const [over, begin] of Object.entries(LOOPS)) {
   Deno.test(`what is written after a loop ${over} has ended leaves`, async () => {
     const { scene, loop } = await spoken();
     using _scene = scene;
-    scene.conn.drain();
+    scene.drain();
     await scene.pass(QUIET);
     await loop.over;
     await scene.conn.write(bytes`goodbye`);
@@ -198,7 +293,7 @@ for (const [over, begin] of Object.entries(LOOPS)) {
 
   Deno.test(`a loop ${over} that was left can be begun again while the server stops`, async () => {
     using scene = new Scene();
-    scene.conn.drain();
+    scene.drain();
     await scene.say("one\n");
     for await (const step of begin(scene.conn)) {
       assertEquals(step.trim(), "one");
@@ -220,7 +315,7 @@ for (const [over, begin] of Object.entries(LOOPS)) {
     await scene.pass(1000 + TICK);
     assertEquals(await given, "TimeoutError");
     const loop = new Loop(begin(scene.conn));
-    scene.conn.drain();
+    scene.drain();
     await scene.pass(QUIET);
     assert(loop.ended);
     await scene.say("two\n");
@@ -231,7 +326,7 @@ for (const [over, begin] of Object.entries(LOOPS)) {
     using scene = new Scene();
     await scene.say("one\ntwo\n");
     await scene.conn.peek(1);
-    scene.conn.drain();
+    scene.drain();
     await scene.pass(1000);
     const loop = new Loop(begin(scene.conn));
     await turns();
@@ -247,7 +342,7 @@ for (const over of Object.keys(LOOPS).filter((over) => over !== "over chunks")) 
     using scene = new Scene();
     const loop = new Loop(LOOPS[over]!(scene.conn));
     await scene.say("one\ntw");
-    scene.conn.drain();
+    scene.drain();
     await scene.pass(20 * QUIET);
     assertFalse(loop.ended);
     await scene.say("o\n");
@@ -262,7 +357,7 @@ Deno.test("a loop over frames does not end between a length and its frame", asyn
   const loop = new Loop(texts(framed(scene.conn, lengthPrefixed())));
   scene.socket.arrive(new Uint8Array([0, 0, 0, 3]));
   await turn();
-  scene.conn.drain();
+  scene.drain();
   await scene.pass(20 * QUIET);
   assertFalse(loop.ended);
   await scene.say("one");
@@ -291,7 +386,7 @@ Deno.test("a loop over frames does not end inside one of which nothing is left t
   const loop = new Loop(framed(scene.conn, counted));
   await scene.say("\x03");
   assertEquals(scene.conn.reader.length, 0);
-  scene.conn.drain();
+  scene.drain();
   await scene.pass(20 * QUIET);
   assertFalse(loop.ended);
   await scene.say("one");
@@ -300,12 +395,40 @@ Deno.test("a loop over frames does not end inside one of which nothing is left t
   assert(loop.ended);
 });
 
+Deno.test("a loop over frames whose patience is over ends behind the frame that has begun", async () => {
+  using scene = new Scene();
+  const loop = new Loop(framed(scene.conn, lines()));
+  await scene.say("one\ntw");
+  scene.drain(1000);
+  await scene.pass(2000);
+  assertFalse(loop.ended);
+  await scene.say("o\nthree\n");
+  assert(loop.ended);
+  assertEquals(loop.got, ["one", "two"]);
+  assertEquals(await scene.conn.readLine(), "three");
+});
+
+Deno.test("a loop over frames whose patience is over leaves the lines that were decoded ahead", async () => {
+  using scene = new Scene();
+  const frames = framed(scene.conn, lines());
+  await scene.say("one\ntwo\nthree\n");
+  const got: string[] = [];
+  for await (const line of frames) {
+    got.push(line);
+    if (line !== "two") continue;
+    scene.drain(0);
+    await scene.pass(2 * TICK);
+  }
+  assertEquals(got, ["one", "two"]);
+  assertEquals(await frames.read(), "three");
+});
+
 Deno.test("a loop over frames that is inside one ends in frameTimeout, as ever", async () => {
   using scene = new Scene();
   const loop = new Loop(framed(scene.conn, lines(), { frameTimeout: 2000 }));
   const failed = loop.over.then(() => "", (error) => error.name);
   await scene.say("on");
-  scene.conn.drain();
+  scene.drain();
   await scene.pass(2000 + 2 * TICK);
   assertEquals(await failed, "TimeoutError");
 });
@@ -319,7 +442,7 @@ Deno.test("frames that were sent leave although their loop has ended", async () 
     await frames.flush();
   })();
   await scene.say("one\n");
-  scene.conn.drain();
+  scene.drain();
   await scene.pass(QUIET);
   await served;
   assertEquals(text(scene.socket.taken), "you said one\ngoodbye\n");
@@ -330,7 +453,7 @@ Deno.test("the frame after a loop that has ended is read by the same object", as
   const frames = framed(scene.conn, lines());
   const loop = new Loop(frames);
   await scene.say("one\n");
-  scene.conn.drain();
+  scene.drain();
   await scene.pass(QUIET);
   assert(loop.ended);
   const next = frames.read();
@@ -357,7 +480,7 @@ for (const [name, read] of Object.entries(READS)) {
     using scene = new Scene();
     let settled = false;
     const reading = read(scene.conn).then(() => settled = true);
-    scene.conn.drain();
+    scene.drain();
     await scene.pass(10 * PATIENCE);
     assertFalse(settled);
     scene.socket.finish();
@@ -368,9 +491,9 @@ for (const [name, read] of Object.entries(READS)) {
 Deno.test("draining a second time changes nothing: the patience is not given anew", async () => {
   using scene = new Scene();
   const loop = new Loop(texts(scene.conn));
-  scene.conn.drain();
+  scene.drain();
   await scene.pass(PATIENCE - TICK);
-  scene.conn.drain();
+  scene.drain();
   await scene.pass(TICK);
   assert(loop.ended);
 });

@@ -1,12 +1,15 @@
 /** Every guest hears what is said, at its own pace. @module */
 
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
 import { chat } from "../../examples/chat.ts";
 import { type Client, connect, type ConnectOptions, everySplit } from "../../lib/testing/mod.ts";
-import { type Framed, framed, type Handler, lines } from "../../mod.ts";
-import { bytes } from "../support/bytes.ts";
-import { until } from "../support/wait.ts";
+import { type Framed, framed, type Handler, lines, serve } from "../../mod.ts";
+import { bytes, text } from "../support/bytes.ts";
+import { netTest } from "../support/needs.ts";
+import { noteEnds } from "../support/noting.ts";
+import { dial, LOOPBACK, readAll } from "../support/peers.ts";
+import { turns, until } from "../support/wait.ts";
 
 /** A guest. */
 class Person implements AsyncDisposable {
@@ -272,3 +275,44 @@ Deno.test("chat() announces a guest whose connection timed out", async () => {
     await time.tickAsync(30_300);
   });
 });
+
+netTest(
+  "chat() says goodbye to all when the server stops, while one says 20 lines a second",
+  async () => {
+    using time = new FakeTime();
+    const { ended, onEnd } = noteEnds();
+    const server = serve({ ...LOOPBACK, shutdownTimeout: 3000, onEnd }, chat());
+    const guests = await Promise.all(Array.from({ length: 20 }, async (_, i) => {
+      const guest = framed(await dial(server.addr), lines());
+      await guest.read();
+      await guest.send(`guest ${i}`);
+      await guest.read();
+      return guest;
+    }));
+    const goodbye = "* The server is stopping. Come back in a minute";
+    const last = guests.map(() => "");
+    const heard = guests.map(async (guest, i) => {
+      for await (const line of guest) last[i] = line;
+      guest.conn.close();
+    });
+    using mute = await dial(server.addr); // and has not said who it is
+    const [speaker] = guests;
+    const { port } = speaker!.conn.localAddr as Deno.NetAddr;
+    const served = [...server.connections].find(({ remoteAddr }) => remoteAddr.port === port)!;
+    const stopped = server.shutdown();
+    await until(() => server.drainSignal.aborted);
+    const left: number[] = [];
+    for (let passed = 0; server.state !== "stopped" && passed <= 3000; passed += 50) {
+      if (served.endReason === undefined) await speaker!.send("and another thing");
+      time.tick(50);
+      await turns(3);
+      while (left.length < ended.length) left.push(passed);
+    }
+    await stopped;
+    await Promise.all(heard);
+    assertEquals(last, guests.map(() => goodbye));
+    assertStringIncludes(text(await readAll(mute)), goodbye);
+    assertEquals(ended.map(({ reason }) => reason), Array(21).fill("completed"));
+    assert(left[18]! < 1000, `the quiet ones have left after ${left} ms`);
+  },
+);

@@ -1,13 +1,13 @@
 /** A server stops step by step, and within its time. @module */
 
-import { assert, assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
+import { assert, assertEquals, assertFalse, assertRejects, assertStrictEquals } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
-import { type Connection, type EndRecord, serve } from "../../mod.ts";
+import { type Connection, type EndRecord, framed, lines, serve, type Server } from "../../mod.ts";
 import { Holding } from "../support/holding.ts";
 import { netTest } from "../support/needs.ts";
 import { bytes, text } from "../support/bytes.ts";
-import { dial, LOOPBACK, readAll, socketPair } from "../support/peers.ts";
-import { turn, turns, until } from "../support/wait.ts";
+import { connectMany, dial, LOOPBACK, readAll, socketPair } from "../support/peers.ts";
+import { pass, turn, turns, until } from "../support/wait.ts";
 import { scriptedListener } from "../../lib/testing/scripted_listener.ts";
 import { unhandledDuring } from "../support/unhandled.ts";
 import { noteEnds } from "../support/noting.ts";
@@ -80,6 +80,155 @@ netTest("shutdown() makes each connection draining", async () => {
   await stopped;
 });
 
+netTest("server.drainSignal aborts when connections are drained, after the lame duck", async () => {
+  using time = new FakeTime();
+  const held = new Holding();
+  const server = serve(LOOPBACK, held.handler);
+  using client = await dial(server.addr);
+  await until(() => held.served === 1);
+  const { drainSignal } = server;
+  assertFalse(drainSignal.aborted);
+  server.shutdown({ lameDuck: 1000 });
+  await pass(time, 900);
+  assertFalse(drainSignal.aborted);
+  await pass(time, 100);
+  await until(() => drainSignal.aborted);
+  const [conn] = held.inside;
+  assertStrictEquals(conn!.drainSignal.reason, drainSignal.reason);
+  assertEquals(drainSignal.reason.message, "The server is stopping");
+  client.close();
+  held.letAllGo();
+  await server.finished;
+  assertStrictEquals(server.drainSignal, drainSignal);
+});
+
+netTest(
+  "shutdown() with spread drains connections one after the other, the oldest first",
+  async () => {
+    using time = new FakeTime();
+    const held = new Holding();
+    const server = serve(LOOPBACK, held.handler);
+    const clients = await connectMany(server.addr, 20);
+    await until(() => held.served === 20);
+    const conns = [...server.connections];
+    const drained = () => conns.filter(({ draining }) => draining);
+    server.shutdown({ spread: 1000 });
+    await until(() => drained().length > 0);
+    for (let step = 1; step <= 10; step++) {
+      assertEquals(drained(), conns.slice(0, 2 * step));
+      await pass(time, 100);
+    }
+    clients[Symbol.dispose]();
+    held.letAllGo();
+    await server.finished;
+    assertEquals(server.report!.completed, 20);
+  },
+);
+
+netTest(
+  "shutdown() with spread leaves half of the timeout to those that are drained last",
+  async () => {
+    using time = new FakeTime();
+    const held = new Holding();
+    const server = serve(LOOPBACK, held.handler);
+    const clients = await connectMany(server.addr, 5);
+    await until(() => held.served === 5);
+    server.shutdown({ timeout: 1000, spread: Infinity });
+    await until(() => [...server.connections][0]!.draining);
+    assertEquals([...server.connections].map(({ draining }) => draining), [
+      true,
+      false,
+      false,
+      false,
+      false,
+    ]);
+    await pass(time, 500);
+    assert([...server.connections].every(({ draining }) => draining));
+    clients[Symbol.dispose]();
+    held.letAllGo();
+    await server.finished;
+    assertEquals(server.report!.completed, 5);
+  },
+);
+
+netTest(
+  "a second shutdown() without spread drains the rest at once",
+  async () => {
+    using _time = new FakeTime();
+    const held = new Holding();
+    const server = serve(LOOPBACK, held.handler);
+    const clients = await connectMany(server.addr, 5);
+    await until(() => held.served === 5);
+    const conns = [...server.connections];
+    server.shutdown({ spread: 5000 });
+    await until(() => conns[0]!.draining);
+    assertFalse(conns[4]!.draining);
+    server.shutdown();
+    assert(conns.every(({ draining }) => draining));
+    clients[Symbol.dispose]();
+    held.letAllGo();
+    await server.finished;
+  },
+);
+
+netTest("shutdown() lets peers go that never pause after a third of the time", async () => {
+  using time = new FakeTime();
+  const { ended, onEnd } = noteEnds();
+  const server = serve({ ...LOOPBACK, onEnd }, async (conn) => {
+    for await (const _ of conn);
+    if (conn.draining) await conn.write(bytes`bye`);
+  });
+  const client = await dial(server.addr);
+  await client.write(bytes`x`);
+  await until(() => server.stats().bytesRead > 0);
+  server.shutdown({ timeout: 6000 });
+  await until(() => [...server.connections][0]!.draining);
+  let passed = 0;
+  for (; ended.length === 0 && passed < 6000; passed += 50) {
+    const { bytesRead } = server.stats();
+    await client.write(bytes`x`);
+    await until(() => ended.length > 0 || server.stats().bytesRead > bytesRead);
+    await pass(time, 50);
+  }
+  assertEquals(text(await readAll(client)), "bye");
+  await server.finished;
+  assertEquals(ended.map(({ reason }) => reason), ["completed"]);
+  assert(passed >= 2000 && passed <= 2800, `${passed} ms`); // until the client has closed, too
+});
+
+netTest(
+  "a read that drainSignal aborts ends its handler as completed, and reports nothing",
+  async () => {
+    const { ended, onEnd } = noteEnds();
+    const reported: unknown[] = [];
+    const onError = (error: unknown) => reported.push(error);
+    const handlers: ((conn: Connection, server: Server) => Promise<unknown>)[] = [
+      async (conn) => {
+        const io = framed(conn, lines());
+        for (;;) await io.read({ timeout: 60_000, signal: conn.drainSignal });
+      },
+      (conn, server) => conn.read(new Uint8Array(1), { signal: server.drainSignal }),
+    ];
+    for (const handler of handlers) {
+      const server: Server<Deno.NetAddr> = serve(
+        { ...LOOPBACK, onEnd, onError },
+        (conn) => handler(conn, server),
+      );
+      using client = await dial(server.addr);
+      await until(() => server.connections.size === 1);
+      const stopped = server.shutdown();
+      assertEquals(await client.read(new Uint8Array(1)), null);
+      client.close();
+      await stopped;
+    }
+    assertEquals(ended.map(({ reason, error }) => [reason, error]), [
+      ["completed", undefined],
+      ["completed", undefined],
+    ]);
+    assertEquals(reported, []);
+  },
+);
+
 netTest("shutdown() returns finished, however often it is called", async () => {
   const server = serve(LOOPBACK, async () => {});
   assertStrictEquals(server.shutdown(), server.finished);
@@ -102,6 +251,7 @@ netTest("shutdown() rejects a timeout that is none, and goes on serving", async 
   await assertRejects(() => server.shutdown({ timeout: "1" as unknown as number }), TypeError);
   await assertRejects(() => server.shutdown({ timeout: -1 }), RangeError);
   await assertRejects(() => server.shutdown({ timeout: NaN }), TypeError);
+  await assertRejects(() => server.shutdown({ spread: -1 }), RangeError);
   assertEquals(server.state, "running");
 });
 
