@@ -1,7 +1,7 @@
 /**
  * Sends back to each client what it sends.
  *
- * deno run --v8-flags=--max-semi-space-size=1 --allow-net examples/echo.ts
+ * deno run --allow-net examples/echo.ts
  *
  * @module
  */
