@@ -29,7 +29,9 @@ export { connection, type ConnectionOptions } from "./lib/connection/wrap.ts";
 export { FrameTooLargeError, ProtocolError, ProxyHeaderError, RefusedError } from "./lib/errors.ts";
 export type { ShutdownReport } from "./lib/server/drain.ts";
 export { listen } from "./lib/listener/listen.ts";
+export { type InheritedListener, inheritedListeners } from "./lib/listener/inherited_listeners.ts";
 export type {
+  FdListenOptions,
   ListenOptions,
   ProxyProtocolOptions,
   ServeAddress,
@@ -39,6 +41,7 @@ export type {
 } from "./lib/listener/listen_options.ts";
 export type { EndRecord } from "./lib/server/end_records.ts";
 export type {
+  ServeFdOptions,
   ServeListenersOptions,
   ServeOptions,
   ServeSettings,

@@ -5,7 +5,8 @@ import { formatAddress } from "../format_address.ts";
 import { TlsContexts } from "../tls/tls_contexts.ts";
 import { extendMessage } from "../errors.ts";
 import type { AddressTest } from "./address_rules.ts";
-import type { CompleteAddress } from "./listen_options.ts";
+import type { CompleteAddress, CompleteTcp } from "./listen_options.ts";
+import { DescriptorListener } from "./descriptor_listener.ts";
 import { listenUnix } from "./unix_listener.ts";
 
 /** What is expected at one address. */
@@ -44,8 +45,8 @@ export function bind(options: CompleteAddress, earlier: readonly Bound[] = []): 
     if ("path" in options) {
       return { listener: listenUnix(options), noDelay: false, keepAlive: false, ...expected };
     }
-    const { port, hostname, tcpBacklog, noDelay, keepAlive } = options;
-    const listener = Deno.listen({ port, hostname, tcpBacklog });
+    const { noDelay, keepAlive } = options;
+    const listener = "fd" in options ? new DescriptorListener(options.fd) : listenTcp(options);
     return { listener, noDelay, keepAlive, ...expected };
   } catch (error) {
     const way = error instanceof Error ? wayOut(error, options, earlier) : "";
@@ -54,7 +55,18 @@ export function bind(options: CompleteAddress, earlier: readonly Bound[] = []): 
   }
 }
 
+function listenTcp({ port, hostname, tcpBacklog, reusePort }: CompleteTcp): Deno.TcpListener {
+  // Without the flag Deno ends the process with code 70; this function is there with it only.
+  if (reusePort && !("listenDatagram" in Deno)) {
+    throw new Deno.errors.NotSupported(
+      '\'reusePort\' needs --unstable-net, or "unstable": ["net"] in deno.json',
+    );
+  }
+  return Deno.listen({ port, hostname, tcpBacklog, ...(reusePort && { reusePort }) });
+}
+
 function written(options: CompleteAddress): string {
+  if ("fd" in options) return `descriptor ${options.fd}`;
   return formatAddress(
     "path" in options ? { transport: "unix", path: options.path } : {
       transport: "tcp",
@@ -65,6 +77,11 @@ function written(options: CompleteAddress): string {
 }
 
 function wayOut(error: Error, options: CompleteAddress, earlier: readonly Bound[]): string {
+  if ("fd" in options) {
+    return error instanceof Deno.errors.InvalidData
+      ? "use one that a .socket unit of systemd or the like has started this process with"
+      : "";
+  }
   if (error instanceof Deno.errors.NotCapable) {
     return "path" in options
       ? "a Unix socket needs --allow-net, --allow-read and --allow-write for its directory, and " +
@@ -108,6 +125,7 @@ function wayOut(error: Error, options: CompleteAddress, earlier: readonly Bound[
 /** Whether it may be what has the address: of TCP the port says enough, as one may be every address. */
 function isAt({ listener }: Bound, options: CompleteAddress): boolean {
   const addr = listener.addr;
+  if ("fd" in options) return false;
   if ("path" in options) return "path" in addr && addr.path === resolve(options.path);
   return "port" in addr && addr.port === options.port;
 }

@@ -5,6 +5,7 @@ import { disarmCompilerPanic, disarmSignalPanic } from "./descriptor_panics.ts";
 import { HardenedListener } from "./hardened_listener.ts";
 import {
   completeListenOptions,
+  type FdListenOptions,
   type ListenOptions,
   type TcpListenOptions,
   type UnixListenOptions,
@@ -68,6 +69,26 @@ export function listen(options: TcpListenOptions): Deno.TcpListener;
  * ```
  */
 export function listen(options: UnixListenOptions): Deno.UnixListener;
+/**
+ * Listens on a socket that this process was started with; see {@linkcode FdListenOptions}.
+ *
+ * @param options Which one.
+ * @returns The listener.
+ * @throws {TypeError} If an option is unknown or of the wrong type.
+ * @throws {RangeError} If `fd` is out of range.
+ * @throws {Deno.errors.InvalidData} If the descriptor is not a socket to listen on.
+ * @throws {Deno.errors.NotSupported} If this version of Deno lacks what is needed.
+ *
+ * @example Every socket of a systemd unit
+ * ```ts
+ * import { inheritedListeners, listen } from "@usher/server";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const listeners = inheritedListeners().map(({ fd }) => listen({ fd }));
+ * assertEquals(listeners, []); // none, as systemd has not started this
+ * ```
+ */
+export function listen(options: FdListenOptions): Deno.Listener;
 /**
  * Listens wherever the options say, for programs that put them together at run time.
  *

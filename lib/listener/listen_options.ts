@@ -51,6 +51,17 @@ export interface TcpListenOptions {
    * @default {true}
    */
   keepAlive?: boolean;
+  /**
+   * Let several processes listen on the same address at once (`SO_REUSEPORT`), so that a new version
+   * is up before the old one stops. On Linux the kernel spreads new clients over them; those in the
+   * queue of the one that stops are served by its sweep, and none at all is lost where
+   * `net.ipv4.tcp_migrate_req` is 1.
+   *
+   * Needs `--unstable-net`, or `"unstable": ["net"]` in `deno.json`.
+   *
+   * @default {false}
+   */
+  reusePort?: boolean;
 }
 
 /**
@@ -92,6 +103,30 @@ export interface UnixListenOptions {
 }
 
 /**
+ * A socket to listen on that this process was started with, as systemd does it (`.socket` units):
+ * it outlives the process, so clients wait in its queue while a new version starts.
+ *
+ * Accepting through it takes more CPU than through a port of one's own. Up to a whole queue of
+ * clients may be accepted before there are slots for them; they wait in the process then. The `addr`
+ * of a Unix socket is `/dev/fd/3` or the like, since Deno cannot tell its path.
+ *
+ * @example The first socket of a systemd unit, or else a port
+ * ```ts
+ * import { type FdListenOptions, inheritedListeners, serve } from "@usher/server";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const inherited: FdListenOptions[] = inheritedListeners().map(({ fd }) => ({ fd }));
+ * const listeners = inherited.length > 0 ? inherited : [{ port: 0, hostname: "127.0.0.1" }];
+ * await using server = serve({ listeners }, async () => {});
+ * assertEquals(server.addrs.length, listeners.length);
+ * ```
+ */
+export interface FdListenOptions extends Pick<TcpListenOptions, "noDelay" | "keepAlive"> {
+  /** The descriptor: the first one that systemd passes is 3. See {@linkcode inheritedListeners}. */
+  fd: number;
+}
+
+/**
  * Where to listen.
  *
  * @example An address from a setting
@@ -108,7 +143,7 @@ export interface UnixListenOptions {
  * assertEquals(server.addrs.length, 1);
  * ```
  */
-export type ListenOptions = TcpListenOptions | UnixListenOptions;
+export type ListenOptions = TcpListenOptions | UnixListenOptions | FdListenOptions;
 
 /**
  * Who is behind a connection, where a balancer or another proxy stands in front.
@@ -190,6 +225,7 @@ export interface ServeAddressOptions {
  */
 export type ServeAddress =
   | TcpListenOptions & TlsListenOptions & ServeAddressOptions
+  | FdListenOptions & TlsListenOptions & ServeAddressOptions
   | UnixListenOptions & ServeAddressOptions;
 
 /** The defaults of an address. */
@@ -198,6 +234,7 @@ export const LISTEN_DEFAULTS: Readonly<Required<Omit<TcpListenOptions, "port">>>
   tcpBacklog: 511,
   noDelay: true,
   keepAlive: true,
+  reusePort: false,
 });
 
 /** The peers that an address expects, checked. */
@@ -215,19 +252,30 @@ export interface CompleteTcp extends Required<TcpListenOptions>, CompleteServeAd
 /** Options to listen with a Unix socket. */
 export interface CompleteUnix extends UnixListenOptions, CompleteServeAddress {}
 
-export type CompleteAddress = CompleteTcp | CompleteUnix;
+/** Options to listen on an inherited socket, none left out. */
+export interface CompleteFd extends Required<FdListenOptions>, CompleteServeAddress {
+  readonly tls?: CompleteTls;
+}
 
-const TCP_KEYS = ["port", "hostname", "tcpBacklog", "noDelay", "keepAlive"];
+export type CompleteAddress = CompleteTcp | CompleteUnix | CompleteFd;
+
+/** What each kind of address is known by. */
+const PLACES = ["port", "path", "fd"] as const;
+
+const SOCKET_KEYS = ["noDelay", "keepAlive"];
+const TCP_KEYS = ["port", "hostname", "tcpBacklog", ...SOCKET_KEYS, "reusePort"];
 const UNIX_KEYS = ["path", "mode"];
+const FD_KEYS = ["fd", ...SOCKET_KEYS];
 /** Options of `serve()` only. */
 const SERVED_KEYS = [...TLS_KEYS, "proxyProtocol"];
 
 /** Everything that belongs to an address of a server. */
-export const ADDRESS_KEYS: readonly string[] = [...TCP_KEYS, ...UNIX_KEYS, ...SERVED_KEYS];
+export const ADDRESS_KEYS: readonly string[] = [...TCP_KEYS, ...UNIX_KEYS, "fd", ...SERVED_KEYS];
 
-/** The longest port, queue length and file mode that the kernel's own types hold. */
+/** The highest port, queue length, descriptor and file mode that the kernel's own types hold. */
 const MAX_PORT = 65535;
 const MAX_BACKLOG = 2 ** 31 - 1;
+const MAX_FD = 2 ** 31 - 1;
 const MAX_MODE = 0o777;
 
 /**
@@ -264,50 +312,73 @@ function completeEither(
   given: Record<string, unknown>,
   furtherKeys: readonly string[],
 ): CompleteAddress {
-  const hasPort = given["port"] !== undefined, hasPath = given["path"] !== undefined;
-  if (hasPort && hasPath) {
-    throw new TypeError(`Cannot ${verb} with both 'port' and 'path': use one of them`);
+  const [place, another] = PLACES.filter((key) => given[key] !== undefined);
+  if (another !== undefined) {
+    throw new TypeError(`Cannot ${verb} with both '${place}' and '${another}': use one of them`);
   }
-  if (hasPath) {
+  if (place === "path") {
     const known = [...UNIX_KEYS, ...furtherKeys.filter((key) => !TLS_KEYS.includes(key))];
     checkAddressKeys(verb, given, known, [...TCP_KEYS, ...TLS_KEYS]);
     return completeUnix(verb, given);
   }
-  if (!hasPort) {
+  if (place === "fd") {
+    const others = [...TCP_KEYS, ...UNIX_KEYS].filter((key) => !FD_KEYS.includes(key));
+    checkAddressKeys(verb, given, [...FD_KEYS, ...furtherKeys], others);
+    return completeFd(verb, given);
+  }
+  if (place === undefined) {
     const several = furtherKeys.includes("maxConnections") ? ["listeners"] : [];
     // Every key: it is the address that may be misspelled.
-    checkKeys(verb, given, [...TCP_KEYS, ...UNIX_KEYS, ...several, ...furtherKeys]);
-    const choice = several.length === 0
-      ? "'port' (0 takes any free one) or 'path'"
-      : "'port' (0 takes any free one), 'path' or 'listeners'";
-    throw new TypeError(`Cannot ${verb} without an address: give ${choice}`);
+    checkKeys(verb, given, [...TCP_KEYS, ...UNIX_KEYS, "fd", ...several, ...furtherKeys]);
+    const choice = several.length === 0 ? "'path' or 'fd'" : "'path', 'fd' or 'listeners'";
+    throw new TypeError(
+      `Cannot ${verb} without an address: give 'port' (0 takes any free one), ${choice}`,
+    );
   }
   checkAddressKeys(verb, given, [...TCP_KEYS, ...furtherKeys], UNIX_KEYS);
   return completeTcp(verb, given);
 }
 
 function completeTcp(verb: string, given: Record<string, unknown>): CompleteTcp {
-  const { hostname = LISTEN_DEFAULTS.hostname, noDelay = LISTEN_DEFAULTS.noDelay } = given;
-  const { keepAlive = LISTEN_DEFAULTS.keepAlive, tcpBacklog } = given;
+  const { hostname = LISTEN_DEFAULTS.hostname, tcpBacklog } = given;
+  const { reusePort = LISTEN_DEFAULTS.reusePort } = given;
   if (typeof hostname !== "string" || hostname === "") {
     throw new TypeError(
       bad(verb, "hostname", hostname, 'an IP address or a host name, such as "127.0.0.1" or "::"'),
     );
   }
-  for (const [name, value] of Object.entries({ noDelay, keepAlive })) {
-    checkBoolean(verb, name, value);
-  }
+  checkBoolean(verb, "reusePort", reusePort);
   return {
     port: checkNumber(verb, "port", given["port"], 0, MAX_PORT, false),
     hostname,
     tcpBacklog: tcpBacklog === undefined
       ? LISTEN_DEFAULTS.tcpBacklog
       : checkNumber(verb, "tcpBacklog", tcpBacklog, 0, MAX_BACKLOG, false),
-    noDelay: noDelay as boolean,
-    keepAlive: keepAlive as boolean,
+    reusePort: reusePort as boolean,
+    ...completeSocketOptions(verb, given),
     ...completeTrust(verb, given),
     ...completeTlsOf(verb, given),
   };
+}
+
+function completeFd(verb: string, given: Record<string, unknown>): CompleteFd {
+  return {
+    fd: checkNumber(verb, "fd", given["fd"], 0, MAX_FD, false),
+    ...completeSocketOptions(verb, given),
+    ...completeTrust(verb, given),
+    ...completeTlsOf(verb, given),
+  };
+}
+
+function completeSocketOptions(
+  verb: string,
+  given: Record<string, unknown>,
+): { noDelay: boolean; keepAlive: boolean } {
+  const { noDelay = LISTEN_DEFAULTS.noDelay, keepAlive = LISTEN_DEFAULTS.keepAlive } = given;
+  for (const [name, value] of Object.entries({ noDelay, keepAlive })) {
+    checkBoolean(verb, name, value);
+  }
+  return { noDelay: noDelay as boolean, keepAlive: keepAlive as boolean };
 }
 
 function completeUnix(verb: string, given: Record<string, unknown>): CompleteUnix {
@@ -363,13 +434,13 @@ function checkAddressKeys(
 ): void {
   for (const key of others) {
     if (given[key] === undefined) continue;
-    throw new TypeError(`Cannot ${verb} with '${key}' here: it goes with ${placeOf(key)}`);
+    throw new TypeError(`Cannot ${verb} with '${key}' here: it goes with ${placeOf(key, given)}`);
   }
   checkKeys(verb, given, known);
 }
 
-function placeOf(key: string): string {
-  if (key === "tcpBacklog") {
+function placeOf(key: string, given: Record<string, unknown>): string {
+  if (key === "tcpBacklog" && given["path"] !== undefined) {
     return "'port', in the same object (a Unix socket's queue is fixed at 1024 by Deno)";
   }
   return [...TCP_KEYS, ...TLS_KEYS].includes(key)

@@ -15,6 +15,7 @@ import {
   ADDRESS_KEYS,
   type CompleteAddress,
   completeAddress,
+  type FdListenOptions,
   type ServeAddress,
   type ServeAddressOptions,
   type TcpListenOptions,
@@ -185,6 +186,25 @@ export interface ServeTcpOptions
 export interface ServeUnixOptions extends UnixListenOptions, ServeAddressOptions, ServeSettings {}
 
 /**
+ * Options of a server on one socket that the process was started with.
+ *
+ * @example Options from somewhere else
+ * ```ts
+ * import { inheritedListeners, serve, type ServeFdOptions } from "@usher/server";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const [inherited] = inheritedListeners();
+ * if (inherited !== undefined) {
+ *   const options: ServeFdOptions = { fd: inherited.fd, maxConnections: 100 };
+ *   await using server = serve(options, async () => {});
+ *   assertEquals(server.addrs.length, 1);
+ * }
+ * ```
+ */
+export interface ServeFdOptions
+  extends FdListenOptions, TlsListenOptions, ServeAddressOptions, ServeSettings {}
+
+/**
  * Options of a server on several addresses, under one set of limits.
  *
  * @example TCP and a listener of another make
@@ -225,7 +245,11 @@ export interface ServeListenersOptions extends ServeSettings {
  * assertEquals(needsWriteAccess({ path: "/run/app.sock" }), true);
  * ```
  */
-export type ServeOptions = ServeTcpOptions | ServeUnixOptions | ServeListenersOptions;
+export type ServeOptions =
+  | ServeTcpOptions
+  | ServeUnixOptions
+  | ServeFdOptions
+  | ServeListenersOptions;
 
 /** The one home of every default that is not about an address. */
 export const DEFAULTS: Pick<

@@ -115,7 +115,7 @@ const USE_AN_ADDRESS = 'use an address or a range, such as "10.0.0.0/8" or "2001
 const MOST = Deno.build.os === "linux" ? 101 : 97;
 const ABSTRACT = `usher-test-${crypto.randomUUID()}`;
 
-const TCP_KEYS = "port, hostname, tcpBacklog, noDelay, keepAlive";
+const TCP_KEYS = "port, hostname, tcpBacklog, noDelay, keepAlive, reusePort";
 const TLS_KEYS = "cert, key, passphrase, alpnProtocols, tls";
 const SETTINGS_KEYS =
   "maxConnections, maxConnectionsPerPeer, maxHandshaking, allow, deny, whenFull, " +
@@ -124,7 +124,7 @@ const SETTINGS_KEYS =
 /** What there is for an address that is served, by the kind of address. */
 const SERVED_TCP_KEYS = `${TCP_KEYS}, ${TLS_KEYS}, proxyProtocol`;
 const SERVED_UNIX_KEYS = "path, mode, proxyProtocol";
-const SERVED_KEYS = `${TCP_KEYS}, path, mode, ${TLS_KEYS}, proxyProtocol`;
+const SERVED_KEYS = `${TCP_KEYS}, path, mode, fd, ${TLS_KEYS}, proxyProtocol`;
 const NEEDS_PERMISSIONS =
   "a Unix socket needs --allow-net, --allow-read and --allow-write for its directory, and with " +
   "'mode' --allow-sys";
@@ -164,7 +164,7 @@ const TABLE: Row[] = [
   listens(
     { pth: "s" },
     "TypeError",
-    `Cannot listen with an unknown option 'pth': known here are ${TCP_KEYS}, path, mode`,
+    `Cannot listen with an unknown option 'pth': known here are ${TCP_KEYS}, path, mode, fd`,
   ),
   listens(
     { port: 0, maxConnections: 10 },
@@ -187,7 +187,7 @@ const TABLE: Row[] = [
     { listener: [{ port: 0 }] },
     "TypeError",
     "Cannot serve with an unknown option 'listener': " +
-      `known here are ${TCP_KEYS}, path, mode, listeners, ${TLS_KEYS}, proxyProtocol, ` +
+      `known here are ${TCP_KEYS}, path, mode, fd, listeners, ${TLS_KEYS}, proxyProtocol, ` +
       SETTINGS_KEYS,
   ),
   serves(
@@ -200,17 +200,17 @@ const TABLE: Row[] = [
   listens(
     {},
     "TypeError",
-    "Cannot listen without an address: give 'port' (0 takes any free one) or 'path'",
+    "Cannot listen without an address: give 'port' (0 takes any free one), 'path' or 'fd'",
   ),
   listens(
     { hostname: "::", port: undefined },
     "TypeError",
-    "Cannot listen without an address: give 'port' (0 takes any free one) or 'path'",
+    "Cannot listen without an address: give 'port' (0 takes any free one), 'path' or 'fd'",
   ),
   serves(
     { maxConnections: 10 },
     "TypeError",
-    "Cannot serve without an address: give 'port' (0 takes any free one), 'path' or 'listeners'",
+    "Cannot serve without an address: give 'port' (0 takes any free one), 'path', 'fd' or 'listeners'",
   ),
   listens(
     { port: 0, path: "s" },
@@ -538,7 +538,7 @@ const TABLE: Row[] = [
   serves(
     { listeners: [{ port: 0 }, {}] },
     "TypeError",
-    "Cannot serve listeners[1] without an address: give 'port' (0 takes any free one) or 'path'",
+    "Cannot serve listeners[1] without an address: give 'port' (0 takes any free one), 'path' or 'fd'",
   ),
   serves(
     { listeners: [{ port: 0 }, { port: "80" }] },
@@ -777,6 +777,47 @@ const TABLE: Row[] = [
     undefined,
     `Cannot listen on unix:<dir>/s: Requires sys access to set the umask; ${NEEDS_PERMISSIONS}`,
   ),
+  listens(
+    { port: 0, fd: 3 },
+    "TypeError",
+    "Cannot listen with both 'port' and 'fd': use one of them",
+  ),
+  listens(
+    { fd: "3" },
+    "TypeError",
+    "Cannot listen with 'fd' of \"3\": use a whole number from 0 to 2147483647",
+  ),
+  listens(
+    { fd: -1 },
+    "RangeError",
+    "Cannot listen with 'fd' of -1: use a whole number from 0 to 2147483647",
+  ),
+  listens(
+    { fd: 3, tcpBacklog: 5 },
+    "TypeError",
+    "Cannot listen with 'tcpBacklog' here: it goes with 'port', in the same object",
+  ),
+  listens(
+    { port: 0, reusePort: 1 },
+    "TypeError",
+    "Cannot listen with 'reusePort' of 1: use true or false",
+  ),
+  binds(
+    "listen() on a descriptor that is no socket",
+    () => listen({ fd: 2 }),
+    "InvalidData",
+    undefined,
+    "Cannot listen on descriptor 2: it is not a socket to listen on; use one that a .socket unit " +
+      "of systemd or the like has started this process with",
+  ),
+  binds(
+    "listen() with reusePort without --unstable-net",
+    () => listen({ ...LOOPBACK, port: 7000, reusePort: true }),
+    "NotSupported",
+    undefined,
+    "Cannot listen on tcp://127.0.0.1:7000: 'reusePort' needs --unstable-net, or " +
+      '"unstable": ["net"] in deno.json',
+  ),
   binds(
     "listen() on an address of another machine",
     () => listen({ port: 7000, hostname: "203.0.113.9" }),
@@ -995,7 +1036,7 @@ Deno.test("every message of the system names the address and the way out", () =>
   for (
     const { message } of TABLE.filter(({ message }) => message.startsWith("Cannot listen on "))
   ) {
-    assertMatch(message, /^Cannot listen on (tcp:\/\/|unix:)/);
+    assertMatch(message, /^Cannot listen on (tcp:\/\/|unix:|descriptor )/);
     // What flag is missing says Deno itself.
     if (!message.includes("--allow-net flag")) {
       assertMatch(message, /: .*\b(use|remove|create|needs?)\b/);

@@ -12,7 +12,13 @@ import {
 import { server as certificate } from "../support/certificates.ts";
 
 /** What a TCP address is completed with. */
-const TCP = { hostname: "0.0.0.0", tcpBacklog: 511, noDelay: true, keepAlive: true };
+const TCP = {
+  hostname: "0.0.0.0",
+  tcpBacklog: 511,
+  noDelay: true,
+  keepAlive: true,
+  reusePort: false,
+};
 
 /** Completes an address of a server. */
 function complete(given: Record<string, unknown>): CompleteAddress {
@@ -41,6 +47,7 @@ Deno.test("completeListenOptions() keeps what was given", () => {
     tcpBacklog: 0,
     noDelay: false,
     keepAlive: false,
+    reusePort: true,
   };
   assertEquals(completeListenOptions(options), options);
 });
@@ -55,6 +62,16 @@ Deno.test("completeListenOptions() adds nothing to a Unix path", () => {
   assertEquals(completeListenOptions({ path: "app.sock" }), { path: "app.sock" });
   assertEquals(completeListenOptions({ path: "s", mode: 0 }), { path: "s", mode: 0 });
   assertEquals(completeListenOptions({ path: "\0app" }), { path: "\0app" });
+});
+
+Deno.test("completeListenOptions() completes a descriptor", () => {
+  const complete = { fd: 3, noDelay: true, keepAlive: true };
+  assertEquals(completeListenOptions({ fd: 3 }), complete);
+  assertEquals(completeListenOptions({ fd: 0, noDelay: false }), {
+    ...complete,
+    fd: 0,
+    noDelay: false,
+  });
 });
 
 Deno.test("completeListenOptions() takes the ends of each range", () => {

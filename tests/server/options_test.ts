@@ -11,7 +11,13 @@ import { server as certificate } from "../support/certificates.ts";
 import { scriptedListener } from "../../lib/testing/scripted_listener.ts";
 
 /** What a TCP address is completed with; see listen_options_test.ts. */
-const TCP = { hostname: "0.0.0.0", tcpBacklog: 511, noDelay: true, keepAlive: true };
+const TCP = {
+  hostname: "0.0.0.0",
+  tcpBacklog: 511,
+  noDelay: true,
+  keepAlive: true,
+  reusePort: false,
+};
 
 Deno.test("completeServeOptions() fills in what was not given", () => {
   assertEquals(completeServeOptions({ port: 7000 }), {
