@@ -25,6 +25,8 @@ export class ReusedRoom implements ChunkMemory {
   #counted = 0;
   /** The chunk that is lent; the next of its length is the same object. */
   #chunk: Room = NO_ROOM;
+  /** It is of memory of its own, which was read into behind a full room. */
+  #isApart = false;
   readonly #poisons: boolean;
 
   /**
@@ -41,10 +43,10 @@ export class ReusedRoom implements ChunkMemory {
   /** The chunk given out last is no longer lent. */
   takeBack(): void {
     if (this.#poisons) this.#chunk.fill(POISON);
-    if (this.#chunk.buffer === this.#room.buffer || this.#chunk === NO_ROOM) return;
-    // It was read behind a full room.
+    if (!this.#isApart) return;
     Rooms.free(this.#chunk.buffer);
     this.#chunk = NO_ROOM;
+    this.#isApart = false;
   }
 
   chunkRoom(): Room {
@@ -59,8 +61,9 @@ export class ReusedRoom implements ChunkMemory {
   chunk(room: Room, n: number): Room {
     if (room.length === 0 && n > 0) throw transferredAway();
     this.#size.learn(n, n === room.length);
-    const last = this.#chunk;
-    if (last.length === n && last.buffer === room.buffer) return last;
+    const isOwn = room === this.#room;
+    if (isOwn && !this.#isApart && this.#chunk.length === n) return this.#chunk;
+    this.#isApart = !isOwn;
     return this.#chunk = n === room.length ? room : room.subarray(0, n);
   }
 
@@ -79,6 +82,7 @@ export class ReusedRoom implements ChunkMemory {
     this.#rooms.replace(this.#counted, 0);
     this.#counted = 0;
     this.#room = this.#chunk = NO_ROOM;
+    this.#isApart = false;
   }
 
   #replace(size: number): void {

@@ -40,7 +40,7 @@ type Room = Uint8Array<ArrayBuffer>;
  * | state | bytes | what a read brings |
  * |---|---|---|
  * | silent | 512 | nothing has come yet |
- * | small messages | 1,024 | parts of it are given away: no copy, and an allocation for 3 to 13 messages |
+ * | small messages | 1,024 | parts of it are given away: no copy, and one allocation for 4 to 13 messages |
  * | up to 4 KiB | 4 messages and some room | the same |
  * | up to 16 KiB | as many messages as 16 KiB hold, and some room | the same: at 16 KiB one for each |
  * | larger | one message and some room, if {@linkcode Rooms} has a wait left | given away when 7/8 full; otherwise copied out, and kept for the next |
