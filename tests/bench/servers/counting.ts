@@ -31,8 +31,13 @@ Object.assign(globalThis, {
 
 await wrapSockets();
 wrapBuffers();
-// The server's program starts once nothing that holds the event loop is pending here.
-Deno.unrefTimer(setTimeout(answer, 0));
+// Not before the server says that it listens: its program starts once nothing is pending here.
+const { write } = Deno.stdout;
+Deno.stdout.write = (p) => {
+  Deno.stdout.write = write;
+  answer();
+  return write.call(Deno.stdout, p);
+};
 
 async function wrapSockets(): Promise<void> {
   using listener = Deno.listen({ port: 0, hostname: "127.0.0.1" });
