@@ -19,18 +19,18 @@ function newClock(): CoarseClock {
   return new CoarseClock(false);
 }
 
-/** A cancellation, and what it has told so far. */
+/** A cancellation, and the errors that it has called back with so far. */
 function cancellable(options: ReadOptions, clock: CoarseClock = newClock()) {
-  const told: unknown[] = [];
+  const calls: unknown[] = [];
   const cancellation = Cancellation.from(clock, options)!;
-  cancellation.onCancel = (error) => told.push(error);
-  return { cancellation, told };
+  cancellation.onCancel = (error) => calls.push(error);
+  return { cancellation, calls };
 }
 
-/** Ms of fake time, moved on 1 ms at a time, until something was told. */
-function lasts(time: FakeTime, told: unknown[], most: number): number {
+/** Ms of fake time, advanced 1 ms at a time, until there was a call. */
+function lasts(time: FakeTime, calls: unknown[], most: number): number {
   let passed = 0;
-  for (; passed < most && told.length === 0; passed++) time.tick(1);
+  for (; passed < most && calls.length === 0; passed++) time.tick(1);
   return passed;
 }
 
@@ -112,8 +112,8 @@ Deno.test("a timeout of 100 ms or more is never early and 200 ms late at most", 
       const other = { tick() {} }; // as the connection does
       clock.watch(other);
       time.tick(offset);
-      const { told } = cancellable({ timeout }, clock);
-      const lasted = lasts(time, told, 20_000);
+      const { calls } = cancellable({ timeout }, clock);
+      const lasted = lasts(time, calls, 20_000);
       assertGreaterOrEqual(lasted, timeout, `begun ${offset} ms after a tick`);
       assertLessOrEqual(lasted, timeout + 2 * TICK, `begun ${offset} ms after a tick`);
       clock.unwatch(other);
@@ -124,25 +124,25 @@ Deno.test("a timeout of 100 ms or more is never early and 200 ms late at most", 
 Deno.test("a timeout below 100 ms is exact", () => {
   using time = new FakeTime();
   for (const timeout of [1, 5, 50, 99]) {
-    const { told } = cancellable({ timeout });
-    assertEquals(lasts(time, told, 1000), timeout);
+    const { calls } = cancellable({ timeout });
+    assertEquals(lasts(time, calls, 1000), timeout);
   }
 });
 
 Deno.test("a timeout of 0 gives up at the next chance, not at once", () => {
   using time = new FakeTime();
-  const { told } = cancellable({ timeout: 0 });
-  assertEquals(told, []);
+  const { calls } = cancellable({ timeout: 0 });
+  assertEquals(calls, []);
   time.tick(0);
-  assertEquals(told.length, 1);
+  assertEquals(calls.length, 1);
 });
 
 Deno.test("a timeout tells a TimeoutError that says how long it was", () => {
   using time = new FakeTime();
   for (const timeout of [20, 2000]) {
-    const { told } = cancellable({ timeout });
+    const { calls } = cancellable({ timeout });
     time.tick(timeout + 200);
-    const [error] = told;
+    const [error] = calls;
     assertInstanceOf(error, DOMException);
     assertEquals(error.name, "TimeoutError");
     assertEquals(error.message, `The read gave up after its timeout of ${timeout} ms`);
@@ -151,19 +151,19 @@ Deno.test("a timeout tells a TimeoutError that says how long it was", () => {
 
 Deno.test("a timeout of Infinity never comes", () => {
   using time = new FakeTime();
-  const { cancellation, told } = cancellable({ timeout: Infinity });
+  const { cancellation, calls } = cancellable({ timeout: Infinity });
   time.tick(1e9);
-  assertEquals(told, []);
+  assertEquals(calls, []);
   cancellation[Symbol.dispose]();
 });
 
 Deno.test("an abort tells the signal's reason at once, the very same", () => {
   const reason = new TypeError("no longer wanted");
   const controller = new AbortController();
-  const { told } = cancellable({ signal: controller.signal, timeout: Infinity });
+  const { calls } = cancellable({ signal: controller.signal, timeout: Infinity });
   controller.abort(reason);
-  assertEquals(told.length, 1);
-  assertStrictEquals(told[0], reason);
+  assertEquals(calls.length, 1);
+  assertStrictEquals(calls[0], reason);
 });
 
 Deno.test("of a timeout and a signal the first one tells, and the other is not heard any more", () => {
@@ -171,12 +171,12 @@ Deno.test("of a timeout and a signal the first one tells, and the other is not h
   for (const timeout of [20, 2000]) {
     for (const first of ["signal", "timeout"]) {
       const controller = new AbortController();
-      const { told } = cancellable({ signal: controller.signal, timeout });
+      const { calls } = cancellable({ signal: controller.signal, timeout });
       if (first === "timeout") time.tick(timeout + 200);
       controller.abort("signal");
       time.tick(timeout + 200);
-      assertEquals(told.length, 1, first);
-      assertEquals(told[0] === "signal", first === "signal");
+      assertEquals(calls.length, 1, first);
+      assertEquals(calls[0] === "signal", first === "signal");
     }
   }
 });
@@ -185,16 +185,16 @@ Deno.test("a cancellation that is disposed tells nothing", () => {
   using time = new FakeTime();
   for (const timeout of [20, 2000]) {
     const controller = new AbortController();
-    const { cancellation, told } = cancellable({ signal: controller.signal, timeout });
+    const { cancellation, calls } = cancellable({ signal: controller.signal, timeout });
     cancellation[Symbol.dispose]();
     cancellation[Symbol.dispose]();
     controller.abort("signal");
     time.tick(timeout + 200);
-    assertEquals(told, []);
+    assertEquals(calls, []);
   }
 });
 
-Deno.test("what is decided while nobody listens is told to the next who does", () => {
+Deno.test("a cancellation without a listener is passed to the next one", () => {
   using time = new FakeTime();
   const controller = new AbortController();
   const ways: [options: ReadOptions, decide: () => void][] = [
@@ -205,35 +205,35 @@ Deno.test("what is decided while nobody listens is told to the next who does", (
   for (const [options, decide] of ways) {
     const cancellation = Cancellation.from(newClock(), options)!;
     decide();
-    const told: unknown[] = [];
-    cancellation.onCancel = (error) => told.push(error);
-    assertEquals(told.length, 1);
-    assertInstanceOf(told[0], DOMException);
+    const calls: unknown[] = [];
+    cancellation.onCancel = (error) => calls.push(error);
+    assertEquals(calls.length, 1);
+    assertInstanceOf(calls[0], DOMException);
   }
 });
 
-Deno.test("what was told to one who had what he wanted is told to the next as well", () => {
+Deno.test("a cancellation that came too late for one listener is passed to the next as well", () => {
   const controller = new AbortController();
-  const { cancellation, told } = cancellable({ signal: controller.signal });
+  const { cancellation, calls } = cancellable({ signal: controller.signal });
   controller.abort("stop");
-  cancellation.onCancel = (error) => told.push(error);
-  assertEquals(told, ["stop", "stop"]);
+  cancellation.onCancel = (error) => calls.push(error);
+  assertEquals(calls, ["stop", "stop"]);
 });
 
 Deno.test("a cancellation leaves no listener at its signal, whether it came to it or not", () => {
   using time = new FakeTime();
   const signal = new CountedSignal();
   for (let i = 0; i < 100; i++) {
-    const { cancellation, told } = cancellable({ signal, timeout: [20, 2000, Infinity][i % 3]! });
+    const { cancellation, calls } = cancellable({ signal, timeout: [20, 2000, Infinity][i % 3]! });
     assertEquals(signal.listeners, 1);
     if (i % 2 === 0) time.tick(3000);
-    assertEquals(told.length, i % 2 === 0 && i % 3 < 2 ? 1 : 0);
+    assertEquals(calls.length, i % 2 === 0 && i % 3 < 2 ? 1 : 0);
     cancellation[Symbol.dispose]();
     assertEquals(signal.listeners, 0);
   }
-  const { told } = cancellable({ signal });
+  const { calls } = cancellable({ signal });
   signal.abort("now");
-  assertEquals(told, ["now"]);
+  assertEquals(calls, ["now"]);
   assertEquals(signal.listeners, 0);
 });
 
@@ -252,7 +252,7 @@ Deno.test("a cancellation watches the clock only as long as it must", () => {
   }
 });
 
-Deno.test("signals of other makes are as good as ours", () => {
+Deno.test("custom signals work like native ones", () => {
   const listeners = new Set<EventListener>();
   const signal = {
     aborted: false,
@@ -261,11 +261,11 @@ Deno.test("signals of other makes are as good as ours", () => {
     removeEventListener: (_: string, listener: EventListener) => void listeners.delete(listener),
   };
   const options = { signal: signal as unknown as AbortSignal };
-  const { told } = cancellable(options);
+  const { calls } = cancellable(options);
   signal.aborted = true;
   signal.reason = "over";
   for (const listener of listeners) listener(new Event("abort"));
-  assertEquals(told, ["over"]);
+  assertEquals(calls, ["over"]);
   assertEquals(listeners.size, 0);
   let thrown;
   try {

@@ -197,12 +197,12 @@ netTest("signal tells its listeners, once", async () => {
   const [socket, client] = await socketPair();
   using _client = client;
   const conn = connection(socket);
-  let told = 0;
-  conn.signal.addEventListener("abort", () => told++);
+  let calls = 0;
+  conn.signal.addEventListener("abort", () => calls++);
   conn.close();
   conn.close();
   await conn.end();
-  assertEquals(told, 1);
+  assertEquals(calls, 1);
 });
 
 netTest(

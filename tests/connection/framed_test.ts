@@ -1,4 +1,4 @@
-/** Frames come whole however bytes arrive, and their end and their errors are told. @module */
+/** Frames come whole however bytes arrive, and so do the end and errors. @module */
 
 import {
   assert,

@@ -95,11 +95,11 @@ Deno.test("Lifeline.close() takes a socket that was closed elsewhere for closed"
 
 Deno.test("Lifeline.close() tells its holder once", () => {
   const life = newLife();
-  let told = 0;
-  life.onClose = { closed: () => void told++ };
+  let calls = 0;
+  life.onClose = { closed: () => void calls++ };
   life.end("forced");
   life.close();
-  assertEquals(told, 1);
+  assertEquals(calls, 1);
 });
 
 Deno.test("Lifeline.failed() names the reason by the kind of the error", () => {

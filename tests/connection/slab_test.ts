@@ -468,7 +468,7 @@ Deno.test("what a read into the slab brings is gone with memory transferred away
   const record = slab.take(10);
   const room = slab.room();
   structuredClone(record, { transfer: [record.buffer] });
-  slab.arrived(room, 10); // nobody may be there to be told
+  slab.arrived(room, 10); // there may be no one to call
   assertThrows(() => slab.bytes, TypeError, GONE);
 });
 

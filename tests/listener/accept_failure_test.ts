@@ -6,18 +6,18 @@ import { systemError as scripted } from "../../lib/testing/system_error.ts";
 
 const { BadResource, Busy, NotConnected, ConnectionAborted, ConnectionReset } = Deno.errors;
 
-/** An error as Deno makes it of what the kernel says. */
+/** An error as Deno makes it from the kernel's. */
 function systemError(message: string, code?: string): Error {
   return code === undefined ? new Error(message) : Object.assign(new Error(message), { code });
 }
 
-/** What a first failure is sorted into. */
+/** The class of a first failure. */
 const sorted = (error: unknown, os?: string) => new AcceptFailures(os).sort(error);
 
 /** Failures in a row that may be unknown before the listener looks broken. */
 const MOST_UNKNOWN = 4096;
 
-/** What macOS makes of a client that has reset, as Deno hands it on. */
+/** macOS's error for a client that has reset, as Deno passes it on. */
 const DARWIN: Record<string, () => Error> = {
   "EINVAL": () =>
     Object.assign(new TypeError("Invalid argument (os error 22)"), { code: "EINVAL" }),
@@ -35,14 +35,14 @@ const ABORTED = [
 ];
 
 for (const code of ABORTED) {
-  Deno.test(`sort() says aborted of ${code}, however often it comes`, () => {
+  Deno.test(`sort() gives aborted for ${code}, however often it comes`, () => {
     const failures = new AcceptFailures();
     for (let i = 0; i < 10_000; i++) assertEquals(failures.sort(systemError("", code)), "aborted");
   });
 }
 
 for (const errno of ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"] as const) {
-  Deno.test(`sort() says resources of ${errno}, and no number of them breaks the listener`, () => {
+  Deno.test(`sort() gives resources for ${errno}, and no number of them breaks the listener`, () => {
     const failures = new AcceptFailures("linux");
     for (let i = 0; i < 10_000; i++) {
       assertEquals(failures.sort(scripted(errno)), "resources");
@@ -52,7 +52,7 @@ for (const errno of ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"] as const) {
   });
 }
 
-/** Numbers of errors that Deno 2.9 hands on without a `code`. */
+/** Error numbers that Deno 2.9 passes on without a `code`. */
 const WITHOUT_CODE: Record<string, Record<number, AcceptFailure>> = {
   linux: {
     23: "resources",
@@ -102,14 +102,14 @@ const UNKNOWN: Record<string, () => unknown> = {
 };
 
 for (const [name, error] of Object.entries(UNKNOWN)) {
-  Deno.test(`sort() says aborted of ${name} 4,096 times in a row, and then resources`, () => {
+  Deno.test(`sort() gives aborted for ${name} 4,096 times in a row, and then resources`, () => {
     const failures = new AcceptFailures();
     for (let i = 0; i < MOST_UNKNOWN; i++) assertEquals(failures.sort(error()), "aborted");
     assertEquals(failures.sort(error()), "resources");
   });
 }
 
-/** As many unknown failures as look like a broken listener. */
+/** As many unknown failures as a broken listener gives. */
 function breakDown(failures: AcceptFailures): void {
   while (failures.sort(new TypeError("invalid argument")) === "aborted");
 }
@@ -126,7 +126,7 @@ Deno.test("sort() counts unknown failures anew after works() and after a wait", 
   assertEquals(counted(), MOST_UNKNOWN + 1);
 });
 
-Deno.test("isBroken once 30 s were waited through nothing but unknown failures", () => {
+Deno.test("isBroken once 30 s were spent waiting through nothing but unknown failures", () => {
   const failures = new AcceptFailures();
   for (let s = 0; s < 30; s++) {
     assertEquals(failures.isBroken, false);
@@ -154,7 +154,7 @@ for (const [name, show] of Object.entries(SIGNS_OF_LIFE)) {
   });
 }
 
-Deno.test("sort() says closed of a second BadResource at once, and aborted of the first", () => {
+Deno.test("sort() gives closed for a second BadResource at once, and aborted for the first", () => {
   const failures = new AcceptFailures();
   const error = new BadResource("Listener has been closed");
   assertEquals([failures.sort(error), failures.sort(error)], ["aborted", "closed"]);

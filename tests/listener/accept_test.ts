@@ -9,7 +9,7 @@ import { Program } from "../support/program.ts";
 import { turns, until } from "../support/wait.ts";
 import { type ScriptedListener, scriptedListener } from "../../lib/testing/scripted_listener.ts";
 
-/** An acceptor on a scripted listener, and what it told its watcher. */
+/** An acceptor on a scripted listener, and the calls of its watcher. */
 function scripted() {
   const listener = scriptedListener([]);
   const heard: unknown[] = [];
@@ -20,7 +20,7 @@ function scripted() {
   return { listener, acceptor, heard };
 }
 
-/** An error as Deno makes it of what the kernel says. */
+/** An error as Deno makes it from the kernel's. */
 function systemError(message: string, code?: string, ErrorClass: new (m: string) => Error = Error) {
   const error = new ErrorClass(message);
   return code === undefined ? error : Object.assign(error, { code });
@@ -78,7 +78,7 @@ Deno.test("next() waits when resources are short", async () => {
   assertStrictEquals(await next, socket);
 });
 
-/** What macOS and Windows make of clients that have reset, as Deno hands it on there. */
+/** The errors of macOS and Windows for clients that have reset, as Deno passes them on. */
 const FOREIGN: Record<string, () => Error> = {
   "EINVAL of macOS": () => systemError("Invalid argument (os error 22)", "EINVAL", TypeError),
   "macOS's error without a code": () => new TypeError("invalid argument"),
@@ -99,7 +99,7 @@ for (const [name, error] of Object.entries(FOREIGN)) {
   });
 }
 
-Deno.test("next() takes one BadResource for an interrupted accept and asks again", async () => {
+Deno.test("next() takes one BadResource for an interrupted accept and tries again", async () => {
   const { listener, acceptor, heard } = scripted();
   const socket = pair()[0];
   listener.play(BAD_RESOURCE());
@@ -188,7 +188,7 @@ Deno.test("next() begins with 5 ms again after a success", async () => {
   await second;
 });
 
-Deno.test("backingOff says that it waits to try again", async () => {
+Deno.test("backingOff is true while it waits to try again", async () => {
   using time = new FakeTime();
   const { listener, acceptor } = scripted();
   listener.play(EMFILE());
@@ -247,7 +247,7 @@ Deno.test("next() hands out a socket that arrives after close(), and then null",
   assertEquals(listener.accepts, 1);
 });
 
-Deno.test("close() is safe to call twice, and on a listener that refuses", () => {
+Deno.test("close() is safe to call twice, and on a listener that throws", () => {
   const { listener, acceptor } = scripted();
   let closes = 0;
   listener.close = () => {
@@ -271,9 +271,9 @@ Deno.test("next() gives up with the error after 30 s of nothing but unknown fail
     time.next();
   }
   await next;
-  // The first attempt that comes when 30 s are over: the waits before add up to 30,275 ms.
+  // The first attempt after 30 s: the waits before it add up to 30,275 ms.
   assertEquals(time.now - start, 30_275);
-  // The last one is thrown and not announced: an announced one will be tried again.
+  // The last one is thrown and not reported: a reported one will be tried again.
   assertFalse(heard.includes(caught));
   assertEquals(heard.length, listener.accepts - 1);
 });
@@ -292,7 +292,7 @@ Deno.test("next() never gives up for want of resources", async () => {
   assertStrictEquals(await next, socket);
 });
 
-Deno.test("next() lets the event loop turn while one failure follows the other at once", async () => {
+Deno.test("next() lets the event loop turn while failures come at once", async () => {
   const { listener, acceptor } = scripted();
   listener.otherwise = () => "ENOTCONN";
   const next = acceptor.next();
@@ -311,7 +311,7 @@ Deno.test("ref() and unref() reach the listener", () => {
   assertEquals(calls, ["unref", "ref"]);
 });
 
-/** Errnos that accept4(2) may give, and what they mean once they have gone through Deno. */
+/** Errnos that accept4(2) may give, and how they are sorted once Deno has passed them on. */
 const INJECTED: Record<string, "aborted" | "resources"> = {
   ECONNABORTED: "aborted",
   EHOSTUNREACH: "aborted",
@@ -327,7 +327,7 @@ const INJECTED: Record<string, "aborted" | "resources"> = {
   ETIMEDOUT: "aborted",
 };
 
-netTest("next() sorts what Deno makes of each errno of accept4(2), and goes on", async (t) => {
+netTest("next() sorts Deno's error for each errno of accept4(2), and goes on", async (t) => {
   for (const [errno, word] of Object.entries(INJECTED)) {
     await t.step(`${errno} is ${word}`, async () => {
       await using program = new Program(new URL("./programs/accepting.ts", import.meta.url), {

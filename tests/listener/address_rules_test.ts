@@ -8,7 +8,7 @@ import { addressRanges } from "../../mod.ts";
 const tcp = (hostname: string): Deno.NetAddr => ({ transport: "tcp", hostname, port: 4711 });
 const unix: Deno.UnixAddr = { transport: "unix", path: "" };
 
-/** Everybody who matters here. */
+/** Every address that matters here. */
 const PEERS: Deno.Addr[] = [
   ...["127.0.0.1", "::ffff:127.0.0.1", "192.0.2.7", "0.0.0.0", "::", "::1", "2001:db8::1"].map(tcp),
   unix,
@@ -25,7 +25,7 @@ Deno.test("compileAddressList() matches addresses, ranges and Unix peers, and no
     [["2001:db8::/32"], ["2001:db8::1"]],
     [["0.0.0.0/0"], ["127.0.0.1", "::ffff:127.0.0.1", "192.0.2.7", "0.0.0.0"]],
     [["::/0"], ["::", "::1", "2001:db8::1"]],
-    // Nothing stands for Unix peers that a TCP peer could have.
+    // No entry for Unix peers can match a TCP peer.
     [["unix"], ["unix"]],
     [["unix", "192.0.2.7", "unix"], ["192.0.2.7", "unix"]],
   ];
@@ -48,13 +48,13 @@ Deno.test("compileAddressList() keeps no hold of the list", () => {
   assertEquals(whoIsIn(isIn), ["192.0.2.7"]);
 });
 
-Deno.test("completeAddressRules() gives nothing to test where nothing is said", () => {
+Deno.test("completeAddressRules() returns no rule without allow and deny", () => {
   for (const rules of [{}, { deny: [] }, { allow: undefined, deny: undefined }]) {
     assertEquals(completeAddressRules("serve", rules), undefined);
   }
 });
 
-Deno.test("completeAddressRules() lets deny win, and everybody else in without allow", () => {
+Deno.test("completeAddressRules() lets deny win, and without allow admits everything else", () => {
   const rows: [Record<string, string[]>, string[]][] = [
     [{ deny: ["0.0.0.0/0", "::/0"] }, ["unix"]],
     [{ deny: ["unix", "::/0", "127.0.0.0/8"] }, ["192.0.2.7", "0.0.0.0"]],
@@ -68,7 +68,7 @@ Deno.test("completeAddressRules() lets deny win, and everybody else in without a
   }
 });
 
-Deno.test("completeAddressRules() means what its two lists mean, for any of them", () => {
+Deno.test("completeAddressRules() agrees with its two lists, for any of them", () => {
   const entry = fc.constantFrom("127.0.0.0/8", "192.0.2.7", "::/0", "::1", "unix", "0.0.0.0/1");
   const list = fc.array(entry, { minLength: 1, maxLength: 4 });
   const isIn = (list: string[], addr: Deno.Addr) =>

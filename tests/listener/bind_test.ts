@@ -1,4 +1,4 @@
-/** An address becomes a listener; messages about those that cannot are in messages_test.ts. @module */
+/** An address becomes a listener; messages about bad ones are in messages_test.ts. @module */
 
 import { assertEquals, assertMatch, assertStrictEquals, assertThrows } from "@std/assert";
 import { bind } from "../../lib/listener/bind.ts";
@@ -8,7 +8,7 @@ import { Directory } from "../support/directory.ts";
 import { netTest } from "../support/needs.ts";
 import { LOOPBACK } from "../support/peers.ts";
 
-netTest("bind() listens on a TCP address, and says how its sockets are to be set", () => {
+netTest("bind() listens on a TCP address, and returns the options of its sockets", () => {
   for (const noDelay of [true, false]) {
     const keepAlive = !noDelay;
     const bound = bind(completeListenOptions({ ...LOOPBACK, noDelay, keepAlive }));
@@ -18,7 +18,7 @@ netTest("bind() listens on a TCP address, and says how its sockets are to be set
   }
 });
 
-netTest("bind() listens on a Unix path, whose sockets have nothing to be set", () => {
+netTest("bind() listens on a Unix path, whose sockets have no options", () => {
   using directory = new Directory();
   const path = directory.at("s");
   const { listener, noDelay, keepAlive } = bind({ path });
@@ -26,7 +26,7 @@ netTest("bind() listens on a Unix path, whose sockets have nothing to be set", (
   assertEquals([listener.addr, noDelay, keepAlive], [{ transport: "unix", path }, false, false]);
 }, { os: ["linux", "darwin"] });
 
-netTest("bind() says who is expected at an address, and of no other address", () => {
+netTest("bind() returns the expected peers of an address, and of no other address", () => {
   const trust = ["10.0.0.0/8"];
   for (
     const [given, tls, trusts] of [
@@ -43,7 +43,7 @@ netTest("bind() says who is expected at an address, and of no other address", ()
   }
 });
 
-/** Has `Deno.listen` throw this, as the system would. */
+/** Makes `Deno.listen` throw this, as the system would. */
 function failing(error: unknown): Disposable {
   const { listen } = Deno;
   Object.assign(Deno, {
@@ -63,7 +63,7 @@ Deno.test("bind() opens nothing for a certificate that cannot be used", () => {
   assertMatch(message, /^Cannot serve with a 'key' that is not /);
 });
 
-Deno.test("bind() throws the error that the system gave, and no other", () => {
+Deno.test("bind() throws the system's error, and no other", () => {
   const error = Object.assign(new Deno.errors.AddrInUse("in use"), { code: "EADDRINUSE" });
   using _system = failing(error);
   const thrown = assertThrows(() => bind(OPTIONS), Deno.errors.AddrInUse);
@@ -71,18 +71,18 @@ Deno.test("bind() throws the error that the system gave, and no other", () => {
   assertEquals(error.code, "EADDRINUSE");
 });
 
-Deno.test("bind() names the address of an error that it knows nothing about", () => {
+Deno.test("bind() names the address in an unknown error", () => {
   using _system = failing(new Error("Something new (os error 999)"));
   const { message } = assertThrows(() => bind(OPTIONS), Error);
   assertEquals(message, "Cannot listen on tcp://[::1]:7000: Something new (os error 999)");
 });
 
-Deno.test("bind() throws what cannot be told more of as it is", () => {
+Deno.test("bind() throws an error that cannot be changed as it is", () => {
   using _system = failing("a text");
   assertStrictEquals(assertThrows(() => bind(OPTIONS)), "a text");
 });
 
-Deno.test("bind() does not blame the port for a permission that is missing above 1023", () => {
+Deno.test("bind() does not blame the port for a missing permission above 1023", () => {
   using _system = failing(new Deno.errors.PermissionDenied("Permission denied (os error 13)"));
   const { message } = assertThrows(() => bind(OPTIONS), Deno.errors.PermissionDenied);
   assertEquals(message, "Cannot listen on tcp://[::1]:7000: Permission denied (os error 13)");

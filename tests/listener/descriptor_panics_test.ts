@@ -1,4 +1,4 @@
-/** A server lives through a time without free descriptors, and through Deno's own panics. @module */
+/** A server survives a shortage of descriptors, and Deno's own panics. @module */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { netTest } from "../support/needs.ts";
@@ -13,12 +13,12 @@ const FLOOD = 200;
 /** Ms since the start of a process within which Deno has not set up its SIGUSR1 handler yet. */
 const EARLY = 400;
 
-/** How often a flood is repeated that came too late to be early, because the machine is busy. */
+/** How often a flood is repeated that was not early enough, because the machine is busy. */
 const ATTEMPTS = 10;
 
 const STARVED_SERVER = new URL("./programs/starved_server.ts", import.meta.url);
 
-/** What starved_server.ts says. */
+/** The output of starved_server.ts. */
 interface Starvation {
   /** How often accepting failed. */
   starved: number;
@@ -55,9 +55,9 @@ async function flood(args: string[], when: "at once" | "late" = "at once"): Prom
   const port = Number(await program.line());
   const addr: Deno.NetAddr = { transport: "tcp", hostname: "127.0.0.1", port };
   if (when === "late") assertEquals(await program.ask("grow up"), "grown up");
-  // Before the others come, and so the first to be accepted.
+  // First in the queue, and so the first to be accepted.
   const first = await dial(addr);
-  // The server may be gone before everybody has come.
+  // The server may end before all have connected.
   const others = await Promise.allSettled(Array.from({ length: FLOOD - 1 }, () => dial(addr)));
   const came = others.flatMap((other) => other.status === "fulfilled" ? [other.value] : []);
   return new Flooded(program, addr, new Clients([first, ...came]));
@@ -73,7 +73,7 @@ async function floodEarly(args: string[]): Promise<Flooded> {
   }
 }
 
-/** Ends the flood and fails unless the server then serves as if nothing had been. */
+/** Ends the flood and fails unless the server then serves as before. */
 async function assertRecovers({ program, addr, clients }: Flooded): Promise<void> {
   clients[Symbol.dispose]();
   for (let i = 0; i < 3; i++) {
@@ -95,7 +95,7 @@ async function assertPanics({ program }: Flooded): Promise<void> {
 const FLOODS = { early: floodEarly, late: (args: string[]) => flood(args, "late") };
 
 for (const [when, floodThen] of Object.entries(FLOODS)) {
-  netTest(`a server that is flooded ${when} says so, waits, and serves again`, async () => {
+  netTest(`a server that is flooded ${when} reports it, waits, and serves again`, async () => {
     await using flooded = await floodThen(["guarded", "default"]);
     const { program, addr } = flooded;
     const line = `usher: Error: Cannot accept on tcp://127.0.0.1:${addr.port}: Too many open ` +

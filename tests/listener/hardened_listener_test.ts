@@ -21,7 +21,7 @@ function scripted() {
 
 const gone = () => Object.assign(new Deno.errors.NotConnected("gone"), { code: "ENOTCONN" });
 
-/** Takes clients until the first failure; gives it, or the number of clients where there is none. */
+/** Accepts until the first failure; returns it, or the number of clients if there is none. */
 async function plainLoop(listener: Deno.Listener): Promise<unknown> {
   let clients = 0;
   try {
@@ -125,7 +125,7 @@ Deno.test("accept() gives a socket that arrives after close()", async () => {
   await assertRejects(() => listener.accept(), Deno.errors.BadResource);
 });
 
-Deno.test("for await goes on after every client that is gone, and ends quietly at close()", async () => {
+Deno.test("for await goes on after each client that is gone, and ends quietly at close()", async () => {
   const { bare, listener } = scripted();
   const sockets = [pair()[0], pair()[0]];
   for (const socket of sockets) {
@@ -228,7 +228,7 @@ netTest(
   },
 );
 
-Deno.test("accept() gives a socket that is set as the options say", async () => {
+Deno.test("accept() gives a socket with the options set", async () => {
   const bare = scriptedListener([]);
   using listener = new HardenedListener({ listener: bare, noDelay: true, keepAlive: false });
   const calls: string[] = [];

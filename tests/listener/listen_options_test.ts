@@ -1,4 +1,4 @@
-/** An address is completed and otherwise as given; what is refused is in messages_test.ts. @module */
+/** An address is completed and otherwise as given; rejected ones are in messages_test.ts. @module */
 
 import { assert, assertEquals } from "@std/assert";
 import {
@@ -11,7 +11,7 @@ import {
 } from "../../lib/listener/listen_options.ts";
 import { server as certificate } from "../support/certificates.ts";
 
-/** What a TCP address is completed with. */
+/** The defaults of a TCP address. */
 const TCP = {
   hostname: "0.0.0.0",
   tcpBacklog: 511,
@@ -25,7 +25,7 @@ function complete(given: Record<string, unknown>): CompleteAddress {
   return completeAddress("serve", given, []);
 }
 
-/** Completes one that has TLS. */
+/** Completes an address with TLS. */
 function tlsOf(given: Record<string, unknown>): NonNullable<CompleteTcp["tls"]> {
   return (complete({ port: 0, ...given }) as CompleteTcp).tls!;
 }
@@ -36,11 +36,11 @@ const PEERS: Record<string, Deno.Addr> = {
   unix: { transport: "unix", path: "" },
 };
 
-Deno.test("completeListenOptions() fills in what was not given", () => {
+Deno.test("completeListenOptions() fills in missing options", () => {
   assertEquals(completeListenOptions({ port: 7000 }), { port: 7000, ...TCP });
 });
 
-Deno.test("completeListenOptions() keeps what was given", () => {
+Deno.test("completeListenOptions() keeps given options", () => {
   const options = {
     port: 0,
     hostname: "::1",
@@ -52,7 +52,7 @@ Deno.test("completeListenOptions() keeps what was given", () => {
   assertEquals(completeListenOptions(options), options);
 });
 
-Deno.test("completeListenOptions() takes undefined for not given", () => {
+Deno.test("completeListenOptions() treats undefined as missing", () => {
   const options = { port: 0, ...Object.fromEntries(ADDRESS_KEYS.map((key) => [key, undefined])) };
   const given = { ...options, port: 0 } as { port: number };
   assertEquals(completeListenOptions(given), { port: 0, ...TCP });
@@ -74,20 +74,20 @@ Deno.test("completeListenOptions() completes a descriptor", () => {
   });
 });
 
-Deno.test("completeListenOptions() takes the ends of each range", () => {
+Deno.test("completeListenOptions() accepts the ends of each range", () => {
   for (const port of [0, 65535]) completeListenOptions({ port });
   for (const tcpBacklog of [0, 2 ** 31 - 1]) completeListenOptions({ port: 0, tcpBacklog });
   for (const mode of [0, 0o777]) completeListenOptions({ path: "s", mode });
   completeListenOptions({ path: `\0${"s".repeat(106)}` });
 });
 
-Deno.test("completeAddress() completes as completeListenOptions() does where nothing is added", () => {
+Deno.test("completeAddress() completes as completeListenOptions() does without further options", () => {
   for (const given of [{ port: 7000 }, { port: 0, hostname: "::1" }, { path: "s", mode: 0o600 }]) {
     assertEquals(complete(given), completeListenOptions(given));
   }
 });
 
-Deno.test("completeAddress() knows whose PROXY headers count, of TCP and of Unix", () => {
+Deno.test("completeAddress() knows which peers are trusted, TCP and Unix", () => {
   const proxyProtocol = { trust: ["10.0.0.0/8", "unix"] };
   for (const given of [{ port: 0 }, { path: "s" }]) {
     const { isTrusted } = complete({ ...given, proxyProtocol });
@@ -100,20 +100,20 @@ Deno.test("completeAddress() knows whose PROXY headers count, of TCP and of Unix
   }
 });
 
-Deno.test("completeAddress() has TLS only where something of it is given", () => {
+Deno.test("completeAddress() has TLS only if one of its options is given", () => {
   assertEquals("tls" in complete({ port: 0 }), false);
   const tls = tlsOf({ ...certificate, alpnProtocols: ["mqtt"] });
   assertEquals(tls.alpnProtocols, ["mqtt"]);
   assertEquals(tls.fallback?.key, certificate.key);
 });
 
-Deno.test("completeAddress() takes noDelay and keepAlive where they can be set", () => {
+Deno.test("completeAddress() takes noDelay and keepAlive where sockets have them", () => {
   const given = { ...certificate, noDelay: false, keepAlive: false };
   const { noDelay, keepAlive } = complete({ port: 0, ...given }) as CompleteTcp;
   assertEquals([noDelay, keepAlive], [false, false]);
 });
 
-Deno.test("the defaults of an address cannot be changed", () => {
+Deno.test("the defaults of an address are frozen", () => {
   assertEquals({ ...LISTEN_DEFAULTS }, TCP);
   assert(Object.isFrozen(LISTEN_DEFAULTS));
 });

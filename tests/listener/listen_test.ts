@@ -1,4 +1,4 @@
-/** `listen()` listens where it was asked to. @module */
+/** `listen()` listens at the address in its options. @module */
 
 import { assertEquals, assertThrows } from "@std/assert";
 import { listen } from "../../mod.ts";
@@ -7,7 +7,7 @@ import { netTest } from "../support/needs.ts";
 import { bytes, text } from "../support/bytes.ts";
 import { dial, LOOPBACK, readExactly, writeAll } from "../support/peers.ts";
 
-/** Asserts that a client gets through to who accepts on the listener. */
+/** Asserts that a client reaches the listener's acceptor. */
 async function assertServes(
   listener: Deno.Listener,
   connect: () => Promise<Deno.Conn>,
@@ -33,7 +33,7 @@ netTest("listen() takes the first address of a host name", async () => {
   await assertServes(listener, () => dial(listener.addr));
 });
 
-netTest("listen() takes IPv4 clients of every address where no hostname is given", async () => {
+netTest("listen() takes IPv4 clients on every address without a hostname", async () => {
   using listener = listen({ port: 0 });
   assertEquals(listener.addr.hostname, "0.0.0.0");
   await assertServes(listener, () => dial({ ...listener.addr, hostname: "127.0.0.1" }));
@@ -47,7 +47,7 @@ netTest('listen() takes IPv4 clients on "::" too, and shows them as IPv6', async
   assertEquals((conn.remoteAddr as Deno.NetAddr).hostname, "::ffff:127.0.0.1");
 }, { os: ["linux"] });
 
-netTest("listen() tells which port it got for port 0, another one each time", () => {
+netTest("listen() gives the port it got for port 0, another one each time", () => {
   using first = listen(LOOPBACK);
   using second = listen(LOOPBACK);
   for (const { addr } of [first, second]) {
@@ -56,7 +56,7 @@ netTest("listen() tells which port it got for port 0, another one each time", ()
   assertEquals(new Set([0, first.addr.port, second.addr.port]).size, 3);
 });
 
-netTest("listen() has the port again as soon as it was closed", () => {
+netTest("listen() can bind the port again as soon as it was closed", () => {
   const { port } = (() => {
     using listener = listen(LOOPBACK);
     return listener.addr;
@@ -65,7 +65,7 @@ netTest("listen() has the port again as soon as it was closed", () => {
   assertEquals(again.addr.port, port);
 });
 
-netTest("listen() has the port again once a pending accept has rejected", async () => {
+netTest("listen() can bind the port again once a pending accept has rejected", async () => {
   const first = listen(LOOPBACK);
   const { port } = first.addr;
   const pending = first.accept();
@@ -90,8 +90,8 @@ netTest("listen() leaves nothing open when it throws", () => {
   }
 });
 
-Deno.test("listen() is typed by where it listens", () => {
-  // Never called: that it compiles is the test.
+Deno.test("listen() is typed by its address", () => {
+  // Never called: compiling it is the test.
   const _typed = () => {
     const tcp: Deno.TcpListener = listen({ port: 0 });
     const unix: Deno.UnixListener = listen({ path: "app.sock" });

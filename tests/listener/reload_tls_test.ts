@@ -1,4 +1,4 @@
-/** The right certificates are exchanged, all or none; messages about others are in messages_test.ts. @module */
+/** The right certificates are replaced, all or none; messages about others are in messages_test.ts. @module */
 
 import { assertEquals, assertThrows } from "@std/assert";
 import { connect } from "node:tls";
@@ -17,7 +17,7 @@ const TLS = { ...LOOPBACK, ...certificate } as const;
 /** By their serial numbers, as certificates.ts says. */
 const NAMES: Record<string, string> = { 3: "server", 4: "renewed" };
 
-/** Which certificate a client is shown. */
+/** The certificate that a client is sent. */
 function shownAt({ port }: Deno.NetAddr): Promise<string> {
   const { promise, resolve, reject } = Promise.withResolvers<string>();
   const socket = connect({
@@ -36,14 +36,14 @@ function shownAt({ port }: Deno.NetAddr): Promise<string> {
   return promise;
 }
 
-/** What clients are shown at each address of a server. */
+/** The certificates that clients are sent at each address of a server. */
 async function shown(server: Server): Promise<string[]> {
   const names: string[] = [];
   for (const addr of server.addrs) names.push(await shownAt(addr as Deno.NetAddr));
   return names;
 }
 
-netTest("reloadTls() has the next handshake use the new certificate", async () => {
+netTest("reloadTls() makes the next handshake use the new certificate", async () => {
   await using server = serve(TLS, async () => {});
   assertEquals(await shown(server), ["server"]);
   server.reloadTls(renewed);
@@ -68,14 +68,14 @@ netTest("reloadTls() is for every address with TLS, or for one", async () => {
   await using server = serve({ listeners: [TLS, TLS] }, async () => {});
   server.reloadTls(renewed, server.addrs[1]);
   assertEquals(await shown(server), ["server", "renewed"]);
-  // An address that says the same is the same.
+  // An equal address matches.
   server.reloadTls(renewed, { ...server.addrs[0] } as Deno.NetAddr);
   assertEquals(await shown(server), ["renewed", "renewed"]);
   server.reloadTls(certificate);
   assertEquals(await shown(server), ["server", "server"]);
 });
 
-netTest("reloadTls() passes over addresses without TLS", async () => {
+netTest("reloadTls() skips addresses without TLS", async () => {
   await using server = serve({ listeners: [LOOPBACK, TLS] }, async () => {});
   server.reloadTls(renewed);
   assertEquals(await shownAt(server.addrs[1] as Deno.NetAddr), "renewed");
@@ -107,7 +107,7 @@ netTest("reloadTls() changes no address where one of them cannot take it", async
   assertEquals(await shown(server), ["server", "server"]);
 });
 
-Deno.test("reloadTls() looks at every address before it changes the first", () => {
+Deno.test("reloadTls() checks every address before it changes the first", () => {
   const done: string[] = [];
   const entrance = (name: string, prepare: () => () => void) => ({
     bound: { tls: { prepare } as unknown as TlsContexts },

@@ -7,7 +7,7 @@ import { dial, socketPair, unixPair } from "../support/peers.ts";
 import { Program } from "../support/program.ts";
 import { ScriptedSocket } from "../support/scripted_socket.ts";
 
-/** A socket that writes down how it is set. */
+/** A socket that records its options. */
 class Switchboard extends ScriptedSocket {
   readonly set: string[] = [];
 
@@ -29,25 +29,25 @@ for (
   ] as const
 ) {
   const options = { noDelay, keepAlive };
-  Deno.test(`setSocketOptions() switches on what is asked for: ${JSON.stringify(options)}`, () => {
+  Deno.test(`setSocketOptions() sets the given options: ${JSON.stringify(options)}`, () => {
     const socket = new Switchboard();
     setSocketOptions(socket, options);
     assertEquals(socket.set, [...set]);
   });
 }
 
-Deno.test("setSocketOptions() leaves a socket alone that has no such switches", () => {
+Deno.test("setSocketOptions() skips a socket that has no such options", () => {
   setSocketOptions(new ScriptedSocket(), { noDelay: true, keepAlive: true });
 });
 
-netTest("setSocketOptions() does not throw for a socket that is closed already", async () => {
+netTest("setSocketOptions() does not throw for a socket that is already closed", async () => {
   const [socket, client] = await socketPair();
   socket.close();
   client.close();
   setSocketOptions(socket, { noDelay: true, keepAlive: true });
 });
 
-netTest("setSocketOptions() leaves a Unix socket alone", async () => {
+netTest("setSocketOptions() skips a Unix socket", async () => {
   const [socket, client] = await unixPair();
   using _socket = socket;
   using _client = client;
@@ -56,7 +56,9 @@ netTest("setSocketOptions() leaves a Unix socket alone", async () => {
 
 for (const on of [true, false]) {
   netTest(
-    `listen() and serve() ${on ? "set" : "do not touch"} TCP_NODELAY and SO_KEEPALIVE when told so`,
+    `listen() and serve() ${
+      on ? "set" : "do not touch"
+    } TCP_NODELAY and SO_KEEPALIVE as their options say`,
     async () => {
       await using program = new Program(
         new URL("./programs/setting.ts", import.meta.url),

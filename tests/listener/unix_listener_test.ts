@@ -1,4 +1,4 @@
-/** A Unix path is only ever ours or untouched. @module */
+/** A Unix path is either ours or untouched. @module */
 
 import { assert, assertEquals, assertInstanceOf, assertMatch, assertThrows } from "@std/assert";
 import { listen, serve } from "../../mod.ts";
@@ -13,7 +13,7 @@ const transport = "unix";
 
 const OWNER = new URL("./programs/unix_owner.ts", import.meta.url);
 
-/** Sends something to the server there, and gives what comes back. */
+/** Sends something to the server there, and returns the answer. */
 async function ask(path: string, question: string): Promise<string> {
   const conn = await Deno.connect({ transport, path });
   await writeAll(conn, new TextEncoder().encode(question));
@@ -28,14 +28,14 @@ function echo(path: string) {
   });
 }
 
-/** Asserts that listening there is refused for this reason, and gives the error. */
+/** Asserts that listening there is refused for this reason, and returns the error. */
 function assertInUse(path: string, why: string): Error {
   const error = assertThrows(() => listen({ path }), Deno.errors.AddrInUse, why);
   assertEquals((error as { code?: string }).code, "EADDRINUSE");
   return error;
 }
 
-/** What a file is, so that a replaced one shows: its kind, its place on the disk and its text. */
+/** A file's identity, so that a replaced one shows: its kind, its inode and its text. */
 function likeness(path: string): unknown {
   const { dev, ino, isFile, isDirectory, isSocket, isSymlink, mode } = Deno.lstatSync(path);
   const content = isFile ? Deno.readTextFileSync(path) : null;
@@ -57,7 +57,7 @@ async function leaveStale(...paths: string[]): Promise<void> {
   await owner.status;
 }
 
-/** A socket file without a listener, as a program leaves that is killed. */
+/** A socket file without a listener, as a killed program leaves it. */
 function leaveDeadSocket(path: string): void {
   using _listener = Deno.listen({ transport, path: `${path}.bound` });
   // Deno unlinks the name that it bound, and no other.
@@ -88,7 +88,7 @@ netTest("close() with an accept pending keeps the path until that has settled", 
   const listener = listen({ path });
   const pending = listener.accept();
   listener.close();
-  // Deno unlinks what it bound only then: it would be the socket that the next one is making.
+  // Deno unlinks its path only then, which by then may be the next server's.
   assertInUse(path, "a running server has it");
   await pending.catch(() => {});
   listen({ path }).close();
@@ -113,7 +113,7 @@ netTest("disposing twice removes nothing of the next listener", () => {
   assertEquals(directory.names(), ["s", "s.lock"]);
 }, UNIX);
 
-netTest("addr and localAddr are the path that was asked for", async () => {
+netTest("addr and localAddr are the path as given", async () => {
   using directory = new Directory();
   const addr = { transport, path: directory.at("s") } as const;
   {
@@ -145,7 +145,7 @@ netTest("listen() takes a relative path", async () => {
   assertEquals(directory.names(), []);
 }, UNIX);
 
-netTest("close() removes file and lock of a relative path from whichever directory", () => {
+netTest("close() removes file and lock of a relative path from any directory", () => {
   using directory = new Directory();
   const before = Deno.cwd();
   try {
@@ -201,7 +201,7 @@ for (const mode of [0o600, 0o660, 0o666, 0o777, 0o000]) {
   }, UNIX);
 }
 
-netTest("listen() without a mode leaves to the file what the umask leaves", () => {
+netTest("listen() without a mode leaves the mode to the umask", () => {
   using directory = new Directory();
   const before = Deno.umask(0o027);
   try {
@@ -212,7 +212,7 @@ netTest("listen() without a mode leaves to the file what the umask leaves", () =
   }
 }, UNIX);
 
-netTest("listen() keeps its lock to its own user, whatever the umask is", () => {
+netTest("listen() makes its lock accessible only to its own user, whatever the umask is", () => {
   using directory = new Directory();
   const before = Deno.umask(0);
   try {
@@ -240,37 +240,41 @@ function whenever<Name extends "listen" | "linkSync" | "renameSync" | "openSync"
   return { [Symbol.dispose]: () => void Object.assign(Deno, { [name]: original }) };
 }
 
-netTest("listen() with a mode lets no one connect who may not, at no moment", () => {
-  using directory = new Directory();
-  const path = directory.at("s"), made = directory.at("s.new");
-  const modeOf = (file: string) => (Deno.lstatSync(file).mode! & 0o777).toString(8);
-  const seen: Record<string, unknown> = {};
-  const before = Deno.umask(0);
-  try {
-    // The moment from which a client could connect if it could reach the file, and that in which it can.
-    using _bind = whenever("listen", ([options]) => {
-      seen["boundIn"] = (options as Deno.UnixListenOptions).path;
-      seen["closedTo"] = modeOf(made);
-      seen["early"] = directory.names();
+netTest(
+  "listen() with a mode never lets an unauthorized user connect, not even for a moment",
+  () => {
+    using directory = new Directory();
+    const path = directory.at("s"), made = directory.at("s.new");
+    const modeOf = (file: string) => (Deno.lstatSync(file).mode! & 0o777).toString(8);
+    const seen: Record<string, unknown> = {};
+    const before = Deno.umask(0);
+    try {
+      // Bound, when a client could connect if it could reach the file; and moved, when it can.
+      using _bind = whenever("listen", ([options]) => {
+        seen["boundIn"] = (options as Deno.UnixListenOptions).path;
+        seen["closedTo"] = modeOf(made);
+        seen["early"] = directory.names();
+      });
+      using _move = whenever("linkSync", ([from, to]) => {
+        seen["moved"] = [from, modeOf(from as string), to];
+        seen["stillClosedTo"] = modeOf(made);
+      });
+      using _listener = listen({ path, mode: 0o600 });
+      seen["inTheEnd"] = modeOf(path);
+    } finally {
+      Deno.umask(before);
+    }
+    assertEquals(seen, {
+      boundIn: `${made}/s`,
+      closedTo: "700",
+      early: ["s.lock", "s.new"],
+      moved: [`${made}/s`, "600", path],
+      stillClosedTo: "700",
+      inTheEnd: "600",
     });
-    using _move = whenever("linkSync", ([from, to]) => {
-      seen["moved"] = [from, modeOf(from as string), to];
-      seen["stillClosedTo"] = modeOf(made);
-    });
-    using _listener = listen({ path, mode: 0o600 });
-    seen["inTheEnd"] = modeOf(path);
-  } finally {
-    Deno.umask(before);
-  }
-  assertEquals(seen, {
-    boundIn: `${made}/s`,
-    closedTo: "700",
-    early: ["s.lock", "s.new"],
-    moved: [`${made}/s`, "600", path],
-    stillClosedTo: "700",
-    inTheEnd: "600",
-  });
-}, UNIX);
+  },
+  UNIX,
+);
 
 netTest("listen() replaces the stale file of a server that was killed, at once", async () => {
   using directory = new Directory();
@@ -291,7 +295,7 @@ netTest("listen() replaces a stale file as often as servers are killed", async (
   assertEquals(directory.names(), []);
 }, UNIX);
 
-netTest("listen() with a mode gives it to a file that replaces a stale one, too", async () => {
+netTest("listen() with a mode also sets it on a file that replaces a stale one", async () => {
   using directory = new Directory();
   await leaveStale(directory.at("s"));
   const before = Deno.umask(0);
@@ -322,7 +326,7 @@ netTest("listen() is AddrInUse while this process serves there, which serves on"
   assertEquals(await ask(path, "hello"), "hello");
 }, UNIX);
 
-/** What another program may have at our path, and what is said then. */
+/** Files of another program at our path, and the error then. */
 const FOREIGN: Record<string, [make: (path: string) => Disposable | void, why: string]> = {
   "a file": [(path) => Deno.writeTextFileSync(path, "keep me"), "not a socket"],
   "an empty file": [(path) => Deno.writeTextFileSync(path, ""), "not a socket"],
@@ -340,7 +344,7 @@ const FOREIGN: Record<string, [make: (path: string) => Disposable | void, why: s
 };
 
 for (const [what, [make, why]] of Object.entries(FOREIGN)) {
-  netTest(`listen() leaves ${what} of another program alone`, () => {
+  netTest(`listen() does not touch ${what} of another program`, () => {
     using directory = new Directory();
     const path = directory.at("s");
     using _owner = make(path) ?? null;
@@ -350,14 +354,18 @@ for (const [what, [make, why]] of Object.entries(FOREIGN)) {
   }, UNIX);
 }
 
-netTest("listen() leaves a foreign socket alone that took the place of a stale file", async () => {
-  using directory = new Directory();
-  const path = directory.at("s");
-  await leaveStale(path);
-  await Deno.remove(path);
-  using _foreign = Deno.listen({ transport, path });
-  assertUntouched([path], () => assertInUse(path, "usher did not make"));
-}, UNIX);
+netTest(
+  "listen() does not touch a foreign socket that took the place of a stale file",
+  async () => {
+    using directory = new Directory();
+    const path = directory.at("s");
+    await leaveStale(path);
+    await Deno.remove(path);
+    using _foreign = Deno.listen({ transport, path });
+    assertUntouched([path], () => assertInUse(path, "usher did not make"));
+  },
+  UNIX,
+);
 
 netTest("listen() starts where the stale file is gone but its lock is left", async () => {
   using directory = new Directory();
@@ -368,7 +376,7 @@ netTest("listen() starts where the stale file is gone but its lock is left", asy
 }, UNIX);
 
 for (const [what, make] of Object.entries(FOREIGN)) {
-  netTest(`close() leaves ${what} alone that somebody put in the place of our file`, () => {
+  netTest(`close() does not touch ${what} that replaced our file`, () => {
     using directory = new Directory();
     const path = directory.at("s");
     const listener = listen({ path });
@@ -379,11 +387,11 @@ for (const [what, make] of Object.entries(FOREIGN)) {
   }, UNIX);
 }
 
-netTest("shutdown() leaves the file of another server alone that took our place", async () => {
+netTest("shutdown() does not touch the file of another server that took our place", async () => {
   using directory = new Directory();
   const path = directory.at("s");
   const first = echo(path);
-  // Somebody who cleans up everything that looks like a socket, and starts anew.
+  // A cleanup that removes everything that looks like a socket, and a new server.
   for (const name of directory.names()) await Deno.remove(directory.at(name));
   await using _second = echo(path);
   await first.shutdown();
@@ -392,7 +400,7 @@ netTest("shutdown() leaves the file of another server alone that took our place"
   assertInUse(path, "a running server has it");
 }, UNIX);
 
-/** What may be at `path.lock` that is no lock of ours. */
+/** Files at `path.lock` that are no lock of ours. */
 const FOREIGN_LOCKS: Record<string, (path: string) => void> = {
   "a file with another text": (path) => Deno.writeTextFileSync(path, "4711\n"),
   "a file that begins like ours": (path) => Deno.writeTextFileSync(path, "usherette 1:2:3\n"),
@@ -401,7 +409,7 @@ const FOREIGN_LOCKS: Record<string, (path: string) => void> = {
 };
 
 for (const [what, make] of Object.entries(FOREIGN_LOCKS)) {
-  netTest(`listen() leaves ${what} alone where its lock should be`, () => {
+  netTest(`listen() does not touch ${what} where its lock should be`, () => {
     using directory = new Directory();
     const lock = directory.at("s.lock");
     make(lock);
@@ -427,7 +435,7 @@ netTest("listen() writes nothing through a symbolic link where its lock should b
   }
 }, UNIX);
 
-netTest("listen() makes nothing through a symbolic link where its lock should be", () => {
+netTest("listen() creates nothing through a symbolic link where its lock should be", () => {
   using directory = new Directory();
   using elsewhere = new Directory();
   Deno.symlinkSync(elsewhere.at("victim"), directory.at("s.lock"));
@@ -435,7 +443,7 @@ netTest("listen() makes nothing through a symbolic link where its lock should be
   assertEquals(elsewhere.names(), []);
 }, UNIX);
 
-netTest("listen() makes nothing through a link that is planted while it takes its lock", () => {
+netTest("listen() creates nothing through a link that is planted while it takes its lock", () => {
   using directory = new Directory();
   using elsewhere = new Directory();
   const lock = directory.at("s.lock");
@@ -448,7 +456,7 @@ netTest("listen() makes nothing through a link that is planted while it takes it
   assertEquals([directory.names(), elsewhere.names()], [["s.lock"], []]);
 }, UNIX);
 
-netTest("listen() takes over no file that a link names which is planted in its way", () => {
+netTest("listen() takes over no file that a planted link names", () => {
   using directory = new Directory();
   using elsewhere = new Directory();
   const lock = directory.at("s.lock"), victim = elsewhere.at("victim");
@@ -465,7 +473,7 @@ netTest("listen() takes over no file that a link names which is planted in its w
   assertEquals([directory.names(), elsewhere.names()], [["s.lock"], ["victim"]]);
 }, UNIX);
 
-/** What may be at `path.new` that is not from us. */
+/** Files at `path.new` that are not ours. */
 const FOREIGN_DIRECTORIES: Record<string, (path: string, elsewhere: Directory) => void> = {
   "a file": (path) => Deno.writeTextFileSync(path, "keep me"),
   "a directory with a file": (path) => {
@@ -479,7 +487,7 @@ const FOREIGN_DIRECTORIES: Record<string, (path: string, elsewhere: Directory) =
 };
 
 for (const [what, make] of Object.entries(FOREIGN_DIRECTORIES)) {
-  netTest(`listen() leaves ${what} alone where it makes its socket`, () => {
+  netTest(`listen() does not touch ${what} where it makes its socket`, () => {
     using directory = new Directory();
     using elsewhere = new Directory();
     const made = directory.at("s.new");
@@ -492,7 +500,7 @@ for (const [what, make] of Object.entries(FOREIGN_DIRECTORIES)) {
   }, UNIX);
 }
 
-netTest("listen() leaves alone what another program puts there in the last moment", () => {
+netTest("listen() does not touch what another program puts there at the last moment", () => {
   using directory = new Directory();
   const path = directory.at("s");
   using _race = whenever("linkSync", () => Deno.writeTextFileSync(path, "keep me"));
@@ -544,7 +552,7 @@ function plantLock(path: string, mode = 0o600): void {
   Deno.chmodSync(`${path}.lock`, mode);
 }
 
-/** How a lock file shows that another program may have planted it, and what is said then. */
+/** Signs that another program may have planted a lock file, and the error then. */
 const PLANTED: Record<
   string,
   [plant: (path: string) => void, why: string, needs?: { root: true }]
@@ -570,7 +578,7 @@ const PLANTED: Record<
 };
 
 for (const [which, [plant, why, needs]] of Object.entries(PLANTED)) {
-  netTest(`listen() does not believe a lock file ${which}, and leaves all as it is`, async () => {
+  netTest(`listen() does not trust a lock file ${which}, and changes nothing`, async () => {
     using directory = new Directory();
     const path = directory.at("s");
     using other = Deno.listen({ transport, path });
@@ -595,7 +603,7 @@ netTest("listen() as another user is refused the lock file that root left", asyn
   assertEquals(directory.names(), ["s", "s.lock"]);
 }, { ...UNIX, root: true, programs: ["setpriv"] });
 
-/** Why a start may fail for a passing reason: makes it fail, until disposed. */
+/** Transient reasons for a start to fail: makes it fail, until disposed. */
 const PASSING: Record<string, (path: string) => Disposable> = {
   "a directory of another program is in the way": (path) => {
     Deno.mkdirSync(`${path}.new`);
@@ -640,7 +648,7 @@ netTest(
   UNIX,
 );
 
-/** Makes every file look as if it were on another device, as when a container starts again. */
+/** Makes every file appear to be on another device, as after a container's restart. */
 function mountedAnew(): Disposable {
   const { lstatSync } = Deno, { statSync } = Deno.FsFile.prototype;
   const moved = (info: Deno.FileInfo) => ({ ...info, dev: info.dev + 1 });
@@ -700,7 +708,7 @@ netTest("serve() leaves nothing behind when another of its addresses cannot be b
   assertEquals(directory.names(), ["taken", "taken.lock"]);
 }, UNIX);
 
-netTest("fifty servers in turn in one process each have the path to themselves", async () => {
+netTest("fifty servers in turn in one process each get the path", async () => {
   using directory = new Directory();
   const path = directory.at("s");
   for (let i = 0; i < 50; i++) {
@@ -711,7 +719,7 @@ netTest("fifty servers in turn in one process each have the path to themselves",
   }
 }, UNIX);
 
-netTest("fifty listeners in turn without a client each have the path to themselves", () => {
+netTest("fifty listeners in turn without a client each get the path", () => {
   using directory = new Directory();
   for (let i = 0; i < 50; i++) {
     using _listener = listen({ path: directory.at("s") });
@@ -720,7 +728,7 @@ netTest("fifty listeners in turn without a client each have the path to themselv
   assertEquals(directory.names(), []);
 }, UNIX);
 
-netTest("two processes in turn each have the path to themselves", async () => {
+netTest("two processes in turn each get the path", async () => {
   using directory = new Directory();
   const path = directory.at("s");
   await using one = new Program(OWNER, { args: [path] });
@@ -735,7 +743,7 @@ netTest("two processes in turn each have the path to themselves", async () => {
   }
 }, UNIX);
 
-netTest("of many processes that start at once exactly one has the path", async () => {
+netTest("of many processes that start at once exactly one gets the path", async () => {
   using directory = new Directory();
   const path = directory.at("s");
   await leaveStale(path);
@@ -751,7 +759,7 @@ netTest("of many processes that start at once exactly one has the path", async (
   }
 }, UNIX);
 
-/** More than start and stop have steps, so that the last one shows that none was left out. */
+/** More than start and stop have steps, so that the last run shows that none was left out. */
 const STEPS = 18;
 
 for (const stale of [false, true]) {

@@ -13,7 +13,7 @@ import { unhandledDuring } from "../support/unhandled.ts";
 import { noteEnds } from "../support/noting.ts";
 import { echo } from "../support/handlers.ts";
 
-/** A handler that pays no attention to anything, and its way out at last. */
+/** A handler that ignores everything, and a way to end it at last. */
 class Stubborn {
   readonly conns: Connection[] = [];
   readonly #end = Promise.withResolvers<void>();
@@ -43,7 +43,7 @@ netTest("shutdown() frees the address", async () => {
   Deno.listen({ ...LOOPBACK, port: server.addr.port }).close();
 });
 
-netTest("shutdown() waits for a handler and delivers what it still has to say", async () => {
+netTest("shutdown() waits for a handler and delivers what it still writes", async () => {
   const { promise: asked, resolve } = Promise.withResolvers<void>();
   const server = serve(LOOPBACK, async (conn) => {
     await conn.read(new Uint8Array(9));
@@ -246,7 +246,7 @@ netTest("await using stops the server when its scope is left", async () => {
   await assertRejects(() => dial(addr), Deno.errors.ConnectionRefused);
 });
 
-netTest("shutdown() rejects a timeout that is none, and goes on serving", async () => {
+netTest("shutdown() rejects an invalid timeout, and goes on serving", async () => {
   await using server = serve(LOOPBACK, async () => {});
   await assertRejects(() => server.shutdown({ timeout: "1" as unknown as number }), TypeError);
   await assertRejects(() => server.shutdown({ timeout: -1 }), RangeError);
@@ -353,7 +353,7 @@ netTest("a handler that never returns is abandoned one second after the force", 
   assertEquals(server.stats().active, 0);
 });
 
-netTest("what an abandoned handler does later is no news to anybody", async () => {
+netTest("what an abandoned handler does later is not reported", async () => {
   using time = new FakeTime();
   const { ended, onEnd } = noteEnds();
   const reported: unknown[] = [];
@@ -444,7 +444,7 @@ netTest("shutdown() ends a pause, and serves what was accepted meanwhile", async
   assertEquals(server.report!.completed, 1);
 });
 
-netTest("shutdown() gives a surplus its slot when one becomes free", async () => {
+netTest("shutdown() gives an over-limit connection its slot when one becomes free", async () => {
   const held = new Holding();
   const server = serve(LOOPBACK, held.handler);
   using first = await dial(server.addr);

@@ -1,4 +1,4 @@
-/** Observers are called with every end record, beside the user's own hook. @module */
+/** Observers are called with every end record, in addition to the user's own hook. @module */
 
 import { assertEquals } from "@std/assert";
 import type { RunningServer } from "../../lib/server/running_server.ts";
@@ -10,52 +10,52 @@ function recordsOf(server: Server): RunningServer<Deno.Addr>["records"] {
   return (server as RunningServer<Deno.Addr>).records;
 }
 
-Deno.test("observe() has an observer called with the record that onEnd gets", async () => {
+Deno.test("observe() calls an observer with the record that onEnd gets", async () => {
   const [client, socket] = pair();
-  const told: EndRecord[][] = [[], [], []];
+  const received: EndRecord[][] = [[], [], []];
   const listener = scriptedListener([socket]);
   const server = serve(
-    { listeners: [listener], onEnd: (record) => told[0]!.push(record) },
+    { listeners: [listener], onEnd: (record) => received[0]!.push(record) },
     async () => {},
   );
-  recordsOf(server).observe((record) => told[1]!.push(record));
-  recordsOf(server).observe((record) => told[2]!.push(record));
+  recordsOf(server).observe((record) => received[1]!.push(record));
+  recordsOf(server).observe((record) => received[2]!.push(record));
   client.close();
   await server.shutdown();
-  assertEquals(told.map((records) => records.map(({ id }) => id)), [[1], [1], [1]]);
-  assertEquals(told[1], told[0]);
+  assertEquals(received.map((records) => records.map(({ id }) => id)), [[1], [1], [1]]);
+  assertEquals(received[1], received[0]);
 });
 
 Deno.test("observe() works on a server without onEnd", async () => {
   const [client, socket] = pair();
-  const told: EndRecord[] = [];
+  const received: EndRecord[] = [];
   const server = serve({ listeners: [scriptedListener([socket])] }, async () => {});
-  using _observing = recordsOf(server).observe((record) => told.push(record));
+  using _observing = recordsOf(server).observe((record) => received.push(record));
   client.close();
   await server.shutdown();
-  assertEquals(told.map(({ reason }) => reason), ["completed"]);
+  assertEquals(received.map(({ reason }) => reason), ["completed"]);
 });
 
 Deno.test("an observer that fails is reported, and the others are called all the same", async () => {
   const [client, socket] = pair();
   const errors: unknown[] = [];
-  const told: EndRecord[] = [];
+  const received: EndRecord[] = [];
   const listener = scriptedListener([socket]);
   const server = serve(
     { listeners: [listener], onError: (error) => errors.push(error) },
     async () => {},
   );
   recordsOf(server).observe(() => {
-    throw new TypeError("as asked");
+    throw new TypeError("on purpose");
   });
-  recordsOf(server).observe((record) => told.push(record));
+  recordsOf(server).observe((record) => received.push(record));
   client.close();
   await server.shutdown();
-  assertEquals(told.length, 1);
-  assertEquals(errors.map(String), ["TypeError: Hook 'instrument' failed: as asked"]);
+  assertEquals(received.length, 1);
+  assertEquals(errors.map(String), ["TypeError: Hook 'instrument' failed: on purpose"]);
 });
 
-Deno.test("observe() ends when what it returned is disposed, and only for that observer", async () => {
+Deno.test("observe() ends when its result is disposed, and only for that observer", async () => {
   await using server = serve({ listeners: [scriptedListener([])] }, async () => {});
   const records = recordsOf(server);
   const first = records.observe(() => {});

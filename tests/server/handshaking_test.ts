@@ -37,7 +37,7 @@ import { ScriptedSocket } from "../support/scripted_socket.ts";
 import { noteEnds } from "../support/noting.ts";
 import { echo } from "../support/handlers.ts";
 
-/** A connection by its number, of a peer, whose end can be looked at. */
+/** A connection of a peer, by its number, whose end can be observed. */
 function connectionOf(id: number, clock: CoarseClock, peer = "192.0.2.1"): ServedConnection {
   const socket = new ScriptedSocket();
   const conn = new ServedConnection(id, socket, socket.localAddr, clock, DEFAULT_LIMITS);
@@ -55,7 +55,7 @@ class Scene {
     this.handshaking = new Handshaking(this.clock, 10_000, () => limit);
   }
 
-  /** A connection of a peer comes under a name; it has sent something if `sends`. */
+  /** Enters a connection of a peer under a name; it has sent something if `sends`. */
   come(name: string, peer: string, sends: boolean): void {
     const conn = connectionOf(this.#all.size, this.clock, peer);
     this.#all.set(name, conn);
@@ -63,7 +63,7 @@ class Scene {
     if (sends) this.handshaking.sent(conn);
   }
 
-  /** The names of those that had to go. */
+  /** The names of the displaced ones. */
   get displaced(): string[] {
     return [...this.#all].filter(([, { life }]) => life.closed).map(([name]) => name);
   }
@@ -373,7 +373,7 @@ netTest("plain connections never count as handshaking", async () => {
   held.letAllGo();
 });
 
-netTest("a connection that is through does not count as handshaking any more", async () => {
+netTest("an established connection does not count as handshaking any more", async () => {
   const held = new Holding();
   await using server = serve(
     { ...LOOPBACK, ...certificate, maxHandshaking: 1 },
@@ -389,10 +389,10 @@ netTest("a connection that is through does not count as handshaking any more", a
   held.letAllGo();
 });
 
-/** Where clients come from that never get through. */
+/** Addresses of clients that never complete a handshake. */
 const STRANGER = "127.0.0.9";
 
-netTest("400 clients that never get through keep no other one out", async () => {
+netTest("400 clients that never complete a handshake keep no other one out", async () => {
   using time = new FakeTime();
   const { ended, onEnd } = noteEnds();
   await using server = serve({
@@ -415,7 +415,7 @@ netTest("400 clients that never get through keep no other one out", async () => 
   const header = proxied("192.0.2.7");
   const mute: Resettable[] = [];
   const dripping = new Map<Resettable, number>();
-  /** One more that says nothing, and one that says a byte of its header; all others go on. */
+  /** Two more, one silent and one that sends a byte of its header; all others go on. */
   const come = async () => {
     for (const [client, sent] of dripping) {
       if (sent === header.length - 1) continue; // never the whole
@@ -438,7 +438,7 @@ netTest("400 clients that never get through keep no other one out", async () => 
     await writeAll(client, bytes`hello ${i}`);
     assertEquals(text(await readExactly(client, 7)), `hello ${i}`.slice(0, 7));
     assertAddsUp();
-    // Nobody's time is up yet: it stands still.
+    // No deadline has passed: the clock stands still.
     assertEquals(server.stats().ended.handshake_timeout, 0);
   }
   await until(() => server.stats().ended.completed === 100);

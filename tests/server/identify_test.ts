@@ -51,13 +51,13 @@ import { ScriptedSocket } from "../support/scripted_socket.ts";
 /** Both ways into TLS. */
 const OPEN_UNIX = { os: ["linux", "darwin"] as (typeof Deno.build.os)[] };
 
-/** What happened to a server so far. */
+/** What a server has reported so far. */
 class Seen {
   readonly ended: EndRecord[] = [];
   readonly reported: unknown[] = [];
   readonly served: Connection[] = [];
 
-  /** What a server is given, so that it is seen here. */
+  /** The hooks of a server, which record here. */
   readonly hooks: ServeSettings = {
     onEnd: (record) => this.ended.push(record),
     onError: (error) => this.reported.push(error),
@@ -74,7 +74,7 @@ class Seen {
   }
 }
 
-/** Ends what the client has to say and reads what it hears; `""` also if it is reset. */
+/** Half-closes and reads to the end; `""` also if it is reset. */
 async function hear(client: Deno.Conn): Promise<string> {
   try {
     return text(await readAll(client));
@@ -85,7 +85,7 @@ async function hear(client: Deno.Conn): Promise<string> {
   }
 }
 
-// What the header says.
+// The contents of the header.
 
 for (const version of [1, 2] as const) {
   for (const hostname of ["192.0.2.7", "2001:db8::7"]) {
@@ -103,7 +103,7 @@ for (const version of [1, 2] as const) {
       await until(() => seen.ended.length > 0);
       const [{ remoteAddr, peerAddr, bytesRead, bytesWritten }] = seen.ended as [EndRecord];
       assertEquals([remoteAddr, peerAddr], [conn.remoteAddr, conn.peerAddr]);
-      // The header is none of the handler's bytes.
+      // The header is not among the handler's bytes.
       assertEquals([bytesRead, bytesWritten], [5, 5]);
     });
   }
@@ -111,7 +111,7 @@ for (const version of [1, 2] as const) {
 
 for (const [i, header] of [...UNKNOWN, LOCAL].entries()) {
   const name = ["UNKNOWN in version 1", "UNKNOWN in version 2", "LOCAL"][i];
-  netTest(`a PROXY header that says ${name} leaves the balancer's address`, async () => {
+  netTest(`a PROXY header with ${name} leaves the balancer's address`, async () => {
     const seen = new Seen();
     await using server = serve({ ...LOOPBACK, ...BEHIND }, seen.echo);
     const client = await dialSaying(server.addr, header, bytes`hello`);
@@ -124,7 +124,7 @@ for (const [i, header] of [...UNKNOWN, LOCAL].entries()) {
   });
 }
 
-netTest("the TLVs of a balancer are there for the handler", async () => {
+netTest("the handler sees the TLVs of a balancer", async () => {
   const tlvs = { authority: "example.com", alpn: "h2" };
   await using server = serve({ ...LOOPBACK, ...BEHIND }, async (conn) => {
     await conn.write(bytes`${conn.proxy?.tlvs?.authority} ${conn.proxy?.tlvs?.alpn}`);
@@ -288,16 +288,16 @@ for (const trust of [["unix"], ["127.0.0.1", "unix"], ["0.0.0.0/0", "::/0"]]) {
   }, OPEN_UNIX);
 }
 
-// What is no header.
+// Anything but a header.
 
-/** What peers send who do not know where they are. */
+/** First bytes of clients that expect another protocol. */
 const NO_HEADERS: Record<string, Uint8Array> = {
   "an HTTP request": bytes`GET / HTTP/1.1\r\n`,
   "an HTTP request that begins as a header does": bytes`PUT / HTTP/1.1\r\n`,
   "a TLS ClientHello": Uint8Array.of(22, 3, 1, 2, 0, 1),
   "one byte": bytes`x`,
-  "a family that nobody knows": bytes`PROXY TCP5 1.2.3.4 5.6.7.8 9 10\r\n`,
-  "an address that is none": bytes`PROXY TCP4 1.2.3.256 5.6.7.8 9 10\r\n`,
+  "an unknown family": bytes`PROXY TCP5 1.2.3.4 5.6.7.8 9 10\r\n`,
+  "an invalid address": bytes`PROXY TCP4 1.2.3.256 5.6.7.8 9 10\r\n`,
   "version 3": Uint8Array.of(...proxied("192.0.2.7", 2).subarray(0, 12), 0x31),
   "a header with one byte changed": (() => {
     const broken = encodeProxyHeader(headerOf("192.0.2.7", 2), { crc32c: true });
@@ -317,7 +317,7 @@ for (const [name, said] of Object.entries(NO_HEADERS)) {
     const [{ reason, error, remoteAddr, peerAddr }] = seen.ended as [EndRecord];
     assertEquals([reason, remoteAddr], ["proxy_header_invalid", peerAddr]);
     assertInstanceOf(error, ProxyHeaderError);
-    // A peer can do that at will.
+    // A peer can trigger that at will.
     assertEquals([seen.reported, seen.served], [[], []]);
   });
 }
@@ -372,7 +372,7 @@ netTest("a client that resets inside a header is no health check", async () => {
   assertEquals([seen.reasons, seen.reported], [["peer_reset"], []]);
 });
 
-netTest("a header that comes drop by drop must be there in time", async () => {
+netTest("a header that trickles in must be complete in time", async () => {
   using time = new FakeTime();
   const seen = new Seen();
   await using server = serve({ ...LOOPBACK, ...BEHIND, ...seen.hooks }, seen.echo);
@@ -409,7 +409,7 @@ netTest("handshakeTimeout is over once the handler runs", async () => {
 
 // The rules.
 
-/** Who may come in, and what becomes of a plain client on 127.0.0.1. */
+/** Access rules, and the end reason of a plain client on 127.0.0.1. */
 const RULES: [ServeSettings, string][] = [
   [{ deny: ["127.0.0.1"] }, "refused_address"],
   [{ deny: ["10.0.0.0/8", "127.0.0.0/8"] }, "refused_address"],
@@ -430,14 +430,14 @@ for (const [rules, reason] of RULES) {
       await client.closeWrite().catch(() => {});
       assertEquals(await hear(client), "");
       await until(() => server.stats().ended[reason as "completed"] === 1);
-      // Nobody is counted as handshaking on a plain port.
+      // No connection counts as handshaking on a plain port.
       assertEquals(server.stats().refused.address, reason === "completed" ? 0 : 1);
     }
     assertEquals(seen.served.length, reason === "completed" ? 2 : 0);
   }, { os: ["linux"] });
 }
 
-netTest("allow and deny speak of Unix peers by name", async () => {
+netTest("allow and deny match Unix peers by name", async () => {
   using directory = new Directory();
   for (
     const [rules, reason] of [
@@ -472,7 +472,7 @@ netTest("behind a balancer the rules are about the client, not about the balance
     ["192.0.2.66", "refused_address"], // deny wins
     ["2001:db8::1", "completed"],
     ["2001:db9::1", "refused_address"],
-    ["127.0.0.1", "refused_address"], // it says so
+    ["127.0.0.1", "refused_address"], // as the header says
     ["198.51.100.1", "refused_address"],
   ];
   for (const [i, [hostname, reason]] of expected.entries()) {
@@ -500,13 +500,13 @@ netTest("a balancer that connects for itself is exempt from the rules", async ()
   assertEquals(await hear(client), "alive?");
 });
 
-/** Clients whose address a balancer does not give, each with what the header says. */
+/** Clients whose address a balancer does not give, each with its header. */
 const UNNAMED: Record<string, Uint8Array> = {
   "UNKNOWN in version 1": UNKNOWN[0]!,
   "no address in version 2": UNKNOWN[1]!,
   "an unspecified transport": Uint8Array.from([
     ...proxied("192.0.2.7", 2).subarray(0, 13),
-    0x10, // INET, as it was, and nothing known of the transport
+    0x10, // INET, with an unspecified transport
     ...proxied("192.0.2.7", 2).subarray(14),
   ]),
   "a Unix socket": encodeProxyHeader({
@@ -525,7 +525,7 @@ const NEEDING: ServeSettings[] = [
 ];
 
 for (const [name, header] of Object.entries(UNNAMED)) {
-  netTest(`a client of whom the header says ${name} passes no rules about addresses`, async () => {
+  netTest(`a client with ${name} in its header passes no rules about addresses`, async () => {
     for (const rules of NEEDING) {
       for (const unknown of [undefined, "allow"] as const) {
         const seen = new Seen();
@@ -604,7 +604,7 @@ netTest("a client that is closed in the middle of a TLS handshake gets an end", 
   assert(hears, "the connection stays open for as long as the client likes");
 });
 
-netTest("TLS comes behind the header, and only it is counted", async () => {
+netTest("TLS comes after the header, and only its bytes are counted", async () => {
   const seen = new Seen();
   await using server = serve(
     { ...LOOPBACK, ...BEHIND, ...certificate, ...seen.hooks },
@@ -622,7 +622,7 @@ netTest("TLS comes behind the header, and only it is counted", async () => {
   assertEquals([bytesRead, bytesWritten], [5, 5]);
 });
 
-netTest("a balancer that looks at a TLS port and leaves is a health check", async () => {
+netTest("a balancer that connects to a TLS port and leaves is a health check", async () => {
   const seen = new Seen();
   await using server = serve(
     { ...LOOPBACK, ...BEHIND, ...certificate, ...seen.hooks },
@@ -646,7 +646,7 @@ netTest("a balancer that looks at a TLS port and leaves is a health check", asyn
   await until(() => seen.ended.length === 3);
   assertEquals(seen.served.map(({ proxy }) => proxy?.command), ["LOCAL"]);
 
-  // Any other client that leaves before the handshake has broken it off.
+  // Any other client that leaves before the end of the handshake has aborted it.
   (await dialSaying(server.addr, proxied("192.0.2.7"))).close();
   await until(() => seen.ended.length === 4);
   assertEquals(seen.reasons[3], "handshake_failed");
@@ -682,7 +682,7 @@ netTest(
   },
 );
 
-netTest("nothing that a peer sends in the place of TLS is reported", async () => {
+netTest("nothing that a peer sends instead of TLS is reported", async () => {
   await byChance(async (chance) => {
     const seen = new Seen();
     const expected = { ...certificate, ...seen.hooks } as const;
@@ -703,12 +703,12 @@ netTest("nothing that a peer sends in the place of TLS is reported", async () =>
 
 // Stopping and pausing.
 
-/** Ways to be in the middle of it, and to come through. */
+/** Ways to be in mid-handshake, and to complete it. */
 const MIDDLES: Record<string, {
   options: Record<string, unknown>;
   begin: (addr: Deno.NetAddr) => Promise<Deno.TcpConn>;
   finish: (client: Deno.TcpConn) => Promise<Deno.Conn>;
-  /** Whether the client hears of it when it is closed. */
+  /** Whether the client sees an end when it is closed. */
   hears?: boolean;
 }> = {
   "a PROXY header": {
@@ -748,7 +748,7 @@ for (const [name, { options, begin, finish, hears = true }] of Object.entries(MI
   });
 
   netTest(`a forced stop ends a connection in ${name}`, async () => {
-    using _time = new FakeTime(); // no second passes for anybody to be abandoned
+    using _time = new FakeTime(); // no handler is abandoned after a second
     const seen = new Seen();
     const server = serve({ ...LOOPBACK, ...options, ...seen.hooks }, seen.echo);
     const client = await begin(server.addr);
@@ -809,7 +809,7 @@ netTest(
     server.maxConnections = 1;
     using _second = await dialSaying(server.addr, proxied("192.0.2.8"));
     await until(() => server.connections.size === 2);
-    // Without a slot nobody reads its header.
+    // Without a slot its header is not read.
     assertEquals(server.stats().handshaking, 0);
     const stopped = server.shutdown({ timeout: 0 });
     held.letGo();
@@ -841,7 +841,7 @@ Deno.test("identify() admits no connection when something fails that has not end
   assertEquals([conn.life.closed, conn.life.error, handshaking.size], [true, error, 0]);
 });
 
-Deno.test("identify() gives nothing to wait for where nothing is expected", () => {
+Deno.test("identify() returns no promise where nothing is expected", () => {
   const clock = new CoarseClock(false);
   for (const isAllowed of [undefined, () => true, () => false]) {
     const socket = new ScriptedSocket();

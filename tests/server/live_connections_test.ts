@@ -1,4 +1,4 @@
-/** The set of connections knows which are there, and when none is. @module */
+/** The set of connections knows its members, and when it is empty. @module */
 
 import { assertEquals } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
@@ -10,7 +10,7 @@ function newLive(): LiveConnections {
   return new LiveConnections(new CoarseClock(false));
 }
 
-/** Only told apart, never used. */
+/** Distinguished by identity, never used. */
 const someone = () => ({}) as ServedConnection;
 
 /** Whether a promise has settled once every microtask has run. */
@@ -56,7 +56,7 @@ Deno.test("empty() resolves when the last one leaves, and not before", async () 
   assertEquals(await hasSettled(empty), true);
 });
 
-Deno.test("empty() waits for those as well that enter as the last one leaves", async () => {
+Deno.test("empty() waits also for connections that enter as the last one leaves", async () => {
   const live = newLive();
   const [one, two] = [someone(), someone()];
   live.enter(one);

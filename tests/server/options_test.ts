@@ -1,5 +1,5 @@
 /**
- * Options are complete and as they were given. What is refused stands in messages_test.ts.
+ * Options are complete and as they were given. Rejected ones are in messages_test.ts.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import { ADDRESS_KEYS } from "../../lib/listener/listen_options.ts";
 import { server as certificate } from "../support/certificates.ts";
 import { scriptedListener } from "../../lib/testing/scripted_listener.ts";
 
-/** What a TCP address is completed with; see listen_options_test.ts. */
+/** The defaults of a TCP address; see listen_options_test.ts. */
 const TCP = {
   hostname: "0.0.0.0",
   tcpBacklog: 511,
@@ -19,7 +19,7 @@ const TCP = {
   reusePort: false,
 };
 
-Deno.test("completeServeOptions() fills in what was not given", () => {
+Deno.test("completeServeOptions() fills in missing options", () => {
   assertEquals(completeServeOptions({ port: 7000 }), {
     listeners: [{ port: 7000, ...TCP }],
     maxConnections: 10_000,
@@ -41,7 +41,7 @@ Deno.test("completeServeOptions() fills in what was not given", () => {
   });
 });
 
-Deno.test("completeServeOptions() keeps what was given", () => {
+Deno.test("completeServeOptions() keeps given options", () => {
   const settings = {
     maxConnections: 1,
     maxConnectionsPerPeer: 1,
@@ -105,7 +105,7 @@ Deno.test("completeServeOptions() completes each entry of listeners, and leaves 
   assertStrictEquals(listeners[1], listener);
   assertEquals(listeners[2], { path: "s" });
   assertEquals(listeners[3], { port: 2, ...TCP, hostname: "::" });
-  // What belongs to one address belongs to no other.
+  // Options of one address do not leak to another.
   const has = (key: string) => listeners.map((entry) => key in entry);
   assertEquals(has("tls"), [false, false, false, false, true, false]);
   assertEquals(has("isTrusted"), [false, false, false, false, false, true]);
@@ -121,7 +121,7 @@ Deno.test("completeServeOptions() makes one rule of allow and deny", () => {
   );
 });
 
-Deno.test("completeServeOptions() takes words as whenFull with TLS, and bytes without", () => {
+Deno.test("completeServeOptions() takes whenFull as a word with TLS, and as bytes without", () => {
   for (const whenFull of ["wait", "refuse"] as const) {
     assertEquals(completeServeOptions({ port: 0, ...certificate, whenFull }).whenFull, whenFull);
   }
@@ -130,7 +130,7 @@ Deno.test("completeServeOptions() takes words as whenFull with TLS, and bytes wi
   assertStrictEquals(completeServeOptions({ port: 0, proxyProtocol, whenFull }).whenFull, whenFull);
 });
 
-Deno.test("completeServeOptions() returns what cannot be changed any more", () => {
+Deno.test("completeServeOptions() returns a frozen object", () => {
   const given = { port: 0, maxConnections: 5 };
   const complete = completeServeOptions(given);
   given.maxConnections = 6;
@@ -139,7 +139,7 @@ Deno.test("completeServeOptions() returns what cannot be changed any more", () =
   assert(Object.isFrozen(DEFAULTS));
 });
 
-Deno.test("completeServeOptions() leaves what it was given as it was", () => {
+Deno.test("completeServeOptions() does not change its argument", () => {
   const options = Object.freeze({ listeners: Object.freeze([Object.freeze({ port: 0 })]) });
   completeServeOptions(options);
   assertEquals(options, { listeners: [{ port: 0 }] });

@@ -1,4 +1,4 @@
-/** Each peer has as many connections as it may, and gets each place back. @module */
+/** Each peer has at most its limit of connections, and gets each place back. @module */
 
 import { assertEquals, assertRejects } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
@@ -55,7 +55,7 @@ Deno.test("limit is half of the slots from 1,000 up and none below, unless given
   assertEquals([limitOf(7, 10_000).limit, limitOf(Infinity, 10_000).limit], [7, Infinity]);
 });
 
-Deno.test("enter() lets a peer in as often as it may, and again for each that has left", () => {
+Deno.test("enter() lets a peer in up to the limit, and again for each that has left", () => {
   const limit = limitOf(2);
   const [one, two, three] = Array.from({ length: 3 }, () => of("192.0.2.7"));
   assertEquals([one, two, three].map((conn) => limit.enter(conn!)), [true, true, false]);
@@ -66,7 +66,7 @@ Deno.test("enter() lets a peer in as often as it may, and again for each that ha
   assertEquals([limit.enter(three!), limit.enter(one!)], [true, false]);
 });
 
-Deno.test("enter() tells peers apart by IPv4 address and by /64 of IPv6", () => {
+Deno.test("enter() distinguishes peers by IPv4 address and by /64 of IPv6", () => {
   const limit = limitOf(1);
   const entered = [
     "192.0.2.7",
@@ -84,7 +84,7 @@ Deno.test("enter() counts nothing where there is no limit", () => {
   for (let i = 0; i < 10; i++) assertEquals(limit.enter(of("192.0.2.7")), true);
 });
 
-Deno.test("a peer never has more than it may, and no place is lost, in whatever order", () => {
+Deno.test("a peer never exceeds its limit, and no place is lost, in whatever order", () => {
   const hostnames = ["192.0.2.7", "::ffff:192.0.2.7", "192.0.2.8", "2001:db8::1", "2001:db8::2"];
   const kinds = [0, 0, 1, 2, 2];
   const steps = fc.array(fc.record({ who: fc.nat(4), leaves: fc.boolean() }), { maxLength: 60 });
@@ -249,13 +249,13 @@ netTest("a peer in its handshake counts already", async () => {
   assertEquals(server.stats().handshaking, 3);
 });
 
-/** Ways for a connection to be over, after each of which its place is free again. */
+/** Ways for a connection to end, after each of which its place is free again. */
 interface Ending {
   handler?: (conn: Connection) => unknown;
   settings?: ServeSettings;
-  /** Its TLS, if it is to have some. */
+  /** Its TLS, if any. */
   tls?: "good" | "bad";
-  /** What the client does once it is there. */
+  /** What the client does once connected. */
   client?: (client: Deno.Conn, time: FakeTime) => unknown;
   reason: string;
 }

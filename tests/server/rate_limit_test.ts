@@ -1,4 +1,4 @@
-/** A rate is never exceeded, a burst is, and who waits is served in order. @module */
+/** A rate is never exceeded beyond its burst, and waiters are served in order. @module */
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
@@ -55,7 +55,7 @@ Deno.test("wait() serves in order, and take() does not overtake", async () => {
   assert(limit.take());
 });
 
-Deno.test("wait() gives its place back when the signal aborts and nothing waits behind it", async () => {
+Deno.test("wait() gives its token back when the signal aborts and nothing waits behind it", async () => {
   using time = new FakeTime();
   const limit = rateLimit({ rate: 10, burst: 1 });
   limit.take();
@@ -119,7 +119,7 @@ propertyTest(
   },
 );
 
-Deno.test("rateLimit() refuses what is no rate, and says what would do", () => {
+Deno.test("rateLimit() rejects an invalid rate, and says what would do", () => {
   const refused: [unknown, typeof Error, string][] = [
     [undefined, TypeError, "Cannot limit a rate with undefined as options: use an object"],
     [{}, TypeError, "Cannot limit a rate with 'rate' of undefined: use a number above 0"],

@@ -21,7 +21,7 @@ async function stderrAfter(name: string): Promise<string[]> {
   return complaints;
 }
 
-/** Who is blamed for an error of the first connection. */
+/** The prefix for an error of the first connection. */
 const FIRST = "usher: connection 1 from tcp://127\\.0\\.0\\.1:\\d+: ";
 /** Where in the program the error was made. */
 const PLACE = " \\(at (\\S+ )?\\(?file:///\\S+/reporting\\.ts:\\d+:\\d+\\)?\\)";
@@ -136,7 +136,7 @@ Deno.test("report() takes the first place that is in the program's own code", ()
   assertMatch(writtenOf(error), /\(at .*reporter_test\.ts:\d+:\d+\)$/);
 });
 
-Deno.test("report() writes out what would reorder or hide a part of its line", () => {
+Deno.test("report() escapes what would reorder or hide a part of its line", () => {
   const text = "user \u202egnp.exe\u202c \u2066x\u2069 a\u200bb \ufeff\u061c\u{e0041}";
   assertEquals(
     writtenOf(text),
@@ -168,15 +168,15 @@ Deno.test("what is reported after end() is written ten times, and does not start
 
 Deno.test("starved() passes the same shortage on once a second at most", () => {
   using time = new FakeTime();
-  const told: string[] = [];
+  const reports: string[] = [];
   const clock = new CoarseClock(true);
-  const reporter = new Reporter((error) => told.push((error as Error).message), clock);
+  const reporter = new Reporter((error) => reports.push((error as Error).message), clock);
   const addr: Deno.NetAddr = { transport: "tcp", hostname: "127.0.0.1", port: 7000 };
   // Twenty times a second for ten seconds.
   for (let i = 0; i < 200; i++, time.tick(50)) reporter.starved(new Error(`no. ${i}`), addr);
-  assertEquals(told.length, 10);
+  assertEquals(reports.length, 10);
   assertEquals(
-    told[0],
+    reports[0],
     "Cannot accept on tcp://127.0.0.1:7000: no. 0; trying again until it works (for more " +
       "descriptors raise 'ulimit -n' or lower 'maxConnections')",
   );
@@ -193,15 +193,15 @@ Deno.test("starved() lets the clock rest once the shortage is a second old", () 
 });
 
 Deno.test("report() gives onError a connection only where there is one", () => {
-  const told: unknown[][] = [];
-  const reporter = new Reporter((...args) => told.push(args), new CoarseClock(true));
+  const reports: unknown[][] = [];
+  const reporter = new Reporter((...args) => reports.push(args), new CoarseClock(true));
   reporter.report("alone");
-  assertEquals(told, [["alone"]]);
+  assertEquals(reports, [["alone"]]);
 });
 
 Deno.test("call() blames the hook by name and keeps the error's identity", async () => {
-  const told: unknown[] = [];
-  const reporter = new Reporter((error) => told.push(error), new CoarseClock(true));
+  const reports: unknown[] = [];
+  const reporter = new Reporter((error) => reports.push(error), new CoarseClock(true));
   const thrown = new Deno.errors.NotFound("no such file");
   const rejected = new RangeError("too far");
   reporter.call("onEnd", () => {
@@ -210,7 +210,7 @@ Deno.test("call() blames the hook by name and keeps the error's identity", async
   const promise = Promise.reject(rejected);
   reporter.call("onListen", () => promise);
   await promise.catch(() => {});
-  assertEquals(told, [thrown, rejected]);
+  assertEquals(reports, [thrown, rejected]);
   assertEquals(thrown.message, "Hook 'onEnd' failed: no such file");
   assertEquals(rejected.message, "Hook 'onListen' failed: too far");
 });

@@ -10,7 +10,7 @@ import { turns, until } from "../support/wait.ts";
 
 type TcpHandler = (conn: Connection<Deno.NetAddr>) => Promise<unknown>;
 
-/** What became of one connection, for whoever listens. */
+/** The records and errors of one connection. */
 class Heard {
   readonly ended: EndRecord[] = [];
   readonly reported: unknown[] = [];
@@ -30,7 +30,7 @@ class Heard {
   }
 }
 
-/** Serves one client that reads to the end; what was heard of it, and what it got. */
+/** Serves one client that reads to the end; returns its record, the errors and what it got. */
 async function serveOnce(handler: TcpHandler): Promise<Heard & { answer: string }> {
   const heard = new Heard();
   await using server = serve({ ...LOOPBACK, ...heard.hooks }, handler);
@@ -52,7 +52,7 @@ netTest("a handler that rejects ends its connection as handler_error", async () 
   assertEquals(reported, [error]);
 });
 
-netTest("a handler that throws before it gives a promise is no different", async () => {
+netTest("a handler that throws before it returns a promise is no different", async () => {
   const error = new Error("division by cucumber");
   const { ended, reported } = await serveOnce(() => {
     throw error;
@@ -75,7 +75,7 @@ netTest("a handler that throws undefined has failed, too", async () => {
   assert(!("error" in ended[0]!));
 });
 
-netTest("a ProtocolError is the peer's doing: counted, and not reported", async () => {
+netTest("a ProtocolError is the peer's fault: counted, and not reported", async () => {
   class GreetingError extends ProtocolError {}
   const error = new GreetingError("say HELO first");
   const { ended, reported } = await serveOnce(() => Promise.reject(error));
@@ -140,7 +140,7 @@ netTest("a bug that shows after the connection has failed is still reported", as
   assertEquals([heard.reasons, heard.reported], [["peer_reset"], [bug]]);
 });
 
-netTest("the failure of another connection ends a handler and is no news", async () => {
+netTest("the failure of another connection ends a handler and is not reported", async () => {
   const heard = new Heard();
   const { promise: first, resolve } = Promise.withResolvers<Connection>();
   await using server = serve({ ...LOOPBACK, ...heard.hooks }, async (conn) => {
@@ -164,7 +164,7 @@ netTest("the failure of another connection ends a handler and is no news", async
   assertEquals([reasons, heard.reported], [["peer_reset", "handler_error"], []]);
 });
 
-netTest("the reset of a plain socket that a handler uses is no news either", async () => {
+netTest("the reset of a plain socket that a handler uses is not reported either", async () => {
   const { reasons, reported } = await serveOnce(() =>
     Promise.reject(new Deno.errors.ConnectionReset("Connection reset by peer"))
   );
@@ -200,7 +200,7 @@ netTest("the last bytes arrive although the peer is still sending", async () => 
   await sending;
 });
 
-netTest("a record has what passed, between which addresses, and when", async () => {
+netTest("a record has the bytes, the addresses and the times", async () => {
   const heard = new Heard();
   await using server = serve({ ...LOOPBACK, ...heard.hooks }, async (conn) => {
     for await (const chunk of conn) {

@@ -176,8 +176,8 @@ netTest("serve() calls onError with a handler's error and the connection", async
   const { port } = client.localAddr as Deno.NetAddr;
   await readAll(client);
   await until(() => server.stats().active === 0);
-  const [[told, conn]] = reported as [[unknown, Connection<Deno.NetAddr>]];
-  assertStrictEquals(told, error);
+  const [[passed, conn]] = reported as [[unknown, Connection<Deno.NetAddr>]];
+  assertStrictEquals(passed, error);
   assertEquals(conn.remoteAddr.port, port);
   assertEquals(reported.length, 1);
 });
@@ -203,7 +203,7 @@ netTest("serve() survives a write that is not awaited to a peer that has left", 
   await assertServes(server.addr);
 });
 
-netTest("serve() takes a handler's result that is no promise for settled", async () => {
+netTest("serve() treats a handler's result that is no promise as settled", async () => {
   await using server = serve(
     LOOPBACK,
     ((conn: Connection) => {

@@ -12,7 +12,7 @@ const ECHO = new URL("../../examples/echo.ts", import.meta.url);
 /** Windows cannot send signals: there a process that is sent one is ended. */
 const NEEDS = { os: ["linux" as const, "darwin" as const] };
 
-/** Nothing more than a server on a port needs anyway. */
+/** No more permissions than a server on a port needs anyway. */
 const HOW = ["run", "--quiet", "--no-config", "--allow-net"];
 
 /** A program, and a client of each of its servers. */
@@ -24,7 +24,7 @@ class Signalled implements AsyncDisposable {
     this.#program = program;
   }
 
-  /** Starts a case of `programs/signalled.ts`, and connects to each server that it tells of. */
+  /** Starts a case of `programs/signalled.ts`, and connects to each server that it announces. */
   static async start(name: string): Promise<Signalled> {
     const signalled = new Signalled(new Program(PROGRAM, { how: HOW, args: [name] }));
     const [, ...ports] = (await signalled.line()).trim().split(" ");
@@ -44,7 +44,7 @@ class Signalled implements AsyncDisposable {
     this.#program.kill(signal);
   }
 
-  /** How it ended, and that it complained of nothing. */
+  /** How it ended; fails if it wrote to stderr. */
   async ended(): Promise<number | Deno.Signal | null> {
     const { code, signal } = await this.#program.status;
     assertEquals(await this.#program.complaints(), []);
@@ -57,7 +57,7 @@ class Signalled implements AsyncDisposable {
   }
 }
 
-/** Says something, and hears it back: from then on a client is one that has spoken. */
+/** Sends something and reads the echo: from then on the client is not silent. */
 async function speak(client: Deno.Conn): Promise<void> {
   await client.write(bytes`hello`);
   assertEquals(text(await readExactly(client, 5)), "hello");
@@ -87,7 +87,7 @@ netTest("examples/echo.ts: SIGTERM twice ends it with 1", async () => {
   await using program = new Program(ECHO, { how: ["run", "--allow-net"], args: ["--port", "0"] });
   const [, port] = /:(\d+)$/.exec(await program.line()) ?? [];
   const addr = { transport: "tcp", hostname: "127.0.0.1", port: Number(port) } as const;
-  // Who has not spoken yet is waited for: for 5 s, which a second signal cuts short.
+  // A client that is still silent is waited for: for 5 s, which a second signal cuts short.
   using _client = await dial(addr);
   program.kill("SIGTERM");
   await untilRefused(addr);
@@ -95,7 +95,7 @@ netTest("examples/echo.ts: SIGTERM twice ends it with 1", async () => {
   assertEquals((await program.status).code, 1);
 }, NEEDS);
 
-/** Connects until nobody listens any more. */
+/** Connects until connections are refused. */
 async function untilRefused(addr: Deno.NetAddr): Promise<void> {
   for (;;) {
     try {
@@ -124,15 +124,15 @@ netTest("shutdownOnSignals() drains, and needs no permission", async () => {
 netTest("shutdownOnSignals() forces at a second signal, of whatever kind: code 1", async () => {
   await using signalled = await Signalled.start("stuck");
   signalled.send("SIGTERM");
-  assertEquals(await signalled.line(), "told");
+  assertEquals(await signalled.line(), "draining");
   signalled.send("SIGINT");
   assertEquals(await signalled.ended(), 1);
 }, NEEDS);
 
-netTest("shutdownOnSignals() ends with 1 when the time was up for a connection", async () => {
+netTest("shutdownOnSignals() ends with 1 when a connection had to be forced", async () => {
   await using signalled = await Signalled.start("out of time");
   signalled.send("SIGTERM");
-  assertEquals(await signalled.line(), "told");
+  assertEquals(await signalled.line(), "draining");
   assertEquals(await signalled.ended(), 1);
 }, NEEDS);
 
@@ -172,7 +172,7 @@ netTest(
   async () => {
     await using signalled = await Signalled.start("exit: false");
     signalled.send("SIGTERM");
-    assertEquals(await signalled.line(), "told");
+    assertEquals(await signalled.line(), "draining");
     assertEquals(await signalled.line(), "put away, 1");
     assertEquals(await signalled.ended(), 1);
   },
@@ -192,7 +192,7 @@ netTest("shutdownOnSignals() for two servers ends the process with the last of t
   await using signalled = await Signalled.start("two servers");
   const [one, two] = signalled.clients as [Deno.TcpConn, Deno.TcpConn];
   signalled.send("SIGTERM");
-  assertEquals([await signalled.line(), await signalled.line()], ["told", "told"]);
+  assertEquals([await signalled.line(), await signalled.line()], ["draining", "draining"]);
   await one.write(bytes`bye\n`);
   assertEquals(await signalled.line(), "one");
   // The process is still there for the other one.
@@ -206,7 +206,7 @@ netTest("shutdownOnSignals() for two servers ends with 1 if one of them was forc
   await using signalled = await Signalled.start("two servers");
   const one = signalled.clients[0]!;
   signalled.send("SIGTERM");
-  assertEquals([await signalled.line(), await signalled.line()], ["told", "told"]);
+  assertEquals([await signalled.line(), await signalled.line()], ["draining", "draining"]);
   await one.write(bytes`bye\n`);
   assertEquals(await signalled.line(), "one");
   signalled.send("SIGTERM");
@@ -252,7 +252,7 @@ netTest(
   "shutdownOnSignals() leaves the process alone when the server stops by itself",
   async () => {
     await using signalled = await Signalled.start("by itself");
-    // And nobody listens to signals any more.
+    // And there is no signal listener any more.
     signalled.send("SIGTERM");
     assertEquals(await signalled.ended(), "SIGTERM");
   },
@@ -261,7 +261,7 @@ netTest(
 
 netTest("shutdownOnSignals() shortens a stop that has begun, and ends the process", async () => {
   await using signalled = await Signalled.start("a signal after shutdown()");
-  assertEquals(await signalled.line(), "told");
+  assertEquals(await signalled.line(), "draining");
   signalled.send("SIGTERM");
   assertEquals(await signalled.ended(), 1);
 }, NEEDS);
@@ -271,7 +271,7 @@ netTest("shutdownOnSignals() ends the process with 1 when the server gives up", 
   assertEquals(await signalled.ended(), 1);
 }, NEEDS);
 
-netTest("shutdownOnSignals() is undone by disposing of what it returns", async () => {
+netTest("shutdownOnSignals() is undone by disposing of its result", async () => {
   await using signalled = await Signalled.start("untied");
   signalled.send("SIGTERM");
   assertEquals(await signalled.ended(), "SIGTERM");
@@ -280,7 +280,7 @@ netTest("shutdownOnSignals() is undone by disposing of what it returns", async (
 netTest("shutdownOnSignals() undone while the server stops leaves the process alone", async () => {
   await using signalled = await Signalled.start("untied while stopping");
   signalled.send("SIGTERM");
-  assertEquals(await signalled.line(), "told");
+  assertEquals(await signalled.line(), "draining");
   await signalled.clients[0]!.write(bytes`bye\n`);
   assertEquals(await signalled.line(), "stopped");
   signalled.send("SIGINT");
@@ -290,7 +290,7 @@ netTest("shutdownOnSignals() undone while the server stops leaves the process al
 netTest("shutdownOnSignals() undone for the last server leaves the process alone", async () => {
   await using signalled = await Signalled.start("untied from one that has stopped");
   signalled.send("SIGTERM");
-  assertEquals([await signalled.line(), await signalled.line()], ["told", "told"]);
+  assertEquals([await signalled.line(), await signalled.line()], ["draining", "draining"]);
   for (const client of signalled.clients) await client.write(bytes`bye\n`);
   assertEquals(await signalled.line(), "goes on");
   signalled.send("SIGTERM");

@@ -4,14 +4,14 @@ import { assert, assertEquals } from "@std/assert";
 import { Slots } from "../../lib/server/slots.ts";
 import { turn, until } from "../support/wait.ts";
 
-/** Takes as many slots as there are; how many that is. */
+/** Takes as many slots as there are; returns how many. */
 function takeAll(slots: Slots): number {
   let count = 0;
   while (slots.take()) count++;
   return count;
 }
 
-/** Waits in line under a name, and notes it when the waiting is over. */
+/** Waits in line under a name, and records it when the wait is over. */
 function queueUp(slots: Slots, name: string, log: string[]): Promise<boolean> {
   const turn = slots.wait();
   turn.then((taken) => log.push(taken ? name : `${name} was dismissed`));

@@ -1,4 +1,4 @@
-/** What was counted is what happened. @module */
+/** Statistics count exactly what happens. @module */
 
 import { assert, assertEquals } from "@std/assert";
 import { END_REASONS } from "../../lib/connection/end_reason.ts";
@@ -171,7 +171,7 @@ netTest("stats() never counts fewer bytes than before, whatever identifies a cli
   assertEquals(counted, [0, 0, 5, 5, 5]);
 });
 
-/** What may happen to a client of the server below, each with the reason and the cause. */
+/** What may happen to a client of the server below, with the reason and the cause. */
 const FATES: [EndReason, keyof ServerStats["refused"] | null, Uint8Array | null][] = [
   ["completed", null, proxied("192.0.2.7")],
   ["refused_address", "address", proxied("192.0.2.9")],
@@ -192,7 +192,7 @@ netTest("stats() adds up at every step, whatever becomes of the clients", async 
     deny: ["192.0.2.9"],
     onEnd: ({ reason }) => {
       ended.push(reason);
-      // Even here: who is over is not active any more.
+      // Even here: a connection that has ended is not active any more.
       assertAddsUp();
     },
     onError: () => {},
@@ -211,7 +211,7 @@ netTest("stats() adds up at every step, whatever becomes of the clients", async 
       const { length } = ended;
       const client = await dialSaying(server.addr, said ?? bytes``);
       const displacing = said === null ? [await dial(server.addr)] : [];
-      // Whoever is served has nothing more to say.
+      // Served clients send nothing more.
       if (said !== null) await client.closeWrite().catch(() => {});
       while (ended.length === length) {
         assertAddsUp();

@@ -1,6 +1,6 @@
 /**
- * Every client in the kernel's queue is taken before the listeners close. A sweep knows no fake
- * time, because the kernel knows none; it ends by itself after a quarter of a second.
+ * Every client in the kernel's queue is taken before the listeners close. A sweep runs in real
+ * time, as the kernel does; it ends by itself after a quarter of a second.
  *
  * @module
  */
@@ -30,7 +30,7 @@ class Listening {
   async #loop(): Promise<void> {
     while (await this.acceptor.next() !== null) {
       this.accepted++;
-      // As in a storm, where other things are to be done between two accepts.
+      // As in a storm, where other work runs between two accepts.
       await turn();
     }
   }
@@ -90,12 +90,12 @@ Deno.test("run() accepts what comes, and closes only when that has ended", async
 
 Deno.test("run() closes at the first accept that has to wait when a storm goes on", async () => {
   let shortest = Infinity;
-  // Once is enough; a machine that stands still for long makes it look as if the time were up.
+  // Once is enough; a machine that stalls makes it look as if the time were up.
   for (let i = 0; i < 3 && shortest > LONGEST; i++) {
     const listening = new Listening();
     const sweeping = new Sweeping(listening);
     while (!listening.listener.closed) {
-      // There is always somebody soon, but accept has to wait each time.
+      // There is always a connection soon, but accept has to wait each time.
       if (listening.listener.waiting) listening.listener.play(new ScriptedSocket());
       await turn();
     }

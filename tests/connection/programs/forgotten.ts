@@ -10,7 +10,7 @@ import { turn, turns, until } from "../../support/wait.ts";
 const p = new Uint8Array(1);
 const say = (line: string) => Deno.stdout.writeSync(new TextEncoder().encode(`${line}\n`));
 
-/** Says the error that an operation gives now, once nothing can be told of those before. */
+/** Prints the error of an operation now, when earlier ones can no longer be reported. */
 async function next(what: string, operation: () => Promise<unknown>): Promise<void> {
   await turns();
   say(`${what}: ${await operation().then(() => "served on", (error) => error.name)}`);

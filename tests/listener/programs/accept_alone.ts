@@ -1,6 +1,6 @@
 /**
- * A listener with a pending accept keeps its process alive, or does not. Says "ready", and "alive"
- * if the process is still there a while after what the arguments name was done.
+ * A listener with a pending accept keeps its process alive, or does not. Prints "ready", and "alive"
+ * if the process is still there a while after the step that the arguments name.
  *
  * @module
  */

@@ -1,4 +1,4 @@
-/** Lets one accept fail: writes each failure's word, then "accepted". @module */
+/** Accepts one connection: prints the class of each failure, then "accepted". @module */
 
 import { Acceptor } from "../../../lib/listener/accept.ts";
 import { dial, LOOPBACK } from "../../support/peers.ts";

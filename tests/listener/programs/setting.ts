@@ -1,6 +1,6 @@
 /**
- * Shows how sockets are set. Listens, then serves, with the options that the argument names; each
- * time prints the address, takes one client and says "served" when it has left.
+ * Shows the options of sockets. Listens, then serves, with the options that the argument names; each
+ * time prints the address, accepts one client and prints "served" when it has left.
  *
  * @module
  */

@@ -8,7 +8,7 @@
 import { connectMany, LOOPBACK } from "../../support/peers.ts";
 import { Program } from "../../support/program.ts";
 
-/** Seconds for which each kind of server is watched while it is starved. */
+/** Seconds for which each kind of server is measured while it is starved. */
 const SECONDS = 10;
 
 /** Ticks per second in /proc/PID/stat, on every Linux that Deno runs on. */
@@ -17,7 +17,7 @@ const TICKS = 100;
 /** Seconds of a core that a process has used, in user and kernel mode. */
 function cpuOf(pid: number): number {
   const stat = Deno.readTextFileSync(`/proc/${pid}/stat`);
-  // Behind the name, which may contain anything: utime and stime are fields 14 and 15.
+  // After the name, which may contain anything: utime and stime are fields 14 and 15.
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   return (Number(fields[11]) + Number(fields[12])) / TICKS;
 }

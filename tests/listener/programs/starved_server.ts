@@ -1,12 +1,12 @@
 /**
- * A server to be starved of descriptors: it answers with what it gets and fails at "!". Its first
+ * A server to be starved of descriptors: it echoes, and fails at "!". Its first
  * argument says how well it is guarded:
  *
  * - `guarded`: usher
- * - `unguarded`: the same accept loop without what usher does against Deno's panics
+ * - `unguarded`: the same accept loop without usher's guards against Deno's panics
  * - `spinning`: a loop that tries again at once, guarded against the panics
  *
- * and the second what it says of errors: `default`, or `stack` to log them whole. @module
+ * and the second how it reports errors: `default`, or `stack` to log them whole. @module
  */
 
 import { Acceptor } from "../../../lib/listener/accept.ts";
@@ -16,7 +16,7 @@ import { commands, say } from "../../support/commands.ts";
 import { turn } from "../../support/wait.ts";
 import { failIf } from "../../server/programs/elsewhere.ts";
 
-/** Ms after which Deno has long set up what it sets up late. */
+/** Ms after which Deno has done all its late initialization. */
 const GROWN_UP = 1000;
 
 /** A server as far as this program needs it. */
@@ -94,7 +94,7 @@ async function echoAndClose(conn: Deno.Conn): Promise<void> {
   try {
     await echo(conn);
   } catch {
-    // The client has had enough.
+    // The client has read enough.
   }
   conn.close();
 }

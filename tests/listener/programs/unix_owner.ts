@@ -1,6 +1,6 @@
 /**
- * Another process that has a Unix path. Does what each line on stdin says: "serve" the paths given
- * as arguments, "stop". Answers each with a line. With `--die-before=n` it ends itself, as SIGKILL
+ * Another process that has a Unix path. Runs the command on each line of stdin: "serve" the paths given
+ * as arguments, "stop". Answers each with a line. With `--die-before=n` it kills itself, as SIGKILL
  * would, right before the n-th of the calls that change something on disk.
  *
  * @module
@@ -64,7 +64,7 @@ for await (const text of Deno.stdin.readable.pipeThrough(new TextDecoderStream()
       say("serving");
     } catch (error) {
       say(error instanceof Error ? error.name : String(error));
-      // deno-lint-ignore no-console -- for who wants to know more
+      // deno-lint-ignore no-console -- for debugging
       console.error(error instanceof Error ? error.message : error);
     }
   }

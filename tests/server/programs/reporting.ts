@@ -1,6 +1,6 @@
 /**
- * Shows what is on stderr after something went wrong. Lets the case happen that the argument
- * names, then says "served on" if a further client is still served, and stops.
+ * Shows what is on stderr after an error. Runs the case that the argument names, then prints
+ * "served on" if a further client is still served, and stops.
  *
  * @module
  */
@@ -16,7 +16,7 @@ const BURST = 25;
 interface Case extends ServeSettings {
   /** What the handler does with the first clients; later ones are served. */
   handler?: (conn: Connection) => unknown;
-  /** How many clients the case is about; 1 if not given. */
+  /** How many clients the case has; 1 if not given. */
   clients?: number;
   /** What the first clients do. */
   client?: (addr: Deno.NetAddr) => unknown;
@@ -30,7 +30,7 @@ const inkless = () => {
 const listens = async (addr: Deno.NetAddr) => await readAll(await dial(addr));
 
 let arrived = 0;
-const everybody = Promise.withResolvers<void>();
+const allArrived = Promise.withResolvers<void>();
 
 const trap = () => {
   throw new Error("do not look at me");
@@ -63,8 +63,8 @@ const CASES: Record<string, Case> = {
   "burst": {
     clients: BURST,
     handler: async (conn) => {
-      if (++arrived === BURST) everybody.resolve();
-      await everybody.promise;
+      if (++arrived === BURST) allArrived.resolve();
+      await allArrived.promise;
       throw new Error(`number ${conn.id}`);
     },
   },

@@ -1,6 +1,6 @@
 /**
- * Shows what signals do to a process with servers. The first argument names what is in it. It says
- * "ready" and the ports, "here" for each client, and later what it sees. @module
+ * Shows what signals do to a process with servers. The first argument names the servers. It prints
+ * "ready" and the ports, "here" for each client, and later what happens. @module
  */
 
 import { type Connection, listen, serve, shutdownOnSignals } from "../../../mod.ts";
@@ -12,21 +12,21 @@ const echo = async (conn: Connection) => {
   for await (const chunk of conn) await conn.write(chunk);
 };
 
-/** Takes no notice of anything. */
+/** Ignores everything. */
 const stuck = async (conn: Connection) => {
-  conn.drainSignal.onabort = () => say("told");
+  conn.drainSignal.onabort = () => say("draining");
   say("here");
   await new Promise(() => {});
 };
 
-/** Until it has read a line, which does not end by itself. */
+/** Runs until it has read a line; a stop does not end it. */
 const untilLine = async (conn: Connection) => {
-  conn.drainSignal.onabort = () => say("told");
+  conn.drainSignal.onabort = () => say("draining");
   say("here");
   await conn.readLine();
 };
 
-/** Keeps a process alive for ever. */
+/** Keeps the process alive forever. */
 const stayAlive = () => setInterval(() => {}, 2 ** 31 - 1);
 
 function ready(...servers: { addr: Deno.Addr }[]): void {
