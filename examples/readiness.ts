@@ -17,15 +17,20 @@ import { parseNumber, type Place, start, type Started } from "./start.ts";
 /** The flags of this example, and their defaults. */
 export const READINESS_OPTIONS = { "health-port": "7080", "lame-duck": "5000" } as const;
 
-/** Starts the server and its status page, which answers the probes as long as the process lives. */
+/**
+ * Starts the server and its status page, which answers the probes as long as the process lives.
+ *
+ * @param fd A socket that the process was started with, in place of the port.
+ */
 export function echoWithProbes(
   place: Place,
   flags: Partial<Record<keyof typeof READINESS_OPTIONS, string>>,
+  fd?: number,
 ): Started {
   const options = { ...READINESS_OPTIONS, ...flags };
   const port = parseNumber("health-port", options["health-port"], 65535);
   const lameDuck = parseNumber("lame-duck", options["lame-duck"], 3_600_000);
-  const listening = serve(place, echo);
+  const listening = serve(fd === undefined ? place : { fd }, echo);
   // The page also lists the clients: beyond loopback, only the cluster should reach it.
   const { url } = watch(listening, { hostname: place.hostname, port });
   return { listening, hint: `Probes on ${url}readyz`, stop: { lameDuck } };

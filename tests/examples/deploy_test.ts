@@ -86,9 +86,41 @@ async function said(systemd: Program): Promise<string[]> {
   return facts;
 }
 
+netTest("usher.socket: systemd accepts it without a warning", async () => {
+  using place = new Directory();
+  const service = read("usher.service").replace("/usr/local/bin/deno", Deno.execPath());
+  await Deno.writeTextFile(place.at("usher.service"), service);
+  const file = place.at("usher.socket");
+  await Deno.writeTextFile(file, read("usher.socket"));
+  const { code, complaints } = await run("systemd-analyze", ["verify", file]);
+  assertEquals(complaints.split("\n").filter((line) => line.includes("usher")), []);
+  assertEquals(code, 0);
+}, { os: ["linux"], programs: ["systemd-analyze"] });
+
+netTest("usher.socket: the service serves on the socket that it is started with", async () => {
+  // A port of the service's own is as good as any other while nothing has it.
+  const port = Deno.listen({ port: 0, hostname: "127.0.0.1" });
+  const addr = port.addr;
+  port.close();
+  const [, ...words] = execStart();
+  const program = words.findIndex((word) => word.endsWith(".ts"));
+  await using service = new Program(new URL("under_systemd.ts", DEPLOY), {
+    how: words.slice(0, program),
+    args: ["--port", "0", "--health-port", "0", "--lame-duck", "0"],
+    under: ["systemd-socket-activate", `--listen=127.0.0.1:${addr.port}`],
+  });
+  while (!(await service.complaint() ?? "Listening").startsWith("Listening")) await turn();
+  using client = await dial(addr);
+  await client.write(bytes`hello`);
+  assertEquals(await service.line(), `Listening on tcp://127.0.0.1:${addr.port}`);
+  assertEquals(text(await readExactly(client, 5)), "hello");
+  service.kill("SIGTERM");
+  assertEquals((await service.status).code, 0);
+}, { os: ["linux"], programs: ["systemd-socket-activate"] });
+
 netTest("under_systemd.ts is an ordinary server without systemd", async () => {
   await using service = new Program(new URL("under_systemd.ts", DEPLOY), {
-    how: ["run", "--allow-net", "--allow-env=NOTIFY_SOCKET"],
+    how: ["run", "--allow-net", "--allow-env=NOTIFY_SOCKET,LISTEN_PID,LISTEN_FDS,LISTEN_FDNAMES"],
     args: ["--port", "0", "--health-port", "0", "--lame-duck", "0"],
     under: ["env", "--unset=NOTIFY_SOCKET"],
   });
