@@ -15,6 +15,6 @@ export async function echo(conn: Connection): Promise<void> {
 }
 
 if (import.meta.main) {
-  const command = "deno run --v8-flags=--max-semi-space-size=1 --allow-net examples/echo.ts";
+  const command = "deno run --allow-net examples/echo.ts";
   await start({ command, port: 7000 }, (place) => serve(place, echo));
 }
