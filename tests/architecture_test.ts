@@ -67,6 +67,7 @@ const TESTED_ELSEWHERE: Record<string, string> = {
   "lib/server/access_rules.ts": "tests/server/identify_test.ts",
   "lib/server/served_connection.ts": "tests/behaviour/draining_test.ts",
   "lib/server/server.ts": "tests/server/serve_test.ts",
+  "lib/listener/socket_streams.ts": "tests/testing/pair_test.ts",
   "lib/otel/mod.ts": "tests/watch/mod_test.ts",
   "lib/testing/memory_socket.ts": "tests/testing/pair_test.ts",
   "lib/watch/page/charts.ts": "tests/watch/page_test.ts",

@@ -1,12 +1,10 @@
 /** Gives a socket of `node:net` the shape of a `Deno.Conn`. @module */
 
 import type { Socket } from "node:net";
+import { SocketStreams } from "./socket_streams.ts";
 
 /** Bytes that one write takes at most, so that a long one is seen to advance. */
 const MOST_PER_WRITE = 65_536;
-
-/** Bytes per chunk of `readable`, as Deno has them. */
-const STREAM_CHUNK = 65_536;
 
 /** The classes that Deno has for what Node only gives a code. */
 const CLASSES: Readonly<Record<string, new (message: string) => Error>> = {
@@ -38,8 +36,7 @@ export class NodeConn<A extends Deno.Addr> implements Deno.Conn<A> {
   /** What the connection failed with; Deno gives it to one operation, and that one only. */
   #failure: { readonly error: unknown } | undefined;
   #failed = false;
-  #readable: ReadableStream<Uint8Array<ArrayBuffer>> | undefined;
-  #writable: WritableStream<Uint8Array<ArrayBufferLike>> | undefined;
+  readonly #streams = new SocketStreams(this);
 
   constructor(socket: Socket, localAddr: A, remoteAddr: A) {
     this.localAddr = localAddr;
@@ -123,30 +120,11 @@ export class NodeConn<A extends Deno.Addr> implements Deno.Conn<A> {
   }
 
   get readable(): ReadableStream<Uint8Array<ArrayBuffer>> {
-    return this.#readable ??= new ReadableStream({
-      type: "bytes",
-      autoAllocateChunkSize: STREAM_CHUNK,
-      pull: async (controller) => {
-        const request = controller.byobRequest!;
-        const n = await this.read(request.view as Uint8Array<ArrayBuffer>);
-        if (n === null) {
-          controller.close();
-          this[Symbol.dispose](); // the end of Deno's streams is the end of the connection
-        }
-        request.respond(n ?? 0);
-      },
-      cancel: () => this[Symbol.dispose](),
-    });
+    return this.#streams.readable;
   }
 
   get writable(): WritableStream<Uint8Array<ArrayBufferLike>> {
-    return this.#writable ??= new WritableStream({
-      write: async (chunk) => {
-        for (let sent = 0; sent < chunk.length;) sent += await this.write(chunk.subarray(sent));
-      },
-      close: () => this[Symbol.dispose](),
-      abort: () => this[Symbol.dispose](),
-    });
+    return this.#streams.writable;
   }
 
   readonly #arrived = (chunk: Uint8Array): void => {

@@ -2,9 +2,7 @@
 
 import type { Pipe } from "./pipe.ts";
 import { systemError } from "./system_error.ts";
-
-/** Bytes per chunk of `readable`, as in Deno. */
-const STREAM_CHUNK = 65536;
+import { SocketStreams } from "../listener/socket_streams.ts";
 
 /** One end, on top of the pipes that lead to it and from it. */
 export class MemorySocket<A extends Deno.Addr> implements Deno.Conn<A> {
@@ -17,8 +15,7 @@ export class MemorySocket<A extends Deno.Addr> implements Deno.Conn<A> {
   readonly #outgoing: Pipe;
   #closed = false;
   #fin: Promise<unknown> | undefined;
-  #readable: ReadableStream<Uint8Array<ArrayBuffer>> | undefined;
-  #writable: WritableStream<Uint8Array<ArrayBufferLike>> | undefined;
+  readonly #streams = new SocketStreams(this);
 
   constructor(localAddr: A, remoteAddr: A, incoming: Pipe, outgoing: Pipe, reset: () => void) {
     this.localAddr = localAddr;
@@ -69,30 +66,11 @@ export class MemorySocket<A extends Deno.Addr> implements Deno.Conn<A> {
   }
 
   get readable(): ReadableStream<Uint8Array<ArrayBuffer>> {
-    return this.#readable ??= new ReadableStream({
-      type: "bytes",
-      autoAllocateChunkSize: STREAM_CHUNK,
-      pull: async (controller) => {
-        const request = controller.byobRequest!;
-        const n = await this.read(request.view as Uint8Array<ArrayBuffer>);
-        if (n === null) {
-          controller.close();
-          this[Symbol.dispose](); // the end of Deno's streams is the end of the connection
-        }
-        request.respond(n ?? 0);
-      },
-      cancel: () => this[Symbol.dispose](),
-    });
+    return this.#streams.readable;
   }
 
   get writable(): WritableStream<Uint8Array<ArrayBufferLike>> {
-    return this.#writable ??= new WritableStream({
-      write: async (chunk) => {
-        for (let sent = 0; sent < chunk.length;) sent += await this.write(chunk.subarray(sent));
-      },
-      close: () => this[Symbol.dispose](),
-      abort: () => this[Symbol.dispose](),
-    });
+    return this.#streams.writable;
   }
 }
 
