@@ -96,7 +96,7 @@ export class Acceptor {
 
   readonly #failed = async (error: unknown): Promise<Deno.Conn | null> => {
     for (let failures = 1;; failures++) {
-      // Only our own flag tells for sure: an interrupted accept4(2) looks like a closed listener.
+      // Only our own flag is certain: an interrupted accept4(2) looks like a closed listener.
       switch (this.#closed ? "closed" : this.#failures.sort(error)) {
         case "closed":
           this.#over = true;

@@ -32,7 +32,7 @@ export class AcceptFailures {
   #waited = 0;
   #badResourceAt = -Infinity;
 
-  /** @param os Whose error numbers the messages have. */
+  /** @param os The system that the numbers in messages come from. */
   constructor(os: string = Deno.build.os) {
     this.#errnos = ERRNOS[os] ?? {};
   }

@@ -10,7 +10,7 @@ const MOST_READY = 64;
 
 /**
  * Ms after which a pending accept listens anew. When no descriptor is free, Deno 2.9 stops watching
- * the socket and tells nobody.
+ * the socket, without an error.
  */
 const LISTEN_ANEW_AFTER = 1000;
 
@@ -66,7 +66,7 @@ export class DescriptorListener implements Deno.Listener {
     // The whole queue of the kernel may be accepted at once, before anything here can count.
     disarmCompilerPanic();
     const server = net().createServer();
-    server.on("error", () => {}); // says later what `listening` says now
+    server.on("error", () => {}); // comes later; `listening` is known now
     server.listen({ fd });
     const handle = (server as unknown as { _handle: Handle | null })._handle;
     if (!server.listening || handle === null) {

@@ -27,8 +27,8 @@ export interface InheritedListener {
 
 /**
  * The sockets that systemd, or anything that does as sd_listen_fds(3) says, has started this process
- * with; none where it was started otherwise. A program that is started by this one gets no sockets,
- * and is not told of any: the variables name the process that they are for.
+ * with; none where it was started otherwise. A program that this one starts gets no
+ * sockets and finds none, as the variables name the process that they are for.
  *
  * Needs `--allow-env=LISTEN_PID,LISTEN_FDS,LISTEN_FDNAMES`.
  *

@@ -146,7 +146,7 @@ export interface FdListenOptions extends Pick<TcpListenOptions, "noDelay" | "kee
 export type ListenOptions = TcpListenOptions | UnixListenOptions | FdListenOptions;
 
 /**
- * Who is behind a connection, where a balancer or another proxy stands in front.
+ * How a balancer or another proxy in front says which client a connection comes from.
  *
  * @example Behind HAProxy
  * ```ts
@@ -169,7 +169,7 @@ export type ListenOptions = TcpListenOptions | UnixListenOptions | FdListenOptio
  */
 export interface ProxyProtocolOptions {
   /**
-   * Who may send a header: addresses and CIDR ranges of the balancers, and `"unix"` for every peer
+   * The peers that may send a header: addresses and CIDR ranges of the balancers, and `"unix"` for every peer
    * of a Unix socket. All others are refused (`refused_address`): with a header they could claim any
    * address, and without one their own would be unknown.
    */
@@ -199,7 +199,7 @@ export interface ProxyProtocolOptions {
  */
 export interface ServeAddressOptions {
   /**
-   * Each connection begins with a PROXY header of version 1 or 2, which says who the client is:
+   * Each connection begins with a PROXY header of version 1 or 2, which names the client:
    * `conn.remoteAddr` is the client then, `conn.peerAddr` the balancer. Off unless given.
    */
   proxyProtocol?: ProxyProtocolOptions;

@@ -48,7 +48,7 @@ for (const [asked, length] of [[undefined, 511], [5, 5], [0, 0]] as const) {
 async function pausedEcho() {
   const server = serve({ ...LOOPBACK, tcpBacklog: 5 }, echo);
   server.pause();
-  // The accept that was pending by then takes one client, who is held: the first, not one of ours.
+  // The accept that was pending by then takes one client, which is held: the first, not one of ours.
   const held = await dial(server.addr);
   await until(() => server.connections.size === 1);
   return { server, held };
@@ -88,7 +88,7 @@ netTest(
 );
 
 netTest(
-  "those who found no room are served after all once the server accepts again, if they speak first",
+  "clients that found no room are served after all once the server accepts again, if they speak first",
   async () => {
     const { server, held } = await pausedEcho();
     let connected = 0;

@@ -82,7 +82,7 @@ netTest("with one slot two busy addresses take turns", async () => {
     await until(() => held.served === i);
     const [conn] = held.inside;
     served[(conn!.localAddr as Deno.NetAddr).port]!++;
-    // Whoever was served twice in a row has to wait for the other, as long as there is another.
+    // A client that was served twice in a row has to wait for the other, as long as there is another.
     const ahead = Math.abs(served[one]! - served[two]!);
     assert(i > 38 || ahead <= 2, `after ${i} one address is ahead by ${ahead}`);
     conn!.close();
@@ -138,7 +138,7 @@ netTest("a listener that is closed from outside is reported, and the others go o
   assertEquals([server.state, reported.length], ["running", 1]);
 });
 
-netTest("a server whose last listener somebody else closes gives up", async () => {
+netTest("a server whose last listener is closed elsewhere gives up", async () => {
   const reported: unknown[] = [];
   const unhandled = await unhandledDuring(async () => {
     const mine = [Deno.listen(LOOPBACK), Deno.listen(LOOPBACK)];
@@ -162,7 +162,7 @@ netTest("a server whose last listener somebody else closes gives up", async () =
   assertEquals([unhandled, reported.length], [[], 2]); // one for each listener
 });
 
-netTest("nobody has to await finished of a server that gave up", async () => {
+netTest("finished of a server that gave up need not be awaited", async () => {
   const unhandled = await unhandledDuring(async () => {
     const mine = Deno.listen(LOOPBACK);
     const server = serve({ listeners: [mine], onError: () => {} }, async () => {});

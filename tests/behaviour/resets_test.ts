@@ -36,7 +36,7 @@ netTest("one reset ends the plain loop; ten thousand leave no trace in a server"
   using _next = await dial(plainAddr);
   await plain.tell("go");
   assertEquals((await plain.status).code, 1);
-  assertEquals(await plain.lines(), []); // whoever came next was not served
+  assertEquals(await plain.lines(), []); // the next client was not served
   assertMatch((await plain.complaints()).join("\n"), /Uncaught \(in promise\) NotConnected/);
 
   await using program = new Program(new URL("./programs/reset_server.ts", import.meta.url), {

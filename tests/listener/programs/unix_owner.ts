@@ -8,7 +8,7 @@
 
 import { serve, type Server } from "../../../mod.ts";
 
-/** Every call with which a listener changes what is on disk, or who holds it. */
+/** Every call with which a listener changes what is on disk, or which process holds it. */
 const CHANGES: [owner: object, names: string[]][] = [
   [Deno, [
     "openSync",
