@@ -1,7 +1,7 @@
 /** The tree keeps its own rules. Reads files and runs none of them. @module */
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { DEFAULT_FRAME_TIMEOUT, DEFAULT_HANDSHAKE_TIMEOUT } from "../lib/connection/limits.ts";
+import { DEFAULT_HANDSHAKE_TIMEOUT } from "../lib/connection/limits.ts";
 import { LISTEN_DEFAULTS } from "../lib/listener/listen_options.ts";
 import { DEFAULTS } from "../lib/server/options.ts";
 import { RATE_DEFAULTS } from "../lib/server/rate_limit.ts";
@@ -290,7 +290,6 @@ const HOMES: Record<string, Record<string, unknown>> = {
   "lib/server/shutdown_on_signals.ts": SIGNAL_DEFAULTS,
   "lib/connection/enter_tls.ts": { handshakeTimeout: DEFAULT_HANDSHAKE_TIMEOUT },
   "lib/connection/wrap.ts": DEFAULTS,
-  "lib/connection/framed.ts": { frameTimeout: DEFAULT_FRAME_TIMEOUT },
   "lib/connection/byte_reader.ts": { limit: LINES_DEFAULTS.limit },
   "lib/connection/connection.ts": { reuse: false },
   "lib/connection/cancellation.ts": { timeout: Infinity },

@@ -1,7 +1,7 @@
 /** Hands what arrives on a socket to one reader at a time. @module */
 
 import { FrameTooLargeError } from "../errors.ts";
-import { checkNumber } from "../check.ts";
+import { checkNumber, checkTime } from "../check.ts";
 import { Cancellation, type ReadOptions } from "./cancellation.ts";
 import type { Decoder } from "../wire/codec/codec.ts";
 import { type Lifeline, rejected } from "./lifeline.ts";
@@ -51,6 +51,17 @@ export interface RecordOptions extends ReadOptions {
    * @default {65_536}
    */
   limit?: number;
+  /**
+   * Ms within which a record that has begun must be complete, counted while a read waits for it;
+   * otherwise the connection is closed (`frame_timeout`). The option of that name of `serve()` or
+   * `connection()` unless given; `Infinity` for no such limit.
+   */
+  frameTimeout?: number;
+}
+
+/** Ms that reads have waited for the rest of a record, or a frame, that has begun. */
+interface Begun {
+  waited: number;
 }
 
 /** What ends an iteration over chunks. */
@@ -124,6 +135,8 @@ export class ByteReader implements Arrived {
   #emptyReads = 0;
   #emptyAt = 0;
   #endsLoops = false;
+  /** The record of which a part has arrived, and where in the stream it begins. */
+  #record: Begun & { readonly at: number } | undefined;
   /** Made when first needed: most connections are read by iteration or by `read`, not by both. */
   #onRead: ((n: number | null) => number | null) | undefined;
   #onReadFailed: ((error: unknown) => never) | undefined;
@@ -338,6 +351,26 @@ export class ByteReader implements Arrived {
     return waiting.promise;
   }
 
+  /**
+   * Only under a claim: waits for more of what has begun, as long as it may take in all. When the time is
+   * over the connection ends.
+   */
+  async moreOf(
+    begun: Begun,
+    frameTimeout: number,
+    cancellation: Cancellation | undefined,
+  ): Promise<boolean> {
+    const life = this.#life;
+    const since = life.clock.now;
+    life.frameDeadline = life.clock.deadline(frameTimeout - begun.waited);
+    try {
+      return await this.more(cancellation);
+    } finally {
+      life.frameDeadline = 0;
+      begun.waited += life.clock.now - since;
+    }
+  }
+
   /** A raw read is pending that outlived the read which asked for it. */
   get filling(): boolean {
     return this.#pending.by === "orphan";
@@ -418,7 +451,7 @@ export class ByteReader implements Arrived {
   /** Waits until `n` bytes have arrived, or the stream has ended. */
   async #gather(verb: string, n: number, options: RecordOptions | undefined): Promise<void> {
     checkNumber(verb, "n", n, 0, Infinity, false);
-    using cancellation = Cancellation.from(this.#life.clock, options, "limit");
+    using cancellation = Cancellation.from(this.#life.clock, options, "limit", "frameTimeout");
     const { limit = RECORD_LIMIT } = options ?? {};
     checkNumber(verb, "limit", limit, 0, Infinity, true);
     // Before anything is waited for or reserved: the number is often what the peer has announced.
@@ -426,9 +459,10 @@ export class ByteReader implements Arrived {
       const message = `Cannot ${verb} ${n} bytes: the option 'limit' is ${limit}`;
       throw new FrameTooLargeError(message, limit, n);
     }
+    const frameTimeout = this.#frameTimeoutOf(options);
     while (this.#slab.length < n) {
       this.#slab.reserve(n);
-      if (!await this.more(cancellation)) return;
+      if (!await this.#moreOfRecord(frameTimeout, cancellation)) return;
     }
   }
 
@@ -437,17 +471,31 @@ export class ByteReader implements Arrived {
     options: RecordOptions | undefined,
     decoder: Decoder<T>,
   ): Promise<T | null> {
-    using cancellation = Cancellation.from(this.#life.clock, options, "limit");
+    using cancellation = Cancellation.from(this.#life.clock, options, "limit", "frameTimeout");
+    const frameTimeout = this.#frameTimeoutOf(options);
     const unframer = new Unframer(this, decoder, false);
     for (;;) {
       // The end is kept from it: a record ends with what ends it, and with nothing else.
       const record = unframer.next(false);
       if (record !== Unframer.NO_FRAME) return record;
-      if (await this.more(cancellation)) continue;
+      if (await this.#moreOfRecord(frameTimeout, cancellation)) continue;
       const { length } = this.#slab;
       if (length === 0) return null;
       throw unexpectedEof(`inside ${what}, after ${length} bytes of it`, this.#slab.bytes);
     }
+  }
+
+  #frameTimeoutOf(options: RecordOptions | undefined): number {
+    const { frameTimeout = this.#life.frameTimeout } = options ?? {};
+    return checkTime("read", "frameTimeout", frameTimeout);
+  }
+
+  /** Waits for the first bytes of a record, or for more of one. */
+  #moreOfRecord(frameTimeout: number, cancellation: Cancellation | undefined): Promise<boolean> {
+    if (this.#slab.length === 0) return this.more(cancellation);
+    const at = this.position;
+    if (this.#record?.at !== at) this.#record = { at, waited: 0 };
+    return this.moreOf(this.#record, frameTimeout, cancellation);
   }
 
   /** What an iteration waits for. */

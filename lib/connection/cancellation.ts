@@ -2,7 +2,7 @@
 
 import { checkKeys, checkSignal, checkTime } from "../check.ts";
 import { type CoarseClock, TICK, type Ticking } from "./coarse_clock.ts";
-import { Lifeline } from "./lifeline.ts";
+import { Lifeline, type ReadGaveUp } from "./lifeline.ts";
 
 /**
  * How long to wait for a read.
@@ -27,12 +27,16 @@ import { Lifeline } from "./lifeline.ts";
 export interface ReadOptions {
   /**
    * Ms after which this read gives up with a `DOMException` "TimeoutError". The connection lives on
-   * and no byte is lost: the next read gets them. From 100 ms up it is up to 200 ms late.
+   * and no byte is lost: the next read gets them. From 100 ms up it is up to 200 ms late. A handler that
+   * passes the error on ends as `read_timeout`, which is counted and not reported.
    *
    * @default {Infinity}
    */
   timeout?: number;
-  /** Aborting it makes this read give up with the signal's reason; no byte is lost. */
+  /**
+   * Aborting it makes this read give up with the signal's reason; no byte is lost. A handler that passes
+   * the reason on ends as `read_aborted`, or as `completed` if the signal is a `drainSignal`.
+   */
   signal?: AbortSignal;
 }
 
@@ -46,7 +50,7 @@ export class Cancellation implements Ticking, Disposable {
   readonly #timeout: number;
   #deadline = Infinity;
   #timer: ReturnType<typeof setTimeout> | undefined;
-  readonly #onAbort = () => this.#fire(this.#signal!.reason);
+  readonly #onAbort = () => this.#fire(this.#signal!.reason, "read_aborted");
 
   private constructor(clock: CoarseClock, timeout: number, signal: AbortSignal | undefined) {
     this.#clock = clock;
@@ -82,7 +86,7 @@ export class Cancellation implements Ticking, Disposable {
     if (timeout !== undefined) checkTime("read", "timeout", timeout);
     if (signal !== undefined) checkSignal("read", signal);
     if (signal?.aborted) {
-      Lifeline.markProduced(signal.reason);
+      Lifeline.markGivenUp(signal.reason, "read_aborted");
       throw signal.reason;
     }
     return new Cancellation(clock, timeout ?? Infinity, signal);
@@ -109,13 +113,14 @@ export class Cancellation implements Ticking, Disposable {
   #timedOut(): void {
     this.#fire(
       new DOMException(`The read gave up after its timeout of ${this.#timeout} ms`, "TimeoutError"),
+      "read_timeout",
     );
   }
 
-  #fire(error: unknown): void {
+  #fire(error: unknown, why: ReadGaveUp): void {
     const reject = this.#onCancel;
     this[Symbol.dispose]();
-    Lifeline.markProduced(error); // a silent peer causes it at will
+    Lifeline.markGivenUp(error, why); // a silent peer causes it at will
     this.#reason = { error };
     reject?.(error);
   }

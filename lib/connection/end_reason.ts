@@ -13,6 +13,8 @@
  * - `idle_timeout`: no byte in either direction for `idleTimeout`
  * - `receive_timeout`: no byte received for `receiveTimeout`, whatever was sent
  * - `frame_timeout`: a frame had begun and was not complete within `frameTimeout`
+ * - `read_timeout`: a read gave up after its own `timeout`, and the handler passed that on
+ * - `read_aborted`: a read gave up by its own `signal`, and the handler passed that on
  * - `write_timeout`: the peer did not take enough of a write within `writeTimeout`
  * - `write_overflow`: something was to be written while `maxUnsent` was waiting already
  * - `deadline`: what `deadline()` had begun was not disposed in time
@@ -63,6 +65,8 @@ export type EndReason =
   | "idle_timeout"
   | "receive_timeout"
   | "frame_timeout"
+  | "read_timeout"
+  | "read_aborted"
   | "write_timeout"
   | "write_overflow"
   | "deadline"
@@ -91,6 +95,8 @@ const EVERY: Record<EndReason, true> = {
   idle_timeout: true,
   receive_timeout: true,
   frame_timeout: true,
+  read_timeout: true,
+  read_aborted: true,
   write_timeout: true,
   write_overflow: true,
   deadline: true,

@@ -8,7 +8,6 @@ import { type AbortOptions, untilAborted } from "./abort.ts";
 import type { ByteWriter } from "./byte_writer.ts";
 import type { Connection } from "./connection.ts";
 import type { SocketConnection } from "./socket_connection.ts";
-import { DEFAULT_FRAME_TIMEOUT } from "./limits.ts";
 import { type Lifeline, rejected } from "./lifeline.ts";
 import { Unframer } from "./unframer.ts";
 import { connection } from "./wrap.ts";
@@ -37,9 +36,8 @@ import { connection } from "./wrap.ts";
 export interface FramedOptions {
   /**
    * Ms within which a frame that has begun must be complete, counted while a read waits for it;
-   * otherwise the connection is closed.
-   *
-   * @default {30_000}
+   * otherwise the connection is closed (`frame_timeout`). The option of that name of `serve()` or
+   * `connection()` unless given; `Infinity` for no such limit.
    */
   frameTimeout?: number;
 }
@@ -165,9 +163,10 @@ export function framed<T>(
 ): Framed<T> {
   const verb = "frame a connection";
   checkKeys(verb, options, ["frameTimeout"]);
-  const { frameTimeout = DEFAULT_FRAME_TIMEOUT } = options;
-  checkTime(verb, "frameTimeout", frameTimeout);
-  return new FramedConnection(connection(conn) as SocketConnection, codec, frameTimeout);
+  const { frameTimeout } = options;
+  if (frameTimeout !== undefined) checkTime(verb, "frameTimeout", frameTimeout);
+  const wrapped = connection(conn) as SocketConnection;
+  return new FramedConnection(wrapped, codec, frameTimeout ?? wrapped.life.frameTimeout);
 }
 
 class FramedConnection<T> implements Framed<T>, ArrivalLoop<Result<T>> {
@@ -179,7 +178,7 @@ class FramedConnection<T> implements Framed<T>, ArrivalLoop<Result<T>> {
   readonly #unframer: Unframer<T>;
   readonly #frameTimeout: number;
   /** Ms that reads have waited for the rest of the frame that began at the boundary counted last. */
-  #waited = 0;
+  waited = 0;
   #boundary = 0;
 
   constructor(conn: SocketConnection, codec: Codec<T>, frameTimeout: number) {
@@ -284,20 +283,12 @@ class FramedConnection<T> implements Framed<T>, ArrivalLoop<Result<T>> {
     }
   }
 
-  /** Waits for more of the frame that has begun, as long as it may take in all. */
-  async #wait(cancellation: Cancellation | undefined): Promise<void> {
-    const life = this.#life;
+  /** Waits for more of the frame that has begun. */
+  #wait(cancellation: Cancellation | undefined): Promise<boolean> {
     const { boundaries } = this.#unframer;
-    if (boundaries !== this.#boundary) this.#waited = 0;
+    if (boundaries !== this.#boundary) this.waited = 0;
     this.#boundary = boundaries;
-    const since = life.clock.now;
-    life.frameDeadline = life.clock.deadline(this.#frameTimeout - this.#waited);
-    try {
-      await this.#reader.more(cancellation);
-    } finally {
-      life.frameDeadline = 0;
-      this.#waited += life.clock.now - since;
-    }
+    return this.#reader.moreOf(this, this.#frameTimeout, cancellation);
   }
 }
 

@@ -4,8 +4,14 @@ import { TlsSocket } from "../tls/tls_socket.ts";
 import { type CoarseClock, TICK, type Ticking } from "./coarse_clock.ts";
 import type { EndReason } from "./end_reason.ts";
 
-/** Errors that connections made or passed on: a handler which rethrows one is not blamed for it. */
-const produced = new WeakSet<object>();
+/**
+ * Errors that connections made or passed on, with why a read gave up where that is what an error says: a
+ * handler which rethrows one is not blamed for it.
+ */
+const produced = new WeakMap<object, ReadGaveUp | undefined>();
+
+/** Why a read gave up while its connection lives on. */
+export type ReadGaveUp = "read_timeout" | "read_aborted";
 
 /**
  * What reader, writer and connection share about one socket. The first terminal event closes the
@@ -20,6 +26,7 @@ export class Lifeline implements Ticking {
   readonly clock: CoarseClock;
   idleTimeout: number;
   receiveTimeout: number = Infinity;
+  frameTimeout: number = Infinity;
   writeTimeout: number = Infinity;
 
   /** A raw read is pending. */
@@ -62,16 +69,18 @@ export class Lifeline implements Ticking {
 
   /** Whether `error`, or what caused it, came out of a connection rather than out of the handler. */
   static produced(error: unknown): boolean {
-    // Eight links are more than any program wraps; a loop of causes must not hang the server.
-    for (let i = 0; i < 8 && error instanceof Error; i++, error = error.cause) {
-      if (produced.has(error)) return true;
-    }
-    return false;
+    return producedCause(error) !== undefined;
   }
 
-  /** Makes `produced()` true of an error that an operation rejects with through no fault of the handler. */
-  static markProduced(error: unknown): void {
-    if (error instanceof Error) produced.add(error);
+  /** Why the read gave up that `error`, or what caused it, came from. */
+  static gaveUp(error: unknown): ReadGaveUp | undefined {
+    const cause = producedCause(error);
+    return cause && produced.get(cause);
+  }
+
+  /** Makes `gaveUp()` and `produced()` true of an error that a read rejects with. */
+  static markGivenUp(error: unknown, why: ReadGaveUp): void {
+    if (error instanceof Error) produced.set(error, why);
   }
 
   /** The socket is closed. */
@@ -118,7 +127,7 @@ export class Lifeline implements Ticking {
 
   /** Ends the connection for `reason`: pending operations reject with `error`. */
   end(reason: EndReason, error?: unknown, detail?: string): void {
-    if (error instanceof Error) produced.add(error);
+    if (error instanceof Error && !produced.has(error)) produced.set(error, undefined);
     this.setReason(reason, error, detail);
     this.close();
   }
@@ -165,7 +174,7 @@ export class Lifeline implements Ticking {
       // A write of which the kernel had taken a part when `close()` came, and which then went on.
       error = new Deno.errors.Interrupted("The connection was closed before everything was sent");
     }
-    if (error instanceof Error) produced.add(error);
+    if (error instanceof Error && !produced.has(error)) produced.set(error, undefined);
     return this.#error ?? error;
   }
 
@@ -211,6 +220,15 @@ export class Lifeline implements Ticking {
   #abort(): void {
     this.#aborter!.abort(this.#error ?? new DOMException("The connection is closed", "AbortError"));
   }
+}
+
+/** The first of an error and its causes that came out of a connection. */
+function producedCause(error: unknown): Error | undefined {
+  // Eight links are more than any program wraps; a loop of causes must not hang the server.
+  for (let i = 0; i < 8 && error instanceof Error; i++, error = error.cause) {
+    if (produced.has(error)) return error;
+  }
+  return undefined;
 }
 
 /** Whether a socket was given what is no `Uint8Array`; the kernel's TypeErrors have a `code`. */

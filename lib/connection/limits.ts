@@ -6,6 +6,8 @@ export interface ConnectionLimits {
   readonly idleTimeout: number;
   /** Ms without a byte received while a read is pending. */
   readonly receiveTimeout: number;
+  /** Ms for a frame or record that has begun. */
+  readonly frameTimeout: number;
   /** Ms for a write to advance. */
   readonly writeTimeout: number;
   /** Bytes that may wait behind the write in progress. */
@@ -16,12 +18,10 @@ export interface ConnectionLimits {
 export const DEFAULT_LIMITS: ConnectionLimits = Object.freeze({
   idleTimeout: 300_000,
   receiveTimeout: Infinity,
+  frameTimeout: 30_000,
   writeTimeout: 30_000,
   maxUnsent: 1_048_576,
 });
 
 /** Ms for the handshake of TLS, and for all else that comes before a handler. */
 export const DEFAULT_HANDSHAKE_TIMEOUT = 10_000;
-
-/** Ms within which a frame that has begun must be complete. */
-export const DEFAULT_FRAME_TIMEOUT = 30_000;

@@ -80,6 +80,7 @@ export class SocketConnection<A extends Deno.Addr = Deno.Addr> implements Connec
     this.peerAddr = socket.remoteAddr as A;
     this.life = new Lifeline(socket, clock, limits.idleTimeout);
     this.life.receiveTimeout = limits.receiveTimeout;
+    this.life.frameTimeout = limits.frameTimeout;
     this.life.writeTimeout = limits.writeTimeout;
     this.reader = new ByteReader(this.life, rooms);
     this.writer = new ByteWriter(this.life, limits.maxUnsent);

@@ -40,6 +40,13 @@ export interface ConnectionOptions {
    */
   receiveTimeout?: number;
   /**
+   * Ms within which a frame or a record that has begun must be complete, counted while a read waits for
+   * it; otherwise the connection is closed. `framed()` and each read of a record may say otherwise.
+   *
+   * @default {30_000}
+   */
+  frameTimeout?: number;
+  /**
    * Ms within which a write must advance by 1 KiB, or by its rest if that is less.
    *
    * @default {30_000}
@@ -55,7 +62,7 @@ export interface ConnectionOptions {
 }
 
 /** The limits that are times. */
-const TIMES = ["idleTimeout", "receiveTimeout", "writeTimeout"] as const;
+const TIMES = ["idleTimeout", "receiveTimeout", "frameTimeout", "writeTimeout"] as const;
 
 /** One of each for all of them; the clock runs only while one is open. */
 const clock = new CoarseClock(false);

@@ -1,5 +1,6 @@
 /** Identifies a connection: PROXY header, rules about addresses, TLS. @module */
 
+import type { RecordOptions } from "../connection/byte_reader.ts";
 import { enterTls } from "../connection/enter_tls.ts";
 import { ProxyHeaderError } from "../errors.ts";
 import type { Expected } from "../listener/bind.ts";
@@ -121,7 +122,7 @@ async function readProxyHeader(conn: ServedConnection): Promise<void> {
   const { life, reader } = conn;
   let header: ProxyHeader | null;
   try {
-    header = await reader.readFrame("a PROXY header", undefined, proxyHeader);
+    header = await reader.readFrame("a PROXY header", UNHURRIED, proxyHeader);
   } catch (error) {
     // A stream that ends inside a header is no error of the socket.
     const isBroken = error instanceof ProxyHeaderError ||
@@ -132,3 +133,6 @@ async function readProxyHeader(conn: ServedConnection): Promise<void> {
   if (header === null) return life.end("health_check");
   conn.identity = { proxy: header };
 }
+
+/** What bounds it is `handshakeTimeout`. */
+const UNHURRIED: RecordOptions = { frameTimeout: Infinity };

@@ -104,6 +104,14 @@ export interface ServeSettings {
    */
   receiveTimeout?: number;
   /**
+   * Ms within which a frame or a record that has begun must be complete, counted while a read waits for
+   * it; otherwise the connection is closed (`frame_timeout`). `framed()` and each read of a record, such
+   * as `readLine()`, may say otherwise.
+   *
+   * @default {30_000}
+   */
+  frameTimeout?: number;
+  /**
    * Ms within which a write must advance by 1 KiB, or by its rest if that is less; otherwise the
    * connection is closed.
    *
@@ -299,6 +307,7 @@ const SETTINGS_KEYS = [
   "handshakeTimeout",
   "idleTimeout",
   "receiveTimeout",
+  "frameTimeout",
   "writeTimeout",
   "maxUnsent",
   "maxAge",
@@ -366,6 +375,7 @@ export function completeServeOptions(options: ServeOptions): CompleteServeOption
     handshakeTimeout: time("handshakeTimeout"),
     idleTimeout: time("idleTimeout"),
     receiveTimeout: time("receiveTimeout"),
+    frameTimeout: time("frameTimeout"),
     writeTimeout: time("writeTimeout"),
     maxUnsent: number("maxUnsent", 0),
     maxAge: time("maxAge"),

@@ -176,7 +176,8 @@ function blame(thrown: unknown, conn: ServedConnection, reporter: Reporter): voi
   if (origin === "cut short" && conn.life.peerFinished) {
     return conn.life.setReason("peer_closed_early", thrown);
   }
-  conn.life.setReason("handler_error", thrown);
+  const gaveUp = origin === "connection" ? Lifeline.gaveUp(thrown) : undefined;
+  conn.life.setReason(gaveUp ?? "handler_error", thrown);
 }
 
 /**

@@ -11,6 +11,7 @@ import {
   lines,
   ProtocolError,
   ProxyHeaderError,
+  type ReadOptions,
   relay,
   serve,
   type ServeAddressOptions,
@@ -62,7 +63,10 @@ interface Row {
 const quiet: ServeSettings = { onError: () => {} };
 const notServed = () => Promise.reject(new TypeError("Nobody was to be served"));
 const never = () => new Promise<never>(() => {});
-const readOne = (conn: Connection) => conn.read(new Uint8Array(1));
+const readOne = (conn: Connection, options?: ReadOptions) => conn.read(new Uint8Array(1), options);
+const notReported = (error: unknown) => {
+  throw error;
+};
 const isTimeout = (error: unknown) =>
   error instanceof DOMException && error.name === "TimeoutError";
 
@@ -235,6 +239,32 @@ const ROWS: Record<EndReason, Row> = {
         assertEquals(await client.read(new Uint8Array(1)), null);
       }),
     record: { error: isTimeout, bytesRead: 3 },
+  },
+  read_timeout: {
+    settings: { onError: notReported },
+    handler: (conn) => conn.readLine({ timeout: 2000 }),
+    provoke: (scene) =>
+      visit(scene, async (client) => {
+        await client.write(bytes`HEL`);
+        await until(() => scene.server.stats().bytesRead === 3);
+        await pass(scene, 1900);
+        assertEquals(scene.ended.length, 0);
+        await pass(scene, 300);
+        assertEquals(await client.read(new Uint8Array(1)), null);
+      }),
+    record: { error: isTimeout, bytesRead: 3, bytesWritten: 0 },
+  },
+  read_aborted: {
+    settings: { onError: notReported },
+    handler: (conn) => readOne(conn, { signal: AbortSignal.timeout(2000) }),
+    provoke: (scene) =>
+      visit(scene, async (client) => {
+        await pass(scene, 1900);
+        assertEquals(scene.ended.length, 0);
+        await pass(scene, 100);
+        assertEquals(await client.read(new Uint8Array(1)), null);
+      }),
+    record: { error: isTimeout, bytesRead: 0, bytesWritten: 0 },
   },
   write_timeout: {
     handler: (conn) => conn.write(new Uint8Array(64 << 20)),

@@ -6,14 +6,14 @@ import type { Codec } from "../../lib/wire/codec/codec.ts";
 import { delimited } from "../../lib/wire/codec/delimited.ts";
 import { lengthPrefixed } from "../../lib/wire/codec/length_prefixed.ts";
 import { lines } from "../../lib/wire/codec/lines.ts";
-import { type Connection, connection, type Framed, framed } from "../../mod.ts";
+import { type Connection, connection, type Framed, framed, type RecordOptions } from "../../mod.ts";
 import { netTest } from "../support/needs.ts";
 import { bytes, text } from "../support/bytes.ts";
 import { dial, socketPair } from "../support/peers.ts";
 import { pass, turn, until } from "../support/wait.ts";
 import { decoding, headed } from "../support/codecs.ts";
 import { serveNoting } from "../support/noting.ts";
-import { scriptedAfter } from "../support/scripted_connection.ts";
+import { scripted, scriptedAfter } from "../support/scripted_connection.ts";
 
 // Frames out of bytes
 
@@ -255,4 +255,107 @@ Deno.test("a read of a frame whose timeout comes loses nothing, also while answe
   assertEquals(await two, "two");
   assertFalse(conn.signal.aborted);
   conn.close();
+});
+
+// Records
+
+/** Each read of a record, and one that is whole. */
+const RECORDS: Record<string, (conn: Connection, options?: RecordOptions) => Promise<unknown>> = {
+  "readLine()": (conn, options) => conn.readLine(options),
+  "readUntil()": (conn, options) => conn.readUntil("\n", options),
+  "readExactly()": (conn, options) => conn.readExactly(5, options),
+  "peek()": (conn, options) => conn.peek(5, options),
+};
+
+for (const [name, read] of Object.entries(RECORDS)) {
+  netTest(
+    `a record of ${name} that has begun must be complete within 30 s, and not before it began`,
+    async () => {
+      using time = new FakeTime();
+      const begun = Promise.withResolvers<Connection>();
+      const { server, ended, errors } = serveNoting((conn) => {
+        begun.resolve(conn);
+        return read(conn);
+      });
+      const client = await dial(server.addr);
+      const conn = await begun.promise;
+      await pass(time, 60_000, 1000);
+      for (let second = 0; second < 30; second++) {
+        assertFalse(conn.signal.aborted);
+        if (second < 4) await client.write(bytes`x`);
+        await until(() => conn.bytesRead === Math.min(second + 1, 4));
+        await turn();
+        await pass(time, 1000);
+      }
+      await pass(time, 300);
+      await until(() => ended.length === 1);
+      assertEquals([ended[0]!.reason, errors], ["frame_timeout", []]);
+      client.close();
+      await server.shutdown();
+    },
+  );
+
+  Deno.test(`${name} that is tried again and again has the same frameTimeout for one record`, async () => {
+    using time = new FakeTime();
+    const { conn } = scriptedAfter(bytes`x`);
+    for (let waited = 0; waited < 2000; waited += 500) {
+      assertFalse(conn.signal.aborted);
+      const given = read(conn, { timeout: 300, frameTimeout: 2000 });
+      given.catch(() => {});
+      await pass(time, 500);
+      await pass(time, 10_000); // in which none waits
+    }
+    const last = read(conn, { frameTimeout: 2000 });
+    last.catch(() => {});
+    await pass(time, 1000);
+    assert(conn.signal.aborted);
+    await assertRejects(() => last, DOMException, "did not end in time");
+  });
+
+  Deno.test(`${name} with frameTimeout of Infinity waits for as long as idleTimeout does`, async () => {
+    using time = new FakeTime();
+    const { socket, conn } = scriptedAfter(bytes`x`);
+    const record = read(conn, { frameTimeout: Infinity });
+    await pass(time, 120_000, 1000);
+    assertFalse(conn.signal.aborted);
+    socket.arrive(bytes`ab\n\n`);
+    await record;
+    conn.close();
+  });
+
+  Deno.test(`${name} has the frameTimeout of its connection unless it says otherwise`, async () => {
+    using time = new FakeTime();
+    const { socket, conn } = scripted({ frameTimeout: 1000 });
+    socket.arrive(bytes`x`);
+    const record = read(conn);
+    record.catch(() => {});
+    await pass(time, 1000);
+    assertFalse(conn.signal.aborted);
+    await pass(time, 200);
+    assert(conn.signal.aborted);
+  });
+
+  Deno.test(`${name} refuses a frameTimeout that is no time`, async () => {
+    const { conn } = scripted();
+    const wrong = () => read(conn, { frameTimeout: -1 });
+    await assertRejects(wrong, RangeError, "Cannot read with 'frameTimeout' of -1");
+    conn.close();
+  });
+}
+
+netTest("framed() has the frameTimeout of its server unless it says otherwise", async () => {
+  using time = new FakeTime();
+  const { server, ended } = serveNoting(async (conn) => {
+    for await (const _ of framed(conn, lines()));
+  }, { frameTimeout: 1000 });
+  const client = await dial(server.addr);
+  await client.write(bytes`half a li`);
+  await until(() => server.stats().bytesRead === 9);
+  await pass(time, 900);
+  assertEquals(ended.length, 0);
+  await pass(time, 300);
+  await until(() => ended.length === 1);
+  assertEquals(ended[0]!.reason, "frame_timeout");
+  client.close();
+  await server.shutdown();
 });

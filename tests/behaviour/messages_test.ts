@@ -119,7 +119,7 @@ const TCP_KEYS = "port, hostname, tcpBacklog, noDelay, keepAlive, reusePort";
 const TLS_KEYS = "cert, key, passphrase, alpnProtocols, tls";
 const SETTINGS_KEYS =
   "maxConnections, maxConnectionsPerPeer, maxHandshaking, allow, deny, whenFull, " +
-  "handshakeTimeout, idleTimeout, receiveTimeout, writeTimeout, maxUnsent, maxAge, shutdownTimeout, signal, onListen, " +
+  "handshakeTimeout, idleTimeout, receiveTimeout, frameTimeout, writeTimeout, maxUnsent, maxAge, shutdownTimeout, signal, onListen, " +
   "onError, onEnd";
 /** What there is for an address that is served, by the kind of address. */
 const SERVED_TCP_KEYS = `${TCP_KEYS}, ${TLS_KEYS}, proxyProtocol`;
@@ -596,6 +596,7 @@ const TABLE: Row[] = [
     "handshakeTimeout",
     "idleTimeout",
     "receiveTimeout",
+    "frameTimeout",
     "writeTimeout",
     "maxAge",
     "shutdownTimeout",

@@ -106,7 +106,7 @@ Deno.test("connection() refuses options that it does not know or cannot use, and
       { timeout: 5 },
       TypeError,
       "Cannot wrap a connection with an unknown option 'timeout': known here are idleTimeout, " +
-      "receiveTimeout, writeTimeout, maxUnsent",
+      "receiveTimeout, frameTimeout, writeTimeout, maxUnsent",
     ],
     [{ idleTimeout: "5" }, TypeError, timeout("idleTimeout", '"5"')],
     [{ idleTimeout: null }, TypeError, timeout("idleTimeout", "null")],

@@ -20,6 +20,8 @@ const KINDS: Record<EndReason, "good" | "peer" | "ours" | "limit" | "handshake" 
   idle_timeout: "limit",
   receive_timeout: "limit",
   frame_timeout: "limit",
+  read_timeout: "limit",
+  read_aborted: "ours",
   write_timeout: "limit",
   write_overflow: "limit",
   handshake_timeout: "handshake",
