@@ -183,11 +183,11 @@ netTest("a stop accepts what is in the kernel's queue, and reports how many", as
 });
 
 netTest("a connection held in a sweep is not served before the listeners are closed", async () => {
-  const doors: Promise<string>[] = [];
+  const attempts: Promise<string>[] = [];
   const server = serve(LOOPBACK, async (conn) => {
     // The first waits for the pause to end, and is served before the sweep.
     if (conn.id > 1) {
-      doors.push(dial(server.addr).then((late) => (late.close(), "open"), () => "closed"));
+      attempts.push(dial(server.addr).then((late) => (late.close(), "open"), () => "closed"));
     }
     await conn.write(bytes`hello`);
   });
@@ -196,7 +196,7 @@ netTest("a connection held in a sweep is not served before the listeners are clo
   await until(() => server.connections.size === 1);
   const stopped = server.shutdown();
   for (const client of clients.all) assertEquals(text(await readExactly(client, 5)), "hello");
-  assertEquals(await Promise.all(doors), Array(9).fill("closed"));
+  assertEquals(await Promise.all(attempts), Array(9).fill("closed"));
   for (const client of clients.all) await client.closeWrite();
   await stopped;
 });

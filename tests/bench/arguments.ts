@@ -1,4 +1,4 @@
-/** What the bench was asked for. @module */
+/** The command line of the bench. @module */
 
 import { parseArgs } from "node:util";
 import { type Case, CASES } from "./cases.ts";
@@ -51,7 +51,7 @@ export interface Options {
   readonly v8Flags: string | undefined;
 }
 
-/** What was asked for, or the text to print instead. */
+/** The parsed arguments, or the text to print instead. */
 export function parse(args: string[]): Options | string {
   const { values } = readArguments(args);
   if (typeof values === "string") return values;
@@ -104,7 +104,7 @@ function readArguments(args: string[]) {
   }
 }
 
-/** The entries whose names are in a list with commas, all without one; a text names the unknown. */
+/** The entries named in a comma-separated list, or all; a text if a name is unknown. */
 function pick<T extends { readonly name: string }>(
   option: string,
   all: readonly T[],

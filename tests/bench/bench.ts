@@ -1,8 +1,8 @@
 /**
- * Measures usher against the plain loop in the same minute. `--help` says how it is used.
+ * Measures usher against the plain loop in the same minute. `--help` explains its options.
  *
  * Run with `-A`: it starts programs, reads /proc (which Deno grants only with all rights), and opens
- * sockets on the loopback interface alone.
+ * sockets only on the loopback interface.
  *
  * @module
  */
@@ -131,11 +131,11 @@ async function measure(
       const field = fieldOf(benchCase, prepared);
       const { repeats = 1 } = benchCase;
       for (let turn = round * repeats; turn < (round + 1) * repeats; turn++) {
-        // Every other time backwards, so that nobody is always the first after a pause.
+        // Every other round backwards, so that none is always the first after a pause.
         for (const server of turn % 2 === 0 ? field : field.toReversed()) {
           if (interrupt.signal.aborted) return results;
           progress(`round ${round + 1} of ${rounds}: ${benchCase.name}, ${server.name}`);
-          // What is counted does not stray: once is enough.
+          // Counts do not vary: once is enough.
           const counting = count && turn === 0 && benchCase.counted && server.counts;
           await measureOnce(benchCase, turn, server, settings, results, counting);
         }
@@ -166,7 +166,7 @@ async function measureOnce(
   }
 }
 
-/** Who takes part in a case: the baseline first and last, as far apart as equals can be in a round. */
+/** The servers of a case: the baseline first and last, as far apart as possible within a round. */
 function fieldOf(benchCase: Case, prepared: readonly PreparedServer[]): PreparedServer[] {
   const { baseline } = benchCase;
   const able = prepared.filter((server) => takesPart(server, benchCase));
@@ -189,7 +189,7 @@ function endChildrenWithThis(): void {
   }
 }
 
-/** On a terminal, one line that is written over and over. */
+/** On a terminal, one line that is overwritten again and again. */
 function progress(text: string): void {
   if (Deno.stderr.isTerminal()) Deno.stderr.writeSync(new TextEncoder().encode(`\r\x1b[K${text}`));
 }

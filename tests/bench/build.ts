@@ -1,4 +1,4 @@
-/** Makes what has to be made before it can run. Everything goes to build/, which git ignores. @module */
+/** Builds the programs that need it. Everything goes to build/, which git ignores. @module */
 
 import { fileURLToPath } from "node:url";
 import { ca, server } from "../support/certificates.ts";
@@ -7,13 +7,13 @@ import { has } from "./children.ts";
 const BENCH = new URL(".", import.meta.url);
 const FOLDER = new URL("build/", BENCH);
 
-/** The version of the npm package that the bench installs, for figures that can be compared. */
+/** The version of the npm package that the bench installs, for comparable figures. */
 const BUN = "1.4.5";
 
 /** Where `installBun` puts it. */
 export const BUN_PROGRAM: string = fileURLToPath(new URL("bun/node_modules/.bin/bun", FOLDER));
 
-/** Compiles one C file; the path of the program. `more` stands behind the source: libraries. */
+/** Compiles one C file; returns the path of the program. `more` follows the source: libraries. */
 export async function compileC(source: string, ...more: string[]): Promise<string> {
   if (!await has("cc")) throw new Error("cc is not there");
   const output = await outputFor(source);
@@ -31,7 +31,7 @@ export async function writeCertificate(): Promise<void> {
   }
 }
 
-/** Writes a file that a program needs; its path. */
+/** Writes a file that a program needs; returns its path. */
 export async function writeBuild(name: string, text: string): Promise<string> {
   await Deno.mkdir(FOLDER, { recursive: true });
   const path = fileURLToPath(new URL(name, FOLDER));
@@ -39,7 +39,7 @@ export async function writeBuild(name: string, text: string): Promise<string> {
   return path;
 }
 
-/** Compiles one Go file; the path of the program. */
+/** Compiles one Go file; returns the path of the program. */
 export async function compileGo(source: string): Promise<string> {
   // `go version`, not `go --version`: the latter is an error.
   await run("go", ["version"]).catch(() => {
@@ -50,7 +50,7 @@ export async function compileGo(source: string): Promise<string> {
   return output;
 }
 
-/** Installs Bun from npm unless it is there; the path of the program. */
+/** Installs Bun from npm unless it is there; returns the path of the program. */
 export async function installBun(): Promise<string> {
   const folder = new URL("bun/", FOLDER);
   if (await versionOf(BUN_PROGRAM) === BUN) return BUN_PROGRAM;
@@ -72,7 +72,7 @@ async function versionOf(program: string): Promise<string> {
   return await run(program, ["--version"]).catch(() => "");
 }
 
-/** Runs a program to its end; what it printed. */
+/** Runs a program to its end; returns its output. */
 async function run(program: string, args: string[], cwd = BENCH): Promise<string> {
   const { success, stdout, stderr } = await new Deno.Command(program, { args, cwd }).output();
   const decoder = new TextDecoder();

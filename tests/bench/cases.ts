@@ -1,4 +1,4 @@
-/** What is measured: one entry is one case. @module */
+/** The cases to measure, one per entry. @module */
 
 import {
   counted,
@@ -19,7 +19,7 @@ import type { RedisPlan } from "./redis_benchmark.ts";
 import { type Kept, KEPT_ITEMS } from "./servers/kept_items.ts";
 import type { StopPlan } from "./stopping.ts";
 
-/** What a server does with what it reads; servers/plain.ts says it for each. */
+/** What a server does with the bytes it reads; servers/plain.ts explains each mode. */
 export type Mode =
   | "echo"
   | "two_writes"
@@ -46,15 +46,15 @@ export interface Case {
   /** The server that every other one is compared with; it runs twice in each round. */
   readonly baseline: string;
   readonly figures: readonly Figure[];
-  /** The figure that stands for the case in its picture. */
+  /** The figure in the picture of the case. */
   readonly pictured: FigureName;
   /** Only in the long run, or when it is asked for by name. */
   readonly long?: true;
-  /** Runs in each round; 1 where missing. */
+  /** Runs in each round; 1 if missing. */
   readonly repeats?: number;
-  /** How many times as long as the others it takes; 1 where missing. */
+  /** How many times as long as the others it takes; 1 if missing. */
   readonly longer?: number;
-  /** The servers beside usher's that take part; all that can where missing. */
+  /** The servers besides usher's that take part; all capable ones if missing. */
   readonly beside?: readonly string[];
   /** With `--count`, a run of its own in each of usher's servers and the plain loop counts as well. */
   readonly counted?: true;
@@ -62,7 +62,7 @@ export interface Case {
   readonly denoEnv?: Readonly<Record<string, string>>;
 }
 
-/** Whether a mode is spoken inside TLS. */
+/** Whether a mode runs inside TLS. */
 export function isTls(mode: Mode): boolean {
   return mode === "tls_echo";
 }
@@ -73,16 +73,16 @@ const BULK = 4 * 1024 * 1024;
 /** Streams at once: while one turns around, the others keep the server busy. */
 const STREAMS = 4;
 
-/** Starts in each round. One is over in a moment, and single ones stray. */
+/** Starts in each round. Each is short, and single ones vary. */
 const STARTS = 3;
 
-/** What usher's README advises above 128 connections that are busy at once in one thread. */
+/** The setting in usher's README for more than 128 busy connections in one thread. */
 const EVENTS_128 = { DENO_TOKIO_MAX_IO_EVENTS_PER_TICK: "128" };
 
 /** Tests of redis-benchmark. */
 export const KV_TESTS: readonly string[] = ["ping_inline", "ping_mbulk", "set", "get"];
 
-/** What a user would take instead, where it is reading that is measured. */
+/** The alternatives of a user, in the cases about reading. */
 const READERS: readonly string[] = ["plain", "node_net_deno", "node_net"];
 
 export const CASES: readonly Case[] = [
@@ -261,7 +261,7 @@ function messages(kibibytes: number): Case {
   };
 }
 
-/** What a protocol with a window, and every network slower than loopback, looks like to a server. */
+/** A protocol with a window, and every network slower than loopback, looks like this to a server. */
 function windowed(kibibytes: number, connections: number, size: number): Case {
   return {
     name: `win${kibibytes}k_${connections}x${size}`,
@@ -306,7 +306,7 @@ function connectOnce(name: string, connections: number): Case {
   };
 }
 
-/** What connections hold seconds after they were busy. */
+/** Memory of connections seconds after they were busy. */
 function memoryAfter(
   name: string,
   what: string,

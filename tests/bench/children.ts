@@ -1,6 +1,6 @@
-/** Starts processes and ends each of them. @module */
+/** Starts child processes and ends each of them. @module */
 
-/** Characters of a child's stderr that are kept: the first lines say why it failed. */
+/** Characters of a child's stderr that are kept: the first lines explain why it failed. */
 const KEPT = 600;
 
 const living = new Set<Deno.ChildProcess>();
@@ -24,7 +24,7 @@ export class Child implements AsyncDisposable {
     return this.#complaint.trim();
   }
 
-  /** `core`: the only one it may run on, where the system can say so. */
+  /** `core`: the only core it may run on, where the system supports that. */
   constructor(
     command: readonly string[],
     core: number | undefined,
@@ -88,7 +88,7 @@ export class Child implements AsyncDisposable {
   }
 }
 
-/** Whether a program is there to be called; one that is asked something else may answer with any code. */
+/** Whether a program is installed; with unknown arguments it may exit with any code. */
 export async function has(program: string, ...question: string[]): Promise<boolean> {
   const args = question.length > 0 ? question : ["--version"];
   try {

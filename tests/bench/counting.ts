@@ -1,18 +1,18 @@
-/** Asks a server that servers/counting.ts was loaded into what it has counted. @module */
+/** Reads the counts of a server that servers/counting.ts was loaded into. @module */
 
 import type { Child } from "./children.ts";
 
-/** Since the server was started, but for what it holds at present. */
+/** Since the start of the server, except for what it holds at present. */
 export interface Count {
-  /** Chunks that the handler was given: its writes where it echoes; the socket's reads without usher. */
+  /** Chunks that the handler got: its writes where it echoes; the socket's reads without usher. */
   readonly chunks: number;
   /** Reads of the socket that brought bytes, and writes to it. */
   readonly reads: number;
   readonly writes: number;
-  /** Bytes copied from one buffer to another, and bytes of buffers made. */
+  /** Bytes copied from one buffer to another, and bytes of new buffers. */
   readonly copied: number;
   readonly allocated: number;
-  /** Bytes behind a collection: of JavaScript's objects, and of the memory of buffers. */
+  /** Bytes after a collection: of JavaScript objects, and of the memory of buffers. */
   readonly heap: number;
   readonly external: number;
 }
@@ -20,7 +20,7 @@ export interface Count {
 /** Milliseconds until a server that does not answer counts as stuck. */
 const LIMIT = 15_000;
 
-/** What `deno run` takes besides, so that a server counts. */
+/** Additional arguments of `deno run` that make a server count. */
 export const COUNTING: readonly string[] = [
   "--preload=servers/counting.ts",
   "--v8-flags=--expose-gc",

@@ -1,4 +1,4 @@
-/** Puts a fan-out on an MQTT broker, by a process of its own. @module */
+/** Puts a fan-out on an MQTT broker, from a separate process. @module */
 
 import { Child } from "./children.ts";
 import type { LoadReport, LoadSettings } from "./load_process.ts";
@@ -7,7 +7,7 @@ export interface FanOutPlan {
   readonly kind: "fan_out";
   /** Subscribers. */
   readonly connections: number;
-  /** Messages that each of them gets in a second of what was asked for. */
+  /** Messages that each of them gets per second of the requested time. */
   readonly messages: number;
 }
 

@@ -1,4 +1,4 @@
-/** The figures that one measurement gives. @module */
+/** The figures of one measurement. @module */
 
 import type { Count } from "./counting.ts";
 import type { LoadReport } from "./load_process.ts";
@@ -26,7 +26,7 @@ export interface Figure {
   readonly name: FigureName;
   /** The column's head, with the unit. */
   readonly title: string;
-  /** `undefined`: this machine cannot tell. */
+  /** `undefined`: unknown on this machine. */
   of(measurement: Measurement): number | undefined;
 }
 
@@ -35,13 +35,13 @@ export function isBetterHigh(name: FigureName): boolean {
   return name === "rate" || name === "least" || name === "even";
 }
 
-/** What one run of the load against one server left behind. */
+/** The raw results of one run of the load against one server. */
 export interface Measurement {
   readonly report: LoadReport;
   /** The server at rest: "warm" before the measured time, "end" behind it; more for some loads. */
   readonly snapshots: ReadonlyMap<string, Snapshot>;
   readonly connections: number;
-  /** What the server itself counted, in the phases of the load; only where it was asked to. */
+  /** The server's own counts, in the phases of the load; only if requested. */
   readonly counts?: ReadonlyMap<string, Count>;
 }
 
@@ -56,7 +56,7 @@ export function exchanges(unit = "req"): Figure[] {
   ];
 }
 
-/** How evenly connections that are busy at once are served. */
+/** How evenly busy connections are served. */
 export function fairness(): Figure[] {
   return [
     { name: "least", title: "least/conn", of: ({ report }) => report.least },
@@ -65,7 +65,7 @@ export function fairness(): Figure[] {
   ];
 }
 
-/** For messages of `bytes`, so large that only the stream of them counts. */
+/** For messages of `bytes`, so large that only throughput counts. */
 export function streams(bytes: number): Figure[] {
   const megabytes = ({ report }: Measurement) => report.requests * bytes / 1e6;
   return [
@@ -74,12 +74,12 @@ export function streams(bytes: number): Figure[] {
   ];
 }
 
-/** For what happens once. */
+/** For single events. */
 export function once(title: string): Figure[] {
   return [{ name: "ms", title: `ms ${title}`, of: ({ report }) => report.seconds * 1000 }];
 }
 
-/** What the server does for each message, and what it holds for each connection that is idle again. */
+/** The server's work per message, and its memory per idle connection. */
 export function counted(): Figure[] {
   return [
     { name: "chunks", title: "chunks/msg", of: (m) => perMessage(m, "chunks") },
@@ -89,7 +89,7 @@ export function counted(): Figure[] {
   ];
 }
 
-/** What each item that a handler keeps costs in memory. */
+/** The memory of each item that a handler keeps. */
 export function keeping(): Figure[] {
   return [{
     name: "kept",
@@ -98,7 +98,7 @@ export function keeping(): Figure[] {
   }];
 }
 
-/** For connections that are there and say nothing. */
+/** For silent connections. */
 export function idling(): Figure[] {
   return [
     { name: "idle", title: "KB/conn idle", of: (m) => memory(m, "small") },
@@ -122,7 +122,7 @@ function perMessage(
 }
 
 /**
- * Memory of buffers alone, after a collection, seconds after the last byte: resident memory would show
+ * Memory of buffers only, after a collection, seconds after the last byte: resident memory would show
  * what is not collected yet.
  */
 function pinned({ counts, connections }: Measurement): number | undefined {
@@ -130,7 +130,7 @@ function pinned({ counts, connections }: Measurement): number | undefined {
   return perUnit(grown, connections * 1000);
 }
 
-/** By what JavaScript's objects and the memory behind them have grown. */
+/** The growth of JavaScript objects and the memory behind them. */
 function held({ counts }: Measurement, to: string, from: string): number | undefined {
   const of = (count: Count | undefined) => count && count.heap + count.external;
   return difference(of(counts?.get(to)), of(counts?.get(from)));

@@ -1,4 +1,4 @@
-/** What usher is meant to reach, and whether it does. @module */
+/** The goals of usher's performance, and whether it reaches them. @module */
 
 import { KV_TESTS } from "./cases.ts";
 import type { FigureName } from "./figures.ts";
@@ -11,7 +11,7 @@ export interface Goal {
   readonly case: string;
   readonly figure: FigureName;
   readonly server: string;
-  /** Missing: the figure itself is meant. */
+  /** Missing: the bound is for the figure itself. */
   readonly against?: string;
   /** One of the three. */
   readonly atMost?: number;
@@ -51,7 +51,7 @@ export const GOALS: readonly Goal[] = [
   ...both({ case: "echo64", figure: "rate", against: "go", atLeast: 1.00 }),
   ...both({ case: "echo512_events128", figure: "even", atLeast: 0.85 }),
   ...both({ case: "echo512_events128", figure: "p999", atMost: 25_000 }),
-  // usher_read.ts brings the plain loop's 64 KiB for each connection, which is what costs there.
+  // usher_read.ts brings the plain loop's 64 KiB per connection, which dominate there.
   { case: "connect", figure: "rate", ...ITERATE, atLeast: 1.25 },
   { case: "connect", figure: "rate", ...ITERATE, against: "node_net", atLeast: 1.7 },
   ...both({ case: "bulk_out", figure: "rate", against: "plain", atLeast: 1.2 }),

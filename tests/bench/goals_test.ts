@@ -1,4 +1,4 @@
-/** What was measured is judged by the goals as they are meant. @module */
+/** Measurements are judged by the goals as intended. @module */
 
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
@@ -54,7 +54,7 @@ Deno.test("judge() takes the noise of a difference as it is, not as a share", ()
   assertEquals(judge(soon, 17.5, 2), "missed");
 });
 
-Deno.test("judge() says less of a worse value, never more, and never less for more noise", () => {
+Deno.test("judge() never gives a worse value a better verdict, nor more noise a worse one", () => {
   const verdicts = ["missed", "met within noise", "met"];
   const amount = fc.double({ min: 0, max: 1000, noNaN: true });
   fc.assert(fc.property(amount, amount, amount, amount, (limit, value, worse, noise) => {
@@ -74,7 +74,7 @@ Deno.test("every goal names a case that has its figure, and has one bound", () =
   }
 });
 
-Deno.test("no goal is there twice", () => {
+Deno.test("no goal is listed twice", () => {
   const keys = GOALS.map(({ case: name, figure, server, against }) =>
     [name, figure, server, against].join()
   );

@@ -1,4 +1,4 @@
-/** Sends a server what it keeps a small part of, again and again. @module */
+/** Sends a server messages of which it keeps a small part. @module */
 
 import type { LoadReport, LoadSettings } from "./load_process.ts";
 import { type Kept, KEPT_ITEMS, type KeptItem } from "./servers/kept_items.ts";
@@ -10,7 +10,7 @@ export interface KeepPlan {
   readonly what: Kept;
 }
 
-/** Items: enough that what one of them costs stands out, few enough for one that costs a lot. */
+/** Items: enough that the cost of one stands out, few enough for an expensive one. */
 const ITEMS = 1000;
 
 export async function sendItems(

@@ -26,7 +26,7 @@
  * is then that from connect() to the first reply, handshake included.
  *
  * Between phases nothing is in flight: it prints {"at":"warm"} (hold: "warm", "small", "burst") and
- * waits for a line on stdin, so that whoever reads the server's CPU time or memory reads it at rest
+ * waits for a line on stdin, so that the server's CPU time or memory is read at rest
  * and no request is half counted. The last line is the report. load.ts speaks the same.
  */
 #define _GNU_SOURCE
@@ -257,10 +257,10 @@ static enum progress answered(struct connection *c) {
 
 /* Takes what has arrived, or all that has arrived where TLS would keep the rest out of epoll's sight. */
 static enum progress receive(struct connection *c) {
-  /* Bytes that nobody compares need not be copied: on TCP MSG_TRUNC drops them in the kernel. */
+  /* Bytes that are not compared need not be copied: on TCP MSG_TRUNC drops them in the kernel. */
   int flags = MSG_DONTWAIT | (checking ? 0 : MSG_TRUNC);
   do {
-    /* Behind our own end, nobody decrypts what TLS itself still says. */
+    /* After our own close_notify, what TLS still sends is not decrypted. */
     int decrypting = c->tls != NULL && !c->ending;
     ssize_t n = decrypting ? tls_receive(c->tls, arrived, arrived_size)
                            : recv(c->fd, arrived, arrived_size, flags);

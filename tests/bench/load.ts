@@ -1,6 +1,6 @@
 /**
  * Puts load on a server where there is no C compiler. The same command line, phases and report as
- * load.c, which says what they mean. It costs more per request than the servers it measures,
+ * load.c, which explains them. It costs more per request than the servers it measures,
  * so rates and latencies are its own; the server's CPU time per request is still worth something.
  *
  * @module

@@ -1,9 +1,9 @@
-/** Starts the load and speaks with it. @module */
+/** Starts the load and talks to it. @module */
 
 import { compileC } from "./build.ts";
 import { Child } from "./children.ts";
 
-/** What the load does; each kind is explained at the head of load.c. */
+/** The options of the load; each kind is explained at the head of load.c. */
 export interface LoadPlan {
   readonly kind: "exchange" | "stream" | "connect" | "hold";
   readonly connections: number;
@@ -11,7 +11,7 @@ export interface LoadPlan {
   readonly reply: number;
   /** Exchanges that travel as one batch; 1 where missing. */
   readonly depth?: number;
-  /** Bytes of each exchange of `hold` behind the first. */
+  /** Bytes of each exchange of `hold` after the first. */
   readonly burst?: number;
   /** How many of them; 1 where missing. */
   readonly times?: number;
@@ -19,17 +19,17 @@ export interface LoadPlan {
   readonly window?: number;
   /** Whether the server's FIN comes first in `connect`; the mode is then `once`. */
   readonly serverCloses?: true;
-  /** Whether each request begins with the number of the bytes behind it, in four bytes. */
+  /** Whether each request begins with the number of the bytes after it, in four bytes. */
   readonly prefix?: true;
   /** Seconds of silence before memory is read. */
   readonly rest?: number;
 }
 
-/** What every kind of load says in the end; latencies in µs. */
+/** The report of every kind of load; latencies in µs. */
 export interface LoadReport {
   readonly requests: number;
   readonly seconds: number;
-  /** The share of one core that the load itself used, where that is known. */
+  /** The share of one core that the load itself used, if known. */
   readonly busy: number;
   readonly p50?: number;
   readonly p99?: number;
@@ -46,7 +46,7 @@ export interface Generator {
   readonly withoutTls: string | undefined;
 }
 
-/** Milliseconds beyond the time asked for, until the load counts as stuck. */
+/** Milliseconds beyond the requested time until the load counts as stuck. */
 const SPARE = 40_000;
 
 /** The generator in C where it can be had, else the one in TypeScript. */
@@ -78,7 +78,7 @@ async function generatorInC(): Promise<Generator> {
   }
 }
 
-/** How one run of a load is done, of whatever kind. */
+/** The phases of one run of a load, of any kind. */
 export interface LoadSettings {
   readonly warm: number;
   readonly seconds: number;

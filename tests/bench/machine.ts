@@ -1,4 +1,4 @@
-/** What the bench runs on. @module */
+/** The machine that the bench runs on. @module */
 
 export interface Machine {
   readonly deno: string;

@@ -1,4 +1,4 @@
-/** What a process has used so far. Linux only: elsewhere the figures are missing. @module */
+/** The resources that a process has used so far. Linux only: elsewhere the figures are missing. @module */
 
 export interface Snapshot {
   /** Processor time of all threads in µs. */

@@ -35,7 +35,7 @@ const requests = messages * subscribers;
 await say({ at: "end", requests, seconds: took / 1000, busy, errors: 0, error: "" });
 Deno.exit(0);
 
-/** Publishes so many, and awaits that everybody has got all of them. */
+/** Publishes so many messages, and waits until every subscriber has them all. */
 async function send(wanted: number): Promise<void> {
   const from = received;
   let sent = 0;

@@ -5,7 +5,7 @@ const LIMIT = 15_000;
 
 /** Sends one byte and awaits one; rejects when none comes. */
 export async function exchangeOneByte(conn: Deno.Conn): Promise<void> {
-  // Closing is what ends a read.
+  // Only closing ends a read.
   const timer = setTimeout(() => conn.close(), LIMIT);
   try {
     await conn.write(new Uint8Array(1));

@@ -14,14 +14,14 @@ export interface Run {
   /** As YYYY-MM-DD. */
   readonly date: string;
   readonly command: string;
-  /** Which load, how often and how long. */
+  /** The load, its rounds and its duration. */
   readonly conditions: string;
   readonly cases: readonly Case[];
   readonly results: Results;
   readonly judgements: readonly Judgement[];
 }
 
-/** Where a picture is, seen from the page. */
+/** The path of a picture, from the page. */
 export function pictureFile({ name }: Case): string {
   return `pictures/${name}.svg`;
 }
@@ -52,7 +52,7 @@ export function page(run: Run): string {
   return parts.join("\n\n") + "\n";
 }
 
-/** The figure that stands for a case, of every server in it. */
+/** The main figure of a case, of every server in it. */
 export function picture(benchCase: Case, results: Results): string {
   const { name, title, figures, pictured, baseline } = benchCase;
   const unit = figures.find((figure) => figure.name === pictured)?.title ?? pictured;

@@ -1,4 +1,4 @@
-/** The page says what was measured, where and how. @module */
+/** The page shows what was measured, where and how. @module */
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { type Case, CASES } from "./cases.ts";
@@ -79,7 +79,7 @@ Deno.test("page() has the medians, the ratios to the baseline, and the noise", (
   assertMatch(rows(text, "noise")[1]?.[at + 1] ?? "", /^±0\.\d %$/);
 });
 
-Deno.test("page() marks who was held up by the load, and says what the mark means", () => {
+Deno.test("page() marks servers that the load held up, and explains the mark", () => {
   const text = page(run());
   assertEquals(rows(text, "go \\*").length, 1);
   assertStringIncludes(text, "\n\\* the load used its core up");

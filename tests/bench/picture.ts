@@ -1,4 +1,4 @@
-/** Draws one figure of several servers as bars, in SVG that needs nothing else. @module */
+/** Draws one figure of several servers as bars, in self-contained SVG. @module */
 
 import { format } from "./report.ts";
 
@@ -10,7 +10,7 @@ export interface Bar {
   readonly kind: Kind;
 }
 
-/** The library, what it is compared with, and the others. */
+/** The library, its baseline, and the others. */
 export type Kind = "usher" | "baseline" | "other";
 
 export interface Picture {
@@ -20,7 +20,7 @@ export interface Picture {
   readonly bars: readonly Bar[];
 }
 
-/** Colours on a card of their own, so that the page around it may be as light or dark as it likes. */
+/** Colours on a card of their own, so that the page around it may be light or dark. */
 export interface Colours extends Readonly<Record<Kind, string>> {
   readonly card: string;
   readonly edge: string;
@@ -48,7 +48,7 @@ export const DARK: Colours = {
   other: "#7d858f",
 };
 
-/** In units of the drawing, which a page shows as wide as it can. */
+/** In units of the drawing, which a page scales to its width. */
 const WIDTH = 720, MARGIN = 16, HEAD = 60, ROW = 24, BAR = 14;
 
 /** Where bars begin, and how long the longest is; right of it there is room for its value. */
@@ -98,7 +98,7 @@ function drawBar({ label, value, range, kind }: Bar, top: number, scale: number)
 function rules(colours: Colours): string[] {
   return [
     `.card { fill: ${colours.card}; stroke: ${colours.edge}; }`,
-    // Seen on every bar, and beside it.
+    // Visible on every bar, and beside it.
     `.halo { stroke: ${colours.card}; stroke-width: 5; }`,
     `.range { stroke: ${colours.text}; stroke-width: 2; }`,
     ...(["text", "faint", "usher", "baseline", "other"] as const).map((name) =>
@@ -115,7 +115,7 @@ function escape(words: string): string {
   return words.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 }
 
-/** A tenth of a unit is finer than any screen shows. */
+/** A tenth of a unit is finer than any screen. */
 function rounded(length: number): number {
   return Math.round(length * 10) / 10;
 }

@@ -1,4 +1,4 @@
-/** Pictures show what they are given, readably. @module */
+/** Pictures show their data, readably. @module */
 
 import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
 import fc from "fast-check";
@@ -72,12 +72,12 @@ Deno.test("draw() draws the range of a bar to the same scale, and a wide one wit
   assertAlmostEquals(Number(to), x + width * 2, 0.1);
 });
 
-Deno.test("draw() draws nothing but the head for no bars, and no bar of nothing", () => {
+Deno.test("draw() draws only the head for no bars, and no bar for 0", () => {
   assertEquals(words(draw(picture())), ["A title", "req/s"]);
   assertEquals(words(draw(picture(bar("a", 0)))).slice(2), ["a", "0"]);
 });
 
-Deno.test("draw() is well-formed and stays on its card whatever it is given", () => {
+Deno.test("draw() is well-formed and stays on its card whatever its input", () => {
   const value = fc.double({ min: 0, max: 1e12, noNaN: true });
   const bars = fc.array(
     fc.record({
@@ -117,7 +117,7 @@ function contrast(one: string, other: string): number {
 }
 
 for (const [name, colours] of Object.entries({ LIGHT, DARK } satisfies Record<string, Colours>)) {
-  Deno.test(`${name} has the contrast that WCAG asks of text and of graphics`, () => {
+  Deno.test(`${name} has the contrast that WCAG requires of text and of graphics`, () => {
     for (const text of ["text", "faint"] as const) {
       assert(contrast(colours[text], colours.card) >= 4.5, text);
     }
@@ -127,7 +127,7 @@ for (const [name, colours] of Object.entries({ LIGHT, DARK } satisfies Record<st
   });
 }
 
-Deno.test("draw() gives the colours of both schemes, the dark ones only to those who ask", () => {
+Deno.test("draw() has the colours of both schemes, the dark ones only on request", () => {
   const [light = "", dark = ""] = draw(picture(bar("a", 1))).split(
     "@media (prefers-color-scheme: dark)",
   );

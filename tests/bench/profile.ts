@@ -15,7 +15,7 @@ import { applyLoad, prepareLoad } from "./load_process.ts";
 import { machine } from "./machine.ts";
 import { servers, startServer } from "./servers.ts";
 
-/** Seconds of load: first those in which code is compiled, then those that are looked at. */
+/** Seconds of load: first those in which code is compiled, then those that are recorded. */
 const WARM = 1, SECONDS = 4;
 
 const SHARES: Record<string, (object: string) => boolean> = {
@@ -78,7 +78,7 @@ async function profile(name: string): Promise<[what: string, share: number][]> {
   }
 }
 
-/** What perf says, as lines of `74.92%  [kernel.kallsyms]`. */
+/** perf's report, as lines of `74.92%  [kernel.kallsyms]`. */
 function sharesOf(report: string): [what: string, share: number][] {
   const lines = [...report.matchAll(/^\s+([\d.]+)%\s+(\S+)/gm)];
   return Object.entries(SHARES).map(([what, isIt]) => {

@@ -1,4 +1,4 @@
-/** Puts Redis's own benchmark on a server. @module */
+/** Runs Redis's own benchmark against a server. @module */
 
 import { Child } from "./children.ts";
 import type { LoadReport, LoadSettings } from "./load_process.ts";
@@ -14,13 +14,13 @@ export interface RedisPlan {
   readonly depth: number;
 }
 
-/** Commands of the first run, by whose rate the others are made as long as they should be. */
+/** Commands of the first run, whose rate decides the length of the others. */
 const FIRST = 5_000;
 
 /** Times what was planned, and seconds on top, until a run counts as stuck: machines are slow for a while. */
 const PATIENCE = 4, SPARE = 10;
 
-/** Milliseconds between two looks at what the load itself has used. */
+/** Milliseconds between two samples of the load's own CPU time. */
 const LOOK = 50;
 
 /** Three runs: one to learn the rate and to set what GET then finds, a warm one, the measured one. */
@@ -60,7 +60,7 @@ async function runOnce(
   ], core);
   const began = performance.now();
   let busy = 0;
-  // It is gone with its last line: then there is nothing left to look at.
+  // It has exited after its last line: then there is nothing left to sample.
   const looks = setInterval(async () => {
     const took = performance.now() - began;
     const { cpu } = await snapshot(child.pid).catch((): Snapshot => ({}));

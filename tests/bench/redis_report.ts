@@ -1,4 +1,4 @@
-/** Reads what redis-benchmark prints. @module */
+/** Parses the output of redis-benchmark. @module */
 
 import type { LoadReport } from "./load_process.ts";
 

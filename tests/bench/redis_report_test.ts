@@ -1,4 +1,4 @@
-/** What redis-benchmark prints is understood, and everything else refused. @module */
+/** The output of redis-benchmark is parsed, and everything else rejected. @module */
 
 import { assertEquals, assertThrows } from "@std/assert";
 import { readReport } from "./redis_report.ts";
@@ -17,7 +17,7 @@ Deno.test("readReport() finds each figure under its head, whatever the order", (
   assertEquals(readReport(turned, { test: "get", requests: 25_000 }).seconds, 0.5);
 });
 
-Deno.test("readReport() refuses another test, no rate, and words that are no figures", () => {
+Deno.test("readReport() rejects another test, no rate, and words that are no figures", () => {
   const other = { test: "set", requests: 1 };
   assertThrows(() => readReport([HEADS, FIGURES], other), Error, "GET");
   const get = { test: "get", requests: 1 };

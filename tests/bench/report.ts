@@ -15,14 +15,14 @@ export function table(benchCase: Case, results: Results): string {
   return lines.join("\n");
 }
 
-/** The heads, the servers, and the noise; and what is to be said below them. */
+/** The heads, the servers and the noise; and the notes below them. */
 export function caseRows(
   benchCase: Case,
   results: Results,
 ): { rows: string[][]; remark: string | undefined } {
   const { name, baseline } = benchCase;
   const servers = [...results.serversOf(name)];
-  // What no server was asked for, or this machine cannot tell, has no column.
+  // A figure that no server has, or this machine does not know, has no column.
   const figures = benchCase.figures.filter((figure) =>
     servers.some((server) => results.median(name, server, figure.name) !== undefined)
   );
@@ -98,7 +98,7 @@ export function failureList(failures: readonly Failure[]): string {
   return [...cases].map(([key, names]) => `failed: ${[...names].join(", ")}: ${key}`).join("\n");
 }
 
-/** Three digits that mean something, thousands apart. */
+/** Three significant digits, with separators between thousands. */
 export function format(value: number | undefined): string {
   if (value === undefined) return "-";
   const digits = value >= 100 || Number.isInteger(value) ? 0 : value >= 10 ? 1 : 2;

@@ -1,4 +1,4 @@
-/** What has been measured so far. @module */
+/** The measurements so far. @module */
 
 import type { Case } from "./cases.ts";
 import type { FigureName } from "./figures.ts";
@@ -19,7 +19,7 @@ export interface Failure {
   readonly reason: string;
 }
 
-/** What became of one goal. */
+/** The result of one goal. */
 export interface Judgement {
   readonly goal: Goal;
   /** A ratio, a difference or the figure itself, as the goal has it. */
@@ -50,7 +50,7 @@ export class Results {
     return ratio(this.#series(benchCase, of, figure), this.#series(benchCase, to, figure));
   }
 
-  /** How far the case's baseline strays from itself. */
+  /** How much the case's baseline varies against itself. */
   noise({ name, baseline }: Case, figure: FigureName): number | undefined {
     return noise(this.#series(name, again(baseline), figure), this.#series(name, baseline, figure));
   }

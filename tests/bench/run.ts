@@ -1,4 +1,4 @@
-/** One measurement: a server of its own, a load of its own. @module */
+/** One measurement: a server and a load, each of its own. @module */
 
 import { type Case, isTls } from "./cases.ts";
 import { Child } from "./children.ts";
@@ -20,14 +20,14 @@ export interface RunSettings {
   readonly seconds: number;
   readonly serverCore: number | undefined;
   readonly loadCore: number | undefined;
-  /** What V8 is told in every server that Deno runs. */
+  /** V8's flags in every server that Deno runs. */
   readonly v8Flags: string | undefined;
 }
 
-/** Milliseconds until what lies behind a proxy listens. */
+/** Milliseconds until the backend of a proxy listens. */
 const BACKEND = 5000;
 
-/** Seconds of silence before what idle connections hold is counted. */
+/** Seconds of silence before the memory of idle connections is read. */
 const IDLE = 5;
 
 export interface Outcome {
@@ -36,7 +36,7 @@ export interface Outcome {
   readonly busy: number;
 }
 
-/** A server of its own, a load of its own, both ended behind it; rejects when anything went wrong. */
+/** Runs a server and a load, and ends both; rejects when anything went wrong. */
 export async function runOnce(
   server: PreparedServer,
   benchCase: Case,
@@ -59,7 +59,7 @@ export async function runOnce(
   return { figures: figuresOf(benchCase, { report, snapshots, connections }), busy: report.busy };
 }
 
-/** The same with a server that counts, which costs it time: no figure of time comes of it. */
+/** The same with a server that counts, which slows it down: its times are meaningless. */
 export async function countOnce(
   server: PreparedServer,
   benchCase: Case,
@@ -84,7 +84,7 @@ export async function countOnce(
   return { figures, busy: report.busy };
 }
 
-/** What counting says; the other figures of such a run are not worth having. */
+/** The counts; the other figures of such a run are worthless. */
 const COUNTED: readonly FigureName[] = ["chunks", "copied", "allocated", "pinned", "kept"];
 
 async function load(
@@ -110,7 +110,7 @@ async function load(
       if (mode !== "socks") {
         return await applyLoad(generator, { port: running.port, tls }, plan, settings);
       }
-      // What lies behind the proxy has the core of the load.
+      // The backend of the proxy runs on the load's core.
       const command = [await compileC("servers/epoll.c"), "send", String(bytes)];
       await using beyond = new Child(command, loadCore);
       const port = Number(/^ready (\d+)$/.exec(await beyond.line(BACKEND))?.[1]);

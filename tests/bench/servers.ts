@@ -1,4 +1,4 @@
-/** The servers that are measured, and how each of them is started. @module */
+/** The servers to measure, and how to start each of them. @module */
 
 import { pathToFileURL } from "node:url";
 import { compileC, compileGo, installBun, writeBuild } from "./build.ts";
@@ -16,11 +16,11 @@ export interface Server {
   readonly counts?: true;
   /** usher's module, for the servers that take one. */
   readonly module?: string;
-  /** Its arguments where they are not MODE BYTES [MODULE]; `port` is free, and may be ignored. */
+  /** Its arguments if they are not MODE BYTES [MODULE]; `port` is free, and may be ignored. */
   arguments?(port: number): readonly string[];
-  /** What it says when it listens where that is not `ready PORT`; without a port: on the one given. */
+  /** Its line when it listens if that is not `ready PORT`; without a port: on the one given. */
   readonly ready?: RegExp;
-  /** Makes what is to be made; the command. Rejects with the reason when this machine cannot. */
+  /** Builds it; returns the command. Rejects with the reason when this machine cannot. */
   prepare(): Promise<readonly string[]>;
 }
 
@@ -37,12 +37,12 @@ export interface Running {
   readonly began: number;
 }
 
-/** Milliseconds until a server that has not said `ready` counts as stuck. */
+/** Milliseconds until a server that has not printed `ready` counts as stuck. */
 const START = 15_000;
 
 const ALL: readonly Mode[] = ["echo", "once", "two_writes", "send", "discard"];
 
-/** What programs of other makes can do besides. */
+/** The modes of other programs. */
 const FRAMED: readonly Mode[] = ["lines", "frames"];
 
 const USHER = new URL("../../mod.ts", import.meta.url);
@@ -98,7 +98,7 @@ export async function startServer(
 ): Promise<Running> {
   const { command, module, ready = /^ready (\d+)$/ } = server;
   const [program = "", ...rest] = command;
-  // Behind `run`, where Deno's own options stand.
+  // After `run`, where Deno's own options go.
   const words = server.deno ? [program, "run", ...denoFlags, ...rest.slice(1)] : command;
   const given = server.arguments === undefined ? 0 : freePort();
   const about = load.kind === "keep" ? load.what : String(bytes ?? 0);
@@ -117,7 +117,7 @@ export async function startServer(
   }
 }
 
-/** For who would take port 0 as "none". */
+/** For programs that take port 0 as "none". */
 function freePort(): number {
   using listener = Deno.listen({ port: 0, hostname: "127.0.0.1" });
   return listener.addr.port;
@@ -185,7 +185,7 @@ function example(name: string, suffix: string, module: URL, mode = name as Mode)
   };
 }
 
-/** Without a limit to what waits for a subscriber: it would drop what the load counts on. */
+/** Without a limit on a subscriber's queue: it would drop messages that the load counts on. */
 function mosquitto(): Server {
   return {
     name: "mosquitto",
@@ -202,7 +202,7 @@ function mosquitto(): Server {
   };
 }
 
-/** It says nothing when it listens, which takes it no time. */
+/** It prints nothing when it listens, which takes it no time. */
 function microsocks(): Server {
   return {
     name: "microsocks",
@@ -218,7 +218,7 @@ function microsocks(): Server {
   };
 }
 
-/** A real one, which keeps nothing on disk either. */
+/** A real one, also without persistence. */
 function redis(): Server {
   return {
     name: "redis",
@@ -238,7 +238,7 @@ function redis(): Server {
 
 function onDeno(name: string, file: string, modes: readonly Mode[], always: boolean): Server {
   const prepare = () => Promise.resolve(denoRun(file));
-  // What Node's modules do in Deno bypasses what is counted.
+  // Node's modules in Deno bypass what is counted.
   return file.endsWith(".mjs")
     ? { name, modes, always, deno: true, prepare }
     : { name, modes, always, deno: true, counts: true, prepare };

@@ -1,9 +1,9 @@
-/** What several rounds say together. @module */
+/** Summarizes several rounds. @module */
 
 /** One figure of one server in one case: round → value. Rounds that failed are missing. */
 export type Series = ReadonlyMap<number, number>;
 
-/** The middle value, or the mean of the two middle ones; `undefined` of nothing. */
+/** The middle value, or the mean of the two middle ones; `undefined` if there is none. */
 export function median(values: Iterable<number>): number | undefined {
   const sorted = [...values].sort((a, b) => a - b);
   const upper = sorted[sorted.length >> 1];
@@ -12,7 +12,7 @@ export function median(values: Iterable<number>): number | undefined {
 }
 
 /**
- * The median of the ratios within each round: what slows the whole machine for a while slows both
+ * The median of the ratios within each round: whatever slows the whole machine for a while slows both
  * sides of one ratio.
  */
 export function ratio(of: Series, to: Series): number | undefined {

@@ -1,4 +1,4 @@
-/** Several rounds say together what they should, and the list of cores is read. @module */
+/** Several rounds are summarized correctly, and the list of cores is read. @module */
 
 import { assertAlmostEquals, assertEquals } from "@std/assert";
 import fc from "fast-check";
@@ -26,7 +26,7 @@ Deno.test("ratio() compares within each round, so a slow round counts on both si
   assertEquals(ratio(series(20, 2, 200), series(10, 1, 100)), 2);
 });
 
-Deno.test("ratio() leaves out rounds that only one side has", () => {
+Deno.test("ratio() skips rounds that only one side has", () => {
   assertEquals(ratio(new Map([[1, 30], [2, 50]]), new Map([[0, 1], [1, 10]])), 3);
 });
 

@@ -16,7 +16,7 @@ const AT_ONCE = 64;
 /** Milliseconds after which a stop counts as stuck. */
 const LIMIT = 30_000;
 
-/** The seconds of the report are those that the server itself counted. */
+/** The seconds of the report are the server's own. */
 export async function stopServer(
   { child, port }: Running,
   { connections }: StopPlan,
@@ -44,7 +44,7 @@ async function speak(port: number): Promise<Deno.Conn> {
   return conn;
 }
 
-/** Closes when the server has; `null`, or what came instead of the end. Never rejects. */
+/** Closes when the server has; returns `null`, or what came instead of the end. Never rejects. */
 async function closeBehind(conn: Deno.Conn): Promise<unknown> {
   using _conn = conn;
   return await conn.read(new Uint8Array(1)).catch((error: unknown) => error);

@@ -1,8 +1,8 @@
-/** The versions of what stands behind the figures. @module */
+/** The versions of the programs behind the figures. @module */
 
 import { BUN_PROGRAM } from "./build.ts";
 
-/** What the programs of servers and load say of themselves, those that are there; and the commit. */
+/** The versions that the installed servers and loads report; and the commit. */
 export async function versions(): Promise<string[]> {
   const said = await Promise.all([
     firstLine("usher ", "git", "describe", "--always", "--dirty"),

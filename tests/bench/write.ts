@@ -1,4 +1,4 @@
-/** Keeps results: into RESULTS.md, and its pictures beside it. @module */
+/** Writes results into RESULTS.md, and its pictures beside it. @module */
 
 import { fileURLToPath } from "node:url";
 import { page, picture, pictureFile, type Run } from "./page.ts";
@@ -28,19 +28,19 @@ export async function writeResults(
   await format(fileURLToPath(pictures));
 }
 
-/** Where other files are on this machine tells a reader nothing. */
+/** Paths on this machine are of no use to a reader. */
 function withoutPaths(args: readonly string[]): string[] {
   return args.map((word, i) => /^--(against|json)$/.test(args[i - 1] ?? "") ? "PATH" : word)
     .map((word) => word.replace(/^(--(?:against|json)=).*/, "$1PATH"));
 }
 
-/** Complaints of servers name files. */
+/** Error messages of servers contain file names. */
 function withoutRoot(text: string): string {
   const root = new URL("../../", import.meta.url);
   return text.replaceAll(root.href, "").replaceAll(fileURLToPath(root), "");
 }
 
-/** `deno fmt` looks at pictures, too. */
+/** `deno fmt` formats pictures, too. */
 async function format(folder: string): Promise<void> {
   const { success, stderr } = await new Deno.Command(Deno.execPath(), {
     args: ["fmt", "--quiet", folder],

@@ -1,4 +1,4 @@
-/** Writes the certificates of tests where programs find them. @module */
+/** Writes the test certificates to files for other programs. @module */
 
 import { ca, client, server, stranger, wildcard } from "../support/certificates.ts";
 import { Directory } from "../support/directory.ts";

@@ -12,14 +12,14 @@ import { BEHIND_PROXY, Serving } from "./serving.ts";
 
 const needs = { programs: ["curl"], os: ["linux" as const, "darwin" as const] };
 
-/** As little of HTTP as will do: tells the client which address it has. */
+/** A minimal HTTP response that contains the client's address. */
 async function http(conn: Connection): Promise<void> {
   while (await conn.readLine() !== "");
   const { hostname, port } = conn.remoteAddr as Deno.NetAddr;
   await conn.write(bytes`HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n${hostname} ${port}`);
 }
 
-/** Besides the answer curl writes down from which port it has asked. */
+/** Besides the answer curl prints the port that it connected from. */
 const HOW = ["--silent", "--show-error", "--haproxy-protocol", "--write-out", " %{local_port}"];
 
 netTest("curl --haproxy-protocol: its header is understood", async () => {

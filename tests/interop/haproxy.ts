@@ -1,4 +1,4 @@
-/** A HAProxy for the time of a test. @module */
+/** Runs a HAProxy for a test. @module */
 
 import type { Directory } from "../support/directory.ts";
 import { text } from "../support/bytes.ts";
@@ -7,15 +7,15 @@ import { turn } from "../support/wait.ts";
 import { certificateFiles } from "./certificate_files.ts";
 import { Daemon, onFreePort } from "./processes.ts";
 
-/** What is between a client and the server. */
+/** The configuration between a client and the server. */
 export interface HaproxyOptions {
-  /** Where it listens; `:PORT` stands for a port of its own. */
+  /** The address that it listens on; `:PORT` stands for a port of its own. */
   bind?: string;
-  /** Further lines about what it does. */
+  /** Further lines of its frontend. */
   lines?: string[];
   /** The port of the server behind it. */
   to: number;
-  /** How it speaks to the server. */
+  /** How it connects to the server. */
   server: string;
 }
 
@@ -74,7 +74,7 @@ export class Haproxy implements AsyncDisposable {
     });
   }
 
-  /** Whether it is there at last: whoever answers here has bound everything before. */
+  /** Whether it is ready: the process that answers here has bound everything before. */
   async #answers(): Promise<boolean> {
     while (!this.#daemon.ended) {
       try {
@@ -92,20 +92,20 @@ export class Haproxy implements AsyncDisposable {
     return this.#directory.at(name);
   }
 
-  /** Asks its own console. */
+  /** Runs a command on its stats socket. */
   async ask(command: string): Promise<string> {
     const console = await Deno.connect({ transport: "unix", path: this.#directory.at("stats") });
     await console.write(new TextEncoder().encode(`${command}\n`));
     return text(await readAll(console));
   }
 
-  /** What it thinks of the server behind it: its state, and what the last check came to. */
+  /** Its view of the server behind it: the state, and the result of the last check. */
   async opinion(): Promise<{ status: string; check: string }> {
     const [head = "", ...rows] = (await this.ask("show stat")).split("\n");
     const names = head.replace("# ", "").split(",");
     const cells = rows.find((row) => row.includes(",usher"))?.split(",") ?? [];
     const cell = (name: string) => cells[names.indexOf(name)] ?? "";
-    // While another check is under way, what the last one came to stands behind a star.
+    // While another check is under way, the last result has a star before it.
     return { status: cell("status"), check: cell("check_status").replace(/^\* /, "") };
   }
 

@@ -1,4 +1,4 @@
-/** HAProxy is understood, whatever it is told to say, and understands what usher says. @module */
+/** HAProxy's headers are understood, and it understands usher's. @module */
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { forward } from "../../examples/forward.ts";
@@ -16,7 +16,7 @@ import { BEHIND_PROXY, echo, LARGE, Serving } from "./serving.ts";
 
 const needs = { programs: ["haproxy"], os: ["linux" as const] };
 
-/** What HAProxy is told of the server, and what that makes it say. */
+/** HAProxy's options for the server, and the header that they make it send. */
 const HEADERS: { server: string; version: 1 | 2; tlvs?: ProxyTlvs }[] = [
   { server: "send-proxy", version: 1 },
   { server: "send-proxy-v2", version: 2 },
@@ -44,14 +44,14 @@ for (const { server, version, tlvs } of HEADERS) {
     const [seen] = serving.seen;
     const destination = { ...source, port: haproxy.port };
     assertEquals(seen?.remoteAddr, source);
-    const told = { source, destination, ...(tlvs && { tlvs }) } as Partial<ProxyHeader>;
-    assertEquals(seen?.proxy, { version, command: "PROXY", ...told });
+    const sent = { source, destination, ...(tlvs && { tlvs }) } as Partial<ProxyHeader>;
+    assertEquals(seen?.proxy, { version, command: "PROXY", ...sent });
     assertEquals(await serving.reasons(1), ["completed"]);
     assertEquals(serving.ended[0]!.bytesRead, LARGE.length);
     assertEquals(serving.errors, []);
   }, needs);
 
-  netTest(`HAProxy, ${server}: a client of IPv6 is known`, async () => {
+  netTest(`HAProxy, ${server}: an IPv6 client is known`, async () => {
     await using serving = new Serving(BEHIND_PROXY);
     await using haproxy = await Haproxy.start({ bind: "::1:PORT", to: serving.port, server });
     const source = await echo(haproxy.port, "::1");
@@ -60,7 +60,7 @@ for (const { server, version, tlvs } of HEADERS) {
   }, needs);
 }
 
-netTest("HAProxy, unique-id: what it made up is there, under a checksum", async () => {
+netTest("HAProxy, unique-id: its generated id arrives, under a checksum", async () => {
   await using serving = new Serving(BEHIND_PROXY);
   await using haproxy = await Haproxy.start({
     lines: ["unique-id-format %ci:%cp"],
@@ -72,7 +72,7 @@ netTest("HAProxy, unique-id: what it made up is there, under a checksum", async 
 }, needs);
 
 for (const server of ["send-proxy", "send-proxy-v2"]) {
-  netTest(`HAProxy, ${server}: who comes through its Unix socket is unknown`, async () => {
+  netTest(`HAProxy, ${server}: a client of its Unix socket is unknown`, async () => {
     await using serving = new Serving(BEHIND_PROXY);
     const bind = "127.0.0.1:PORT\nbind FILES/s";
     await using haproxy = await Haproxy.start({ bind, to: serving.port, server });
@@ -81,7 +81,7 @@ for (const server of ["send-proxy", "send-proxy-v2"]) {
     await socket.closeWrite();
     assertEquals(text(await readAll(socket)), "hello");
     const [seen] = serving.seen;
-    // Somebody like that is not told apart from the proxy itself in version 2.
+    // In version 2 such a client looks like the proxy itself.
     assertEquals(
       seen?.proxy,
       server === "send-proxy" ? { version: 1, command: "PROXY" } : { version: 2, command: "LOCAL" },
@@ -90,15 +90,15 @@ for (const server of ["send-proxy", "send-proxy-v2"]) {
   }, needs);
 }
 
-/** Everything that HAProxy can say of TLS. */
+/** Every TLV about TLS that HAProxy can send. */
 const SSL_SERVER = "send-proxy-v2-ssl-cn " +
   "proxy-v2-options crc32c,authority,ssl,cert-cn,ssl-cipher,cert-sig,cert-key,unique-id";
 
-/** Where it speaks TLS; who shows a wrong certificate comes in, and is told of. */
+/** A listener with TLS; a client with a bad certificate is let in, and reported. */
 const SSL_BIND = "127.0.0.1:PORT ssl crt FILES/server.pem alpn x,y " +
   "verify optional ca-file FILES/ca.pem crt-ignore-err all ca-ignore-err all";
 
-/** What it says of TLS itself, with the certificate of tests/support. */
+/** Its TLVs about TLS itself, with the certificate of tests/support. */
 const SSL = {
   ssl: true,
   certConnection: false,
@@ -113,16 +113,16 @@ const SSL = {
 
 type TlsClient = { alpnProtocols?: string[]; cert?: string; key?: string };
 
-/** What a client does, and what is told of it. */
-const TLS_CLIENTS: Record<string, { options: TlsClient; told: ProxyTlvs }> = {
-  "a client": { options: {}, told: { ssl: SSL } },
+/** A TLS client, and the TLVs that HAProxy sends for it. */
+const TLS_CLIENTS: Record<string, { options: TlsClient; sent: ProxyTlvs }> = {
+  "a client": { options: {}, sent: { ssl: SSL } },
   "a client with a protocol": {
     options: { alpnProtocols: ["y"] },
-    told: { alpn: "y", ssl: SSL },
+    sent: { alpn: "y", ssl: SSL },
   },
   "a client with a certificate": {
     options: { ...client },
-    told: {
+    sent: {
       ssl: {
         ...SSL,
         certConnection: true,
@@ -134,7 +134,7 @@ const TLS_CLIENTS: Record<string, { options: TlsClient; told: ProxyTlvs }> = {
   },
   "a client with a stranger's certificate": {
     options: { ...stranger },
-    told: {
+    sent: {
       ssl: {
         ...SSL,
         certConnection: true,
@@ -146,8 +146,8 @@ const TLS_CLIENTS: Record<string, { options: TlsClient; told: ProxyTlvs }> = {
   },
 };
 
-for (const [who, { options, told }] of Object.entries(TLS_CLIENTS)) {
-  netTest(`HAProxy in front with TLS tells about ${who}`, async () => {
+for (const [who, { options, sent }] of Object.entries(TLS_CLIENTS)) {
+  netTest(`HAProxy in front with TLS sends the TLVs of ${who}`, async () => {
     await using serving = new Serving(BEHIND_PROXY);
     await using haproxy = await Haproxy.start({
       bind: SSL_BIND,
@@ -164,7 +164,7 @@ for (const [who, { options, told }] of Object.entries(TLS_CLIENTS)) {
     socket.close();
     assertEquals(serving.seen[0]?.remoteAddr, localAddr as Deno.Addr);
     const uniqueId = bytes`${(localAddr as Deno.NetAddr).port}`;
-    assertEquals(serving.seen[0]?.proxy?.tlvs, { authority: "localhost", uniqueId, ...told });
+    assertEquals(serving.seen[0]?.proxy?.tlvs, { authority: "localhost", uniqueId, ...sent });
   }, needs);
 }
 
@@ -222,9 +222,9 @@ netTest(
   needs,
 );
 
-netTest("HAProxy: rules and limits are about the client that it tells of", async () => {
+netTest("HAProxy: rules and limits apply to the client that it announces", async () => {
   await using serving = new Serving({ ...BEHIND_PROXY, deny: ["192.0.2.0/25"] });
-  // Whoever comes to it says who he is, too: a chain of two.
+  // It expects a header itself: a chain of two.
   await using haproxy = await Haproxy.start({
     bind: "127.0.0.1:PORT accept-proxy",
     to: serving.port,
@@ -245,7 +245,7 @@ netTest("HAProxy: rules and limits are about the client that it tells of", async
 }, needs);
 
 for (const version of [1, 2] as const) {
-  netTest(`HAProxy understands what forward() says in version ${version}`, async () => {
+  netTest(`HAProxy understands the header of forward() in version ${version}`, async () => {
     await using serving = new Serving(BEHIND_PROXY);
     await using haproxy = await Haproxy.start({
       bind: "127.0.0.1:PORT accept-proxy",
@@ -264,18 +264,18 @@ for (const version of [1, 2] as const) {
   }, needs);
 }
 
-/** How often a server is looked at here, in ms; and how many looks are waited for. */
+/** Ms between checks here; and how many checks are waited for. */
 const INTERVAL = 20;
 const LOOKS = 3;
 
-/** A check, and what usher is to know of it. */
+/** A check, and what usher should make of it. */
 interface Check {
   server: string;
   lines?: string[];
   tls?: boolean;
-  /** Who answers, if it is not an echo. */
+  /** The handler, if it is not an echo. */
   handler?: Handler;
-  /** What HAProxy has found. */
+  /** HAProxy's result. */
   result: string;
 }
 
@@ -288,7 +288,7 @@ const CHECKS: Record<string, Check> = {
     server: "send-proxy-v2 check check-send-proxy port SERVER",
     result: "L4OK",
   },
-  "with `option tcp-check` that says nothing": {
+  "with `option tcp-check` that sends nothing": {
     server: "send-proxy-v2 check",
     lines: ["option tcp-check", "tcp-check connect send-proxy"],
     result: "L4OK",
@@ -322,7 +322,7 @@ for (const [what, { server, lines = [], tls, handler, result }] of Object.entrie
       lines,
       server: `${server.replace("SERVER", `${serving.port}`)} inter ${INTERVAL}`,
     });
-    // HAProxy resets when it has seen enough. What is gone before it is accepted counts as lost.
+    // HAProxy resets when the check is done. A connection that is gone before it is accepted counts as lost.
     const aborted = () => serving.server.stats().acceptFailures.aborted;
     await until(() => serving.ended.length + aborted() >= LOOKS);
     assertEquals(await haproxy.opinion(), { status: "UP", check: result });
@@ -332,13 +332,13 @@ for (const [what, { server, lines = [], tls, handler, result }] of Object.entrie
   }, needs);
 }
 
-netTest("HAProxy's check that connects and says nothing is no error", async () => {
+netTest("HAProxy's check that connects and sends nothing is no error", async () => {
   await using serving = new Serving(BEHIND_PROXY);
   await using haproxy = await Haproxy.start({
     to: serving.port,
     server: `send-proxy check port ${serving.port} inter ${INTERVAL}`,
   });
-  // It resets before the kernel tells anybody, so there is nothing to count; it is HAProxy that knows.
+  // It resets before the kernel reports it, so there is nothing to count; only HAProxy knows.
   while ((await haproxy.opinion()).check !== "L4OK");
   await echo(haproxy.port);
   const others = serving.ended.filter(({ reason }) => reason !== "health_check");
@@ -358,7 +358,7 @@ netTest("HAProxy's check in version 1, which looks like a client, is no error", 
   assertEquals(serving.errors, []);
 }, needs);
 
-netTest("HAProxy's check that speaks is served like a client", async () => {
+netTest("HAProxy's check that sends data is served like a client", async () => {
   await using serving = new Serving({ ...BEHIND_PROXY, deny: ["127.0.0.1"] });
   await using haproxy = await Haproxy.start({
     to: serving.port,
@@ -376,7 +376,7 @@ netTest("HAProxy's check that speaks is served like a client", async () => {
   assertEquals(serving.errors, []);
 }, needs);
 
-netTest("examples/haproxy.cfg: HAProxy has nothing to say against it", async () => {
+netTest("examples/haproxy.cfg: HAProxy accepts it without a warning", async () => {
   const { code, complaints } = await run("haproxy", ["-c", "-f", CONFIGURATION.pathname]);
   assertEquals(complaints, "");
   assertEquals(code, 0);
@@ -385,7 +385,7 @@ netTest("examples/haproxy.cfg: HAProxy has nothing to say against it", async () 
 const CONFIGURATION = new URL("examples/haproxy.cfg", root);
 const BEHIND = new URL("examples/behind_proxy.ts", root);
 
-netTest("examples/haproxy.cfg and behind_proxy.ts belong together", async () => {
+netTest("examples/haproxy.cfg works with behind_proxy.ts", async () => {
   const configuration = await Deno.readTextFile(CONFIGURATION);
   await using program = new Program(BEHIND, {
     how: ["run", "--allow-net"],
@@ -410,7 +410,7 @@ netTest("examples/haproxy.cfg and behind_proxy.ts belong together", async () => 
   assertEquals(await socket.readExactly(5), bytes`hello`);
   assertEquals(await socket.readExactly(1), null);
 
-  // The limit is about the client, and HAProxy is not one.
+  // The limit applies to the client, and HAProxy is not one.
   const many = await Promise.all(
     Array.from({ length: 21 }, async () => connection(await Deno.connect({ port: haproxy.port }))),
   );

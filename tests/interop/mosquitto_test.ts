@@ -1,4 +1,4 @@
-/** Mosquitto's clients take examples/mqtt.ts for a broker, in clear and with certificates. @module */
+/** Mosquitto's clients work with examples/mqtt.ts, in clear and with certificates. @module */
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { ca, client, server as certificate, stranger } from "../support/certificates.ts";
@@ -9,7 +9,7 @@ import { run } from "./processes.ts";
 
 const NEEDS = { programs: ["mosquitto_sub", "mosquitto_pub"] };
 
-/** The example as its users start it, with files of certificates beside it. */
+/** The example as its users start it, with certificate files. */
 class Broker implements AsyncDisposable {
   readonly place: Directory;
   readonly #program: Program;
@@ -35,7 +35,7 @@ class Broker implements AsyncDisposable {
     return broker;
   }
 
-  /** Where it is, for one of Mosquitto's clients; inside TLS with the certificate of that name. */
+  /** Its address, for one of Mosquitto's clients; over TLS with the certificate of that name. */
   at(who?: string): string[] {
     const { place, port } = this;
     const own = who === undefined ? [] : ["--cert", place.at(who), "--key", place.at(`${who}_key`)];
@@ -92,14 +92,14 @@ async function* linesOf(stream: ReadableStream<Uint8Array<ArrayBuffer>>): AsyncG
   }
 }
 
-/** A subscriber that goes on until it has had so many messages; resolves to what it printed. */
+/** A subscriber that runs until it has received so many messages; resolves to its output. */
 async function subscribed(where: string[], count: number, ...args: string[]): Promise<string[]> {
   const options = [...where, "-C", String(count), "-W", "30", ...args];
   const { said } = await run("mosquitto_sub", options);
   return said.split("\n").filter((line) => line !== "");
 }
 
-netTest("Mosquitto's clients publish, subscribe and find what was retained", async () => {
+netTest("Mosquitto's clients publish, subscribe and get retained messages", async () => {
   await using broker = await Broker.start();
   const where = broker.at();
   await broker.publish(where, "-t", "home/kitchen", "-m", "21", "-r", "-q", "1");
@@ -118,14 +118,14 @@ netTest(
   async () => {
     await using broker = await Broker.start();
     const where = broker.at();
-    const session = ["-i", "ada", "-c", "-q", "1", "-t", "news", "-t", "ready"];
+    const session = ["-i", "ada", "-c", "-q", "1", "-t", "topic", "-t", "ready"];
     await broker.publish(where, "-t", "ready", "-m", "yes", "-r");
     assertEquals(await subscribed(where, 1, ...session), ["yes"]);
     for (let i = 1; i <= 20; i++) {
       await broker.publish(
         where,
         "-t",
-        "news",
+        "topic",
         "-m",
         `${i}`,
         "-q",
@@ -133,8 +133,8 @@ netTest(
       );
     }
     const heard = await subscribed(where, 21, ...session);
-    const news = Array.from({ length: 20 }, (_, i) => `${i + 1}`);
-    assertEquals(heard.filter((line) => line !== "yes"), news);
+    const messages = Array.from({ length: 20 }, (_, i) => `${i + 1}`);
+    assertEquals(heard.filter((line) => line !== "yes"), messages);
   },
   NEEDS,
 );

@@ -1,4 +1,4 @@
-/** nginx is understood when it says who the client is, and understands what usher says. @module */
+/** nginx's headers are understood, and it understands usher's. @module */
 
 import { assertEquals } from "@std/assert";
 import { forward } from "../../examples/forward.ts";
@@ -14,7 +14,7 @@ import { certificateFiles } from "./certificate_files.ts";
 import { ask, Daemon, onFreePort } from "./processes.ts";
 import { BEHIND_PROXY, echo, LARGE, Serving } from "./serving.ts";
 
-/** What nginx was built with. */
+/** nginx's build options. */
 const BUILT = ask("nginx", "-V");
 const MODULES = /--modules-path=(\S+)/.exec(BUILT)?.[1];
 const IS_DYNAMIC = BUILT.includes("--with-stream=dynamic");
@@ -106,15 +106,15 @@ for (const hostname of ["127.0.0.1", "::1"]) {
     }`);
     const source = await echo(nginx.port, hostname);
     const destination = { ...source, port: nginx.port };
-    const told = { version: 1, command: "PROXY", source, destination };
-    assertEquals(serving.seen[0]?.proxy, told as ProxyHeader);
+    const sent = { version: 1, command: "PROXY", source, destination };
+    assertEquals(serving.seen[0]?.proxy, sent as ProxyHeader);
     assertEquals(serving.seen[0]?.remoteAddr, source);
     assertEquals(await serving.reasons(1), ["completed"]);
     assertEquals(serving.errors, []);
   }, needs);
 }
 
-netTest("nginx on IPv6: a client of IPv4 is known", async () => {
+netTest("nginx on IPv6: an IPv4 client is known", async () => {
   await using serving = new Serving(BEHIND_PROXY);
   await using nginx = await Nginx.start(`server {
     listen [::]:PORT ipv6only=off;
@@ -191,7 +191,7 @@ netTest("nginx with TLS to the server: header first, then the handshake", async 
     proxy_ssl_certificate FILES/client.pem;
     proxy_ssl_certificate_key FILES/client.pem;
   }`);
-  // Without half-closes, which nginx has none of over TLS.
+  // Without half-closes, which nginx does not do over TLS.
   await using socket = connection(await Deno.connect({ port: nginx.port }));
   await Promise.all([
     socket.write(LARGE),
@@ -223,7 +223,7 @@ netTest("nginx without proxy_protocol ends at once as proxy_header_invalid", asy
 }, needs);
 
 for (const version of [1, 2] as const) {
-  netTest(`nginx understands what forward() says in version ${version}`, async () => {
+  netTest(`nginx understands the header of forward() in version ${version}`, async () => {
     await using nginx = await Nginx.start(`server {
       listen 127.0.0.1:PORT proxy_protocol;
       return "$proxy_protocol_addr $proxy_protocol_port $proxy_protocol_server_port";

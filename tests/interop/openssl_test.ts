@@ -33,7 +33,7 @@ import { certificateFiles } from "./certificate_files.ts";
 import { ask, type Outcome, run, type RunOptions } from "./processes.ts";
 import { Serving } from "./serving.ts";
 
-// Others under this name have other flags, and other bugs.
+// Other programs of this name have other flags, and other bugs.
 const needs = {
   programs: [ask("openssl", "version").startsWith("OpenSSL 3") ? "openssl" : "OpenSSL 3"],
   os: ["linux" as const, "darwin" as const],
@@ -55,7 +55,7 @@ class Answering extends Serving {
     super({ ...certificate, ...options } as Partial<ServeTcpOptions>, answer);
   }
 
-  /** Says something to it, and waits until it ends the connection. */
+  /** Sends something to it, and waits until it ends the connection. */
   openssl(args: string[], options: RunOptions = { input: "hello\n" }): Promise<Outcome> {
     const own = ["-connect", `127.0.0.1:${this.port}`, "-CAfile", this.files.at("ca.pem")];
     const all = ["s_client", ...own, "-verify_return_error", "-ign_eof", ...args];
@@ -68,11 +68,11 @@ class Answering extends Serving {
   }
 }
 
-/** Checks that a dialogue went well to its end. */
+/** Checks that a dialogue completed. */
 function assertAnswered({ code, said, complaints }: Outcome, answer = "You said hello\n"): void {
   assertStringIncludes(said, answer, complaints);
   assertStringIncludes(said, "Verification: OK");
-  // What it says to an end without close_notify.
+  // Its complaint about an end without close_notify.
   assertEquals(/unexpected eof/i.test(complaints + said), false);
   assertEquals(code, 0);
 }
@@ -104,11 +104,11 @@ for (const version of VERSIONS) {
     assertEquals(answering.ended[0]!.bytesRead, line.length + 1);
   }, needs);
 
-  netTest(`openssl: comes again with its session, TLS ${version}`, async () => {
+  netTest(`openssl: reconnects with its session, TLS ${version}`, async () => {
     await using answering = new Answering();
     const session = answering.files.at("session");
     assertAnswered(await answering.openssl([flag(version), "-sess_out", session]));
-    // Whether it is resumed is for the server to choose; that it works is not.
+    // The server may resume it or not; either way it must work.
     const again = await answering.openssl([flag(version), "-sess_in", session]);
     assertAnswered(again);
     assertMatch(again.said, new RegExp(`(New|Reused), TLSv${version}, Cipher is `));
@@ -135,9 +135,9 @@ for (const version of VERSIONS) {
   }, needs);
 }
 
-netTest(`openssl: new keys in mid-stream (TLS 1.3)`, async () => {
+netTest(`openssl: a key update in mid-stream (TLS 1.3)`, async () => {
   await using answering = new Answering();
-  // A line of K asks both ends for new keys; without `-ign_eof` there are such lines.
+  // A line of K makes both ends update their keys; without `-ign_eof` such lines are commands.
   const outcome = await answering.openssl(["-tls1_3", "-no_ign_eof"], {
     dialogue: [["K\n", /KEYUPDATE/], ["hello\n", /You said hello/]],
   });
@@ -159,7 +159,7 @@ netTest(`openssl: no renegotiation (TLS 1.2)`, async () => {
 
 netTest(`openssl: TLS 1.1 is refused`, async () => {
   await using answering = new Answering();
-  // Which its own caution would keep it from asking for.
+  // Its own security level would keep it from offering that.
   const args = ["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"];
   const { code, complaints } = await answering.openssl(args);
   assert(code !== 0);
@@ -176,7 +176,7 @@ netTest(`openssl: a client that distrusts us is no error,`, async () => {
   assertEquals(answering.errors, []);
 }, needs);
 
-netTest("openssl: the certificate is chosen by the name that is asked for", async () => {
+netTest("openssl: the certificate is chosen by server name", async () => {
   await using answering = new Answering({ tls: { serverNames: { "*.example.test": wildcard } } });
   const cases = [
     { args: ["-servername", "a.example.test"], subject: "*.example.test" },
@@ -194,7 +194,7 @@ netTest("openssl: the certificate is chosen by the name that is asked for", asyn
   }
 }, needs);
 
-/** What a client shows. */
+/** The certificate that a client sends. */
 const SHOWN: Record<string, (files: Directory) => string[]> = {
   nothing: () => [],
   "its certificate": (files) => ["-cert", files.at("client.pem")],
@@ -204,7 +204,7 @@ const SHOWN: Record<string, (files: Directory) => string[]> = {
 for (const version of VERSIONS) {
   for (const [what, args] of Object.entries(SHOWN)) {
     const isGood = what === "its certificate";
-    netTest(`openssl: a certificate is required, and it shows ${what}; ${version}`, async () => {
+    netTest(`openssl: a certificate is required, and it sends ${what}; ${version}`, async () => {
       await using answering = new Answering({ tls: { clientCa: ca.cert } });
       const outcome = await answering.openssl([flag(version), ...args(answering.files)]);
       if (isGood) assertAnswered(outcome);
@@ -215,7 +215,7 @@ for (const version of VERSIONS) {
       assertEquals(answering.errors, []);
     }, needs);
 
-    netTest(`openssl: a certificate is requested, and it shows ${what}; ${version}`, async () => {
+    netTest(`openssl: a certificate is requested, and it sends ${what}; ${version}`, async () => {
       const tls = { clientCa: ca.cert, clientCertificate: "requested" } as const;
       await using answering = new Answering({ tls });
       assertAnswered(await answering.openssl([flag(version), ...args(answering.files)]));
@@ -231,7 +231,7 @@ for (const version of VERSIONS) {
 
 for (const version of VERSIONS) {
   const other = version === "1.2" ? "1.3" : "1.2";
-  netTest(`openssl: TLS ${version} alone is negotiated where nothing else may be`, async () => {
+  netTest(`openssl: only TLS ${version} is negotiated where nothing else is allowed`, async () => {
     const only = `TLSv${version}` as const;
     await using answering = new Answering({ tls: { minVersion: only, maxVersion: only } });
     assertAnswered(await answering.openssl([flag(version)]));
@@ -243,7 +243,7 @@ for (const version of VERSIONS) {
     assertEquals(answering.seen.map(({ tls }) => tls?.version), [only, only]);
   }, needs);
 
-  netTest(`openssl: TLS ${version} is within an open end of the versions`, async () => {
+  netTest(`openssl: TLS ${version} is within an open range of versions`, async () => {
     const tls = version === "1.2" ? { maxVersion: "TLSv1.2" } : { minVersion: "TLSv1.3" };
     await using answering = new Answering({ tls: tls as TlsSettings });
     assertAnswered(await answering.openssl([flag(version)]));
@@ -285,9 +285,9 @@ for (const [how, command] of Object.entries(ENCRYPTIONS)) {
   );
 }
 
-// Sessions, and certificates of clients.
+// Sessions and client certificates.
 
-/** A client with a certificate, which comes with the session of its visit before. */
+/** A client with a certificate, which resumes the session of its last connection. */
 function visit(answering: Answering, session: string, ...args: string[]): Promise<Outcome> {
   return answering.openssl([
     ...["-servername", "localhost", "-cert", answering.files.at("client.pem")],
@@ -303,7 +303,7 @@ netTest("openssl: a session without a certificate does not lock its client out",
   assertAnswered(await visit(asksNone, session));
   const second = await visit(requires, session);
   assertAnswered(second);
-  // Whatever TLS 1.2 begins, it resumes no session of TLS 1.3.
+  // Whatever TLS 1.2 starts with, it resumes no session of TLS 1.3.
   assertStringIncludes(second.said, "New, TLSv1.2");
   assertAnswered(await visit(requires, session));
   assertEquals(await requires.reasons(2), ["completed", "completed"]);
@@ -332,7 +332,7 @@ for (const version of VERSIONS) {
 class Reversing implements AsyncDisposable {
   readonly #files = certificateFiles();
   readonly #child: Deno.ChildProcess;
-  /** Where it listens. */
+  /** Its address. */
   readonly port: Promise<number>;
 
   constructor(name: string, { cert, key }: Certificate, ...args: string[]) {
@@ -391,7 +391,7 @@ for (const version of VERSIONS) {
     const dialled = async () =>
       connection(await Deno.connect({ hostname: "127.0.0.1", port: await server.port }));
     {
-      // It serves one client after the other.
+      // It serves one client at a time.
       await using client = await dialled();
       await client.startTls({ ...options, ...clientCertificate });
       await client.write(bytes`hello\n`);
@@ -405,7 +405,7 @@ for (const version of VERSIONS) {
   }, needs);
 }
 
-/** Servers that are not the one that is meant. */
+/** Servers that are not the intended one. */
 const OTHERS: Record<string, { shown: Certificate; serverName: string; caCerts: string[] }> = {
   "for another name": { shown: certificate, serverName: "other.test", caCerts: [ca.cert] },
   "of another authority": { shown: certificate, serverName: "localhost", caCerts: [otherCa.cert] },
@@ -423,13 +423,13 @@ for (const [what, { shown, ...meant }] of Object.entries(OTHERS)) {
   }, needs);
 }
 
-/** What an example prints behind its address. */
+/** The output of an example after its address. */
 async function hint(example: Program): Promise<string[]> {
   assertMatch(await example.line(), /^Listening on /);
   return (await example.line()).split(" ");
 }
 
-netTest(`examples/tls_echo.ts: openssl connects as it says`, async () => {
+netTest(`examples/tls_echo.ts: its openssl command works`, async () => {
   using place = certificateFiles();
   await using example = new Program(new URL("examples/tls_echo.ts", root), {
     how: ["run", "--allow-net", "--allow-read", "--allow-write"],
@@ -444,7 +444,7 @@ netTest(`examples/tls_echo.ts: openssl connects as it says`, async () => {
   assertEquals(code, 0);
 }, needs);
 
-netTest("examples/starttls.ts: openssl connects as it says, and sends a mail", async () => {
+netTest("examples/starttls.ts: its openssl command works, and sends a mail", async () => {
   using place = certificateFiles();
   await using example = new Program(new URL("examples/starttls.ts", root), {
     how: ["run", "--allow-net", "--allow-read", "--allow-write"],

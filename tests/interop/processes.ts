@@ -3,10 +3,10 @@
 import { granted } from "../support/needs.ts";
 import { text } from "../support/bytes.ts";
 
-/** Ms after which a program that hangs is ended. */
+/** Ms after which a program that hangs is killed. */
 const LONGEST_RUN = 60_000;
 
-/** What a program has said and how it ended. */
+/** The output of a program, and how it ended. */
 export interface Outcome {
   readonly code: number;
   /** Its stdout. */
@@ -17,10 +17,10 @@ export interface Outcome {
 
 /** How a program is run. */
 export interface RunOptions {
-  /** What it is told on stdin, which ends then. */
+  /** Its stdin, which ends after that. */
   input?: string;
-  /** Instead: what it is told first, and what it has to say before it is told the next; then the end. */
-  dialogue?: [told: string, until: RegExp][];
+  /** Instead: texts to send, each with the output to wait for before the next; then the end. */
+  dialogue?: [text: string, until: RegExp][];
 }
 
 /** Runs a program to its end. */
@@ -37,30 +37,30 @@ export async function run(
     signal: AbortSignal.timeout(LONGEST_RUN),
   }).spawn();
   const writer = child.stdin.getWriter();
-  // It may end before it has heard everything, which its outcome shows.
-  const told: Promise<void>[] = [];
-  const tell = (text?: string) => {
+  // It may end before it has read everything, which its outcome shows.
+  const writes: Promise<void>[] = [];
+  const write = (text?: string) => {
     const done = text === undefined ? writer.close() : writer.write(new TextEncoder().encode(text));
-    told.push(done.catch(() => {}));
+    writes.push(done.catch(() => {}));
   };
   let heard = "", step = 0;
   const hear = (text: string) => {
     heard += text;
-    while (step < dialogue.length && dialogue[step]![1].test(heard)) tell(dialogue[++step]?.[0]);
+    while (step < dialogue.length && dialogue[step]![1].test(heard)) write(dialogue[++step]?.[0]);
   };
-  tell(dialogue[0]![0]);
+  write(dialogue[0]![0]);
   hear("");
   const [said, complaints] = await Promise.all([
     collect(child.stdout, hear),
     collect(child.stderr, hear),
   ]);
   const { code } = await child.status;
-  if (step < dialogue.length) tell();
-  await Promise.all(told);
+  if (step < dialogue.length) write();
+  await Promise.all(writes);
   return { code, said, complaints };
 }
 
-/** All that comes, of which each piece is shown at once. */
+/** All output, passing on each piece at once. */
 async function collect(
   stream: ReadableStream<Uint8Array<ArrayBuffer>>,
   show: (text: string) => void,
@@ -73,7 +73,7 @@ async function collect(
   return all;
 }
 
-/** What a program says to these arguments, at once; empty if it is not there. */
+/** The output of a program with these arguments; empty if it is not installed. */
 export function ask(program: string, ...args: string[]): string {
   if (!granted) return "";
   try {
@@ -84,17 +84,17 @@ export function ask(program: string, ...args: string[]): string {
   }
 }
 
-/** A program that runs until its scope is left, and says what happens on stderr. */
+/** A program that runs until its scope is left, with its log on stderr. */
 export class Daemon implements AsyncDisposable {
-  /** All that it has said. */
+  /** Its whole log. */
   log = "";
   readonly #child: Deno.ChildProcess;
   readonly #reading: Promise<void>;
-  /** Calls whoever waits for something in the log. */
+  /** Wakes everything that waits for a line of the log. */
   #heard = () => {};
   #ended = false;
 
-  /** @param longest Ms after which it is ended if it hangs. */
+  /** @param longest Ms after which it is killed if it hangs. */
   constructor(program: string, args: string[], longest: number = LONGEST_RUN) {
     this.#child = new Deno.Command(program, {
       args,
@@ -120,7 +120,7 @@ export class Daemon implements AsyncDisposable {
     return this.#ended;
   }
 
-  /** Resolves when it has said this; whether it has, or else ended. */
+  /** Resolves when the log matches, or the program has ended; returns whether it matches. */
   async says(pattern: RegExp): Promise<boolean> {
     while (!pattern.test(this.log) && !this.#ended) {
       await new Promise<void>((resolve) => this.#heard = resolve);
@@ -135,11 +135,11 @@ export class Daemon implements AsyncDisposable {
   }
 }
 
-/** How often somebody else may take a port that was free a moment ago. */
+/** How often another program may take a port that was free a moment ago. */
 const ATTEMPTS = 5;
 
 /**
- * Starts a program that has to be told its port, with one that the kernel gave away just now.
+ * Starts a program that needs its port as an argument, with one that the kernel just gave.
  *
  * @param begin Starts it; `null` if it has ended because the port was taken.
  */

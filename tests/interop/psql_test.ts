@@ -1,4 +1,4 @@
-/** psql takes examples/postgres.ts for a PostgreSQL, in clear and inside TLS. @module */
+/** psql works with examples/postgres.ts, in clear and inside TLS. @module */
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { postgres } from "../../examples/postgres.ts";
@@ -22,7 +22,7 @@ class Serving implements AsyncDisposable {
     this.server = serve(LOOPBACK, postgres(options));
   }
 
-  /** Runs psql, which prints rows alone. */
+  /** Runs psql, which prints only rows. */
   psql(sslmode: string, commands: string[], password = ""): Promise<Outcome> {
     const words = {
       ...{ host: "localhost", hostaddr: "127.0.0.1", port: this.server.addr.port },
@@ -54,7 +54,7 @@ for (const sslmode of ["disable", "prefer", "require", "verify-full"]) {
   }, NEEDS);
 }
 
-netTest("psql gives its password inside TLS, and in clear it is not asked", async () => {
+netTest("psql sends its password inside TLS, and in clear it is not asked", async () => {
   await using serving = new Serving("secret");
   const order = ["select * from series(1)"];
   assertEquals((await serving.psql("verify-full", order, "secret")).said, "1\n");
@@ -76,7 +76,7 @@ netTest("psql cancels its query", async () => {
   await using serving = new Serving();
   const { port } = serving.server.addr;
   const where = `host=127.0.0.1 port=${port} user=ada dbname=any sslmode=require`;
-  // psql cancels at the signal of Ctrl-C, which it gets once its query is on its way.
+  // psql cancels at SIGINT, which it gets once its query is on its way.
   const child = new Deno.Command("psql", {
     args: [where, "--no-psqlrc", "-At", "-c", "select * from pause(60)"],
     stdin: "null",
@@ -90,7 +90,7 @@ netTest("psql cancels its query", async () => {
   assertStringIncludes(new TextDecoder().decode(stderr), "cancelled by its user");
 }, NEEDS);
 
-netTest("psql hears that the server stops", async () => {
+netTest("psql sees that the server stops", async () => {
   await using serving = new Serving();
   const { port } = serving.server.addr;
   const where = `host=127.0.0.1 port=${port} user=ada dbname=any sslmode=disable`;
@@ -105,7 +105,7 @@ netTest("psql hears that the server stops", async () => {
   const reader = child.stdout.getReader();
   assertEquals(new TextDecoder().decode((await reader.read()).value), "1\n");
   await serving.server.shutdown();
-  // It notices when it wants to say something.
+  // It notices when it sends its next query.
   await writer.write(new TextEncoder().encode("select * from series(2);\n"));
   await writer.close();
   reader.releaseLock();

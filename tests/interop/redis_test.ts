@@ -1,4 +1,4 @@
-/** Redis's own programs take examples/kv.ts for a Redis, and it answers as Redis does. @module */
+/** Redis's own programs work with examples/kv.ts, and it answers as Redis does. @module */
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { kv } from "../../examples/kv.ts";
@@ -11,7 +11,7 @@ import { Directory } from "../support/directory.ts";
 import { netTest } from "../support/needs.ts";
 import { LOOPBACK } from "../support/peers.ts";
 
-/** Ms after which a program that hangs is ended. */
+/** Ms after which a program that hangs is killed. */
 const LONGEST_RUN = 60_000;
 
 /** The server, with a store of its own. */
@@ -30,7 +30,7 @@ class Serving implements AsyncDisposable {
   }
 }
 
-/** Runs one of Redis's programs against a server to its end; what it printed. */
+/** Runs one of Redis's programs against a server to its end; returns its output. */
 async function run(
   program: string,
   { server }: Serving,
@@ -56,7 +56,7 @@ async function feed(child: Deno.ChildProcess, input: Uint8Array): Promise<void> 
   await writer.close();
 }
 
-/** What `redis-cli` is called with one after the other, and what it prints. */
+/** Calls of `redis-cli`, one after the other, and their output. */
 const CALLS: [args: string[], output: string][] = [
   [["PING"], "PONG"],
   [["ping", "hello"], "hello"],
@@ -136,7 +136,7 @@ for (const depth of [1, 16]) {
   }, { programs: ["redis-benchmark"] });
 }
 
-/** A Redis that keeps nothing, behind a Unix socket: no port of it can be taken. */
+/** A Redis without persistence, on a Unix socket: it needs no port. */
 class Redis implements AsyncDisposable {
   readonly #directory = new Directory();
   readonly #child: Deno.ChildProcess;
@@ -178,7 +178,7 @@ class Redis implements AsyncDisposable {
   }
 }
 
-/** What is said to both in one go, each to a server that was emptied before. */
+/** Bytes sent to both in one go, to an empty store. */
 const RAW: string[] = [
   "PING\r\nping x\r\nPING x y\r\n",
   "SET a 1\r\nGET a\r\nget b\r\nSET a\r\nGET a b\r\n",
@@ -208,7 +208,7 @@ const RAW: string[] = [
   "SET 'a'b\r\n",
 ];
 
-netTest("kv.ts says what Redis says, to what is right and to what is wrong", async () => {
+netTest("kv.ts answers as Redis does, to valid and invalid commands", async () => {
   await using serving = new Serving();
   await using redis = new Redis();
   await redis.ready();
@@ -218,7 +218,7 @@ netTest("kv.ts says what Redis says, to what is right and to what is wrong", asy
   }
 }, { programs: ["redis-server"] });
 
-/** Sends bytes after a FLUSHALL and before a QUIT; everything that comes back. */
+/** Sends bytes after a FLUSHALL and before a QUIT; returns everything that comes back. */
 async function talk(server: { connect(): Promise<Deno.Conn> }, raw: string): Promise<string> {
   await using client = connection(await server.connect());
   client.write(fromLatin1(`FLUSHALL\r\n${raw}QUIT\r\n`));
@@ -226,19 +226,19 @@ async function talk(server: { connect(): Promise<Deno.Conn> }, raw: string): Pro
   try {
     for await (const chunk of client) text += latin1(chunk);
   } catch (error) {
-    // Redis closes without reading what is left, and what it said has come by then.
+    // Redis closes without reading the rest, and its answers have come by then.
     if (!(error instanceof Deno.errors.ConnectionReset)) throw error;
   }
   return text;
 }
 
-/** Patterns, some of which match one of the keys, and some that are odd. */
+/** Patterns, some of which match one of the keys, and some of which are odd. */
 const PATTERNS = ["*", "a*", "?", "[ab]", "[^a]*", "[a-", "*b*", "\\*", "[]", "a\\", "[b-a]?", ""];
 
 const KEYS = ["a", "b", "ab", "a*", "*", "[", "\\", "]", "-", ""];
 const VALUES = ["", "0", "7", "-1", "9223372036854775807", " 1", "text", "\0\r\n\xff"];
 
-/** A command that says the same on both: none of time, which passes. */
+/** A command with the same answer on both: none about time, which passes. */
 function anyCommand(chance: Chance): string[] {
   const key = () => chance.pick(KEYS);
   const value = () => chance.pick(VALUES);
@@ -257,12 +257,12 @@ function anyCommand(chance: Chance): string[] {
     () => ["DBSIZE", ...some(key).slice(2)],
     () => ["PING", ...some(value)],
     () => ["ECHO", value()],
-    // Only what Redis shows as it is.
+    // Only characters that Redis shows unchanged.
     () => [chance.pick(["nosuch", "7", "", "SETT"]), chance.pick(["a", "b c", ""])],
   ])();
 }
 
-netTest("kv.ts says what Redis says, whatever it is asked", async () => {
+netTest("kv.ts answers as Redis does, whatever it is asked", async () => {
   await using serving = new Serving();
   await using redis = new Redis();
   await redis.ready();
@@ -279,13 +279,13 @@ netTest("kv.ts says what Redis says, whatever it is asked", async () => {
   });
 }, { programs: ["redis-server"] });
 
-/** A reply as it travels; keys come in any order. */
+/** A reply on the wire; keys come in any order. */
 function inOrder([name]: string[], reply: Reply): string[] {
   if (name !== "KEYS" || !Array.isArray(reply)) return [latin1(replies.encode(reply))];
   return reply.map((key) => latin1(key)).toSorted();
 }
 
-/** Sends commands all together; their replies. */
+/** Sends commands all together; returns their replies. */
 async function askAll(
   server: { connect(): Promise<Deno.Conn> },
   list: string[][],
@@ -293,12 +293,12 @@ async function askAll(
   await using client = connection(await server.connect());
   const asking = framed(client, commands);
   const answers = framed(client, replies);
-  const told: Reply[] = [];
+  const received: Reply[] = [];
   const sent = (async () => {
     for (const words of list) await asking.send(words.map(fromLatin1));
     await asking.flush();
   })();
-  while (told.length < list.length) told.push(await answers.read());
+  while (received.length < list.length) received.push(await answers.read());
   await sent;
-  return told;
+  return received;
 }

@@ -1,4 +1,4 @@
-/** Servers that note what they learn of clients that come through other programs. @module */
+/** Servers that record what they learn of clients behind other programs. @module */
 
 import { assertEquals } from "@std/assert";
 import {
@@ -47,7 +47,7 @@ export class Serving implements AsyncDisposable {
     return this.server.addr.port;
   }
 
-  /** Why connections ended, once so many have. */
+  /** The end reasons, once there are so many. */
   async reasons(count: number): Promise<EndReason[]> {
     await until(() => this.ended.length >= count);
     return this.ended.map(({ reason }) => reason);
@@ -58,18 +58,18 @@ export class Serving implements AsyncDisposable {
   }
 }
 
-/** Who stands in front of the server here. */
+/** The proxies in front of the server here. */
 export const BEHIND_PROXY: { proxyProtocol: { trust: string[] } } = {
   proxyProtocol: { trust: ["127.0.0.1", "::1", "unix"] },
 };
 
-/** More than the kernel holds, so that bytes go through in pieces and both ways at once. */
+/** More than the kernel buffers, so that bytes pass in pieces and both ways at once. */
 export const LARGE: Uint8Array<ArrayBuffer> = Uint8Array.from(
   { length: 1_000_003 },
   (_, i) => i ^ (i >> 8),
 );
 
-/** Says a lot, ends its direction, and hears all of it back; with the address of the client. */
+/** Sends a lot, half-closes and reads all of it back; returns the address of the client. */
 export async function echo(port: number, hostname = "127.0.0.1"): Promise<Deno.NetAddr> {
   const socket = await Deno.connect({ hostname, port });
   const { localAddr } = socket;

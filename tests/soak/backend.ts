@@ -1,6 +1,6 @@
 /**
- * A server behind a balancer, in a process of its own: its arguments are `usher` or `plain`, where it
- * listens, where it says whether it is ready, and how long it is a lame duck. Says "ready" when it
+ * A server behind a balancer, in a process of its own: its arguments are `usher` or `plain`, its
+ * address, the address of its readiness probe, and the lame duck time. Prints "ready" when it
  * listens, and ends when stdin does. @module
  */
 
@@ -12,7 +12,7 @@ const HOSTNAME = "127.0.0.1";
 const [whose = "usher", ...numbers] = Deno.args;
 const [port = 0, readiness = 0, lameDuck = 0] = numbers.map(Number);
 
-/** What a client hears, with what it said behind it. */
+/** The answer to a client, which repeats what it sent. */
 const ANSWER = new TextEncoder().encode("answer to ");
 
 let isReady = () => true;
@@ -31,7 +31,7 @@ function usher(): () => Promise<void> {
   return () => server.shutdown({ lameDuck });
 }
 
-/** The loop that everybody writes, with an end: closed, and then whoever is there is served. */
+/** The usual loop, with an end: it closes the listener and finishes the connections. */
 function plain(): () => Promise<void> {
   const listener = Deno.listen({ hostname: HOSTNAME, port });
   const answered = new Set<Promise<void>>();

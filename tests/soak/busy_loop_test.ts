@@ -1,4 +1,4 @@
-/** Timeouts keep their length by the clock on the wall while handlers keep the loop busy. @module */
+/** Timeouts keep to real time while handlers keep the event loop busy. @module */
 
 import { assertEquals, assertGreaterOrEqual, assertLess } from "@std/assert";
 import { connection, framed, lines, serve } from "../../mod.ts";
@@ -8,7 +8,7 @@ import { dial, LOOPBACK } from "../support/peers.ts";
 import { until } from "../support/wait.ts";
 import { BEHIND } from "../support/balancer.ts";
 
-/** Ms: each timeout; for how long a handler computes at a time; what is late; what a busy machine takes. */
+/** Ms: each timeout; how long a handler computes at a time; what is late; what a busy machine takes. */
 const TIMEOUT = 3000, BUSY = 300, LATE = 1000, SLACK = 2000;
 
 netTest(

@@ -1,53 +1,53 @@
-/** What clients do, well and badly. @module */
+/** Kinds of clients, well-behaved and not. @module */
 
 import type { Chance } from "../support/chance.ts";
 import { fillPattern, pattern } from "../support/pattern.ts";
-import { type Door, enter, knock, knockAndReset } from "./doors.ts";
+import { prepare, reach, reachAndReset, type Route } from "./routes.ts";
 import { ECHOES, FAULTS, greeting, type Way } from "./handlers.ts";
 
-/** Ms after which a client that waits for the server to end it goes away. */
+/** Ms after which a client that waits for the server to end it leaves. */
 const LONGEST_STAY = 1500;
 
-/** What a client knows when it is gone. */
+/** What a client knows when it has ended. */
 export interface Visit {
-  /** Bytes that it tried to say, its greeting included. */
+  /** Bytes that it tried to send, including its greeting. */
   said: number;
   /** Bytes of its own that came back. */
   heard: number;
-  /** It said all that it wanted, and all of it came back. */
+  /** It sent everything, and all of it came back. */
   whole: boolean;
-  /** It heard the end of the stream, which is no reset. */
+  /** It saw the end of the stream, rather than a reset. */
   ended: boolean;
-  /** What came back was something else. */
+  /** Something else came back. */
   wrong?: string;
 }
 
-/** One client, from its knock to its end. */
+/** One client, from connect to end. */
 export type Kind = (
-  door: Door,
+  route: Route,
   client: number,
   visit: Visit,
   chance: Chance,
   mayCome: () => boolean,
 ) => Promise<unknown>;
 
-/** Every kind of client, and how many of each there are among all. */
+/** Every kind of client, and its share of all clients. */
 export const KINDS: Record<string, { share: number; run: Kind }> = {
   "well-behaved": {
     share: 8,
-    run: (door, client, visit, chance) =>
-      talk(door, client, visit, chance.pick(ECHOES), async (socket) => {
+    run: (route, client, visit, chance) =>
+      talk(route, client, visit, chance.pick(ECHOES), async (socket) => {
         const length = Math.floor(chance.next() ** 4 * 200_000);
         await say(socket, visit, length, Math.max(1, chance.from(1, length)));
         if (!("handshake" in socket)) await socket.closeWrite();
-        // Deno's TLS cannot end one direction alone: all of it must have come back by then.
+        // Deno's TLS cannot half-close: all of it must have come back by then.
         return length;
       }),
   },
   slow: {
     share: 2,
-    run: (door, client, visit, chance) =>
-      talk(door, client, visit, chance.pick(ECHOES), async (socket) => {
+    run: (route, client, visit, chance) =>
+      talk(route, client, visit, chance.pick(ECHOES), async (socket) => {
         const length = chance.from(1, 20);
         for (let i = 0; i < length; i++) {
           await say(socket, visit, 1, 1);
@@ -59,40 +59,40 @@ export const KINDS: Record<string, { share: number; run: Kind }> = {
   },
   mute: {
     share: 1,
-    run: async (door, _client, _visit, chance) => {
-      const knocked = await knock(door);
-      using _knocked = leaving(knocked, LONGEST_STAY);
-      if (chance.onceIn(2)) return await drop(knocked);
-      const socket = await enter(knocked, door);
+    run: async (route, _client, _visit, chance) => {
+      const raw = await reach(route);
+      using _raw = leaving(raw, LONGEST_STAY);
+      if (chance.onceIn(2)) return await drop(raw);
+      const socket = await prepare(raw, route);
       using _socket = leaving(socket, LONGEST_STAY);
       await drop(socket);
     },
   },
   resetting: {
     share: 4,
-    run: (door, client, visit, chance) => {
+    run: (route, client, visit, chance) => {
       const said = greeting(client, chance.pick([...ECHOES, ...FAULTS]));
       const more = new Uint8Array(chance.from(0, 30_000));
-      // Sometimes not even the greeting is whole.
+      // Sometimes not even the greeting is complete.
       const p = new Uint8Array([...said, ...more]).subarray(chance.from(0, 1) * chance.from(0, 6));
       visit.said += p.length;
-      return knockAndReset(door, p, chance.from(0, 1) * chance.from(0, 100));
+      return reachAndReset(route, p, chance.from(0, 1) * chance.from(0, 100));
     },
   },
   "half-closing": {
     share: 1,
-    run: async (door) => {
-      using socket = leaving(await knock(door), LONGEST_STAY);
+    run: async (route) => {
+      using socket = leaving(await reach(route), LONGEST_STAY);
       await socket.conn.closeWrite();
       await drop(socket.conn);
     },
   },
   "never reading": {
     share: 2,
-    run: async (door, client, visit, chance) => {
-      const knocked = await knock(door);
-      using _socket = leaving(knocked, LONGEST_STAY);
-      const socket = await enter(knocked, door);
+    run: async (route, client, visit, chance) => {
+      const raw = await reach(route);
+      using _socket = leaving(raw, LONGEST_STAY);
+      const socket = await prepare(raw, route);
       using _inside = leaving(socket, LONGEST_STAY);
       const way = greeting(client, chance.pick(["pours", "chunks", "frames", "forgets"]));
       visit.said += way.length;
@@ -105,10 +105,10 @@ export const KINDS: Record<string, { share: number; run: Kind }> = {
   },
   "asking for trouble": {
     share: 4,
-    run: async (door, client, visit, chance) => {
-      const knocked = await knock(door);
-      using _socket = leaving(knocked, LONGEST_STAY);
-      const socket = await enter(knocked, door);
+    run: async (route, client, visit, chance) => {
+      const raw = await reach(route);
+      using _socket = leaving(raw, LONGEST_STAY);
+      const socket = await prepare(raw, route);
       using _inside = leaving(socket, LONGEST_STAY);
       const p = greeting(client, chance.pick(FAULTS));
       visit.said += p.length;
@@ -121,18 +121,18 @@ export const KINDS: Record<string, { share: number; run: Kind }> = {
   },
   "speaking nonsense": {
     share: 1,
-    run: async (door, _client, _visit, chance) => {
-      using socket = leaving(await knock(door), LONGEST_STAY);
-      // A number of nobody, as a greeting.
+    run: async (route, _client, _visit, chance) => {
+      using socket = leaving(await reach(route), LONGEST_STAY);
+      // A number of no client, as a greeting.
       await socket.conn.write(fillPattern(new Uint8Array(chance.from(1, 4)), 1));
       await pause(chance.from(0, 100));
     },
   },
   flooding: {
     share: 0.4,
-    run: async (door, _client, _visit, chance, mayCome) => {
+    run: async (route, _client, _visit, chance, mayCome) => {
       const came = await Promise.allSettled(
-        Array.from({ length: chance.from(50, 200) }, () => knock(door)),
+        Array.from({ length: chance.from(50, 200) }, () => reach(route)),
       );
       for (let i = 0; i < 10 && mayCome(); i++) await pause(chance.from(1, 60));
       for (const one of came) if (one.status === "fulfilled") one.value.close();
@@ -140,17 +140,17 @@ export const KINDS: Record<string, { share: number; run: Kind }> = {
   },
 };
 
-/** Says something, and hears it back at the same time. */
+/** Sends something, and reads it back at the same time. */
 async function talk(
-  door: Door,
+  route: Route,
   client: number,
   visit: Visit,
   way: Way,
   speak: (socket: Deno.Conn) => Promise<number>,
 ): Promise<void> {
-  const knocked = await knock(door);
-  using _knocked = leaving(knocked, 4 * LONGEST_STAY);
-  const socket = await enter(knocked, door);
+  const raw = await reach(route);
+  using _raw = leaving(raw, 4 * LONGEST_STAY);
+  const socket = await prepare(raw, route);
   using _socket = leaving(socket, 4 * LONGEST_STAY);
   const isTls = "handshake" in socket;
   const hello = greeting(client, way);
@@ -177,7 +177,7 @@ async function talk(
   visit.whole = wanted > 0 && visit.heard === wanted;
 }
 
-/** Says the next `length` bytes of the stream, so many at once. */
+/** Sends the next `length` bytes of the stream, in chunks of a given size. */
 async function say(
   socket: Deno.Conn,
   visit: Visit,
@@ -192,13 +192,13 @@ async function say(
   }
 }
 
-/** Reads until it is ended. */
+/** Reads to the end. */
 async function drop(socket: Deno.Conn): Promise<void> {
   const p = new Uint8Array(16384);
   while (await socket.read(p) !== null);
 }
 
-/** Closed when its scope is left, and after so many ms in any case. */
+/** Closed when its scope is left, and after some ms in any case. */
 function leaving(conn: Deno.Conn, ms: number): Disposable & { conn: Deno.Conn } {
   const close = () => {
     try {
@@ -217,7 +217,7 @@ function leaving(conn: Deno.Conn, ms: number): Disposable & { conn: Deno.Conn } 
   };
 }
 
-/** Time is what slow clients take. */
+/** A real delay, since slow clients need one. */
 function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }

@@ -12,11 +12,11 @@ import { ca } from "../support/certificates.ts";
 import { readExactly, writeAll } from "../support/peers.ts";
 import { Program } from "../support/program.ts";
 
-/** One flood, and what its server is like. */
+/** One flood, and the options of its server. */
 interface Flood {
   readonly name: string;
   readonly settings: Record<string, unknown>;
-  /** Connects a second. */
+  /** Connects per second. */
   readonly rate: number;
   /** The last number of the first address in 127.0.0.0, and how many follow it. */
   readonly from: readonly [first: number, count: number];
@@ -68,7 +68,7 @@ async function run({ name, settings, rate, from: [first, count], measure }: Floo
     stdout: "piped",
   }).spawn();
   const end = performance.now() + Number(seconds) * 1000 - 500;
-  await passed(1000); // the flood has filled what it can fill
+  await passed(1000); // the flood has filled everything it can
   const result = established === undefined ? await enter(port) : await ping(established, end);
   const { stdout } = await flooding.output();
   const [made, connected] = new TextDecoder().decode(stdout).trim().split(" ");
@@ -101,7 +101,7 @@ async function enter(port: number): Promise<string> {
   return `${served} of ${CLIENTS} served ${JSON.stringify(errors)}`;
 }
 
-/** A port behind which everything that the server sends takes a round trip longer. */
+/** A port where everything that the server sends is delayed by a round trip. */
 function farAway(port: number): { port: number } & Disposable {
   const listener = Deno.listen({ port: 0, hostname: "127.0.0.1" });
   const carry = async (from: Deno.Conn, to: Deno.Conn, delay: number) => {

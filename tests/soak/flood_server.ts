@@ -1,5 +1,5 @@
 /**
- * The server that is flooded: echoes, with the settings of the first argument, prints its port, and
+ * The server that is flooded: echoes, with the options of the first argument, prints its port, and
  * after a line on stdin what became of the clients. @module
  */
 

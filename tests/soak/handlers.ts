@@ -1,9 +1,9 @@
-/** What handlers do, well and badly. @module */
+/** Kinds of handlers, well-behaved and not. @module */
 
 import { type Connection, framed, lines, ProtocolError } from "../../mod.ts";
 import type { Chance } from "../support/chance.ts";
 
-/** What a client says first: four bytes with its number and one with the way it wants to be served. */
+/** A client's greeting: four bytes with its number and one with the kind of handler that it wants. */
 export const GREETING = 5;
 
 /** The greeting of a client. */
@@ -14,16 +14,16 @@ export function greeting(client: number, way: Way): Uint8Array<ArrayBuffer> {
   return p;
 }
 
-/** Who is there, and what it wants. */
+/** The number of a client, and the handler that it wants. */
 export function greeted(p: Uint8Array): { client: number; way: Way } {
   const client = new DataView(p.buffer, p.byteOffset).getUint32(0);
   return { client, way: WAYS[p[4]! % WAYS.length]! };
 }
 
-/** The ways to be served that answer each byte with itself. */
+/** The handlers that echo every byte. */
 export const ECHOES = ["chunks", "read", "frames", "streams", "exactly"] as const;
 
-/** The other ways. */
+/** The other ones. */
 export const FAULTS = [
   "throws",
   "rejects",
@@ -35,14 +35,14 @@ export const FAULTS = [
   "stays",
 ] as const;
 
-/** A way to be served. */
+/** A kind of handler. */
 export type Way = (typeof ECHOES)[number] | (typeof FAULTS)[number];
 
 const WAYS: readonly Way[] = [...ECHOES, ...FAULTS];
 
 const fault = () => new Error("a fault of this run");
 
-/** Each way, by its name. */
+/** Each kind, by its name. */
 export const HANDLERS: Record<Way, (conn: Connection, chance: Chance) => Promise<unknown>> = {
   async chunks(conn) {
     for await (const chunk of conn) await conn.write(chunk);
@@ -97,11 +97,11 @@ export const HANDLERS: Record<Way, (conn: Connection, chance: Chance) => Promise
   async pours(conn) {
     for (;;) await conn.write(new Uint8Array(65536));
   },
-  // Nothing ends it but being given up.
+  // Ends only by being abandoned.
   stays: () => new Promise(() => {}),
 };
 
-/** Frames of what has arrived, whatever that is. */
+/** Frames of whatever has arrived. */
 const bytewise = {
   decode: (bytes: Uint8Array) =>
     bytes.length === 0

@@ -1,4 +1,4 @@
-/** The verdict about memory tells a leak from a process that has grown up. @module */
+/** The verdict about memory distinguishes a leak from warm-up. @module */
 
 import { assertEquals } from "@std/assert";
 import { judgeMemory, type Sample } from "./memory.ts";
@@ -6,7 +6,7 @@ import { judgeMemory, type Sample } from "./memory.ts";
 const MINUTE = 60_000;
 const MIB = 2 ** 20;
 
-/** Ten minutes with a value for each. */
+/** Ten minutes with a sample for each. */
 function samples(value: (minute: number) => number): Sample[] {
   return Array.from({ length: 11 }, (_, i) => ({ at: i * MINUTE, value: value(i) * MIB }));
 }
@@ -15,7 +15,7 @@ function met(memory: (minute: number) => number, rss: (minute: number) => number
   return judgeMemory(samples(memory), samples(rss), 10 * MINUTE).map(({ met }) => met);
 }
 
-Deno.test("judgeMemory() is content with what is taken at first and kept", () => {
+Deno.test("judgeMemory() accepts memory that is allocated at first and kept", () => {
   assertEquals(met((minute) => minute < 2 ? 5 : 10, (minute) => minute < 2 ? 50 : 100), [
     true,
     true,
@@ -33,7 +33,7 @@ Deno.test("judgeMemory() lets a small process grow by 2 MiB, and a large one by 
   assertEquals(met((minute) => minute === 2 ? 100 : 105.1, () => 100)[0], false);
 });
 
-Deno.test("judgeMemory() says nothing after a short run", () => {
+Deno.test("judgeMemory() gives no verdict after a short run", () => {
   const verdict = judgeMemory(samples(() => 10), samples(() => 100), 4 * MINUTE);
   assertEquals(verdict.map(({ met }) => met), [undefined, undefined]);
 });

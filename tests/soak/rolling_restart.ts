@@ -8,7 +8,7 @@
 import { parseArgs } from "node:util";
 import { roll, type RollingOptions } from "./rolling_run.ts";
 
-/** Ms in which HAProxy has noticed, which looks every 50 ms. */
+/** Ms in which HAProxy has noticed; it checks every 50 ms. */
 const LAME_DUCK = 500;
 
 const { values } = parseArgs({

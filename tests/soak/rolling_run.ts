@@ -10,7 +10,7 @@ import { Program } from "../support/program.ts";
 import { Haproxy } from "../interop/haproxy.ts";
 import { onFreePort } from "../interop/processes.ts";
 
-/** What came of a run. */
+/** The outcome of a run. */
 export interface Rolled {
   readonly requests: number;
   readonly perSecond: number;
@@ -20,11 +20,11 @@ export interface Rolled {
   readonly restarts: number;
 }
 
-/** How to go about it. */
+/** The options of a run. */
 export interface RollingOptions {
   readonly whose: "usher" | "plain";
   readonly seconds: number;
-  /** Ms for which a server goes on while it says that it is not ready. */
+  /** Ms for which a server goes on while its probe says that it is not ready. */
   readonly lameDuck: number;
 }
 
@@ -34,10 +34,10 @@ const RATE = 250;
 /** Ms between two rounds of requests. */
 const ROUND = 20;
 
-/** Ms between a server's being there again and the stop of the other one. */
+/** Ms between a server's return and the stop of the other one. */
 const REST = 300;
 
-/** Ms for whatever is not the run itself. */
+/** Ms for everything besides the run itself. */
 const SLACK = 60_000;
 
 /** One server after the other is stopped and started, while clients come through HAProxy. */
@@ -61,7 +61,7 @@ export async function roll({ whose, seconds, lameDuck }: RollingOptions): Promis
   let restarts = 0;
   for (let i = 0; performance.now() - since < seconds * 1000; i = 1 - i) {
     await pause(REST);
-    // The two are never down at the same time: whoever restarts servers waits for that.
+    // The two are never down at the same time, as in a real rolling restart.
     await isUp(haproxy, 1 - i);
     await backends[i]!.endInput();
     await backends[i]!.status;
@@ -74,7 +74,7 @@ export async function roll({ whose, seconds, lameDuck }: RollingOptions): Promis
   return { requests, perSecond: requests / seconds, failed, errors, restarts };
 }
 
-/** Nothing is tried twice, and nobody is sent elsewhere: what fails is seen. */
+/** No retries and no redispatch: every failure is seen. */
 function configuration([a, b, readyA, readyB]: number[]): string {
   return `
 defaults
@@ -139,7 +139,7 @@ class Crowd {
   }
 }
 
-/** Four ports that nobody has: all are kept until the last is found. */
+/** Four free ports: all are kept until the last is found. */
 function fourFreePorts(): Promise<number[]> {
   return onFreePort((first) => {
     using one = Deno.listen({ hostname: "127.0.0.1", port: first });

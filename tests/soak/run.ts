@@ -1,26 +1,26 @@
-/** One soak: servers one after the other, and clients of every kind all the time. @module */
+/** One soak: servers one after the other, and clients of every kind throughout. @module */
 
 import { Chance } from "../support/chance.ts";
 import { Directory } from "../support/directory.ts";
 import { Program } from "../support/program.ts";
 import { KINDS, type Visit } from "./clients.ts";
-import type { Door } from "./doors.ts";
+import type { Route } from "./routes.ts";
 import { judgeMemory, type Sample, type Verdict } from "./memory.ts";
 import type { Account, Holdings } from "./server.ts";
 
 /** Clients at a time. */
 const AT_A_TIME = 60;
 
-/** File descriptors of the server, which floods can use up, and `maxConnections` does not prevent. */
+/** File descriptors of the server, which floods can use up; `maxConnections` does not prevent that. */
 const DESCRIPTORS = 160;
 
 /** Ms for which one server runs: from, and up to. */
 const LIFETIME = [1500, 6000] as const;
 
-/** Ms between two looks at the resident memory. */
+/** Ms between two samples of the resident memory. */
 const RSS_INTERVAL = 1000;
 
-/** What came of a soak. */
+/** The outcome of a soak. */
 export interface Soaked {
   /** Clients that came, servers that ran, and other sums. */
   readonly figures: Record<string, number>;
@@ -28,12 +28,12 @@ export interface Soaked {
   readonly ended: Record<string, number>;
   /** How often servers were stopped in each way. */
   readonly stops: Record<string, number>;
-  /** What did not add up. */
+  /** The discrepancies. */
   readonly wrong: readonly string[];
   readonly verdict: Verdict;
 }
 
-/** Lets clients and servers have at each other for so long. */
+/** Runs clients and servers against each other for so long. */
 export async function soak(
   seconds: number,
   seed: number,
@@ -65,17 +65,17 @@ export async function soak(
   let first: Holdings | undefined;
   let last: Holdings | undefined;
   while (elapsed() < length) {
-    const crowd = new Crowd(await ask<Door[]>("start"), chance, book.clients);
+    const crowd = new Crowd(await ask<Route[]>("start"), chance, book.clients);
     await pause(Math.min(chance.from(...LIFETIME), Math.max(500, length - elapsed())));
     const inTheMidst = chance.onceIn(2);
     if (!inTheMidst) {
       await crowd.leave();
-      await ask("tell slots");
+      await ask("count slots");
     }
     const account = await ask<Account>("stop");
     await crowd.leave();
     book.clients = crowd.count;
-    book.enter(account, crowd.visits);
+    book.add(account, crowd.visits);
     last = await ask<Holdings>("measure");
     // What is opened once and kept is there after the first server.
     first ??= last;
@@ -88,7 +88,7 @@ export async function soak(
   }
   over = true;
   await looking;
-  // Nothing is left to do for it, unless a timer, a socket or a promise of an operation leaks.
+  // It has nothing left to do, unless a timer, a socket or a pending operation leaks.
   await program.endInput();
   const { code, signal } = await program.status;
   if (code !== 0) book.wrong.push(`the server ended with ${signal ?? code}`);
@@ -99,7 +99,7 @@ export async function soak(
   return { figures: { clients: book.clients, ...figures }, ended, stops, wrong, verdict };
 }
 
-/** What all servers and clients came to. */
+/** The sums over all servers and clients. */
 class Book {
   clients = 0;
   readonly figures = {
@@ -115,8 +115,8 @@ class Book {
   readonly stops: Record<string, number> = {};
   readonly wrong: string[] = [];
 
-  /** Compares what a server and its clients say. */
-  enter({ stats, report, ledger, how, wrong }: Account, visits: Map<number, Visit>): void {
+  /** Compares the records of a server and its clients. */
+  add({ stats, report, ledger, how, wrong }: Account, visits: Map<number, Visit>): void {
     const { figures } = this;
     figures.servers++;
     figures.accepted += stats.accepted;
@@ -134,7 +134,7 @@ class Book {
       if (wrong !== undefined) say(wrong);
       figures["bytes echoed"] += heard;
       const [, read, written, reason] = known.get(client) ?? [client, 0, 0, "nothing"];
-      // Whatever came back was written by the server, and all that the server read was said.
+      // Every byte that came back was written by the server, and every byte that the server read was sent.
       if (heard > written) say(`heard ${heard} of ${written} bytes`);
       if (read > said) say(`said ${said} bytes, of which ${read} were read`);
       if (ended && heard < written) {
@@ -151,17 +151,17 @@ class Book {
   }
 }
 
-/** Clients that come one after the other, so many at a time. */
+/** Clients that come one after the other, a fixed number at a time. */
 class Crowd {
   readonly visits = new Map<number, Visit>();
-  readonly #doors: readonly Door[];
+  readonly #routes: readonly Route[];
   readonly #chance: Chance;
   readonly #over: Promise<unknown>;
   #next: number;
   #leaving = false;
 
-  constructor(doors: readonly Door[], chance: Chance, first: number) {
-    this.#doors = doors;
+  constructor(routes: readonly Route[], chance: Chance, first: number) {
+    this.#routes = routes;
     this.#chance = chance;
     this.#next = first;
     this.#over = Promise.all(Array.from({ length: AT_A_TIME }, () => this.#come()));
@@ -172,11 +172,11 @@ class Crowd {
       const client = ++this.#next;
       const chance = new Chance(this.#chance.seed ^ Math.imul(client, 0x9e3779b1));
       const visit: Visit = { said: 0, heard: 0, whole: false, ended: false };
-      const door = chance.pick(this.#doors);
+      const route = chance.pick(this.#routes);
       try {
-        await pickKind(chance).run(door, client, visit, chance, () => !this.#leaving);
+        await pickKind(chance).run(route, client, visit, chance, () => !this.#leaving);
       } catch {
-        // What a client comes to is the server's doing, as likely as not, or nobody listens now.
+        // A client's error may well be caused by the server, or connections are refused now.
         await pause(chance.from(0, 20));
       }
       if (visit.said > 0) this.visits.set(client, visit);
@@ -189,7 +189,7 @@ class Crowd {
     await this.#over;
   }
 
-  /** How many have come, counting those of before. */
+  /** How many have come, including earlier ones. */
   get count(): number {
     return this.#next;
   }
@@ -203,15 +203,15 @@ function pickKind(chance: Chance): (typeof KINDS)[string] {
   return KINDS["well-behaved"]!;
 }
 
-/** Bytes of resident memory; 0 where that is not to be had. */
+/** Bytes of resident memory; 0 if unknown. */
 async function rssOf(pid: number): Promise<number> {
   if (Deno.build.os !== "linux") return 0;
-  // Not read by Deno itself: for /proc it would need the permission to do anything.
+  // Not read by Deno itself, which wants all permissions for /proc.
   const { stdout } = await new Deno.Command("cat", { args: [`/proc/${pid}/status`] }).output();
   return 1024 * Number(/VmRSS:\s+(\d+)/.exec(new TextDecoder().decode(stdout))?.[1] ?? 0);
 }
 
-/** A soak is made of time. */
+/** A real delay: a soak needs time. */
 function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }

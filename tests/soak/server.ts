@@ -1,5 +1,5 @@
 /**
- * The server of a soak, in a process of its own. Each line on stdin is a wish that is answered with
+ * The server of a soak, in a process of its own. Each line on stdin is a command that is answered with
  * one line of JSON; when stdin ends it has nothing left to do, and must end by itself. Its arguments
  * are the seed and a folder for its Unix socket. @module
  */
@@ -20,24 +20,24 @@ import { Chance } from "../support/chance.ts";
 import { commands, say } from "../support/commands.ts";
 import { readExactly } from "../support/peers.ts";
 import { until } from "../support/wait.ts";
-import type { Door } from "./doors.ts";
+import type { Route } from "./routes.ts";
 import { greeted, GREETING, HANDLERS } from "./handlers.ts";
 
-/** What became of one client: its number, bytes read and written, and why it ended. */
+/** The record of one client: its number, bytes read and written, and end reason. */
 export type Entry = [client: number, bytesRead: number, bytesWritten: number, reason: string];
 
-/** What came of one server, from its start to its end. */
+/** The record of one server, from its start to its end. */
 export interface Account {
   readonly stats: ServerStats;
   readonly report: ShutdownReport;
   readonly ledger: readonly Entry[];
   /** How it was stopped. */
   readonly how: string;
-  /** What did not add up. */
+  /** The discrepancies. */
   readonly wrong: readonly string[];
 }
 
-/** What the process holds while no server runs. */
+/** The memory of the process while no server runs. */
 export interface Holdings {
   /** Bytes of the heap and outside of it, garbage collected. */
   readonly memory: number;
@@ -45,15 +45,15 @@ export interface Holdings {
   readonly timers: number;
 }
 
-/** Ms that a server may take to stop beyond what it was given: its last second, 250 ms, this machine. */
+/** Ms that a server may take to stop beyond its timeout: the last second, 250 ms, this machine. */
 const SLOW_MACHINE = 1000 + 250 + 1500;
 
-/** Ms between two changes of mind at most. */
+/** Ms between two changes of options at most. */
 const LONGEST_CALM = 400;
 
 const HOSTNAME = "127.0.0.1";
 
-/** How to stop; each is a way to call `shutdown()`, and what it may take. */
+/** Ways to stop; each is a call of `shutdown()`, and how long it may take. */
 const STOPS: { how: string; ms: number; stop(server: Server, aborter: AbortController): void }[] = [
   { how: "at once", ms: 0, stop: (server) => void server.shutdown({ timeout: 0 }) },
   { how: "in 300 ms", ms: 300, stop: (server) => void server.shutdown({ timeout: 300 }) },
@@ -64,7 +64,7 @@ const STOPS: { how: string; ms: number; stop(server: Server, aborter: AbortContr
   },
   { how: "by its signal", ms: 0, stop: (_server, aborter) => aborter.abort() },
   {
-    how: "as a lame duck that is told to hurry",
+    how: "as a lame duck that is cut short",
     ms: 200,
     stop: (server) => {
       server.shutdown({ lameDuck: 10_000, timeout: 10_000 });
@@ -77,7 +77,7 @@ const [seed = "1", folder = "."] = Deno.args;
 const chance = new Chance(Number(seed));
 const fault = () => new Error("a fault of this run");
 
-/** A hook of the user's that fails now and then, in either way. */
+/** A user's hook that fails now and then, by throwing or rejecting. */
 function hook(): unknown {
   if (chance.onceIn(20)) throw fault();
   return chance.onceIn(20) ? Promise.reject(fault()) : undefined;
@@ -86,9 +86,9 @@ function hook(): unknown {
 /** Every port; each server has those of the one before. */
 const ports: Record<string, number> = {};
 
-/** One server, and the book that is kept of it. */
+/** One server, and its records. */
 class Generation {
-  readonly doors: readonly Door[];
+  readonly routes: readonly Route[];
   readonly #server: Server;
   readonly #aborter = new AbortController();
   readonly #clients = new Map<number, number>();
@@ -135,8 +135,8 @@ class Generation {
     for (const [i, kind] of Object.keys(kinds).entries()) {
       ports[kind] = (addrs[i] as Deno.NetAddr).port;
     }
-    this.doors = [
-      ...Object.entries(ports).map(([kind, at]) => ({ kind, at }) as Door),
+    this.routes = [
+      ...Object.entries(ports).map(([kind, at]) => ({ kind, at }) as Route),
       { kind: "unix", at: path },
     ];
     this.#changeMood();
@@ -172,7 +172,7 @@ class Generation {
     if (active !== this.#server.connections.size) this.#wrong.push(`${active} are not there`);
   }
 
-  /** Pauses, resumes, and sets other limits, now and then. */
+  /** Pauses, resumes and sets other limits, now and then. */
   #changeMood(): void {
     const server = this.#server;
     this.#check();
@@ -189,7 +189,7 @@ class Generation {
   }
 
   /** With all clients gone: exactly as many as are allowed get a slot. */
-  async tellSlots(): Promise<string> {
+  async countSlots(): Promise<string> {
     this.#calmDown();
     const server = this.#server;
     server.resume();
@@ -199,7 +199,7 @@ class Generation {
     for (let i = 0; i < 3; i++) {
       const client = await Deno.connect({ hostname: HOSTNAME, port: ports["tcp"]! });
       clients.push(client);
-      // Nobody's greeting, and one byte to be echoed. With one slot less it would wait for ever.
+      // No client's greeting, and one byte to echo. With one slot fewer it would wait forever.
       await client.write(new Uint8Array(GREETING + 1));
       await readExactly(client, 1);
     }
@@ -242,9 +242,9 @@ async function fulfil(wish: string): Promise<unknown> {
   switch (wish) {
     case "start":
       generation = begin();
-      return generation.doors;
-    case "tell slots":
-      return await generation!.tellSlots();
+      return generation.routes;
+    case "count slots":
+      return await generation!.countSlots();
     case "stop": {
       const account = await generation!.stop();
       generation = undefined;
@@ -255,7 +255,7 @@ async function fulfil(wish: string): Promise<unknown> {
   }
 }
 
-/** A server at the addresses of the one before, unless another program has just taken one of them. */
+/** A server at the addresses of the last one, unless another program has taken one of them. */
 function begin(): Generation {
   try {
     return new Generation();
@@ -266,7 +266,7 @@ function begin(): Generation {
   }
 }
 
-/** Once what has ended is collected, and the kernel's half of the closes has come. */
+/** Resolves once garbage is collected, and the kernel has finished the closes. */
 async function measure(): Promise<Holdings> {
   for (let i = 0; i < 5; i++) {
     (globalThis as { gc?(): void }).gc?.();
@@ -278,7 +278,7 @@ async function measure(): Promise<Holdings> {
   return { memory: heapUsed + external, descriptors, timers: openTimers() };
 }
 
-// deno-lint-ignore no-console -- where what hooks throw is reported; nobody is to hear it here
+// deno-lint-ignore no-console -- where what hooks throw is reported; it is dropped here
 console.error = () => {};
 
 for await (const wish of commands()) say(JSON.stringify(await fulfil(wish)));

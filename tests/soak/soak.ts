@@ -1,5 +1,5 @@
 /**
- * Shows whether the server holds out: arguments and output. HELP below says how it is used.
+ * Shows whether the server endures: arguments and output. HELP below explains how to use it.
  *
  * @module
  */
@@ -36,7 +36,7 @@ async function main(): Promise<number> {
   return wrong.length === 0 && verdict.every(({ met }) => met !== false) ? 0 : 1;
 }
 
-/** What is said of a criterion. */
+/** The verdict on a criterion. */
 function word(met: boolean | undefined): string {
   return met === undefined ? "too short to tell" : met ? "met" : "MISSED";
 }
@@ -47,7 +47,7 @@ function table(title: string, counts: Soaked["figures"]): string {
     .join("\n");
 }
 
-/** The options, or what to say to who got them wrong. */
+/** The options, or what to print if they are wrong. */
 function parse(args: string[]): { seconds: number; seed: number } | string {
   let values;
   try {

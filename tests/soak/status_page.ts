@@ -31,7 +31,7 @@ await using browsing = await Browsing.open(url);
 let stopping = false;
 let served = 0;
 
-/** Connects, says a few things, leaves, and begins anew. */
+/** Connects, sends a few messages, leaves, and begins anew. */
 async function client(): Promise<void> {
   while (!stopping) {
     const conn = await dial(addr);

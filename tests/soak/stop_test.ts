@@ -1,4 +1,4 @@
-/** A stop keeps its time by the clock on the wall, and not only by a fake one. @module */
+/** A stop keeps to its timeout in real time, too. @module */
 
 import { assertEquals, assertGreaterOrEqual, assertLess } from "@std/assert";
 import { serve } from "../../mod.ts";
@@ -6,7 +6,7 @@ import { netTest } from "../support/needs.ts";
 import { dial, LOOPBACK } from "../support/peers.ts";
 import { until } from "../support/wait.ts";
 
-/** Ms: what is given; the last second, for a handler that does not return; what a busy machine takes. */
+/** Ms: the timeout; the last second, for a handler that does not return; what a busy machine takes. */
 const TIMEOUT = 300, LAST_CHANCE = 1000, SLACK = 2000;
 
 netTest("a peer that never reads and a handler that never returns delay no stop", async () => {

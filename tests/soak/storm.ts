@@ -6,10 +6,10 @@
  */
 
 import { Chance } from "../support/chance.ts";
-import type { DoorKind } from "./doors.ts";
+import type { RouteKind } from "./routes.ts";
 import { storm } from "./storm_run.ts";
 
-const ROWS: ["usher" | "plain", DoorKind][] = [
+const ROWS: ["usher" | "plain", RouteKind][] = [
   ["usher", "tcp"],
   ["usher", "proxy"],
   ["usher", "tls"],

@@ -1,4 +1,4 @@
-/** Stops a server in the midst of a storm of clients, and counts who is lost. @module */
+/** Stops a server in the midst of a storm of clients, and counts the lost ones. @module */
 
 import type { ShutdownReport } from "../../mod.ts";
 import type { Chance } from "../support/chance.ts";
@@ -6,9 +6,9 @@ import { pattern } from "../support/pattern.ts";
 import { readAll, writeAll } from "../support/peers.ts";
 import { turns } from "../support/wait.ts";
 import { openDescriptors, Program } from "../support/program.ts";
-import { type DoorKind, enter, knock } from "./doors.ts";
+import { prepare, reach, type RouteKind } from "./routes.ts";
 
-/** What a client asks and hears. */
+/** What a client sends and receives. */
 const QUESTION = pattern(0, 64);
 
 /**
@@ -17,31 +17,31 @@ const QUESTION = pattern(0, 64);
  */
 const MOST_OPEN = 8000;
 
-/** What came of all clients in some storms. */
+/** The fate of all clients in some storms. */
 export interface Stormed {
   storms: number;
-  /** Storms in which somebody was lost. */
+  /** Storms in which a client was lost. */
   bad: number;
-  /** Never let in: nothing was listening any more. */
+  /** Refused: nothing was listening any more. */
   refused: number;
   answered: number;
-  /** Ended without an answer, and without an error either. */
+  /** Ended without an answer, and without an error. */
   ended: number;
   /** Connected, and then reset or cut off. */
   lost: number;
-  /** How the lost ones were told. */
+  /** The errors of the lost ones. */
   readonly errors: Record<string, number>;
   swept: number;
   /** The longest stop in ms. */
   longest: number;
-  /** Connections that the server had to close by force, or give up. */
+  /** Connections that the server had to force or abandon. */
   forced: number;
 }
 
-/** So many storms of so many clients that connect at once, each to a server that stops meanwhile. */
+/** Storms of clients that connect at once, each to a server that stops meanwhile. */
 export async function storm(
   whose: "usher" | "plain",
-  kind: DoorKind,
+  kind: RouteKind,
   storms: number,
   clients: number,
   chance: Chance,
@@ -76,20 +76,20 @@ export async function storm(
   return result;
 }
 
-async function come(kind: DoorKind, port: number, result: Stormed): Promise<void> {
-  const door = { kind, at: port };
+async function come(kind: RouteKind, port: number, result: Stormed): Promise<void> {
+  const route = { kind, at: port };
   let socket: Deno.Conn;
   try {
-    socket = await knock(door);
+    socket = await reach(route);
   } catch (error) {
     if (error instanceof Deno.errors.ConnectionRefused) result.refused++;
-    // A reset may come while the promise of a connection that stands is on its way.
+    // A reset may arrive before the promise of an established connection settles.
     else if (wasReset(error)) lose(error, result);
-    else throw error; // this machine has not let it out
+    else throw error; // not refused: this machine could not send it
     return;
   }
   try {
-    const inside = await enter(socket, door);
+    const inside = await prepare(socket, route);
     await writeAll(inside, QUESTION);
     const heard = await readAll(inside);
     if (heard.length === QUESTION.length) result.answered++;
@@ -105,7 +105,7 @@ async function come(kind: DoorKind, port: number, result: Stormed): Promise<void
   }
 }
 
-/** Deno asks who the peer is, which after a reset is nobody. */
+/** Deno calls getpeername(2), which fails after a reset. */
 function wasReset(error: unknown): boolean {
   return error instanceof Deno.errors.ConnectionReset || error instanceof Deno.errors.NotConnected;
 }

@@ -1,6 +1,6 @@
 /**
- * Servers that are stopped in the midst of a storm, in a process of their own. Its arguments are whose
- * loop it is, `usher` or `plain`, and by which door clients come. Each line on stdin is the number of
+ * Servers that are stopped in the midst of a storm, in a process of their own. Its arguments are the
+ * loop, `usher` or `plain`, and the clients' route. Each line on stdin is the number of
  * clients after whom to stop: the first answer is the port, and the second comes when it has stopped.
  *
  * @module
@@ -11,14 +11,14 @@ import { BEHIND } from "../support/balancer.ts";
 import { server as certificate } from "../support/certificates.ts";
 import { commands, say } from "../support/commands.ts";
 import { until } from "../support/wait.ts";
-import type { DoorKind } from "./doors.ts";
+import type { RouteKind } from "./routes.ts";
 
 const HOSTNAME = "127.0.0.1";
 
-/** Bytes that a client asks and hears. */
+/** Bytes that a client sends and receives. */
 const SIZE = 64;
 
-const DOORS: Partial<Record<DoorKind, Partial<ServeTcpOptions>>> = {
+const ROUTES: Partial<Record<RouteKind, Partial<ServeTcpOptions>>> = {
   tcp: {},
   proxy: BEHIND,
   tls: certificate,
@@ -27,9 +27,9 @@ const DOORS: Partial<Record<DoorKind, Partial<ServeTcpOptions>>> = {
 const [whose, kind = ""] = Deno.args;
 for await (const line of commands()) await (whose === "plain" ? plain : usher)(Number(line));
 
-/** usher's, told to stop after so many accepts. */
+/** usher's loop, stopped after so many accepts. */
 async function usher(after: number): Promise<void> {
-  const options = { hostname: HOSTNAME, port: 0, onError: () => {}, ...DOORS[kind as DoorKind] };
+  const options = { hostname: HOSTNAME, port: 0, onError: () => {}, ...ROUTES[kind as RouteKind] };
   const server = serve(options as ServeTcpOptions, answer);
   say(`${server.addr.port}`);
   await until(() => server.stats().accepted >= after);
@@ -38,7 +38,7 @@ async function usher(after: number): Promise<void> {
   say(JSON.stringify(server.report satisfies ShutdownReport | undefined));
 }
 
-/** The loop that everybody writes, which closes its listener after so many accepts. */
+/** The usual loop, which closes its listener after so many accepts. */
 async function plain(after: number): Promise<void> {
   const address = { hostname: HOSTNAME, port: 0 };
   const listener = kind === "tls"

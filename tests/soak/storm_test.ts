@@ -8,19 +8,19 @@
 import { assert, assertEquals } from "@std/assert";
 import { byChance } from "../support/chance.ts";
 import { netTest } from "../support/needs.ts";
-import type { DoorKind } from "./doors.ts";
+import type { RouteKind } from "./routes.ts";
 import { storm } from "./storm_run.ts";
 
-/** Enough to lose some at nearly every stop that does not look into the kernel's queue. */
+/** Enough to lose some at nearly every stop that does not empty the kernel's queue. */
 const CLIENTS = 200;
 
-const DOORS: Record<string, { kind: DoorKind; storms: number }> = {
+const ROUTES: Record<string, { kind: RouteKind; storms: number }> = {
   "of TCP": { kind: "tcp", storms: 5 },
   "behind a proxy": { kind: "proxy", storms: 5 },
   "inside TLS": { kind: "tls", storms: 2 },
 };
 
-for (const [whose, { kind, storms }] of Object.entries(DOORS)) {
+for (const [whose, { kind, storms }] of Object.entries(ROUTES)) {
   netTest(
     `a stop in the midst of a storm loses no client ${whose}`,
     () =>

@@ -21,10 +21,10 @@ const SENDS: Record<string, number> = {
   "readUntil": 65_536,
   "readExactly": 65_535,
   "peek": 65_535,
-  "echo to who never reads": 8_388_608,
+  "echo to a client that never reads": 8_388_608,
 };
 
-/** Ms in which nothing more arrives at the server before it is asked. */
+/** Ms without new bytes at the server before it is asked. */
 const QUIET = 1500;
 
 const [count = "1500", chosen = ""] = Deno.args;

@@ -22,7 +22,7 @@ const READERS: Record<string, (conn: Connection) => Promise<unknown>> = {
   "readUntil": (conn) => conn.readUntil("\n"),
   "readExactly": (conn) => conn.readExactly(65536),
   "peek": (conn) => conn.peek(65536),
-  "echo to who never reads": echo,
+  "echo to a client that never reads": echo,
 };
 
 async function drop(conn: Connection): Promise<void> {

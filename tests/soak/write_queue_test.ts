@@ -1,4 +1,4 @@
-/** A million writes that no caller awaited cost a slow reader's server little, in memory and in time. @module */
+/** A million writes that are not awaited cost a slow reader's server little memory and time. @module */
 
 import { assertEquals, assertLess } from "@std/assert";
 import { serve } from "../../mod.ts";
@@ -7,7 +7,7 @@ import { dial, LOOPBACK } from "../support/peers.ts";
 
 const WRITES = 1_000_000;
 
-/** Bytes that are more than the kernel takes for a peer that does not read. */
+/** More bytes than the kernel takes for a peer that does not read. */
 const STUCK = 8 << 20;
 
 /** Bytes of memory more, ms until all is written once the peer reads, and ms that a busy machine takes. */

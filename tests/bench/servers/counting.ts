@@ -1,5 +1,5 @@
 /**
- * Counts what a server does, from outside of it: loaded before the server's own program, it wraps the
+ * Counts what a server does, from outside: loaded before the server's own program, it wraps the
  * socket's reads and writes and whatever copies or makes a buffer, and answers each line on stdin with a
  * line of JSON, as ../counting.ts reads it. It costs time, so no time is measured in such a run.
  *
@@ -9,7 +9,7 @@
 const count = { chunks: 0, reads: 0, writes: 0, copied: 0, allocated: 0 };
 let chunksAreWrites = false;
 
-/** What a handler is given, as far as it is looked at. */
+/** The part of a handler's connection that is used. */
 interface Written {
   write(p: Uint8Array): Promise<number>;
 }
@@ -31,7 +31,7 @@ Object.assign(globalThis, {
 
 await wrapSockets();
 wrapBuffers();
-// Not before the server says that it listens: its program starts once nothing is pending here.
+// Not before the server reports that it listens: its program starts once nothing is pending here.
 const { write } = Deno.stdout;
 Deno.stdout.write = (p) => {
   Deno.stdout.write = write;

@@ -1,6 +1,6 @@
-/** What the forwarders forward to: a plain echo server in the forwarder's own process. @module */
+/** The backend of the forwarders: a plain echo server in the forwarder's own process. @module */
 
-/** Starts it; its port. */
+/** Starts it; returns its port. */
 export function startBackend(): number {
   const listener = Deno.listen({ port: 0, hostname: "127.0.0.1" });
   serve(listener);

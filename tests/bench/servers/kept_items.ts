@@ -1,15 +1,15 @@
-/** What a handler is sent of which it keeps a small part, and which part. @module */
+/** Messages of which a handler keeps a small part, and which part. @module */
 
 export interface KeptItem {
   readonly title: string;
   /** Sent one after the other, each once the one before has been answered by one byte. */
   readonly parts: readonly Uint8Array<ArrayBuffer>[];
-  /** Where in the first of them the bytes are that are kept. */
+  /** The offset in the first of them of the bytes that are kept. */
   readonly from: number;
   readonly size: number;
 }
 
-/** What is kept: a chunk, or a frame of a codec. */
+/** The kept part: a chunk, or a frame of a codec. */
 export type Kept =
   | "chunk"
   | "chunk16k"
@@ -48,7 +48,7 @@ function bytes(text: string): Uint8Array<ArrayBuffer> {
   return new TextEncoder().encode(text);
 }
 
-/** Frames of zeros behind their lengths of four bytes. */
+/** Frames of zeros after their lengths of four bytes. */
 function prefixed(...sizes: number[]): Uint8Array<ArrayBuffer> {
   const frames = new Uint8Array(sizes.reduce((sum, size) => sum + 4 + size, 0));
   let at = 0;
