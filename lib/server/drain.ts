@@ -62,7 +62,7 @@ export class Drain {
   readonly #held: Held[] = [];
   readonly #timers = new Set<ReturnType<typeof setTimeout>>();
   readonly #since = performance.now();
-  /** Connections that were open by now, or have come since. */
+  /** Connections that were over before; all others are in the report. */
   readonly #before: number;
   #step: "lame duck" | "sweeping" | "draining" | "done" = "lame duck";
   #forced = false;
