@@ -1,6 +1,5 @@
 /** Makes a listener of an address, or throws an error that names the way out. @module */
 
-import { resolve } from "node:path";
 import { formatAddress } from "../format_address.ts";
 import { TlsContexts } from "../tls/tls_contexts.ts";
 import { extendMessage } from "../errors.ts";
@@ -126,7 +125,9 @@ function wayOut(error: Error, options: CompleteAddress, earlier: readonly Bound[
 function isAt({ listener }: Bound, options: CompleteAddress): boolean {
   const addr = listener.addr;
   if ("fd" in options) return false;
-  if ("path" in options) return "path" in addr && addr.path === resolve(options.path);
+  if ("path" in options) {
+    return "path" in addr && [options.path, `${Deno.cwd()}/${options.path}`].includes(addr.path);
+  }
   return "port" in addr && addr.port === options.port;
 }
 

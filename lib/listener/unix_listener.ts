@@ -1,6 +1,6 @@
 /** Listens on a Unix path that no other server can take, and hands it over cleanly to the next. @module */
 
-import { resolve } from "node:path";
+import type * as NodePath from "node:path";
 import type { UnixListenOptions } from "./listen_options.ts";
 
 const transport = "unix";
@@ -116,6 +116,14 @@ class OwnedUnixListener implements Deno.UnixListener {
   [Symbol.asyncIterator](): AsyncIterableIterator<Deno.UnixConn> {
     throw new TypeError("Cannot iterate over the bare listener: use listen() or serve()");
   }
+}
+
+/** Loads `node:path` at first use only: most servers have no need of it. */
+function resolve(path: string): string {
+  const { process } = globalThis as unknown as {
+    process: { getBuiltinModule(name: "node:path"): typeof NodePath };
+  };
+  return process.getBuiltinModule("node:path").resolve(path);
 }
 
 /** Not by trying, as Deno would ask at the terminal, and keep the server waiting for an answer. */

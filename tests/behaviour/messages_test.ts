@@ -761,10 +761,10 @@ const TABLE: Row[] = [
   ),
   binds(
     "serve() on one Unix path twice",
-    ({ dir }) => serve({ listeners: [{ path: `${dir}/s` }, { path: `${dir}/./s` }] }, handler),
+    ({ dir }) => serve({ listeners: [{ path: `${dir}/s` }, { path: `${dir}/s` }] }, handler),
     "AddrInUse",
     "EADDRINUSE",
-    "Cannot listen on unix:<dir>/./s: a running server has it; stop that one, or use another path; " +
+    "Cannot listen on unix:<dir>/s: a running server has it; stop that one, or use another path; " +
       "an entry of 'listeners' before it has this address: give each its own",
   ),
   binds(
