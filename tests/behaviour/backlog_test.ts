@@ -10,7 +10,7 @@ import { echo } from "../support/handlers.ts";
 
 const NEEDS = { os: ["linux" as const], programs: ["ss"] };
 
-/** How many clients come at once. */
+/** How many clients connect at once. */
 const CLIENTS = 20;
 
 /** What `ss` prints about TCP sockets, a line for each. */
@@ -19,7 +19,7 @@ async function sockets(...filter: string[]): Promise<string[]> {
   return text(stdout).split("\n").filter((line) => line !== "");
 }
 
-/** How many wait to be accepted, and how many may, as the kernel tells. */
+/** The length of the kernel's queue, and its maximum, from `ss`. */
 async function queue(addr: Deno.NetAddr): Promise<{ waiting: number; length: number }> {
   const [line = ""] = await sockets("-l", `sport = :${addr.port}`);
   const [, waiting, length] = line.split(/\s+/).map(Number);
@@ -48,7 +48,7 @@ for (const [asked, length] of [[undefined, 511], [5, 5], [0, 0]] as const) {
 async function pausedEcho() {
   const server = serve({ ...LOOPBACK, tcpBacklog: 5 }, echo);
   server.pause();
-  // The accept that was pending by then takes one client, which is held: the first, not one of ours.
+  // The pending accept takes one client, which is held: the first, not one of ours.
   const held = await dial(server.addr);
   await until(() => server.connections.size === 1);
   return { server, held };
@@ -72,7 +72,7 @@ netTest(
     );
     await until(() => connected.length === 6);
 
-    // One more than was asked for: Linux counts the queue as full when it is longer than that.
+    // One more than asked for: Linux counts the queue as full only beyond its length.
     assertEquals(await queue(server.addr), { waiting: 6, length: 5 });
     assertEquals(await clientsIn("established", server.addr), 1 + 6);
     assertEquals(await clientsIn("syn-sent", server.addr), CLIENTS - 6);
@@ -102,7 +102,7 @@ netTest(
     assertEquals(await clientsIn("syn-sent", server.addr), CLIENTS - 6);
 
     server.resume();
-    // Not a wait of ours: the kernel of a client asks again a second after its first attempt.
+    // Not a wait of the test: a client's kernel retransmits its SYN after a second.
     assertEquals(await Promise.all(asked), Array(CLIENTS).fill("hello"));
     held.close();
     await server.shutdown();

@@ -13,7 +13,7 @@ const MIB = 1 << 20;
 
 const reuse: ChunkOptions = { reuse: true };
 
-netTest("borrowed chunks are every byte of a stream, in order", async () => {
+netTest("borrowed chunks have every byte of a stream, in order", async () => {
   const [socket, client] = await socketPair();
   using conn = connection(socket);
   const length = 8 * MIB;
@@ -63,7 +63,7 @@ Deno.test("chunks() without reuse, or with false, gives chunks that stay as they
   }
 });
 
-Deno.test("chunks() refuses options that it does not know or cannot use", () => {
+Deno.test("chunks() rejects unknown and invalid options", () => {
   const { conn } = scripted();
   const given: [options: unknown, message: string][] = [
     [{ again: true }, "an unknown option 'again'"],
@@ -118,7 +118,7 @@ Deno.test("an owned chunk is never lent memory, also where a read of the one kin
   conn.close();
 });
 
-Deno.test("what a handler transfers of a borrowed chunk costs no later one", async () => {
+Deno.test("transferring a borrowed chunk's buffer affects no later one", async () => {
   const { socket, conn } = scripted();
   const chunks = conn.chunks(reuse);
   for (let i = 0; i < 20; i++) {
@@ -141,7 +141,7 @@ Deno.test("a second read while a borrowed chunk is awaited is Busy", async () =>
   conn.close();
 });
 
-Deno.test("in tests a chunk that a handler keeps is written over", async () => {
+Deno.test("in tests a chunk that a handler keeps is overwritten", async () => {
   const [near, far] = pair();
   await using conn: Connection = connection(near);
   const kept: Uint8Array[] = [];
@@ -153,6 +153,6 @@ Deno.test("in tests a chunk that a handler keeps is written over", async () => {
   far.close();
   await reading;
   assertEquals(kept.length, sizes.length);
-  // Some are of memory that was freed.
+  // Some are from freed memory.
   kept.forEach((chunk, i) => assert(chunk.length === 0 || !chunk.includes(i + 1), `${i}`));
 });

@@ -1,4 +1,4 @@
-/** No byte is lost, doubled or put out of order by reads that give up. @module */
+/** Reads that give up lose, duplicate and reorder no byte. @module */
 
 import {
   assert,
@@ -35,7 +35,7 @@ const MANY = 1000;
 /** Longer than any timeout here takes, in ms. */
 const LONG = 1000;
 
-/** What a read got: as text, and how much of the stream that was. `null` is the end. */
+/** The result of a read as text, and how much of the stream it took. `null` is the end. */
 interface Got {
   readonly text: string;
   readonly taken: number;
@@ -43,9 +43,9 @@ interface Got {
 
 /** A way to read that can give up. */
 interface Kind {
-  /** Begins it; `size` is what it asks for if it asks for a number of bytes. */
+  /** Begins it; `size` is for reads of a number of bytes. */
   begin(reader: Reader, size: number, options?: ReadOptions): Promise<Got | null>;
-  /** What it has to get of the stream that follows; `null` if that is not known yet. */
+  /** The expected result, given the rest of the stream; `null` if that is not known yet. */
   expect(rest: string, size: number): Got | null;
 }
 
@@ -116,7 +116,7 @@ const KINDS: Record<string, Kind> = {
   },
 };
 
-/** Ways that cannot give up, among them the plain ones, which have a path of their own. */
+/** Ways that cannot give up, including the plain ones, which have a code path of their own. */
 const OTHERS: Record<string, Kind> = {
   "plain read()": {
     begin: (reader, size) => KINDS["read()"]!.begin(reader, size),
@@ -138,7 +138,7 @@ const OTHERS: Record<string, Kind> = {
   },
 };
 
-/** Ways to give up, each with what makes it happen. */
+/** Ways to give up, each with its trigger. */
 const MANNERS: Record<string, (time: FakeTime) => { options: ReadOptions; giveUp: () => void }> = {
   "a timeout of 100 ms or more": (time) => ({
     options: { timeout: 200 },
@@ -165,7 +165,7 @@ const MANNERS: Record<string, (time: FakeTime) => { options: ReadOptions; giveUp
   },
 };
 
-/** What came of a read: what it got, or why it gave up. */
+/** The outcome of a read: its result, or why it gave up. */
 type Outcome = { readonly got: Got | null } | { readonly error: unknown };
 
 function outcomeOf(read: Promise<Got | null>): Promise<Outcome> {
@@ -208,7 +208,7 @@ async function readByChance(
   const stream = someText(chance, 1_000_000);
   let [sent, at] = [0, 0];
   const send = async () => {
-    // Not much at a time: a record takes several, and a read is most often short of something.
+    // Little at a time: a record takes several reads, and most reads have to wait.
     const size = chance.onceIn(200) ? 5000 : chance.pick([0, 1, 1, 2, 10, 60, 100, 300]);
     const part = stream.slice(sent, sent + size);
     sent += part.length;
@@ -309,7 +309,7 @@ function scriptedReader(): Scripted & { reader: Reader } {
   return { socket, conn, reader: new Reader(conn) };
 }
 
-/** Begins a read that gives up while it waits, and sees that it does. */
+/** Begins a read that gives up while it waits, and checks that it does. */
 async function giveUpOn(
   kind: Kind,
   reader: Reader,
@@ -325,7 +325,7 @@ async function giveUpOn(
 }
 
 for (const [manner, make] of Object.entries(MANNERS)) {
-  Deno.test(`what a read left that gave up by ${manner} is got by the next, whatever their kinds`, async () => {
+  Deno.test(`the next read gets what a read left that gave up by ${manner}, whatever their kinds`, async () => {
     using time = new FakeTime();
     for (const [name, kind] of Object.entries(KINDS)) {
       for (const [nextName, next] of Object.entries({ ...KINDS, ...OTHERS })) {
@@ -351,7 +351,7 @@ for (const [manner, make] of Object.entries(MANNERS)) {
 }
 
 for (const [name, kind] of Object.entries(KINDS)) {
-  Deno.test(`${name} that gave up is not pending, and what it began is what the next one awaits`, async () => {
+  Deno.test(`${name} that gave up is not pending, and the next one awaits the same raw read`, async () => {
     using time = new FakeTime();
     const { socket, conn, reader } = scriptedReader();
     for (let i = 0; i < MANY; i++) {
@@ -365,7 +365,7 @@ for (const [name, kind] of Object.entries(KINDS)) {
     conn.close();
   });
 
-  Deno.test(`${name} with a signal that is aborted already asks for nothing and takes nothing`, async () => {
+  Deno.test(`${name} with an aborted signal reads nothing and takes nothing`, async () => {
     const { socket, conn, reader } = scriptedReader();
     const signal = AbortSignal.abort("no");
     const refused = async () =>
@@ -379,7 +379,7 @@ for (const [name, kind] of Object.entries(KINDS)) {
     conn.close();
   });
 
-  Deno.test(`${name} rejects with the reason of its signal, the very same`, async () => {
+  Deno.test(`${name} rejects with the reason of its signal, the same object`, async () => {
     const { conn, reader } = scriptedReader();
     const controller = new AbortController();
     const reason = new RangeError("mine");
@@ -409,7 +409,7 @@ for (const [name, kind] of Object.entries(KINDS)) {
     conn.close();
   });
 
-  Deno.test(`${name} that gets what it wants leaves no timer`, async () => {
+  Deno.test(`${name} that succeeds leaves no timer`, async () => {
     for (const timeout of [50, 5000]) { // in real time: the sanitizers would see it
       const { socket, conn, reader } = scriptedReader();
       const read = kind.begin(reader, 7, { timeout });
@@ -419,7 +419,7 @@ for (const [name, kind] of Object.entries(KINDS)) {
     }
   });
 
-  Deno.test(`${name} has its timeout for all of what it waits for, not for each byte`, async () => {
+  Deno.test(`${name} has its timeout for its whole record, not for each byte`, async () => {
     using time = new FakeTime();
     for (const timeout of [50, 500]) {
       const { socket, conn, reader } = scriptedReader();
@@ -444,7 +444,7 @@ for (const [name, kind] of Object.entries(KINDS)) {
     }
   });
 
-  Deno.test(`${name} refuses options that it does not know or cannot use, and is not pending then`, async () => {
+  Deno.test(`${name} rejects unknown and invalid options, and is not pending then`, async () => {
     const known = name.startsWith("read()") ? "timeout, signal" : "timeout, signal, limit";
     const wanted = "use milliseconds from 0 up, or Infinity";
     const given: [options: object, kind: typeof TypeError, message: string][] = [
@@ -472,7 +472,7 @@ for (const [name, kind] of Object.entries(KINDS)) {
     conn.close();
   });
 
-  Deno.test(`${name} that nobody awaits may give up, be refused or fail without ending the process`, async () => {
+  Deno.test(`${name} that is not awaited may give up, be refused or fail without ending the process`, async () => {
     using time = new FakeTime();
     const unhandled = await unhandledDuring(async () => {
       for (const make of Object.values(MANNERS)) {
@@ -501,7 +501,7 @@ for (const [name, kind] of Object.entries(KINDS)) {
   });
 }
 
-/** Calls the method itself and drops its promise: nothing of the test stands between. */
+/** Calls the method itself and drops its promise, without a wrapper of the test. */
 function bare(name: string, conn: Connection, framed: Framed<string>, options: ReadOptions): void {
   if (name === "read()") conn.read(new Uint8Array(7), options);
   else if (name === "readExactly()") conn.readExactly(7, options);
@@ -517,7 +517,7 @@ Deno.test("a read that gives up between two parts of its record leaves the first
   const { signal } = controller;
   const read = conn.readExactly(10, { signal });
   socket.arrive(bytes`first`);
-  // In the very moment in which the reader has the first part and is about to wait for more.
+  // Exactly when the reader has the first part and is about to wait for more.
   for (let i = 0; i < 3; i++) await null;
   controller.abort("stop");
   assertEquals(await read.catch(String), "stop");
@@ -526,7 +526,7 @@ Deno.test("a read that gives up between two parts of its record leaves the first
   conn.close();
 });
 
-Deno.test("a read gives up in whatever moment its signal is aborted, or gets what it wanted", async () => {
+Deno.test("a read whose signal is aborted at any moment gives up, or gets its record", async () => {
   for (let moment = 0; moment < 20; moment++) {
     const { socket, conn } = scriptedReader();
     const controller = new AbortController();
@@ -539,9 +539,9 @@ Deno.test("a read gives up in whatever moment its signal is aborted, or gets wha
   }
 });
 
-// What becomes of the connection
+// The connection afterwards
 
-netTest("a read whose timeout comes does not say why the connection ended", async () => {
+netTest("a read's timeout does not set the end reason of the connection", async () => {
   using time = new FakeTime();
   const { ended, onEnd } = noteEnds();
   const errors: unknown[] = [];
@@ -570,7 +570,7 @@ netTest("a read whose timeout comes does not say why the connection ended", asyn
   assertEquals(errors, []);
 });
 
-Deno.test("FIN that comes when a read has given up is the end for the next one", async () => {
+Deno.test("a FIN that comes after a read has given up is the end for the next one", async () => {
   for (const [name, kind] of Object.entries({ ...KINDS, ...OTHERS })) {
     const { socket, conn, reader } = scriptedReader();
     await conn.read(new Uint8Array(1), { timeout: 0 }).catch(() => {});
@@ -582,7 +582,7 @@ Deno.test("FIN that comes when a read has given up is the end for the next one",
   }
 });
 
-Deno.test("a failure that comes when a read has given up ends the connection, and the next one hears of it", async () => {
+Deno.test("a failure that comes after a read has given up ends the connection and rejects the next read", async () => {
   for (const [name, kind] of Object.entries({ ...KINDS, ...OTHERS })) {
     const { socket, conn, reader } = scriptedReader();
     const { signal } = conn;
@@ -598,7 +598,7 @@ Deno.test("a failure that comes when a read has given up ends the connection, an
   }
 });
 
-Deno.test("close() while what a read began goes on is harmless", async () => {
+Deno.test("close() while the raw read of one that gave up is pending is harmless", async () => {
   const unhandled = await unhandledDuring(async () => {
     const { socket, conn } = scriptedReader();
     await conn.readLine({ timeout: 0 }).catch(() => {});

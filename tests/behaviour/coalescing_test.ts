@@ -26,7 +26,7 @@ import { serveNoting } from "../support/noting.ts";
 const KIB = 1024;
 const MIB = KIB * KIB;
 
-/** A scripted connection whose writes are noted as text, and taken at once. */
+/** A scripted connection whose writes are recorded as text, and taken at once. */
 function noting(options?: ConnectionOptions) {
   const socket = new ScriptedSocket();
   const writes: string[] = [];
@@ -37,7 +37,7 @@ function noting(options?: ConnectionOptions) {
   return { socket, writes, conn: connection(socket, options) };
 }
 
-/** Answers every line with itself, in some way. */
+/** Echoes every line, in one of several ways. */
 const ECHOES: Record<string, (messages: Framed<string>) => Promise<void>> = {
   async "iteration"(messages) {
     for await (const line of messages) await messages.send(line);
@@ -277,7 +277,7 @@ netTest(
 );
 
 netTest(
-  "the end of the stream inside a frame ends the loop with UnexpectedEof, which is no news",
+  "the end of the stream inside a frame ends the loop with UnexpectedEof, which is not reported",
   async () => {
     const { server, ended, errors } = serveNoting(async (conn) => {
       for await (const _ of framed(conn, lines()));
@@ -332,7 +332,7 @@ Deno.test("an answer that could not be written rejects the iteration and the nex
   }
 });
 
-Deno.test("an iteration that waits hears of an answer that could not be written", async () => {
+Deno.test("an iteration that waits rejects when an answer could not be written", async () => {
   const { socket, conn } = noting();
   const messages = framed(conn, lines());
   const failure = new Deno.errors.BrokenPipe("Broken pipe (os error 32)");
@@ -439,7 +439,7 @@ Deno.test("Framed.write() puts bytes among the frames, in order and in one write
   conn.close();
 });
 
-Deno.test("Framed.write() rejects what is no bytes, and after the end, and sends nothing then", async () => {
+Deno.test("Framed.write() rejects anything but bytes, and after the end, and sends nothing then", async () => {
   const { writes, conn } = noting();
   const messages = framed(conn, lines());
   for (const wrong of ["text", [1, 2], null]) {

@@ -1,4 +1,4 @@
-/** Tests a server that is given a listener of `Deno.listenTls`. @module */
+/** A server works with a listener of `Deno.listenTls`. @module */
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
@@ -10,7 +10,7 @@ import { dial, LOOPBACK, readAll, readExactly } from "../support/peers.ts";
 import { dialTls } from "../support/tls_peers.ts";
 import { until } from "../support/wait.ts";
 
-/** What a server of Deno's TLS has seen. */
+/** The records of a server with Deno's TLS. */
 class Seen {
   readonly tls: (TlsInfo | undefined)[] = [];
   readonly ended: EndRecord[] = [];
@@ -38,7 +38,7 @@ netTest("a handshake of Deno's own TLS is complete before the handler runs", asy
   assertEquals(seen.ended.map(({ reason, bytesRead }) => [reason, bytesRead]), [["completed", 5]]);
 });
 
-netTest("a client of Deno's own TLS that says nothing is ended by handshakeTimeout", async () => {
+netTest("a silent client of Deno's own TLS is ended by handshakeTimeout", async () => {
   using time = new FakeTime();
   const seen = new Seen();
   const server = seen.serve({ handshakeTimeout: 5000 });

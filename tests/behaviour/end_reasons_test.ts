@@ -1,4 +1,4 @@
-/** Each end reason comes about in its way, and has its record. @module */
+/** Each end reason has its cause and its record. @module */
 
 import { assert, assertEquals, assertFalse, assertGreater } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
@@ -30,28 +30,28 @@ import { ScriptedSocket } from "../support/scripted_socket.ts";
 import { noteEnds } from "../support/noting.ts";
 import { echo } from "../support/handlers.ts";
 
-/** What a row works with. */
+/** The parts that a row uses. */
 interface Scene {
   server: Server<Deno.NetAddr>;
   time: FakeTime;
-  /** Gives the server a socket whose every move is scripted. */
+  /** Gives the server a scripted socket. */
   foreign: ScriptedListener;
   /** Records so far. */
   ended: EndRecord[];
 }
 
-/** One end reason: how it is provoked, and what its record says. */
+/** One end reason: how it is provoked, and its record. */
 interface Row {
   settings?: ServeSettings;
-  /** What is expected at the address besides connections. */
+  /** Options of the address. */
   address?: TlsListenOptions & ServeAddressOptions;
-  /** Serves the connection, or all of them where it takes several; nobody is to be served without. */
+  /** Serves the connections; without one, none may be served. */
   handler?: (conn: Connection) => Promise<unknown>;
-  /** Does what leads to the end; whatever it opened is closed by `using` or by itself. */
+  /** Provokes the end; what it opened is closed by `using` or by itself. */
   provoke: (scene: Scene) => Promise<void>;
   /** The connection that the record is about; 1 if not given. */
   id?: number;
-  /** What the record says besides the reason and the addresses. */
+  /** The record besides the reason and the addresses. */
   record: {
     error?: (error: unknown) => boolean;
     detail?: string;
@@ -61,7 +61,7 @@ interface Row {
 }
 
 const quiet: ServeSettings = { onError: () => {} };
-const notServed = () => Promise.reject(new TypeError("Nobody was to be served"));
+const notServed = () => Promise.reject(new TypeError("No connection was to be served"));
 const never = () => new Promise<never>(() => {});
 const readOne = (conn: Connection, options?: ReadOptions) => conn.read(new Uint8Array(1), options);
 const notReported = (error: unknown) => {
@@ -81,7 +81,7 @@ async function visit(
   await then(client);
 }
 
-/** Time passes tick by tick, with what follows from each. */
+/** Advances time tick by tick, with what follows from each. */
 async function pass({ time }: Scene, ms: number): Promise<void> {
   for (; ms > 0; ms -= 100) {
     time.tick(100);
@@ -308,7 +308,7 @@ const ROWS: Record<EndReason, Row> = {
         await client.write(bytes`GET / HTTP/1.1\r\n\r\n`);
         await until(() => scene.ended.length > 0);
       }),
-    // Nothing of what was said could be read by a handler.
+    // No handler could have read any of these bytes.
     record: { error: (error) => error instanceof Error, bytesRead: 0, bytesWritten: 0 },
   },
   proxy_header_invalid: {
@@ -419,6 +419,6 @@ for (const reason of END_REASONS) {
   });
 }
 
-Deno.test("every end reason has a row of its own, and every row a reason", () => {
+Deno.test("every end reason has a row, and every row a reason", () => {
   assertEquals(Object.keys(ROWS).toSorted(), [...END_REASONS].toSorted());
 });

@@ -25,17 +25,17 @@ import {
 import { turns, until } from "../support/wait.ts";
 import { openDescriptors } from "../support/program.ts";
 
-/** How many clients come in one run, and how many of them at a time. */
+/** Clients in one run, and at a time. */
 const CLIENTS = 400;
 const AT_A_TIME = 40;
 
 /** Fewer than come at a time, so that there is a queue. */
 const SLOTS = 15;
 
-/** Seeds of every run, and one that nobody has tried; a failure says which one it was. */
+/** Fixed seeds, and a random one; a failure names its seed. */
 const SEEDS = [1, 2, 3, seedFromOutside() ?? crypto.getRandomValues(new Uint32Array(1))[0]!];
 
-/** The seed of a run that is to be repeated. */
+/** The seed of a run to repeat. */
 function seedFromOutside(): number | undefined {
   const name = "USHER_SEED";
   if (Deno.permissions.querySync({ name: "env", variable: name }).state !== "granted") return;
@@ -60,7 +60,7 @@ function pick<T>(random: Random, choices: readonly T[]): T {
   return choices[Math.floor(random() * choices.length)]!;
 }
 
-/** A moment later, or many. */
+/** Resolves after one turn of the event loop, or many. */
 function someTurns(random: Random): Promise<void> {
   return turns(Math.floor(random() * random() * 30));
 }
@@ -175,15 +175,15 @@ const HANDLER_WAYS: ((conn: Connection, random: Random) => unknown)[] = [
   },
 ];
 
-/** A server on two addresses on which everything fails at random, and the book that is kept of it. */
+/** A server on two addresses on which everything fails at random, and its records. */
 class Run {
   readonly server: Server;
   readonly held = new Holding();
   readonly ended: EndRecord[] = [];
-  /** What was wrong in the middle of the run. */
+  /** Discrepancies during the run. */
   readonly wrong: string[] = [];
   readonly #seed: number;
-  /** Connections from now on are held. */
+  /** New connections are held. */
   #calm = false;
 
   constructor(seed: number, settings: ServeSettings = {}) {
@@ -214,7 +214,7 @@ class Run {
     });
   }
 
-  /** Notes what does not add up. */
+  /** Records discrepancies. */
   check(): void {
     const { accepted, active, ended } = this.server.stats();
     const over = Object.values(ended).reduce((sum, count) => sum + count, 0);
@@ -222,14 +222,14 @@ class Run {
     if (active !== this.server.connections.size) this.wrong.push(`${active} are not there`);
   }
 
-  /** Clients come, so many at a time, and do what they do. */
+  /** Runs clients, so many at a time. */
   async sendClients(): Promise<void> {
     let next = 0;
     const addrs = this.server.addrs as Deno.NetAddr[];
     await Promise.all(Array.from({ length: AT_A_TIME }, async () => {
       while (next < CLIENTS) {
         const random = randomFrom(this.#seed - 2003 * ++next);
-        // What the client comes to is the server's doing, as likely as not.
+        // A client's error may well be caused by the server.
         await pick(random, CLIENT_WAYS)(pick(random, addrs), random).catch(() => {});
         this.check();
       }
@@ -258,7 +258,7 @@ for (const seed of SEEDS) {
     run.assertAddsUp();
     const { accepted, acceptFailures, ended } = server.stats();
     assertEquals(accepted + acceptFailures.aborted, CLIENTS);
-    // A run in which nothing goes wrong, or in one way only, would prove nothing.
+    // A run without failures, or with one kind only, would prove nothing.
     assert(Object.values(ended).filter((count) => count > 0).length >= 5, JSON.stringify(ended));
 
     // No slot was lost and none was given back twice: exactly a full set is there.
@@ -294,7 +294,7 @@ for (const seed of SEEDS) {
   );
 }
 
-netTest("no descriptor is left of a random run", async () => {
+netTest("a random run leaves no descriptor open", async () => {
   using _silent = stub(console, "error");
   const once = async (seed: number) => {
     const run = new Run(seed);

@@ -75,7 +75,7 @@ netTest(
   },
 );
 
-netTest("one byte per second does not help who is slow on purpose", async () => {
+netTest("one byte per second does not help a client that is slow on purpose", async () => {
   using time = new FakeTime();
   const codecs: [Codec<unknown>, Uint8Array][] = [
     [lines(), bytes`x`],
@@ -103,7 +103,7 @@ netTest("one byte per second does not help who is slow on purpose", async () => 
   }
 });
 
-netTest("frameTimeout counts for what must follow a frame, in a loop as elsewhere", async () => {
+netTest("frameTimeout applies to what must follow a frame, in a loop as elsewhere", async () => {
   using time = new FakeTime();
   // A letter, and a digit that has to come behind it.
   const letter: Codec<string> = decoding<string>((bytes) => ({
@@ -171,7 +171,7 @@ netTest("frameTimeout begins anew with each frame, and what was skipped is none"
   assertEquals(got, ["one", "one", "one"]);
 });
 
-netTest("a handler that is slow is not blamed on its peer", async () => {
+netTest("a slow handler is not blamed on its peer", async () => {
   using time = new FakeTime();
   const [socket, client] = await socketPair();
   using conn = connection(socket);
@@ -187,7 +187,7 @@ netTest("a handler that is slow is not blamed on its peer", async () => {
   await pass(time, 1500);
   await client.write(bytes`ee\n`);
   assertEquals(await three, "three");
-  // Nor for the time in which nobody waited for the rest of a frame.
+  // Nor for the time in which no read waited for the rest of a frame.
   await client.write(bytes`fo`);
   const given = frames.read({ timeout: 500 });
   await until(() => conn.bytesRead === 16);

@@ -53,10 +53,10 @@ netTest("as many as maxConnections are served at once, wave after wave", async (
   }
 });
 
-/** Ways for a connection to be over, as told by its id: the first `SLOTS` end this way. */
+/** Ways for a connection to end, by its id: the first `SLOTS` end this way. */
 interface Ending {
   handler: (conn: Connection) => unknown;
-  /** What the client does once it is being served; it leaves if not given. */
+  /** What the client does once it is served; it leaves if not given. */
   client?: (client: Deno.Conn, time: FakeTime) => unknown;
   resets?: boolean;
 }
@@ -169,7 +169,7 @@ for (
     server.shutdown({ timeout: 0 });
     time.tick(1000);
     await server.finished;
-    // Nobody can take it any more, but the time for which all are taken has stopped.
+    // It cannot be taken any more, but saturatedFor has stopped.
     const [{ saturatedFor }, now] = [server.stats(), performance.now()];
     await until(() => performance.now() > now + 1);
     assertEquals(server.stats().saturatedFor, saturatedFor);
@@ -227,7 +227,7 @@ netTest(
   },
 );
 
-netTest("a surplus is first in line", async () => {
+netTest("an over-limit connection is first in line", async () => {
   const held = new Holding();
   await using server = serve(LOOPBACK, held.handler);
   using first = await dial(server.addr);
@@ -250,7 +250,7 @@ netTest("a surplus is first in line", async () => {
   );
 });
 
-netTest("maxConnections refuses what is no limit, and stays as it was", async () => {
+netTest("maxConnections rejects an invalid limit, and stays as it was", async () => {
   await using server = serve({ ...LOOPBACK, maxConnections: 7 }, async () => {});
   assertThrows(() => server.maxConnections = 0, RangeError, "'maxConnections'");
   assertThrows(() => server.maxConnections = 1.5, RangeError, "'maxConnections'");
@@ -258,7 +258,7 @@ netTest("maxConnections refuses what is no limit, and stays as it was", async ()
   assertEquals(server.maxConnections, 7);
 });
 
-netTest('whenFull "refuse" closes who comes too many, and counts it', async () => {
+netTest('whenFull "refuse" closes an over-limit connection, and counts it', async () => {
   const held = new Holding();
   const ended: string[] = [];
   await using server = serve({
@@ -333,13 +333,13 @@ netTest(
     assertEquals(server.stats().refused.full, 36);
     time.tick(700); // the half second that they are given is over
     await until(() => server.stats().refused.full === 100);
-    // There is room again for one who comes now.
+    // There is room again for a new one.
     assertEquals(text(await readAll(await dial(server.addr))), "full");
     held.letGo();
   },
 );
 
-/** What a refused client hears up to the end of its stream; it stays connected. */
+/** What a refused client reads to the end of its stream; it stays connected. */
 async function hear(client: Deno.Conn): Promise<string> {
   const p = new Uint8Array(16);
   let heard = "";
@@ -372,7 +372,7 @@ netTest(
 );
 
 netTest(
-  "a surplus of a server that refuses is served if a slot is free after the pause",
+  "an over-limit connection of a server that refuses is served if a slot is free after the pause",
   async () => {
     const held = new Holding();
     await using server = serve(

@@ -1,4 +1,4 @@
-/** Tests a server inside TLS against clients of every kind. @module */
+/** A server inside TLS withstands clients of every kind. @module */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
@@ -37,13 +37,13 @@ import { clientHello, CrudeClient, dialTls, goOverToTls } from "../support/tls_p
 import { noteEnds } from "../support/noting.ts";
 import { echo } from "../support/handlers.ts";
 
-/** Where to serve, and the records of what has ended. */
+/** Options to serve with, and the records of ended connections. */
 interface Scene {
   readonly place: ServeTcpOptions;
   readonly ended: EndRecord[];
 }
 
-/** Registers a test of a server that notes how its connections end. */
+/** Registers a test of a server that records how its connections end. */
 function behaviour(name: string, run: (scene: Scene) => Promise<void>, needs: Needs = {}): void {
   netTest(name, () => {
     const { ended, onEnd } = noteEnds();
@@ -58,7 +58,7 @@ function allEstablished(server: Server<Deno.NetAddr>, accepted: number): Promise
   return until(() => server.stats().accepted === accepted && server.stats().handshaking === 0);
 }
 
-/** Says something, hears it again and leaves: the server is well. */
+/** Sends something, reads the echo and leaves: the server is well. */
 async function assertEchoes(addr: Deno.NetAddr): Promise<void> {
   const client = await dialTls(addr);
   await writeAll(client, bytes`hello`);
@@ -214,25 +214,25 @@ behaviour("a client that sends no TLS in mid-stream is ended", async ({ place, e
   assert(ended[0]!.error instanceof Deno.errors.InvalidData);
 });
 
-/** A server in a process of its own, that says what it holds. */
+/** A server in a process of its own that reports its memory. */
 function held(handler: "echo" | "talk"): Program {
   const program = new URL("./programs/tls_held.ts", import.meta.url);
   return new Program(program, { args: [handler] });
 }
 
-/** Bytes that a client may get rid of while nothing reads: what the kernels of both ends hold. */
+/** Bytes that a client can send while nothing reads: the kernel buffers of both ends. */
 const MOST_PUSHED = 16 << 20;
 
 /** Bytes by which the server's process may grow meanwhile. */
 const MOST_GROWTH = 32 << 20;
 
-/** How often in a row a client must have got rid of nothing to count as stopped. */
+/** How often in a row a client must have sent nothing to count as stopped. */
 const STANDSTILLS = 20;
 
 behaviour("a client cannot fill the server's memory while nothing reads", async () => {
   await using program = held("echo");
   const addr = { ...LOOPBACK, transport: "tcp", port: Number(await program.line()) } as const;
-  await assertEchoes(addr); // what TLS needs is loaded
+  await assertEchoes(addr); // loads what TLS needs
   const before = Number(await program.ask("memory"));
   const client = await dialTls(addr);
   let pushed = 0;
@@ -325,7 +325,7 @@ behaviour("a handler that returns first ends the stream as TLS wants it", async 
     await conn.write(bytes`bye`);
   });
   const client = await dialTls(server.addr);
-  // Deno's own client takes no FIN for an end that TLS knows nothing of.
+  // Deno's own client does not accept a FIN without close_notify as an end.
   assertEquals(text(await readAll(client)), "bye");
   await server.shutdown();
   assertEquals(scene.ended.map(({ reason }) => reason), ["completed"]);
@@ -469,7 +469,7 @@ behaviour("a client that closes both ways at once was served to the end", async 
 });
 
 behaviour("the last bytes arrive even while the client is still sending", async (scene) => {
-  using _time = new FakeTime(); // however slow the machine is, the polite end waits
+  using _time = new FakeTime(); // however slow the machine is, the graceful end waits
   const server = serve(scene.place, async (conn) => {
     await conn.readExactly(1);
     await conn.write(pattern(0, 1 << 20));
@@ -553,7 +553,7 @@ behaviour(
   },
 );
 
-/** What a client has said when it leaves. */
+/** What a client has sent when it leaves. */
 const BEGINNINGS = [0, 1, 50, Infinity];
 
 behaviour("a client that leaves in the handshake reaches no handler", async ({ place, ended }) => {

@@ -8,10 +8,10 @@ import { netTest } from "../support/needs.ts";
 import { dial, LOOPBACK } from "../support/peers.ts";
 import { dialTls } from "../support/tls_peers.ts";
 
-/** How often each is tried: what is lost is lost by chance. */
+/** How often each is tried: a loss would be random. */
 const TIMES = 5;
 
-/** Ways to say the last word before settling. */
+/** Ways to send the last word before settling. */
 const SAYS: Record<string, (conn: Connection) => unknown> = {
   "a frame, not awaited": (conn) => void framed(conn, lines()).send("500 the last word"),
   "a frame, awaited": (conn) => framed(conn, lines()).send("500 the last word"),

@@ -34,7 +34,7 @@ netTest(
   },
 );
 
-netTest("serve() closes every listener that it was given when it stops", async () => {
+netTest("serve() closes every given listener when it stops", async () => {
   const plain = Deno.listen(LOOPBACK), hardened = listen(LOOPBACK);
   const foreign = scriptedListener([]);
   await serve({ listeners: [plain, hardened, foreign] }, async () => {}).shutdown();
@@ -63,7 +63,7 @@ netTest("two addresses and a foreign listener share one limit", async () => {
     await until(() => held.served === served);
     await turns();
     assertEquals([held.served, held.inside.length], [served, 3]);
-    // What has arrived beyond the limit is one surplus for each listener at most.
+    // At most one over-limit connection per listener has been accepted.
     assert(server.connections.size <= 3 + 3, `${server.connections.size} are open`);
     held.inside[0]!.close();
     held.letGo();
@@ -111,7 +111,7 @@ netTest("a busy address does not keep a quiet one waiting", async () => {
   held.letAllGo();
 });
 
-/** Lets one go if there is one; always false, for use in a condition. */
+/** Releases one if there is one; always false, for use in a condition. */
 function letFirstGo(held: Holding): false {
   if (held.inside.length > 0) held.letGo();
   return false;
@@ -173,7 +173,7 @@ netTest("finished of a server that gave up need not be awaited", async () => {
   assertEquals(unhandled, []);
 });
 
-netTest("a listener that says BadResource once is not taken for closed", async () => {
+netTest("a listener that throws BadResource once is not taken for closed", async () => {
   const listener = scriptedListener([]);
   const [socket, client] = await socketPair();
   await using server = serve({ listeners: [listener] }, (conn) => conn.write(bytes`here`));

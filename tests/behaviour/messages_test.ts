@@ -1,4 +1,4 @@
-/** Whatever is wrong with options and addresses is said in plain words. @module */
+/** Every error in options and addresses has a plain message. @module */
 
 import { assertEquals, AssertionError, assertMatch } from "@std/assert";
 import { listen, serve, type ServeTcpOptions, type TcpListenOptions } from "../../mod.ts";
@@ -9,7 +9,7 @@ import { granted, type Needs, netTest } from "../support/needs.ts";
 import { LOOPBACK } from "../support/peers.ts";
 import { Program } from "../support/program.ts";
 
-/** What a call may refer to, each with the word that stands for it in the table. */
+/** Things that a call may refer to, each with its placeholder in the table. */
 interface Place {
   /** `<port>`: something listens there. */
   readonly port: number;
@@ -17,9 +17,9 @@ interface Place {
   readonly dir: string;
 }
 
-/** One thing that a user can do wrong. */
+/** One mistake. */
 interface Row {
-  /** What is done, as it would be written. */
+  /** The call, as it would be written. */
   readonly what: string;
   readonly call: (place: Place) => unknown;
   /** The class of the error. */
@@ -27,7 +27,7 @@ interface Row {
   /** The whole message; `<port>`, `<dir>` and `<abstract>` stand for what differs between runs. */
   readonly message: string;
   readonly code?: string;
-  /** Nothing, for what is refused before anything is opened. */
+  /** Empty if it is rejected before anything is opened. */
   readonly needs?: Needs;
 }
 
@@ -36,7 +36,7 @@ const handler = () => Promise.resolve();
 /** Options as they come from callers who do not check types. */
 const untyped = <T>(value: unknown) => value as T;
 
-/** A row for each of some values: how a message shows it, and the class of the error. */
+/** A row per value: how a message shows it, and the class of the error. */
 function each(
   values: [value: unknown, shown: string, kind?: string][],
   row: (value: unknown, shown: string, kind: string) => Row,
@@ -48,7 +48,7 @@ function written(options: unknown): string {
   return Deno.inspect(options, { compact: true, breakLength: Infinity, strAbbreviateSize: 24 });
 }
 
-/** `listen()` refuses these options before it opens anything. */
+/** `listen()` rejects these options before it opens anything. */
 function listens(options: unknown, kind: string, message: string): Row {
   return {
     what: `listen(${written(options)})`,
@@ -58,7 +58,7 @@ function listens(options: unknown, kind: string, message: string): Row {
   };
 }
 
-/** `serve()` refuses these options before it opens anything. */
+/** `serve()` rejects these options before it opens anything. */
 function serves(options: unknown, kind: string, message: string): Row {
   return {
     what: `serve(${written(options)})`,
@@ -68,7 +68,7 @@ function serves(options: unknown, kind: string, message: string): Row {
   };
 }
 
-/** The system refuses this; exact only where its own words are known. */
+/** The system refuses this; exact only where its own message is known. */
 function binds(
   what: string,
   call: Row["call"],
@@ -81,7 +81,7 @@ function binds(
   return code === undefined ? row : { ...row, code };
 }
 
-/** Has a process of its own, which throws what its `listen()` threw. */
+/** Runs `listen()` in a process of its own, and throws its error. */
 async function elsewhere(how: string[], options: unknown, under: string[] = []): Promise<Caught> {
   await using program = new Program(new URL("./programs/refused.ts", import.meta.url), {
     how: ["run", "--quiet", "--no-config", "--no-prompt", ...how],
@@ -100,7 +100,7 @@ const isRoot = granted && Deno.uid() === 0;
 const NO_PRIVILEGES = ["--bounding-set=-all", "--inh-caps=-all"];
 const UNPRIVILEGED = { programs: isRoot ? ["setpriv"] : [] };
 
-/** Has something in the way of `<dir>/s` while `listen()` tries. */
+/** Puts something in the way of `<dir>/s` while `listen()` tries. */
 function inTheWay(name: string, make: (path: string) => Disposable | void): Row["call"] {
   return ({ dir }) => {
     using _owner = make(`${dir}/${name}`) ?? null;
@@ -121,7 +121,7 @@ const SETTINGS_KEYS =
   "maxConnections, maxConnectionsPerPeer, maxHandshaking, allow, deny, whenFull, " +
   "handshakeTimeout, idleTimeout, receiveTimeout, frameTimeout, writeTimeout, maxUnsent, maxAge, shutdownTimeout, signal, onListen, " +
   "onError, onEnd";
-/** What there is for an address that is served, by the kind of address. */
+/** The options of an address of `serve()`, by the kind of address. */
 const SERVED_TCP_KEYS = `${TCP_KEYS}, ${TLS_KEYS}, proxyProtocol`;
 const SERVED_UNIX_KEYS = "path, mode, proxyProtocol";
 const SERVED_KEYS = `${TCP_KEYS}, path, mode, fd, ${TLS_KEYS}, proxyProtocol`;
@@ -293,7 +293,7 @@ const TABLE: Row[] = [
       "(a Unix socket's queue is fixed at 1024 by Deno)",
   ),
 
-  // What only TCP sockets have.
+  // Options of TCP sockets only.
   ...["noDelay", "keepAlive"].flatMap((name) => [
     listens(
       { port: 0, [name]: 1 },
@@ -363,7 +363,7 @@ const TABLE: Row[] = [
     "Cannot listen with 'mode' on an abstract socket: it has no file",
   ),
 
-  // TLS; the rest of it stands in tls_options_test.ts.
+  // TLS; the rest is in tls_options_test.ts.
   serves(
     { port: 0, cert: CERT },
     "TypeError",
@@ -447,7 +447,7 @@ const TABLE: Row[] = [
     )
   ),
 
-  // Who may come in.
+  // Access rules.
   ...["allow", "deny"].flatMap((name) => [
     ...each(
       [["10.0.0.0/8", '"10.0.0.0/8"'], [null, "null"], [true, "true"], [{}, "an object"]],
@@ -647,7 +647,7 @@ const TABLE: Row[] = [
       ))
   ),
 
-  // What is changed on a running server.
+  // Changes on a running server.
   ...each([
     [0, "0", "RangeError"],
     [1.5, "1.5", "RangeError"],
@@ -712,7 +712,7 @@ const TABLE: Row[] = [
     needs: { os: ["linux"] },
   },
 
-  // What the system says of a TCP address.
+  // System errors of a TCP address.
   binds(
     "listen() where something listens already",
     ({ port }) => listen({ ...LOOPBACK, port }),
@@ -1038,7 +1038,7 @@ Deno.test("every message of the system names the address and the way out", () =>
     const { message } of TABLE.filter(({ message }) => message.startsWith("Cannot listen on "))
   ) {
     assertMatch(message, /^Cannot listen on (tcp:\/\/|unix:|descriptor )/);
-    // What flag is missing says Deno itself.
+    // Deno itself names the missing flag.
     if (!message.includes("--allow-net flag")) {
       assertMatch(message, /: .*\b(use|remove|create|needs?)\b/);
     }

@@ -1,4 +1,4 @@
-/** A message is one chunk in memory of its size, and what waits holds little, whatever peers do. @module */
+/** A message is one chunk in memory of its size, and idle connections hold little, whatever peers do. @module */
 
 import { assertEquals, assertLessOrEqual } from "@std/assert";
 import fc from "fast-check";
@@ -14,7 +14,7 @@ import { turn, turns } from "../support/wait.ts";
 
 const KIB = 1024;
 
-/** A socket that notes how much memory the pending read was given. */
+/** A socket that records the size of the pending read's buffer. */
 class Noting extends ScriptedSocket {
   room = 0;
 
@@ -43,7 +43,7 @@ const sizes = fc.oneof(
   fc.integer({ min: 1, max: 600 }),
   fc.integer({ min: 1, max: 20_000 }),
   fc.integer({ min: 1, max: 200_000 }),
-  // Those that just fill a room, and one byte more or less.
+  // Sizes that just fill a buffer, and one byte more or less.
   fc.constantFrom(511, 512, 513, 1024, 4096, 16_384, 16_640, 16_641, 65_536, 65_792, 65_793),
 );
 

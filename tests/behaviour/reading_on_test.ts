@@ -169,7 +169,7 @@ Deno.test("frames and reads of all kinds, mixed in any order, share one stream h
         const all = [framed(conn, line), framed(conn, line)];
         let at = 0;
         for (const [kind, n] of kinds) {
-          // What another one gave up with was checked by that one.
+          // The bytes of a read that gave up were checked by that one.
           if (kind === "givenUp" && stream.slice(at) === "") continue;
           at += await steps[kind]!(conn, all, stream.slice(at), n);
         }
@@ -192,7 +192,7 @@ Deno.test("two framed() of different codecs read one connection in turn", async 
   conn.close();
 });
 
-Deno.test("what is dropped of a frame is not given to whoever reads the connection next", async () => {
+Deno.test("dropped bytes of a frame do not reach the next reader of the connection", async () => {
   const codec = lengthPrefixed({ bytes: 1, limit: 2, onOversize: "truncate" });
   // All of the frame has come, or a part of what is dropped.
   for (
@@ -205,7 +205,7 @@ Deno.test("what is dropped of a frame is not given to whoever reads the connecti
   }
 });
 
-Deno.test("a frame is its receiver's for ever, whatever comes after it", async () => {
+Deno.test("a frame belongs to its receiver forever, whatever comes after it", async () => {
   const { socket, conn } = scripted();
   const codec = lengthPrefixed({ bytes: 2 });
   const frames = framed(conn, codec);

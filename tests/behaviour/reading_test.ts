@@ -1,4 +1,4 @@
-/** Reads of records get what they ask for, however it arrives, and say so when they cannot. @module */
+/** Reads of records get their record however it arrives, or reject with the reason. @module */
 
 import {
   assert,
@@ -35,7 +35,7 @@ import { unhandledDuring } from "../support/unhandled.ts";
 const KIB = 1024;
 const MIB = KIB * KIB;
 
-/** A way to read a record: what it gives is text, and `null` at the end. */
+/** A way to read a record, as text; `null` at the end. */
 type Read = (conn: Connection, options?: RecordOptions) => Promise<string | null>;
 
 /** The ways to read the record `hello` out of `hello\r\n`. */
@@ -45,7 +45,7 @@ const RECORDS: Record<string, Read> = {
   "readLine()": (conn, options) => conn.readLine(options),
 };
 
-/** All the ways, with those that are content with less. */
+/** All ways, including those that return less. */
 const READS: Record<string, Read> = {
   ...RECORDS,
   "peek()": async (conn, options) => text(await conn.peek(5, options)),
@@ -101,7 +101,7 @@ class Trickle extends ScriptedSocket {
   }
 }
 
-/** A socket that notes how much memory each read was given. */
+/** A socket that records the size of each read's buffer. */
 class Noting extends ScriptedSocket {
   readonly rooms: number[] = [];
 
@@ -119,7 +119,7 @@ async function restOf(conn: Connection): Promise<string> {
 
 // What each gives
 
-Deno.test("readExactly() gives just as many bytes, and leaves the others", async () => {
+Deno.test("readExactly() gives just as many bytes, and leaves the rest", async () => {
   const { conn } = scriptedAfter(bytes`abc`, bytes`def`, bytes`ghi`, null);
   assertEquals(text((await conn.readExactly(4))!), "abcd");
   assertEquals(text((await conn.readExactly(1))!), "e");
@@ -139,7 +139,7 @@ Deno.test("readExactly() of nothing gives nothing at once, also at the end", asy
   conn.close();
 });
 
-Deno.test("readExactly() refuses what is no number of bytes", async () => {
+Deno.test("readExactly() rejects an invalid number of bytes", async () => {
   const { socket, conn } = scriptedAfter();
   const wanted = "use a whole number from 0 up";
   const given: [n: unknown, kind: typeof TypeError, shown: string][] = [
@@ -213,7 +213,7 @@ Deno.test("readUntil() reads up to the first of several delimiters", async () =>
   conn.close();
 });
 
-Deno.test("readUntil() refuses a delimiter of no bytes or of another type", async () => {
+Deno.test("readUntil() rejects an empty delimiter and one of another type", async () => {
   const { socket, conn } = scriptedAfter();
   for (const delimiter of ["", new Uint8Array(0)]) {
     await assertRejects(() => conn.readUntil(delimiter), RangeError, "empty 'delimiter'");
@@ -413,7 +413,7 @@ netTest("records of all sizes come whole from a real socket", async () => {
   }
   assertEquals(at, length);
   assertEquals(await conn.readExactly(1), null);
-  // Looked at when all are there: none was written over by a later one.
+  // Compared once all are there: none was overwritten by a later one.
   at = 0;
   for (const record of kept) {
     assertPattern(record, at);
@@ -492,7 +492,7 @@ for (const [name, limit] of [["readLine()", 64 * KIB], ["readUntil()", 64 * KIB]
         // What just fits.
         socket.arrive(bytes`${"x".repeat(most)}\r\n`);
         assertEquals((await read(conn, options))!.length, most);
-        // And what does not, of which the end never comes.
+        // And one that does not fit, whose end never comes.
         const pending = read(conn, options);
         pending.catch(() => {});
         let sent = 0;
@@ -589,7 +589,7 @@ Deno.test("a limit of Infinity is none", async () => {
   conn.close();
 });
 
-Deno.test("a limit that is no number of bytes is refused, and nothing is read", async () => {
+Deno.test("an invalid limit is rejected, and nothing is read", async () => {
   const given: [limit: unknown, kind: typeof TypeError, shown: string][] = [
     [-1, RangeError, "-1"],
     [1.5, RangeError, "1.5"],
@@ -837,7 +837,7 @@ for (const [name, read] of Object.entries(READS)) {
   );
 }
 
-Deno.test("promises of reads that nobody awaits may reject in any way without ending the process", async () => {
+Deno.test("promises of reads that are not awaited may reject in any way without ending the process", async () => {
   const mishaps: Record<string, (conn: Connection, socket: ScriptedSocket) => void> = {
     "a wrong number": (conn) => void conn.readExactly(-1),
     "a wrong delimiter": (conn) => void conn.readUntil(""),
@@ -897,7 +897,7 @@ Deno.test("records that are kept stay as they were, whatever is read after them"
       }}
   }
   for (const { record, copy } of kept) assertEquals(record, copy);
-  // Nor do they share memory: who writes into his own changes no other.
+  // Nor do they share memory: writing into one changes no other.
   for (let i = 0; i < kept.length; i += 2) kept[i]!.record.fill(0);
   for (let i = 1; i < kept.length; i += 2) assertEquals(kept[i]!.record, kept[i]!.copy);
   conn.close();

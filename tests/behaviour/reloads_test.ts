@@ -1,4 +1,4 @@
-/** No client notices that certificates are exchanged. @module */
+/** Clients do not notice that certificates are replaced. @module */
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { serve, type Server, type TlsListenOptions } from "../../mod.ts";
@@ -28,11 +28,11 @@ async function shownAt(addr: Deno.Addr): Promise<string> {
   return shown;
 }
 
-/** How often the certificate is exchanged, and how many clients come each time. */
+/** How often the certificate is replaced, and how many clients connect each time. */
 const RELOADS = 50;
 const CLIENTS = 10;
 
-/** Bytes that each client says and hears again: more than one record. */
+/** Bytes that each client sends and gets back: more than one record. */
 const SAID = 20_000;
 
 netTest(
@@ -107,13 +107,13 @@ netTest(
   },
 );
 
-/** What cannot be put in force. */
+/** Certificates and options that are rejected. */
 const WRONG: Record<string, unknown> = {
   "nothing": {},
   "no object": undefined,
   "half of a pair": { cert: renewed.cert },
   "the key of another certificate": { cert: renewed.cert, key: certificate.key },
-  "what is no certificate": { cert: "cert.pem", key: renewed.key },
+  "something that is no certificate": { cert: "cert.pem", key: renewed.key },
   "an unknown option": { ...renewed, port: 0 },
   "names without a certificate": { ...renewed, tls: { serverNames: { "a.test": {} } } },
 };
@@ -156,7 +156,7 @@ netTest("reloadTls() reaches every address inside TLS", async () => {
   assertEquals(await readExactly(plain, 5), bytes`hello`);
 });
 
-netTest("reloadTls() with an address reaches that one alone", async () => {
+netTest("reloadTls() with an address reaches only that one", async () => {
   await using server = twoAndOne();
   const [first, second, third] = server.addrs;
   server.reloadTls(renewed, third);

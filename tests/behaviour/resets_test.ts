@@ -6,7 +6,7 @@ import { bytes, text } from "../support/bytes.ts";
 import { connectAndReset, dial, readExactly } from "../support/peers.ts";
 import { openDescriptors, Program } from "../support/program.ts";
 
-/** How many clients come and reset. */
+/** How many clients connect and reset. */
 const RESETS = 10_000;
 
 /** Fewer than fit into any kernel's queue: the default was 128 on older ones. */
@@ -16,7 +16,7 @@ const BATCH = 100;
 const HEAP_NOISE = 2 << 20;
 const RSS_NOISE = 48 << 20;
 
-/** What reset_server.ts says. */
+/** The output of reset_server.ts. */
 interface Holdings {
   rss: number;
   held: number;
@@ -48,7 +48,7 @@ netTest("one reset ends the plain loop; ten thousand leave no trace in a server"
   const batch = async (aborted: number): Promise<Holdings> => {
     await program.ask("pause");
     using client = await dial(addr);
-    await program.ask("surplus"); // now no accept is pending, and all that come wait
+    await program.ask("overLimit"); // now no accept is pending, and all connections wait
     await Promise.all(Array.from({ length: BATCH }, () => connectAndReset(addr)));
     await program.ask("resume");
     await client.write(bytes`still here?`);

@@ -1,4 +1,4 @@
-/** Each step of a stop does its part in a whole server, whatever that was doing before. @module */
+/** Each step of a stop works in a whole server, whatever that was doing before. @module */
 
 import { assert, assertEquals, assertFalse, assertRejects } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
@@ -110,7 +110,7 @@ const FORCES: Record<string, (server: Server, aborter: AbortController) => void>
   "the signal": (_server, aborter) => aborter.abort(),
 };
 
-/** The steps before it, each of which would take for ever. */
+/** The steps before it, each of which would take forever. */
 const STEPS: Record<string, (server: Server) => void> = {
   "while it runs": () => {},
   "while it is paused": (server) => server.pause(),
@@ -232,7 +232,7 @@ netTest("a full server that is forced ends those that wait for slots, unserved",
   await until(() => held.inside[0]!.draining);
   assertEquals(server.connections.size, 4);
   server.shutdown({ timeout: 0 });
-  // They do not wait for the handler that is told to return.
+  // They do not wait for the handler, which must return.
   await until(() => server.connections.size === 1);
   held.letAllGo();
   await server.finished;
@@ -243,19 +243,19 @@ netTest("a full server that is forced ends those that wait for slots, unserved",
   assertEquals(await Promise.all(ends), [null, null, null, null]);
 });
 
-netTest("the queue behind a surplus is taken in, and comes after it", async () => {
+netTest("the queue behind an over-limit connection is accepted, and comes after it", async () => {
   const held = new Holding();
   const server = serve(LOOPBACK, held.handler);
   using first = await dial(server.addr);
   await until(() => held.served === 1);
   server.maxConnections = 1;
-  using surplus = await dial(server.addr);
+  using overLimit = await dial(server.addr);
   await until(() => server.connections.size === 2);
   using clients = await connectMany(server.addr, 3);
   const stopped = server.shutdown();
   await until(() => held.inside[0]!.draining);
   assertEquals(server.connections.size, 5);
-  for (const client of [first, surplus, ...clients.all]) await client.closeWrite();
+  for (const client of [first, overLimit, ...clients.all]) await client.closeWrite();
   for (let id = 1; id <= 5; id++) {
     await until(() => held.inside.length === 1);
     assertEquals(held.inside[0]!.id, id);
@@ -326,7 +326,7 @@ netTest("the queues of several listeners are taken in", async () => {
 
 const SAID = "one\n";
 
-/** Ways to a handler; each gives a client that is through. */
+/** Ways to a handler; each gives an established client. */
 const WAYS: Record<
   string,
   { options: Partial<ServeTcpOptions>; come: (addr: Deno.NetAddr) => Promise<Deno.Conn> }
@@ -397,7 +397,7 @@ for (const [where, { options, come }] of Object.entries(WAYS)) {
   );
 }
 
-/** What is left to be said when the stop begins. */
+/** What the client has still to send when the stop begins. */
 const BEGINNINGS: Record<
   string,
   { way: string; finish: (raw: Deno.TcpConn) => Promise<Deno.Conn> }
@@ -499,7 +499,7 @@ const STOPS: Record<string, (server: Server, aborter: AbortController) => Promis
 
 /** What a server may be doing then. */
 const STATES: Record<string, (server: Server, path: string) => Promise<unknown>> = {
-  "nobody": () => Promise.resolve(),
+  "no one": () => Promise.resolve(),
   "a client": async (server, path) => {
     const client = await Deno.connect({ transport: "unix", path });
     await until(() => server.connections.size === 1);

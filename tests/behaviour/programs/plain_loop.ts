@@ -1,4 +1,4 @@
-/** The loop that every tutorial shows; it begins to accept when it is told to. @module */
+/** The loop that every tutorial shows; it begins to accept at the first line on stdin. @module */
 
 import { commands, say } from "../../support/commands.ts";
 

@@ -1,4 +1,4 @@
-/** A server that says something to each client 20 times a second, and goodbye when it stops. @module */
+/** A server that sends to each client 20 times a second, and says goodbye when it stops. @module */
 
 import { framed, lines, serve, shutdownOnSignals } from "../../../mod.ts";
 import { say } from "../../support/commands.ts";

@@ -1,6 +1,5 @@
 /**
- * What is said to a program that may not listen. Prints what `listen()` throws for the options
- * given.
+ * A program that may not listen. Prints the error of `listen()` for the given options.
  *
  * @module
  */

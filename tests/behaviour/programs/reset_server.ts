@@ -1,4 +1,4 @@
-/** A server that says what it holds, after collecting its garbage. @module */
+/** A server that reports its memory, after collecting garbage. @module */
 
 import { serve } from "../../../mod.ts";
 import { commands, say } from "../../support/commands.ts";
@@ -11,7 +11,7 @@ say(`${server.addr.port}`);
 
 for await (const command of commands()) {
   if (command === "pause") server.pause();
-  if (command === "surplus") await until(() => server.connections.size === 1);
+  if (command === "overLimit") await until(() => server.connections.size === 1);
   if (command === "resume") server.resume();
   if (command.startsWith("aborted")) {
     const count = Number(command.slice(8));
@@ -19,7 +19,7 @@ for await (const command of commands()) {
       server.stats().acceptFailures.aborted >= count && server.stats().active === 0
     );
   }
-  // There with --expose-gc.
+  // Exists with --expose-gc.
   (globalThis as unknown as { gc: () => void }).gc();
   const { rss, heapUsed, external } = Deno.memoryUsage();
   const { accepted, acceptFailures } = server.stats();

@@ -1,5 +1,5 @@
 /**
- * A server with TLS that says what it holds while its clients do not cooperate. The argument is what its
+ * A server with TLS that reports its memory while its clients do not cooperate. The argument is what its
  * handlers do: `"echo"` the first client and read from no other, or `"talk"` without end. Answers
  * `"memory"` with the bytes of the process, `"sockets"` with how many are open, and `"stop"` with how
  * many are left once every connection was closed. @module
@@ -45,7 +45,7 @@ function sockets(): number {
 const server = serve({ ...LOOPBACK, ...certificate }, HANDLERS[Deno.args[0]!]!);
 say(`${server.addr.port}`);
 for await (const command of commands()) {
-  // Whatever has arrived by now has found its place.
+  // Everything that has arrived by now is stored.
   await turns();
   say(`${await ANSWERS[command]!()}`);
 }
