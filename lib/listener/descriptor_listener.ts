@@ -79,6 +79,8 @@ export class DescriptorListener implements Deno.Listener {
     this.addr = addressOf(server.address(), fd);
     this.#handle = handle;
     handle.onconnection = this.#onConnection;
+    // As with Deno's own listeners, it is a pending accept that keeps the process alive.
+    handle.unref();
   }
 
   accept(): Promise<Deno.Conn> {
@@ -95,6 +97,7 @@ export class DescriptorListener implements Deno.Listener {
     }
     this.#pending = Promise.withResolvers();
     const { promise } = this.#pending;
+    if (!this.#unref) this.#handle.ref();
     this.#watch();
     return promise;
   }
@@ -109,7 +112,7 @@ export class DescriptorListener implements Deno.Listener {
 
   ref(): void {
     this.#unref = false;
-    this.#handle.ref();
+    if (this.#pending !== undefined) this.#handle.ref();
   }
 
   unref(): void {
@@ -149,6 +152,7 @@ export class DescriptorListener implements Deno.Listener {
     const client = error === undefined ? this.#take() : null;
     if (error === undefined && client === null) return;
     this.#pending = undefined;
+    this.#handle.unref();
     realClearInterval(this.#timer);
     if (client === null) pending.reject(error);
     else connOf(client, this.addr).then(pending.resolve, pending.reject);
@@ -175,7 +179,7 @@ export class DescriptorListener implements Deno.Listener {
       next.close();
       throw errorOf(status);
     }
-    if (this.#unref) next.unref();
+    if (this.#unref || this.#pending === undefined) next.unref();
     const isShort = probe && this.#hasNoDescriptor();
     // Nothing of ours runs between the last accept of the old one and its end.
     for (let client; (client = acceptFrom(this.#handle)) !== null;) this.#ready.push(client);

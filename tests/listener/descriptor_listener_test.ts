@@ -11,6 +11,7 @@ import { Program, type ProgramOptions } from "../support/program.ts";
 import { turn, until } from "../support/wait.ts";
 
 const SERVER = new URL("./programs/inherited_server.ts", import.meta.url);
+const ALONE = new URL("./programs/accept_alone.ts", import.meta.url);
 const NEEDS = { os: ["linux" as const], programs: ["systemd-socket-activate"] };
 
 /** Clients that come and go without a pause, and how often each server is replaced under them. */
@@ -39,10 +40,10 @@ function dial(address: Address): Promise<Deno.Conn> {
 async function activate(
   address: Address,
   args: string[],
-  { under = [], ...options }: ProgramOptions = {},
+  { under = [], program: url = SERVER, ...options }: ProgramOptions & { program?: URL } = {},
 ): Promise<Program> {
   const place = "path" in address ? address.path : `${address.hostname}:${address.port}`;
-  const program = new Program(SERVER, {
+  const program = new Program(url, {
     args,
     ...options,
     under: ["systemd-socket-activate", `--listen=${place}`, "--fdname=web", ...under],
@@ -251,3 +252,20 @@ netTest("two processes with reusePort replace each other without losing a client
   }
   assertEquals(failures, []);
 }, { os: ["linux"] });
+
+for (const [steps, lives] of [["", true], ["unref", false], ["idle", false]] as const) {
+  const what = steps === "idle"
+    ? "without a pending accept()"
+    : `with a pending accept()${steps === "" ? "" : " and unref()"}`;
+  netTest(
+    `an inherited socket ${what} ${lives ? "keeps" : "does not keep"} the process`,
+    async () => {
+      using directory = new Directory();
+      const address = PLACES["TCP"]!(directory);
+      await using program = await activate(address, ["fd", steps], { program: ALONE });
+      assertEquals(await program.lines(), lives ? ["ready", "alive"] : ["ready"]);
+      assertEquals((await program.status).code, 0);
+    },
+    NEEDS,
+  );
+}

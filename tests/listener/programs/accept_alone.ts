@@ -1,6 +1,7 @@
 /**
  * A listener with a pending accept keeps its process alive, or does not. Prints "ready", and "alive"
- * if the process is still there a while after the step that the arguments name.
+ * if the process is still there a while after the step that the arguments name. With `fd` the listener
+ * is inherited, with `idle` no accept is pending.
  *
  * @module
  */
@@ -17,9 +18,11 @@ const starved = scriptedListener([]);
 starved.otherwise = () => new Error("Too many open files (os error 24)");
 const listener: Deno.Listener = Deno.args.includes("starved")
   ? new HardenedListener({ listener: starved, noDelay: false, keepAlive: false })
-  : listen(LOOPBACK);
+  : listen(Deno.args.includes("fd") ? { fd: 3 } : LOOPBACK);
 
-listener.accept().catch(() => {});
+// The client that has started the process with its socket.
+if (Deno.args.includes("fd")) (await listener.accept()).close();
+if (!Deno.args.includes("idle")) listener.accept().catch(() => {});
 for (const step of Deno.args) {
   if (step === "unref") listener.unref();
   if (step === "ref") listener.ref();
