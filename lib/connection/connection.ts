@@ -77,7 +77,7 @@ export interface Connection<A extends Deno.Addr = Deno.Addr>
    * can also name a Unix socket, whatever the server listens on.
    */
   readonly remoteAddr: A;
-  /** What the PROXY header said, on an address where one is expected. */
+  /** The PROXY header, on an address where one is expected. */
   readonly proxy: ProxyHeader | undefined;
   /** What TLS has settled, once the connection is inside it. */
   readonly tls: TlsInfo | undefined;

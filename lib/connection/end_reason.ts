@@ -27,7 +27,7 @@
  * - `proxy_header_invalid`: what came first was no PROXY header, or a broken one
  * - `health_check`: on an address with PROXY headers or behind one, a client connected and left
  *   without sending anything
- * - `refused_full`: no slot was free and `whenFull` said to refuse
+ * - `refused_full`: no slot was free and `whenFull` refuses
  * - `refused_peer_limit`: its peer had `maxConnectionsPerPeer` already
  * - `refused_address`: the rules in `allow` and `deny` keep its address out, or no such peer may send
  *   a PROXY header

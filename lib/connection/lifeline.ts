@@ -145,7 +145,7 @@ export class Lifeline implements Ticking {
   /**
    * Closes the socket at once and leaves the reason open; safe to call twice.
    *
-   * @param isWhole Everything was sent, and TLS may tell the peer so.
+   * @param isWhole Everything was sent, and TLS may send close_notify.
    */
   close(isWhole = false): void {
     if (this.#closed) return;
@@ -164,7 +164,7 @@ export class Lifeline implements Ticking {
   /** Takes the failure of a raw operation; returns the error that its caller is to get. */
   failed(error: unknown): unknown {
     if (isMisuse(error)) {
-      // The handler's own mistake, and news for `onError`: not an error that a connection made.
+      // The handler's own mistake, to be reported to `onError`: not an error that a connection made.
       this.setReason("handler_error", error);
       this.close();
       return this.#error ?? error;

@@ -89,7 +89,7 @@ export class TlsContexts {
     if (Object.keys(given).length === 0) {
       throw new TypeError(`Cannot ${RELOAD} with nothing new: give ${TLS_KEYS.join(", ")}`);
     }
-    // Alone, one half would be paired with the other half of the old certificate.
+    // By itself, one half would be paired with the other half of the old certificate.
     if (given["cert"] !== undefined || given["key"] !== undefined) {
       completeCertificate(RELOAD, "", given);
     }

@@ -3,7 +3,7 @@
 import { isObject } from "../check.ts";
 import type { Server } from "../server/server.ts";
 
-/** Servers by name; one that was given alone has the name "". */
+/** Servers by name; a single server has the name "". */
 export type Servers = ReadonlyMap<string, Server>;
 
 /** One server, or several by name. */

@@ -77,7 +77,7 @@ class Family {
     for (const [value, attributes] of measured) this.#line("", { ...labels, ...attributes }, value);
   }
 
-  /** @param counts How many were in each bucket alone; they are written cumulatively. */
+  /** @param counts How many were in each bucket; they are written cumulatively. */
   addHistogram(
     bounds: readonly number[],
     counts: readonly number[],

@@ -69,7 +69,7 @@ export interface StatusPage extends AsyncDisposable {
  * Its clients take little from the servers: it holds 64 connections at most, of which the oldest without a
  * request makes room for the next; a request must come within 5 s, in 8 KiB; queries for the table
  * take a quarter of the thread's time at most. It keeps 8 descriptors in reserve, so that it answers
- * probes when the process has no other left. (Where `port` is 0 and the permission is for that alone,
+ * probes when the process has no other left. (Where `port` is 0 and the permission is only for that,
  * or on Windows, there is no reserve.)
  *
  * @param servers A server, or several by name.

@@ -25,9 +25,9 @@ import { ScriptedSocket } from "../support/scripted_socket.ts";
 const QUIET = 100 + TICK;
 
 /** The same before the first byte. */
-const PATIENCE = 5000 + TICK;
+const FIRST_QUIET = 5000 + TICK;
 
-/** A connection of a server, without the server, in a time of its own. */
+/** A connection of a server, without the server, on a fake clock. */
 class Scene implements Disposable {
   readonly socket = new ScriptedSocket();
   readonly conn: ServedConnection;
@@ -42,7 +42,7 @@ class Scene implements Disposable {
     this.#clock.watch(this.conn);
   }
 
-  /** Time passes, tick by tick, and everything that follows from each. */
+  /** Advances time tick by tick, with everything that follows from each. */
   async pass(ms: number): Promise<void> {
     for (; ms > 0; ms -= TICK) {
       this.#time.tick(Math.min(ms, TICK));
@@ -50,17 +50,17 @@ class Scene implements Disposable {
     }
   }
 
-  /** A handler computes for so long, and nothing else happens. */
+  /** Simulates a handler that blocks the event loop for so long. */
   block(ms: number): void {
     this.#time.tick(ms);
   }
 
-  /** The server stops, and gives as much time as asked for. */
-  drain(patience = Infinity): void {
-    this.conn.drain(new DOMException("The server is stopping", "AbortError"), patience);
+  /** Makes the connection draining. */
+  drain(letGoAfter = Infinity): void {
+    this.conn.drain(new DOMException("The server is stopping", "AbortError"), letGoAfter);
   }
 
-  /** The peer says something. */
+  /** Something arrives from the peer. */
   async say(said: string): Promise<void> {
     this.socket.arrive(bytes`${said}`);
     await turn();
@@ -74,7 +74,7 @@ class Scene implements Disposable {
   }
 }
 
-/** A loop that runs: what it has got, and whether it has ended. */
+/** A running loop: what it has received, and whether it has ended. */
 class Loop {
   readonly got: string[] = [];
   ended = false;
@@ -92,7 +92,7 @@ async function* texts(parts: AsyncIterable<Uint8Array>): AsyncGenerator<string> 
   for await (const part of parts) yield text(part);
 }
 
-/** Lines, decoded one by one: a codec of the user's may know no other way. */
+/** Lines, decoded one by one: a user's codec may have no batches. */
 const oneByOne: Codec<string> = {
   decode: (...args) => lines().decode(...args),
   encode: (line) => lines().encode(line),
@@ -138,7 +138,7 @@ for (const [over, begin] of Object.entries(LOOPS)) {
     const loop = new Loop(begin(scene.conn));
     await scene.pass(3000); // which do not count
     scene.drain();
-    await scene.pass(PATIENCE - TICK);
+    await scene.pass(FIRST_QUIET - TICK);
     assertFalse(loop.ended);
     await scene.pass(TICK);
     assert(loop.ended);
@@ -183,7 +183,7 @@ for (const [over, begin] of Object.entries(LOOPS)) {
     assert(loop.ended);
   });
 
-  Deno.test(`a loop ${over} whose peer never pauses ends at the next boundary once patience is over`, async () => {
+  Deno.test(`a loop ${over} whose peer never pauses ends at the next boundary once its time is up`, async () => {
     const { scene, loop } = await spoken();
     using _scene = scene;
     scene.drain(5000);
@@ -223,7 +223,7 @@ for (const [over, begin] of Object.entries(LOOPS)) {
     assertEquals(scene.conn.reader.length, 4);
   });
 
-  Deno.test(`a loop ${over} that was given less patience later ends by that`, async () => {
+  Deno.test(`a loop ${over} that later gets less time ends by that`, async () => {
     const { scene, loop } = await spoken();
     using _scene = scene;
     scene.drain(60_000);
@@ -267,7 +267,7 @@ for (const [over, begin] of Object.entries(LOOPS)) {
     assert(second.ended);
   });
 
-  Deno.test(`what the peer says after a loop ${over} has ended is there to be read`, async () => {
+  Deno.test(`what the peer sends after a loop ${over} has ended can be read`, async () => {
     const { scene } = await spoken();
     using _scene = scene;
     scene.drain();
@@ -366,7 +366,7 @@ Deno.test("a loop over frames does not end between a length and its frame", asyn
   assert(loop.ended);
 });
 
-/** A length of one byte, which is taken as soon as it is there, and then so many bytes. */
+/** A length of one byte, which is consumed as soon as it arrives, and then so many bytes. */
 const counted: Codec<string> = {
   decode: (bytes) => bytes.length === 0 ? null : { taken: 1, next: rest(bytes[0]!) },
   encode: (frame) => bytes`${String.fromCharCode(frame.length)}${frame}`,
@@ -395,7 +395,7 @@ Deno.test("a loop over frames does not end inside one of which nothing is left t
   assert(loop.ended);
 });
 
-Deno.test("a loop over frames whose patience is over ends behind the frame that has begun", async () => {
+Deno.test("a loop over frames whose time is up ends behind the frame that has begun", async () => {
   using scene = new Scene();
   const loop = new Loop(framed(scene.conn, lines()));
   await scene.say("one\ntw");
@@ -408,7 +408,7 @@ Deno.test("a loop over frames whose patience is over ends behind the frame that 
   assertEquals(await scene.conn.readLine(), "three");
 });
 
-Deno.test("a loop over frames whose patience is over leaves the lines that were decoded ahead", async () => {
+Deno.test("a loop over frames whose time is up leaves the lines that were decoded ahead", async () => {
   using scene = new Scene();
   const frames = framed(scene.conn, lines());
   await scene.say("one\ntwo\nthree\n");
@@ -462,7 +462,7 @@ Deno.test("the frame after a loop that has ended is read by the same object", as
   assertEquals(await frames.read(), "three");
 });
 
-/** Reads that somebody has asked for, and who therefore decides himself. */
+/** Single reads, which a stop does not end. */
 const READS: Record<string, (conn: Connection) => Promise<unknown>> = {
   "read()": (conn) => conn.read(new Uint8Array(10)),
   "readExactly()": (conn) => conn.readExactly(10),
@@ -481,18 +481,18 @@ for (const [name, read] of Object.entries(READS)) {
     let settled = false;
     const reading = read(scene.conn).then(() => settled = true);
     scene.drain();
-    await scene.pass(10 * PATIENCE);
+    await scene.pass(10 * FIRST_QUIET);
     assertFalse(settled);
     scene.socket.finish();
     await reading;
   });
 }
 
-Deno.test("draining a second time changes nothing: the patience is not given anew", async () => {
+Deno.test("draining a second time changes nothing: the time does not start anew", async () => {
   using scene = new Scene();
   const loop = new Loop(texts(scene.conn));
   scene.drain();
-  await scene.pass(PATIENCE - TICK);
+  await scene.pass(FIRST_QUIET - TICK);
   scene.drain();
   await scene.pass(TICK);
   assert(loop.ended);

@@ -53,7 +53,7 @@ function behaviour(name: string, run: (scene: Scene) => Promise<void>, needs: Ne
 
 const readOne = (conn: Connection) => conn.read(new Uint8Array(1));
 
-/** The handshakes are complete, not for the clients alone: what they say last is on its way then. */
+/** Waits until handshakes are complete on both sides: the clients' last flight takes a moment. */
 function allEstablished(server: Server<Deno.NetAddr>, accepted: number): Promise<void> {
   return until(() => server.stats().accepted === accepted && server.stats().handshaking === 0);
 }

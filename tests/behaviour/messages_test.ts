@@ -853,7 +853,7 @@ const TABLE: Row[] = [
       "use an IP address of this machine or a name of it, without the port",
   ),
   binds(
-    "listen() on a host name that nobody knows",
+    "listen() on an unknown host name",
     () => listen({ port: 7000, hostname: "no.such.host.invalid" }),
     "Error",
     undefined,
@@ -901,7 +901,7 @@ const TABLE: Row[] = [
       "a file is where its directory should be: use another path",
   ),
   binds(
-    "listen() in a directory of somebody else",
+    "listen() in a directory of another user",
     ({ dir }) => {
       Deno.chmodSync(dir, 0o500);
       return unprivileged({ path: `${dir}/s` });

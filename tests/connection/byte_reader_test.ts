@@ -371,7 +371,7 @@ for (const [name, read] of Object.entries(READS)) {
   });
 }
 
-netTest("data that came with the RST, before anybody read, is delivered first", async () => {
+netTest("data that arrived with the RST, before any read, is delivered first", async () => {
   const [socket, peer] = await resettablePair();
   using conn = connection(socket);
   peer.write(bytes`last words`);

@@ -429,7 +429,7 @@ Deno.test("a second frame while one is awaited is Busy, and the first goes on", 
   }
 });
 
-Deno.test("promises of frames that nobody awaits may reject in any way", async () => {
+Deno.test("promises of frames that are not awaited may reject in any way", async () => {
   const wrong = decoding<string>(() => {
     throw new ProtocolError("wrong");
   });

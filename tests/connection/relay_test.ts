@@ -321,7 +321,7 @@ Deno.test("relay() leaves no timer behind, and two plain connections have none",
 
 for (const wrapped of [true, false]) {
   netTest(
-    `an upstream that fails is relay_failed with its error, and no news, the upstream ${
+    `an upstream that fails is relay_failed with its error, unreported, the upstream ${
       wrapped ? "wrapped" : "a plain connection"
     }`,
     async () => {

@@ -17,7 +17,7 @@ const IDLE = 512;
 const GONE = "Cannot read on: what had arrived was transferred away together with what was read";
 
 /** A slab of a connection that shares nothing with others. */
-function alone(): Slab {
+function fresh(): Slab {
   return new Slab(new Rooms(), new ReadSize());
 }
 
@@ -191,7 +191,7 @@ Deno.test("a slab gives the parts of a stream of MiBs, large and small, as they 
   }));
 
 Deno.test("a slab is empty, of no length, before anything has arrived and when all was taken", () => {
-  const slab = alone();
+  const slab = fresh();
   assertEquals([slab.length, slab.bytes.length, slab.take(0).length], [0, 0, 0]);
   slab.arrived(slab.room(), 3);
   slab.take(3);
@@ -241,7 +241,7 @@ for (const length of [256 * 1024, MIB]) {
         "not announced": () => 0,
       };
       for (const [name, reserve] of Object.entries(kinds)) {
-        const copied = copiedBy(() => gather(alone(), length, step, reserve));
+        const copied = copiedBy(() => gather(fresh(), length, step, reserve));
         assertLessOrEqual(copied / length, 2.5, name);
       }
     });
@@ -250,12 +250,12 @@ for (const length of [256 * 1024, MIB]) {
 
 Deno.test("a record that comes in a stream is read in few reads", () => {
   for (const reserve of [() => MIB, (have: number) => have + 1, () => 0]) {
-    assertLessOrEqual(gather(alone(), MIB, Infinity, reserve), 20);
+    assertLessOrEqual(gather(fresh(), MIB, Infinity, reserve), 20);
   }
 });
 
 Deno.test("records that wait behind one another are not moved for each one that is taken", () => {
-  const slab = alone();
+  const slab = fresh();
   const length = 200_000;
   gather(slab, length, Infinity, () => length);
   const copied = copiedBy(() => {
@@ -265,7 +265,7 @@ Deno.test("records that wait behind one another are not moved for each one that 
 });
 
 Deno.test("Slab.reserve() reserves at most twice what is there, however much is announced", () => {
-  const slab = alone();
+  const slab = fresh();
   for (let i = 0; i < 100; i++) {
     slab.reserve(2 ** 40);
     const room = slab.room();
@@ -275,15 +275,15 @@ Deno.test("Slab.reserve() reserves at most twice what is there, however much is 
 });
 
 Deno.test("Slab.reserve() makes room for a record of some KiB at once, so that one read can bring it", () => {
-  const slab = alone();
+  const slab = fresh();
   slab.arrived(slab.room(), 8);
   slab.reserve(4000);
   assert(slab.room().length >= 4000 - 8);
 });
 
 Deno.test("a slab waits for the first bytes on half a KiB", () => {
-  assertEquals(alone().room().buffer.byteLength, IDLE);
-  assertEquals(alone().chunkRoom().buffer.byteLength, IDLE);
+  assertEquals(fresh().room().buffer.byteLength, IDLE);
+  assertEquals(fresh().chunkRoom().buffer.byteLength, IDLE);
 });
 
 /** What may have happened on a connection, with what the last two reads of it bring. */
@@ -382,7 +382,7 @@ Deno.test("Rooms counts what slabs hold beyond an idle connection's, and nothing
 });
 
 Deno.test("a large part of a stream is given out without a copy", () => {
-  const slab = alone();
+  const slab = fresh();
   for (let i = 0; i < 10; i++) {
     const room = slab.chunkRoom();
     slab.chunk(room, room.length);
@@ -392,7 +392,7 @@ Deno.test("a large part of a stream is given out without a copy", () => {
 });
 
 Deno.test("the last small part of a stream does not keep the memory that it was read into", () => {
-  const slab = alone();
+  const slab = fresh();
   for (let i = 0; i < 10; i++) {
     const room = slab.chunkRoom();
     slab.chunk(room, room.length);
@@ -446,7 +446,7 @@ Deno.test("what had arrived behind a record is gone with it when its memory is t
     (slab) => slab.reserve(1000),
   ];
   for (const use of refused) {
-    const slab = alone();
+    const slab = fresh();
     slab.arrived(slab.room(), 100);
     structuredClone(0, { transfer: [slab.take(10).buffer] });
     for (let i = 0; i < 2; i++) assertThrows(() => use(slab), TypeError, GONE);
@@ -454,7 +454,7 @@ Deno.test("what had arrived behind a record is gone with it when its memory is t
 });
 
 Deno.test("what a read brings whose memory was transferred away meanwhile is gone, and that is said", () => {
-  const slab = alone();
+  const slab = fresh();
   const chunk = slab.chunk(slab.chunkRoom(), 10);
   const room = slab.chunkRoom();
   structuredClone(chunk, { transfer: [chunk.buffer] });
@@ -463,7 +463,7 @@ Deno.test("what a read brings whose memory was transferred away meanwhile is gon
 });
 
 Deno.test("what a read into the slab brings is gone with memory transferred away meanwhile", () => {
-  const slab = alone();
+  const slab = fresh();
   slab.arrived(slab.room(), 10);
   const record = slab.take(10);
   const room = slab.room();
@@ -473,7 +473,7 @@ Deno.test("what a read into the slab brings is gone with memory transferred away
 });
 
 Deno.test("the same when the slab has other memory by then", () => {
-  const slab = alone();
+  const slab = fresh();
   slab.arrived(slab.room(), 10);
   const record = slab.take(10);
   const room = slab.room();

@@ -311,7 +311,7 @@ netTest("openssl: a session without a certificate does not lock its client out",
 
 for (const version of VERSIONS) {
   netTest(
-    `openssl: a client of TLS ${version} alone gets an alert for such a session`,
+    `openssl: a client of only TLS ${version} gets an alert for such a session`,
     async () => {
       await using asksNone = new Answering();
       await using requires = new Answering({ tls: { clientCa: ca.cert } });

@@ -195,8 +195,8 @@ Deno.test("starved() lets the clock rest once the shortage is a second old", () 
 Deno.test("report() gives onError a connection only where there is one", () => {
   const reports: unknown[][] = [];
   const reporter = new Reporter((...args) => reports.push(args), new CoarseClock(true));
-  reporter.report("alone");
-  assertEquals(reports, [["alone"]]);
+  reporter.report("first");
+  assertEquals(reports, [["first"]]);
 });
 
 Deno.test("call() blames the hook by name and keeps the error's identity", async () => {

@@ -22,7 +22,7 @@ Deno.test("judgeMemory() accepts memory that is allocated at first and kept", ()
   ]);
 });
 
-Deno.test("judgeMemory() misses neither a slow leak nor one that shows in RSS alone", () => {
+Deno.test("judgeMemory() misses neither a slow leak nor one that shows only in RSS", () => {
   assertEquals(met((minute) => 10 + 0.3 * minute, () => 100), [false, true]);
   assertEquals(met(() => 10, (minute) => 80 + 10 * minute), [true, false]);
 });

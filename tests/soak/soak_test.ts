@@ -8,7 +8,7 @@ import { soak } from "./run.ts";
 const SECONDS = 6;
 
 netTest(
-  `a server holds out for ${SECONDS} seconds, whatever anybody does`,
+  `a server endures ${SECONDS} seconds of every kind of client and handler`,
   () =>
     byChance(async (chance) => {
       const { figures, ended, wrong, verdict } = await soak(SECONDS, chance.seed);

@@ -62,7 +62,7 @@ const after = await held();
 stopping = true;
 await clients;
 await browsing.until(`document.getElementById("active").textContent === "0"`);
-// The news of the second after that which brought the last change.
+// The update one second after the one with the last change.
 await sleep(2500);
 const stats = JSON.parse(await child.ask("stats"));
 const shown = JSON.parse(

@@ -1,7 +1,7 @@
 /**
  * Servers that are stopped in the midst of a storm, in a process of their own. Its arguments are the
  * loop, `usher` or `plain`, and the clients' route. Each line on stdin is the number of
- * clients after whom to stop: the first answer is the port, and the second comes when it has stopped.
+ * clients after which to stop: the first answer is the port, and the second comes when it has stopped.
  *
  * @module
  */

@@ -122,7 +122,7 @@ netTest(
   },
 );
 
-// A client of TLS 1.3 alone gets an alert and drops the session: openssl_test.ts.
+// A client of only TLS 1.3 gets an alert and drops the session: openssl_test.ts.
 netTest(
   "a client with a valid certificate and a useless session makes a full handshake",
   async () => {

@@ -1,4 +1,4 @@
-/** Tests that servers are told from other values, alone and by name. @module */
+/** Servers are distinguished from other values, by themselves and by name. @module */
 
 import { assertEquals, assertThrows } from "@std/assert";
 import { connect } from "../../lib/testing/mod.ts";

@@ -108,7 +108,7 @@ netTest("the page shows hostile names and addresses as text", async () => {
   assertEquals(await browsing.complaints(), []);
 }, CHROMIUM);
 
-netTest("the table is sorted, filtered and turned by keyboard alone", async () => {
+netTest("the table can be sorted, filtered and paged by keyboard only", async () => {
   await using server = serve(LOOPBACK, (conn) => conn.readLine());
   using clients = await connectMany(server.addr, 60);
   for (const [i, client] of clients.all.entries()) await client.write(new Uint8Array(1 + i % 7));

@@ -130,7 +130,7 @@ export interface ProxySsl {
 
 /** The TLVs of a header, and the place of its checksum. */
 export interface FoundTlvs {
-  /** The TLVs; `undefined` if there is none to tell of. */
+  /** The TLVs; `undefined` if there are none. */
   readonly tlvs: ProxyTlvs | undefined;
   /** Where in the header the four bytes of the checksum are; -1 if there is none. */
   readonly checksumAt: number;
@@ -262,7 +262,7 @@ function readSsl(value: Uint8Array, at: number): ProxySsl {
 }
 
 /**
- * HAProxy sends a result of 0 for clients without a certificate, too, so the result alone proves
+ * HAProxy sends a result of 0 for clients without a certificate, too, so the result by itself proves
  * nothing; nor do the bits of a certificate without the one of TLS.
  */
 export function isVerified(ssl: boolean, hasCertificate: boolean, verifyResult: number): boolean {
