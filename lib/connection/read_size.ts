@@ -7,9 +7,15 @@ const LEAST = 256;
 const MOST = 262_144;
 
 /**
+ * Reads in a row of less than an eighth of what is expected, after which that is forgotten: more than
+ * the few by which a stream that piles up begins anew, few enough that a burst is soon forgotten.
+ */
+const MOST_SMALL = 16;
+
+/**
  * What one connection's last reads brought. It follows a larger read at once, smaller ones slowly,
- * since messages of two sizes in turn are common, and a change of kind (two reads in a row of less
- * than an eighth) at once, so that the memory for a burst is not kept.
+ * since messages of two sizes in turn are common, and a change of kind after 16 reads, so that the
+ * memory for a burst is not kept.
  */
 export class ReadSize {
   static readonly MOST: number = MOST;
@@ -27,8 +33,8 @@ export class ReadSize {
       this.expected = Math.min(full ? 2 * n : n, MOST);
     } else if (8 * n >= expected) {
       this.#small = 0;
-      this.expected = Math.max(expected - ((expected - n) >> 4), LEAST);
-    } else if (++this.#small === 2) {
+      this.expected = Math.max(expected - ((expected - n + 15) >> 4), LEAST);
+    } else if (++this.#small === MOST_SMALL) {
       this.#small = 0;
       this.expected = Math.max(n, LEAST);
     }

@@ -1,6 +1,6 @@
 /** Holds memory that is read into again and again, for chunks that are only borrowed. @module */
 
-import type { ReadSize } from "./read_size.ts";
+import { ReadSize } from "./read_size.ts";
 import { Rooms } from "./rooms.ts";
 import type { ChunkMemory } from "./slab.ts";
 
@@ -44,16 +44,21 @@ export class ReusedRoom implements ChunkMemory {
   takeBack(): void {
     if (this.#poisons) this.#chunk.fill(POISON);
     if (!this.#isApart) return;
-    Rooms.free(this.#chunk.buffer);
-    this.#chunk = NO_ROOM;
-    this.#isApart = false;
+    // It takes the place of the room that was too small.
+    const { buffer } = this.#chunk;
+    this.#replace(0);
+    if (buffer.detached) return;
+    this.#rooms.replace(0, buffer.byteLength);
+    this.#counted = buffer.byteLength;
+    this.#room = new Uint8Array(buffer);
   }
 
   chunkRoom(): Room {
     const { length } = this.#room;
     const { expected } = this.#size;
     const size = expected < FIRST ? FIRST : this.#rooms.waitSize(expected);
-    const most = size > Rooms.IDLE ? 2 * size : Math.min(2 * size, Rooms.IDLE);
+    // A large one stays as long as a large one is wanted at all: a stream comes in parts of any size.
+    const most = size > Rooms.IDLE ? ReadSize.MOST : Math.min(2 * size, Rooms.IDLE);
     if (length < Math.min(expected, size) || length > most) this.#replace(size);
     return this.#room;
   }
@@ -91,6 +96,7 @@ export class ReusedRoom implements ChunkMemory {
     if (this.#room !== NO_ROOM) Rooms.free(this.#room.buffer);
     this.#room = size === 0 ? NO_ROOM : new Uint8Array(size);
     this.#chunk = NO_ROOM;
+    this.#isApart = false;
   }
 }
 

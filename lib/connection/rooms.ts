@@ -1,7 +1,7 @@
 /** Counts what a server's connections hold to be read into. @module */
 
 /**
- * Reads that may wait on a large room at a time, in one server: 4 MiB at 64 KiB each. A read cannot
+ * Reads that may wait on a large room at a time, in one server: 4 MiB at 64 KiB each, 16 MiB at most. A read cannot
  * be cancelled, so a peer that falls silent keeps the room it is awaited on; all reads beyond these
  * wait on 16 KiB at most and look behind them, which costs a windowed stream some 10 %.
  */

@@ -35,9 +35,16 @@ Deno.test("smaller reads are followed slowly, as messages of two sizes in turn a
   assertLess(size.expected, 8192 + 16);
 });
 
-Deno.test("a single much smaller read changes nothing, two in a row are what is expected then", () => {
-  assertEquals(after(65_536, 10), 65_536);
-  assertEquals(after(65_536, 10, 65_536, 10), 65_536);
-  assertEquals(after(65_536, 10, 10), 256);
-  assertEquals(after(65_536, 1000, 800), 800);
+Deno.test("a read that brings as much again and again is what is expected, whatever came before", () => {
+  for (const n of [256, 300, 4096, 16_384, 65_536]) {
+    assertEquals(after(2 * n, ...new Array(200).fill(n)), n);
+  }
+});
+
+Deno.test("much smaller reads change nothing until 16 have come in a row", () => {
+  const small = new Array(15).fill(10);
+  assertEquals(after(65_536, ...small), 65_536);
+  assertEquals(after(65_536, ...small, 65_536, ...small), 65_536);
+  assertEquals(after(65_536, ...small, 10), 256);
+  assertEquals(after(65_536, ...small, 1000), 1000);
 });
