@@ -28,6 +28,7 @@ export type { TlsInfo } from "./lib/tls/handshake.ts";
 export { connection, type ConnectionOptions } from "./lib/connection/wrap.ts";
 export { FrameTooLargeError, ProtocolError, ProxyHeaderError, RefusedError } from "./lib/errors.ts";
 export type { ShutdownReport } from "./lib/server/drain.ts";
+export type { Handler } from "./lib/server/handler.ts";
 export { listen } from "./lib/listener/listen.ts";
 export { type InheritedListener, inheritedListeners } from "./lib/listener/inherited_listeners.ts";
 export type {
@@ -41,7 +42,9 @@ export type {
 } from "./lib/listener/listen_options.ts";
 export type { EndRecord } from "./lib/server/end_records.ts";
 export type {
+  ServeEntryOptions,
   ServeFdOptions,
+  ServeHandledOptions,
   ServeListenersOptions,
   ServeOptions,
   ServeSettings,
@@ -50,7 +53,6 @@ export type {
 } from "./lib/server/options.ts";
 export { type RateLimit, rateLimit, type RateLimitOptions } from "./lib/server/rate_limit.ts";
 export { serve } from "./lib/server/serve.ts";
-export type { Handler } from "./lib/server/serve_connection.ts";
 export type { Server, ShutdownOptions } from "./lib/server/server.ts";
 export {
   shutdownOnSignals,

@@ -57,6 +57,7 @@ const PACKAGES: Record<string, string[]> = {
 
 /** Files of `lib/` without a test file of their own, and where their work is tested instead. */
 const TESTED_ELSEWHERE: Record<string, string> = {
+  "lib/server/handler.ts": "tests/server/serve_connection_test.ts",
   "lib/wire/proxy/proxy_layout.ts": "tests/wire/proxy/proxy_header_test.ts",
   "lib/wire/proxy/encode_proxy_tlvs.ts": "tests/wire/proxy/encode_proxy_header_test.ts",
   "lib/connection/limits.ts": "tests/architecture_test.ts",

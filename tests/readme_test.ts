@@ -98,7 +98,7 @@ treeTest("README: each option is there, with its default", () => {
   );
   const homes = ["server/options", "listener/listen_options", "tls/tls_options"];
   const interfaces = homes.map((home) => read(`lib/${home}.ts`)).join("").matchAll(
-    /^export interface (?:\w*ListenOptions|Certificate|Serve(?:Address|Listeners)Options|ServeSettings) .*\{\n([^]*?)^\}/gm,
+    /^export interface (?:\w*ListenOptions|Certificate|Serve(?:Address|Entry|Listeners)Options|ServeSettings) .*\{\n([^]*?)^\}/gm,
   );
   const options = [...interfaces].flatMap(([, body = ""]) =>
     [...body.matchAll(/^ {2}(\w+)\??:/gm)].map(([, name = ""]) => name)

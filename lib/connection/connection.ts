@@ -81,6 +81,33 @@ export interface Connection<A extends Deno.Addr = Deno.Addr>
   readonly proxy: ProxyHeader | undefined;
   /** What TLS has settled, once the connection is inside it. */
   readonly tls: TlsInfo | undefined;
+  /**
+   * The `name` of the entry of `listeners` that it came through; without one, and for a connection that no
+   * server holds, the address.
+   */
+  readonly listenerName: string;
+  /**
+   * What the program knows of it, such as a user or a device: stands in the end record, the log and the
+   * status page, never in a metric. May be set; 200 characters are kept.
+   *
+   * @example A user in the end record
+   * ```ts
+   * import { type EndRecord, serve } from "@usher/server";
+   * import { assertEquals } from "@std/assert";
+   *
+   * const records: EndRecord[] = [];
+   * const onEnd = (record: EndRecord) => records.push(record);
+   * const server = serve({ port: 0, hostname: "127.0.0.1", onEnd }, async (conn) => {
+   *   conn.label = await conn.readLine() ?? "";
+   * });
+   * const client = await Deno.connect({ port: server.addr.port });
+   * await client.write(new TextEncoder().encode("Ada\n"));
+   * await new Response(client.readable).text();
+   * await server.shutdown();
+   * assertEquals(records[0]?.label, "Ada");
+   * ```
+   */
+  label: string | undefined;
   /** When it was accepted, in ms since 1970. */
   readonly openedAt: number;
   /** Bytes received so far, without a PROXY header and what TLS adds. */

@@ -5,6 +5,7 @@ import { delimited } from "../wire/codec/delimited.ts";
 import { lines } from "../wire/codec/lines.ts";
 import type { ProxyHeader } from "../wire/proxy/proxy_header.ts";
 import { bad, checkBoolean, checkKeys, checkNumber, checkTime } from "../check.ts";
+import { formatAddress } from "../format_address.ts";
 import { type AbortOptions, untilAborted } from "./abort.ts";
 import { ByteReader, type NextChunk, type RecordOptions } from "./byte_reader.ts";
 import { ByteWriter, HIGH_WATER } from "./byte_writer.ts";
@@ -36,8 +37,8 @@ const LINGER_BYTES = 8_388_608;
 /** Bytes that `unsentBelow()` waits for: as many as frames coalesce before `send()` waits. */
 const DEFAULT_BELOW = HIGH_WATER;
 
-/** Characters of a detail that are kept. */
-const LONGEST_DETAIL = 200;
+/** Characters of a detail or a label that are kept. */
+const LONGEST_TEXT = 200;
 
 /** What a wrong limit is a part of. */
 const CHANGE = "change a connection";
@@ -61,6 +62,9 @@ export class SocketConnection<A extends Deno.Addr = Deno.Addr> implements Connec
   readonly writer: ByteWriter;
   /** What identifies the client: settled by the server before the handler runs, or by `startTls()`. */
   identity: { readonly proxy?: ProxyHeader; readonly tls?: TlsInfo } = UNKNOWN;
+  /** The name of the listener that it came through; set by the server alone. */
+  listener: string | undefined;
+  #label: string | undefined;
   #finishing: Promise<void> | undefined;
   #ending: Promise<void> | undefined;
   #neverDrained: AbortSignal | undefined;
@@ -136,6 +140,21 @@ export class SocketConnection<A extends Deno.Addr = Deno.Addr> implements Connec
 
   set receiveTimeout(ms: number) {
     this.life.receiveTimeout = checkTime(CHANGE, "receiveTimeout", ms);
+  }
+
+  get listenerName(): string {
+    return this.listener ?? formatAddress(this.localAddr);
+  }
+
+  get label(): string | undefined {
+    return this.#label;
+  }
+
+  set label(label: string | undefined) {
+    if (label !== undefined && typeof label !== "string") {
+      throw new TypeError(bad(CHANGE, "label", label, "a text, or undefined for none"));
+    }
+    this.#label = label?.slice(0, LONGEST_TEXT);
   }
 
   get unsentBytes(): number {
@@ -231,7 +250,7 @@ export class SocketConnection<A extends Deno.Addr = Deno.Addr> implements Connec
       throw new TypeError(bad(`${attempt} a connection`, "detail", detail, "a text"));
     }
     if (this.life.closed) return; // something else was first
-    this.life.setReason("dismissed", undefined, detail.slice(0, LONGEST_DETAIL));
+    this.life.setReason("dismissed", undefined, detail.slice(0, LONGEST_TEXT));
   }
 
   deadline(ms: number): Disposable {

@@ -1,5 +1,6 @@
 /** Takes connections from one listener and hands each over once, to be served. @module */
 
+import { formatAddress } from "../format_address.ts";
 import { Acceptor } from "../listener/accept.ts";
 import { type Bound, setSocketOptions } from "../listener/bind.ts";
 import { disarmCompilerPanic } from "../listener/descriptor_panics.ts";
@@ -28,6 +29,7 @@ const WAITED = { plain: 0.2, tls: Infinity };
 export interface Held {
   readonly conn: ServedConnection;
   readonly bound: Bound;
+  readonly service: Service;
 }
 
 /** The accept loop of one listener. */
@@ -37,15 +39,17 @@ export class AcceptLoop {
   readonly acceptor: Acceptor;
   /** Resolves when the listener is closed, rejects when accepting has failed for good. */
   readonly ended: Promise<void>;
+  readonly #name: string;
   readonly #service: Service;
   #held: Held[] | undefined;
   /** While it waits for a slot: keeps the process alive, which no pending accept does then. */
   #waiting: ReturnType<typeof setTimeout> | undefined;
   #unref = false;
 
-  constructor(bound: Bound, service: Service) {
+  constructor(bound: Bound, name: string | undefined, service: Service) {
     this.bound = bound;
     this.addr = bound.listener.addr;
+    this.#name = name ?? formatAddress(this.addr);
     this.#service = service;
     const { statistics, reporter } = service;
     this.acceptor = new Acceptor(bound.listener, {
@@ -88,7 +92,7 @@ export class AcceptLoop {
       setSocketOptions(socket, bound);
       const conn = this.#enter(socket);
       if (this.#held === undefined) serveConnection(conn, bound, this.#service);
-      else this.#held.push({ conn, bound });
+      else this.#held.push({ conn, bound, service: this.#service });
       if (row >= ROW[kind] && this.#held === undefined) {
         row = 0;
         await yieldToSockets();
@@ -108,6 +112,7 @@ export class AcceptLoop {
       options,
       rooms,
     );
+    conn.listener = this.#name;
     if (options.maxAge !== Infinity) conn.limitAge(options.maxAge, options.shutdownTimeout);
     live.enter(conn);
     if (live.all.size >= PREPARE_AT) disarmCompilerPanic();

@@ -108,7 +108,7 @@ export class Drain {
     await Promise.allSettled(this.#loops.map(({ ended }) => ended));
     this.#step = "draining";
     this.#drainAll();
-    for (const { conn, bound } of this.#held) serveConnection(conn, bound, this.#service);
+    for (const { conn, bound, service } of this.#held) serveConnection(conn, bound, service);
     await live.empty();
     this.#finish();
   }

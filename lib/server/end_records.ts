@@ -34,6 +34,10 @@ export interface EndRecord {
   readonly reason: EndReason;
   /** What `end()` or `close()` was given, where the reason is `dismissed`. */
   readonly detail?: string;
+  /** What the program had written into the connection's `label`. */
+  readonly label?: string;
+  /** The `name` of the listener that it came through, or that listener's address. */
+  readonly listenerName: string;
   /** The other end as the kernel saw it. */
   readonly peerAddr: Deno.Addr;
   /** The client's address. */
@@ -105,12 +109,14 @@ function recordOf(conn: ServedConnection, reason: EndReason): EndRecord {
   return {
     id,
     reason,
+    listenerName: conn.listenerName,
     peerAddr,
     remoteAddr,
     bytesRead,
     bytesWritten,
     openedAt,
     duration,
+    ...(conn.label !== undefined && { label: conn.label }),
     ...(life.detail !== undefined && { detail: life.detail }),
     ...(life.error !== undefined && { error: life.error }),
   };

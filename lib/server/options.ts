@@ -9,6 +9,7 @@ import {
 } from "../connection/limits.ts";
 import { affordableConnections } from "./affordable_connections.ts";
 import type { EndRecord } from "./end_records.ts";
+import type { Handler } from "./handler.ts";
 import type { TlsListenOptions } from "../tls/tls_options.ts";
 import { type AddressTest, completeAddressRules } from "../listener/address_rules.ts";
 import {
@@ -234,7 +235,52 @@ export interface ServeListenersOptions extends ServeSettings {
    * Where to listen: options of addresses, or anything of `Deno.Listener`'s shape, which then belongs
    * to the server.
    */
-  listeners: readonly (ServeAddress | Deno.Listener)[];
+  listeners: readonly (ServeAddress & ServeEntryOptions | Deno.Listener)[];
+}
+
+/**
+ * What an entry of `listeners` may say besides its address.
+ *
+ * @example Two names
+ * ```ts
+ * import { serve, type ServeEntryOptions } from "@usher/server";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const mail: ServeEntryOptions = { name: "mail" };
+ * const names: string[] = [];
+ * await using server = serve({ listeners: [{ port: 0, hostname: "127.0.0.1", ...mail }] }, (conn) => {
+ *   names.push(conn.listenerName);
+ *   return Promise.resolve();
+ * });
+ * const client = await Deno.connect({ port: (server.addr as Deno.NetAddr).port });
+ * await new Response(client.readable).text();
+ * assertEquals(names, ["mail"]);
+ * ```
+ */
+export interface ServeEntryOptions {
+  /** What connections through it have as their `listenerName`; its address unless given. */
+  name?: string;
+  /** Serves connections through it; the handler of `serve()` unless given. */
+  handler?: Handler;
+}
+
+/**
+ * Options of a server each of whose listeners has a handler of its own.
+ *
+ * @example The same protocol on a port and for the machine itself
+ * ```ts
+ * import { type Handler, serve, type ServeHandledOptions } from "@usher/server";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const handler: Handler = (conn) => conn.write(new TextEncoder().encode("hello"));
+ * const options: ServeHandledOptions = { listeners: [{ port: 0, hostname: "127.0.0.1", handler }] };
+ * await using server = serve(options);
+ * assertEquals(server.addrs.length, 1);
+ * ```
+ */
+export interface ServeHandledOptions extends ServeSettings {
+  /** Where to listen, each with its handler. */
+  listeners: readonly (ServeAddress & ServeEntryOptions & { handler: Handler })[];
 }
 
 /**
@@ -280,6 +326,8 @@ export const DEFAULTS: Pick<
 /** Options of `serve()` with every default filled in. */
 export interface CompleteServeOptions extends ConnectionLimits {
   readonly listeners: readonly (CompleteAddress | Deno.Listener)[];
+  /** What belongs to each of them besides its address. */
+  readonly entries: readonly ServeEntryOptions[];
   readonly maxConnections: number;
   /** Follows `maxConnections` if not given. */
   readonly maxConnectionsPerPeer: number | undefined;
@@ -361,6 +409,7 @@ export function completeServeOptions(options: ServeOptions): CompleteServeOption
     checkTime(verb, name, given[name] === undefined ? DEFAULTS[name] : given[name]);
   return Object.freeze({
     listeners,
+    entries: given["listeners"] === undefined ? [{}] : completeEntries(verb, given["listeners"]),
     maxConnections: given["maxConnections"] === undefined
       ? Math.min(DEFAULTS.maxConnections, affordableConnections() ?? Infinity)
       : checkLimit("maxConnections", given["maxConnections"]),
@@ -419,7 +468,25 @@ function completeListeners(verb: string, given: Record<string, unknown>) {
     if (!isObject(entry)) {
       throw new TypeError(bad(verb, `listeners[${i}]`, entry, "a listener, or options to listen"));
     }
-    return completeAddress(`${verb} listeners[${i}]`, entry, []);
+    return completeAddress(`${verb} listeners[${i}]`, entry, ENTRY_KEYS);
+  });
+}
+
+/** Keys of an entry of `listeners` that are not about its address. */
+const ENTRY_KEYS = ["name", "handler"];
+
+function completeEntries(verb: string, listeners: unknown): ServeEntryOptions[] {
+  return (listeners as unknown[]).map((entry, i) => {
+    if (isListener(entry)) return {};
+    const attempt = `${verb} listeners[${i}]`;
+    const { name, handler } = entry as ServeEntryOptions;
+    if (name !== undefined && (typeof name !== "string" || name === "")) {
+      throw new TypeError(bad(attempt, "name", name, "a text that is not empty"));
+    }
+    if (handler !== undefined && typeof handler !== "function") {
+      throw new TypeError(bad(attempt, "handler", handler, "a function"));
+    }
+    return { ...(name !== undefined && { name }), ...(handler !== undefined && { handler }) };
   });
 }
 

@@ -121,7 +121,9 @@ export class Reporter implements Ticking {
 
 /** What happened, and where in the program, so that it can be looked up in the source. */
 function describe(error: unknown, conn?: Connection): string {
-  const subject = conn === undefined ? "" : `connection ${conn.id} from ${from(conn)}: `;
+  const subject = conn === undefined
+    ? ""
+    : `connection ${conn.id}${labelOf(conn)} from ${from(conn)}: `;
   try {
     // Nothing in the source is to blame for it.
     if (error instanceof RefusedError) return error.message;
@@ -155,6 +157,10 @@ function placeOf({ stack, message }: Error): string | undefined {
   const frames = stack.split("\n").slice(String(message).split("\n").length)
     .flatMap((line) => /^ +at (?!.*\b(?:ext|node):)(.*:\/\/.*)$/.exec(line)?.[1] ?? []);
   return frames.find((frame) => LIBRARY === undefined || !frame.includes(LIBRARY));
+}
+
+function labelOf({ label }: Connection): string {
+  return label === undefined ? "" : ` (${label})`;
 }
 
 function from(conn: Connection): string {

@@ -22,7 +22,8 @@ import { LiveConnections } from "./live_connections.ts";
 import { checkLimit, type CompleteServeOptions } from "./options.ts";
 import { Refusals } from "./refusals.ts";
 import { Reporter } from "./reporter.ts";
-import type { Handler, Service } from "./serve_connection.ts";
+import type { Handler } from "./handler.ts";
+import type { Service } from "./serve_connection.ts";
 import type { Server, ShutdownOptions } from "./server.ts";
 import { Slots } from "./slots.ts";
 import { type ServerStats, Statistics } from "./statistics.ts";
@@ -42,12 +43,16 @@ export class RunningServer<A extends Deno.Addr> implements Server<A> {
   #report: ShutdownReport | undefined;
   #gaveUp: { readonly error: unknown } | undefined;
 
-  constructor(options: CompleteServeOptions, handler: Handler) {
+  /** @param handler Serves connections of listeners that have no handler of their own. */
+  constructor(options: CompleteServeOptions, handler: Handler | undefined) {
     this.#options = options;
     const bound = bindAll(options.listeners);
-    const service = serviceOf(options, handler);
+    const service = serviceOf(options, handler ?? options.entries[0]!.handler!);
     this.#service = service;
-    this.#loops = bound.map((bound) => new AcceptLoop(bound, service));
+    this.#loops = bound.map((bound, i) => {
+      const { name, handler = service.handler } = options.entries[i]!;
+      return new AcceptLoop(bound, name, { ...service, handler });
+    });
     this.addrs = this.#loops.map(({ addr }) => addr as A);
     for (const loop of this.#loops) {
       loop.ended.then(() => this.#ended(loop), (error) => this.#failed(loop, error));

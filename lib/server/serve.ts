@@ -1,15 +1,18 @@
 /** Starts a server. @module */
 
 import { disarmSignalPanic } from "../listener/descriptor_panics.ts";
+import type { ServeAddress } from "../listener/listen_options.ts";
 import {
   completeServeOptions,
+  type ServeEntryOptions,
+  type ServeHandledOptions,
   type ServeListenersOptions,
   type ServeOptions,
   type ServeTcpOptions,
   type ServeUnixOptions,
 } from "./options.ts";
 import { RunningServer } from "./running_server.ts";
-import type { Handler } from "./serve_connection.ts";
+import type { Handler } from "./handler.ts";
 import type { Server } from "./server.ts";
 
 /**
@@ -75,6 +78,32 @@ export function serve(
   handler: Handler<Deno.UnixAddr>,
 ): Server<Deno.UnixAddr>;
 /**
+ * Serves several TCP addresses, or TCP listeners, with one handler and one set of limits.
+ *
+ * @param options The listeners and the limits.
+ * @param handler Serves one connection; must return a promise.
+ * @returns The server.
+ *
+ * @example The port of each
+ * ```ts
+ * import { serve } from "@usher/server";
+ * import { assertNotEquals } from "@std/assert";
+ *
+ * const loopback = { port: 0, hostname: "127.0.0.1" };
+ * await using server = serve({ listeners: [loopback, loopback] }, async () => {});
+ * assertNotEquals(server.addrs[0]?.port, server.addrs[1]?.port);
+ * ```
+ */
+export function serve(
+  options: ServeListenersOptions & {
+    listeners: readonly (
+      | (Extract<ServeAddress, { port: number }> & ServeEntryOptions)
+      | Deno.Listener<Deno.Conn, Deno.NetAddr>
+    )[];
+  },
+  handler: Handler<Deno.NetAddr>,
+): Server<Deno.NetAddr>;
+/**
  * Serves several addresses, or custom listeners, with one handler and one set of limits.
  *
  * @param options The listeners and the limits.
@@ -94,7 +123,7 @@ export function serve(
  *   await conn.write(new TextEncoder().encode("hello"));
  * });
  *
- * for (const { port } of server.addrs as Deno.NetAddr[]) {
+ * for (const { port } of server.addrs) {
  *   const client = await Deno.connect({ port });
  *   assertEquals(await new Response(client.readable).text(), "hello");
  * }
@@ -122,11 +151,40 @@ export function serve(options: ServeListenersOptions, handler: Handler): Server;
  * ```
  */
 export function serve(options: ServeOptions, handler: Handler): Server;
-export function serve<A extends Deno.Addr>(options: ServeOptions, handler: Handler<A>): Server<A> {
+/**
+ * Serves several addresses, each with the handler of its own entry of `listeners`.
+ *
+ * @param options The listeners, each with its handler, and the limits.
+ * @returns The server.
+ *
+ * @example Two protocols under one limit
+ * ```ts
+ * import { serve } from "@usher/server";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const hostname = "127.0.0.1";
+ * const encoder = new TextEncoder();
+ * await using server = serve({
+ *   listeners: [
+ *     { port: 0, hostname, name: "time", handler: (conn) => conn.write(encoder.encode("noon")) },
+ *     { port: 0, hostname, handler: (conn) => conn.write(encoder.encode(conn.listenerName)) },
+ *   ],
+ * });
+ *
+ * const [time, name] = server.addrs as [Deno.NetAddr, Deno.NetAddr];
+ * const client = await Deno.connect({ port: time.port });
+ * assertEquals(await new Response(client.readable).text(), "noon");
+ * const other = await Deno.connect({ port: name.port });
+ * assertEquals(await new Response(other.readable).text(), `tcp://127.0.0.1:${name.port}`);
+ * ```
+ */
+export function serve(options: ServeHandledOptions): Server;
+export function serve<A extends Deno.Addr>(options: ServeOptions, handler?: Handler<A>): Server<A> {
   const complete = completeServeOptions(options);
-  if (typeof handler !== "function") {
+  const isHandled = complete.entries.every((entry) => entry.handler !== undefined);
+  if (typeof handler !== "function" && (handler !== undefined || !isHandled)) {
     throw new TypeError("Cannot serve without a handler: give a function as the second argument");
   }
   disarmSignalPanic();
-  return new RunningServer<A>(complete, handler as Handler);
+  return new RunningServer<A>(complete, handler as Handler | undefined);
 }

@@ -2,13 +2,13 @@
 
 import { isPromiseLike } from "../check.ts";
 import type { CoarseClock } from "../connection/coarse_clock.ts";
-import type { Connection } from "../connection/connection.ts";
 import { Lifeline } from "../connection/lifeline.ts";
 import type { Rooms } from "../connection/rooms.ts";
 import { ProtocolError } from "../errors.ts";
 import type { Bound } from "../listener/bind.ts";
 import { disarmCompilerPanic } from "../listener/descriptor_panics.ts";
 import type { EndRecords } from "./end_records.ts";
+import type { Handler } from "./handler.ts";
 import { type Identification, identify } from "./identify.ts";
 import type { Lingering } from "./lingering.ts";
 import type { LiveConnections } from "./live_connections.ts";
@@ -21,33 +21,6 @@ import type { Statistics } from "./statistics.ts";
 
 /** Refused connections that may still be sent the reason; beyond that they are closed without it. */
 const MAX_LINGERING_REFUSED = 64;
-
-/**
- * What serves a connection: its promise owns it, and when that settles the connection is closed.
- *
- * @typeParam A The kind of address the server listens on.
- *
- * @example A handler around another one
- * ```ts
- * import { type Handler, serve } from "@usher/server";
- * import { assertEquals } from "@std/assert";
- *
- * function greeting(handler: Handler): Handler {
- *   return async (conn) => {
- *     await conn.write(new TextEncoder().encode("hello, "));
- *     await handler(conn);
- *   };
- * }
- * const name: Handler = async (conn) => {
- *   await conn.write(new TextEncoder().encode("I am usher"));
- * };
- *
- * await using server = serve({ port: 0, hostname: "127.0.0.1" }, greeting(name));
- * const client = await Deno.connect({ port: server.addr.port });
- * assertEquals(await new Response(client.readable).text(), "hello, I am usher");
- * ```
- */
-export type Handler<A extends Deno.Addr = Deno.Addr> = (conn: Connection<A>) => Promise<unknown>;
 
 /** What all connections of a server share. */
 export interface Service extends Identification {

@@ -7,7 +7,7 @@ import type { EndRecord } from "../server/end_records.ts";
 import type { ServeSettings } from "../server/options.ts";
 import { serve } from "../server/serve.ts";
 import type { Server } from "../server/server.ts";
-import type { Handler } from "../server/serve_connection.ts";
+import type { Handler } from "../server/handler.ts";
 import { completeFaults, type Faults } from "./faults.ts";
 import type { MemorySocket } from "./memory_socket.ts";
 import { CLIENT, pair, SERVER } from "./pair.ts";

@@ -46,6 +46,10 @@ export interface ConnectionRow {
   readonly unsent: number;
   /** The version of TLS; `"TLS"` where the version is unknown; empty without TLS. */
   readonly tls: string;
+  /** What the program calls it. */
+  readonly label: string;
+  /** The name of the listener that it came through, or that listener's address. */
+  readonly listener: string;
   /** The server name that was asked for, or the name in the client's certificate. */
   readonly name: string;
 }
@@ -74,18 +78,20 @@ const CELLS: {
   sent: ({ bytesWritten }) => bytesWritten,
   unsent: ({ unsentBytes }) => unsentBytes,
   tls: tlsVersionOf,
+  label: ({ label }) => oneLine(label ?? ""),
+  listener: ({ listenerName }) => oneLine(listenerName),
   name: nameOf,
 };
 
 /** The cells that a filter is compared with. */
-const FILTERED = [CELLS.client, CELLS.peer, CELLS.name];
+const FILTERED = [CELLS.client, CELLS.peer, CELLS.label, CELLS.listener, CELLS.name];
 
 /** The parameters of a query. */
 const PARAMETERS = ["sort", "order", "offset", "limit", "filter", "state"];
 
 /**
  * Lists connections: `sort` names a cell, `order` is `asc` or `desc`, `offset` and `limit` choose the
- * page, `filter` is a part of a client, a peer or a name, and `state` a {@linkcode ConnectionState}.
+ * page, `filter` is a part of a client, a peer, a label, a listener or a name, and `state` a {@linkcode ConnectionState}.
  *
  * @throws {RangeError} If a parameter is unknown or wrong; the message is meant for the client.
  */

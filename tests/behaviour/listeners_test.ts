@@ -1,8 +1,27 @@
 /** Several listeners are one server, whatever becomes of each. @module */
 
-import { assert, assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertFalse,
+  assertRejects,
+  assertStrictEquals,
+  assertStringIncludes,
+  assertThrows,
+} from "@std/assert";
+import { stub } from "@std/testing/mock";
 import { FakeTime } from "@std/testing/time";
-import { listen, serve } from "../../mod.ts";
+import {
+  type Connection,
+  type Handler,
+  listen,
+  serve,
+  type ServeHandledOptions,
+} from "../../mod.ts";
+import { listConnections } from "../../lib/watch/connections.ts";
+import { metricsText } from "../../lib/watch/prometheus.ts";
+import { noteEnds } from "../support/noting.ts";
+import { scripted } from "../support/scripted_connection.ts";
 import { Holding } from "../support/holding.ts";
 import { netTest } from "../support/needs.ts";
 import { bytes, text } from "../support/bytes.ts";
@@ -239,4 +258,92 @@ netTest("a server whose listener lacks resources for hours does not give up", as
   listener.play(socket);
   time.tick(1000);
   assertEquals(text(await readAll(client)), "back again");
+});
+
+netTest(
+  "each listener has its name and its handler, and the handler of serve() where it has none",
+  async () => {
+    const { ended, onEnd } = noteEnds();
+    const said = (by: string) => (conn: Connection) =>
+      conn.write(bytes`${by} ${conn.listenerName}`);
+    const server = serve({
+      listeners: [
+        { ...LOOPBACK, name: "mail", handler: said("mail's") },
+        { ...LOOPBACK, name: "web" },
+        { ...LOOPBACK, handler: said("its own") },
+        listen(LOOPBACK),
+      ],
+      onEnd,
+    }, said("all's"));
+    const ports = server.addrs.map(({ port }) => port); // no cast: all are TCP
+    const heard: string[] = [];
+    for (const addr of server.addrs) heard.push(text(await readAll(await dial(addr))));
+    const names = ["mail", "web", ...ports.slice(2).map((port) => `tcp://127.0.0.1:${port}`)];
+    assertEquals(heard, [
+      `mail's ${names[0]}`,
+      `all's ${names[1]}`,
+      `its own ${names[2]}`,
+      `all's ${names[3]}`,
+    ]);
+    await server.shutdown();
+    assertEquals(ended.map(({ listenerName }) => listenerName), names);
+  },
+);
+
+netTest(
+  "serve() needs no handler where each listener has one, and throws where one has none",
+  async () => {
+    const handler = (conn: Connection) => conn.write(bytes`hello`);
+    await using server = serve({ listeners: [{ ...LOOPBACK, handler }] });
+    assertEquals(text(await readAll(await dial(server.addr as Deno.NetAddr))), "hello");
+    const partly = { listeners: [{ ...LOOPBACK, handler }, LOOPBACK] } as ServeHandledOptions;
+    assertThrows(() => serve(partly), TypeError, "Cannot serve without a handler");
+    assertThrows(
+      () => serve({ listeners: [{ ...LOOPBACK, name: "" }] }, handler),
+      TypeError,
+      "Cannot serve listeners[0] with 'name' of \"\": use a text that is not empty",
+    );
+    assertThrows(
+      () => serve({ listeners: [{ ...LOOPBACK, handler: 1 as unknown as Handler }] }, handler),
+      TypeError,
+      "Cannot serve listeners[0] with 'handler' of 1: use a function",
+    );
+  },
+);
+
+netTest(
+  "a label stands in the end record, in the log line and in the table of connections, and in no metric",
+  async () => {
+    const { ended, onEnd } = noteEnds();
+    using stderr = stub(console, "error");
+    const server = serve({ ...LOOPBACK, onEnd }, async (conn) => {
+      conn.label = `${await conn.readLine()}\n${"x".repeat(300)}`;
+      await conn.readLine();
+      throw new RangeError("division by cucumber");
+    });
+    using client = await dial(server.addr);
+    await client.write(bytes`Ada\n`);
+    await until(() => [...server.connections].some(({ label }) => label !== undefined));
+    const [row] = listConnections(server, new URLSearchParams("filter=ada")).connections;
+    assertStringIncludes(row!.label, "Ada\\u000axxx");
+    assertFalse(metricsText(server).includes("Ada"));
+    await client.write(bytes`Bob\n`);
+    await until(() => ended.length === 1);
+    assertEquals([ended[0]!.label!.length, ended[0]!.label!.slice(0, 5)], [200, "Ada\nx"]);
+    assertStringIncludes(String(stderr.calls[0]!.args[0]), "usher: connection 1 (Ada\\u000axxx");
+    client.close();
+    await server.shutdown();
+  },
+);
+
+Deno.test("label refuses what is no text, and undefined takes it away", () => {
+  const { conn } = scripted();
+  assertEquals(conn.label, undefined);
+  conn.label = "Ada";
+  const wrong = 5 as unknown as string;
+  assertThrows(() => conn.label = wrong, TypeError, "'label' of 5: use a text");
+  assertEquals(conn.label, "Ada");
+  conn.label = undefined;
+  assertEquals(conn.label, undefined);
+  conn.close();
 });

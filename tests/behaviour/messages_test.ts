@@ -549,7 +549,7 @@ const TABLE: Row[] = [
     { listeners: [{ port: 0, maxConnections: 10 }] },
     "TypeError",
     "Cannot serve listeners[0] with an unknown option 'maxConnections': " +
-      `known here are ${SERVED_TCP_KEYS}`,
+      `known here are ${SERVED_TCP_KEYS}, name, handler`,
   ),
   serves(
     { listeners: [{ port: 0, path: "s" }] },
@@ -559,7 +559,7 @@ const TABLE: Row[] = [
   serves(
     { listeners: [{ accept: () => {} }] },
     "TypeError",
-    `Cannot serve listeners[0] with an unknown option 'accept': known here are ${SERVED_KEYS}`,
+    `Cannot serve listeners[0] with an unknown option 'accept': known here are ${SERVED_KEYS}, name, handler`,
   ),
   {
     what: "serve() with one listener given twice",

@@ -22,6 +22,7 @@ const TCP = {
 Deno.test("completeServeOptions() fills in missing options", () => {
   assertEquals(completeServeOptions({ port: 7000 }), {
     listeners: [{ port: 7000, ...TCP }],
+    entries: [{}],
     maxConnections: 10_000,
     maxConnectionsPerPeer: undefined,
     maxHandshaking: undefined,
@@ -64,6 +65,7 @@ Deno.test("completeServeOptions() keeps given options", () => {
   const complete = completeServeOptions({ path: "app.sock", mode: 0o600, ...settings });
   assertEquals({ ...complete }, {
     listeners: [{ path: "app.sock", mode: 0o600 }],
+    entries: [{}],
     isAllowed: undefined,
     ...settings,
   });

@@ -219,6 +219,7 @@ netTest("a record has the bytes, the addresses and the times", async () => {
   assertEquals(record, {
     id: 1,
     reason: "completed",
+    listenerName: `tcp://127.0.0.1:${server.addr.port}`,
     peerAddr: localAddr,
     remoteAddr: localAddr,
     bytesRead: 4,

@@ -1,6 +1,7 @@
 /** A handler without a network gets the same as from `serve()`, whatever its client does. @module */
 
 import { assert, assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
+import { formatAddress } from "../../lib/format_address.ts";
 import { FakeTime } from "@std/testing/time";
 import {
   type Connection,
@@ -40,6 +41,7 @@ Deno.test("connect() gives a client of the handler, and the record of its end", 
   assertEquals(record, {
     id: 1,
     reason: "completed",
+    listenerName: formatAddress(client.server.addr),
     peerAddr,
     remoteAddr: peerAddr,
     bytesRead: 5,

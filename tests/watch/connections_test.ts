@@ -1,6 +1,7 @@
 /** Tests that connections are listed as they are, and found, sorted and paged as asked. @module */
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
+import { formatAddress } from "../../lib/format_address.ts";
 import { FakeTime } from "@std/testing/time";
 import fc from "fast-check";
 import { pair, scriptedListener } from "../../lib/testing/mod.ts";
@@ -21,7 +22,8 @@ import { turn, turns, until } from "../support/wait.ts";
 
 /** The cells of a row, in the order of the JSON. */
 const CELLS: readonly (keyof ConnectionRow)[] = [
-  ...["id", "state", "client", "peer", "age", "idle", "received", "sent", "unsent", "tls", "name"],
+  ...["id", "state", "client", "peer", "age", "idle", "received", "sent", "unsent", "tls"],
+  ...["label", "listener", "name"],
 ] as (keyof ConnectionRow)[];
 
 /** A server with connections from 198.51.100.0 on, which have sent 0, 1, 2, 3, 4, 0, 1, … bytes. */
@@ -151,6 +153,8 @@ Deno.test("listConnections() gives every cell of a connection", async () => {
     sent: 0,
     unsent: 0,
     tls: "",
+    label: "",
+    listener: formatAddress(server.addr),
     name: "",
   });
   assertEquals(Object.keys(only(server)), [...CELLS]);
@@ -240,7 +244,7 @@ Deno.test("listConnections() prefers what TLS has proven to what a balancer says
   const about = (facts: object) => {
     const address = { transport: "tcp", hostname: "192.0.2.2", port: 7 } as const;
     const life = { closed: true, clock: { now: 0 }, movedAt: 0 };
-    const conn = { remoteAddr: address, peerAddr: address, life, ...facts };
+    const conn = { remoteAddr: address, peerAddr: address, life, listenerName: "", ...facts };
     const { tls, name } = only({ connections: new Set([conn]) } as unknown as Server);
     return [tls, name];
   };

@@ -35,8 +35,10 @@ const COLUMNS = [
   { name: "received", label: "Received", kind: "number", show: bytes, first: "desc" },
   { name: "sent", label: "Sent", kind: "number", show: bytes, first: "desc" },
   { name: "unsent", label: "Unsent", kind: "number", show: bytes, first: "desc" },
+  { name: "label", label: "Label", kind: "text", show: same, optional: true },
   { name: "tls", label: "TLS", kind: "short", show: same, optional: true },
   { name: "name", label: "Name", kind: "text", show: same, optional: true },
+  { name: "listener", label: "Listener", kind: "text", show: shorten, optional: true },
   { name: "peer", label: "Peer", kind: "text", show: shorten, optional: true },
 ];
 
