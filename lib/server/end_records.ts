@@ -143,6 +143,6 @@ function isHealthCheck(conn: ServedConnection, reason: EndReason): boolean {
   if (stage === "proxy-header") return reason === "peer_reset" && life.bytesRead === 0;
   if (proxy?.command !== "LOCAL" || conn.bytesRead > 0) return false;
   if (LEFT.includes(reason)) return true;
-  // It has seen that we speak TLS, which was all it wanted, and does not wait for the last message.
+  // It has seen that we speak TLS, which is all it checks, and does not wait for the last message.
   return reason === "handshake_failed" && life.error instanceof Deno.errors.ConnectionReset;
 }

@@ -14,10 +14,10 @@ const NEEDS = { os: ["linux" as const, "darwin" as const] };
 
 const CLIENTS = 100;
 
-/** Ms that a busy machine may need besides. */
+/** Additional ms for a busy machine. */
 const SLACK = 2000;
 
-/** What the last of them has heard, and how long it took after SIGTERM, in ms. */
+/** Stops the program by SIGTERM, checks that each client got "goodbye" last, and returns the ms it took. */
 async function stop(answer: (client: Deno.Conn) => unknown): Promise<number> {
   await using program = new Program(PUSHING);
   const port = Number(await program.line());
@@ -30,7 +30,7 @@ async function stop(answer: (client: Deno.Conn) => unknown): Promise<number> {
     for (let n, first = true; (n = await client.read(p)) !== null; first = false) {
       if (first) here++;
       last = (last + text(p.subarray(0, n))).slice(-16);
-      // It may have closed meanwhile: what it said before is there to be read.
+      // It may have closed meanwhile: what it sent before can still be read.
       await Promise.resolve(answer(client)).catch(() => {});
     }
     return last.trim().split("\n").at(-1);

@@ -315,7 +315,7 @@ netTest("whenFull with bytes sends them to a client that is still sending", asyn
 });
 
 netTest(
-  "whenFull with bytes keeps 64 refused clients at most, the others hear nothing",
+  "whenFull with bytes keeps 64 refused clients at most, the others get nothing",
   async () => {
     using time = new FakeTime();
     const held = new Holding();

@@ -166,7 +166,7 @@ Deno.test("an abort tells the signal's reason at once, the very same", () => {
   assertStrictEquals(calls[0], reason);
 });
 
-Deno.test("of a timeout and a signal the first one tells, and the other is not heard any more", () => {
+Deno.test("of a timeout and a signal only the first one calls back", () => {
   using time = new FakeTime();
   for (const timeout of [20, 2000]) {
     for (const first of ["signal", "timeout"]) {
@@ -238,7 +238,7 @@ Deno.test("a cancellation leaves no listener at its signal, whether it came to i
 });
 
 Deno.test("a cancellation watches the clock only as long as it must", () => {
-  using _time = new FakeTime(); // or the sanitizers would hear of a clock that is still watched
+  using _time = new FakeTime(); // or the sanitizers would find a clock that is still watched
   const clock = newClock();
   const watching = new Set<unknown>();
   clock.watch = (who) => void watching.add(who);
