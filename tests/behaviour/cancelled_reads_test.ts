@@ -445,7 +445,9 @@ for (const [name, kind] of Object.entries(KINDS)) {
   });
 
   Deno.test(`${name} rejects unknown and invalid options, and is not pending then`, async () => {
-    const known = name.startsWith("read()") ? "timeout, signal" : "timeout, signal, limit";
+    const known = name.startsWith("read()")
+      ? "timeout, signal"
+      : "timeout, signal, limit, frameTimeout";
     const wanted = "use milliseconds from 0 up, or Infinity";
     const given: [options: object, kind: typeof TypeError, message: string][] = [
       [{ timout: 5 }, TypeError, `an unknown option 'timout': known here are ${known}`],
