@@ -261,7 +261,9 @@ async function opinion(haproxy: Haproxy, server: string): Promise<string> {
   const [head = "", ...rows] = (await haproxy.ask("show stat")).split("\n");
   const names = head.replace("# ", "").split(",");
   const cells = rows.find((row) => row.startsWith(`usher,${server},`))?.split(",") ?? [];
-  return `${cells[names.indexOf("status")]} ${cells[names.indexOf("check_status")]}`;
+  // While another check is under way, the last result has a star before it.
+  const check = cells[names.indexOf("check_status")]?.replace(/^\* /, "");
+  return `${cells[names.indexOf("status")]} ${check}`;
 }
 
 /** Requests, one connection each, from some clients at once, until they are stopped. */
