@@ -11,7 +11,7 @@ export { formatAddress } from "./lib/format_address.ts";
 export type { AbortOptions } from "./lib/connection/abort.ts";
 export type { RecordOptions } from "./lib/connection/byte_reader.ts";
 export type { ReadOptions } from "./lib/connection/cancellation.ts";
-export type { ChunkOptions, Connection } from "./lib/connection/connection.ts";
+export type { ChunkOptions, Connection, RequiredRecord } from "./lib/connection/connection.ts";
 export { copy } from "./lib/connection/copy.ts";
 export type { EndReason } from "./lib/connection/end_reason.ts";
 export { type Framed, framed, type FramedOptions } from "./lib/connection/framed.ts";

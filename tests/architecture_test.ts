@@ -291,7 +291,7 @@ const HOMES: Record<string, Record<string, unknown>> = {
   "lib/server/shutdown_on_signals.ts": SIGNAL_DEFAULTS,
   "lib/connection/enter_tls.ts": { handshakeTimeout: DEFAULT_HANDSHAKE_TIMEOUT },
   "lib/connection/wrap.ts": DEFAULTS,
-  "lib/connection/byte_reader.ts": { limit: LINES_DEFAULTS.limit },
+  "lib/connection/byte_reader.ts": { limit: LINES_DEFAULTS.limit, required: false },
   "lib/connection/connection.ts": { reuse: false },
   "lib/connection/cancellation.ts": { timeout: Infinity },
   "lib/wire/codec/lines.ts": LINES_DEFAULTS,

@@ -1,7 +1,7 @@
 /** Hands what arrives on a socket to one reader at a time. @module */
 
 import { FrameTooLargeError } from "../errors.ts";
-import { checkNumber, checkTime } from "../check.ts";
+import { checkBoolean, checkNumber, checkTime } from "../check.ts";
 import { Cancellation, type ReadOptions } from "./cancellation.ts";
 import type { Decoder } from "../wire/codec/codec.ts";
 import { type Lifeline, rejected } from "./lifeline.ts";
@@ -10,6 +10,9 @@ import { ReadSize } from "./read_size.ts";
 import { ReusedRoom } from "./reused_room.ts";
 import { type ChunkMemory, Slab } from "./slab.ts";
 import { type Arrived, type ReadAhead, Unframer } from "./unframer.ts";
+
+/** Options of a record beside those of every read. */
+const RECORD_KEYS = ["limit", "frameTimeout", "required"];
 
 /** Bytes of a record unless the caller says otherwise: all that a peer can make a read hold. */
 const RECORD_LIMIT = 65_536;
@@ -57,6 +60,13 @@ export interface RecordOptions extends ReadOptions {
    * `connection()` unless given; `Infinity` for no such limit.
    */
   frameTimeout?: number;
+  /**
+   * Whether a stream that ends before the record begins is an error, too: `Deno.errors.UnexpectedEof`
+   * in place of `null`, and of fewer bytes from `peek()`.
+   *
+   * @default {false}
+   */
+  required?: boolean;
 }
 
 /** Ms that reads have waited for the rest of a record, or a frame, that has begun. */
@@ -300,6 +310,22 @@ export class ByteReader implements Arrived {
     return this.claim(() => this.#peek(n, options));
   }
 
+  /** Reads `n` bytes and keeps none of them. */
+  skip(n: number, options?: ReadOptions): Promise<void> {
+    return this.claim(async () => {
+      checkNumber("skip", "n", n, 0, Infinity, false);
+      using cancellation = Cancellation.from(this.#life.clock, options);
+      for (let left = n; left > 0;) {
+        if (this.#slab.length === 0 && !await this.more(cancellation)) {
+          throw unexpectedEof(`after ${n - left} of ${n} bytes to skip`, this.#slab.bytes);
+        }
+        const taken = Math.min(left, this.#slab.length);
+        this.#slab.drop(taken);
+        left -= taken;
+      }
+    });
+  }
+
   /** Reads one frame of what `decoderOf` makes of the limit; `null` at the end of the stream. */
   readFrame<T>(
     what: string,
@@ -438,20 +464,23 @@ export class ByteReader implements Arrived {
     await this.#gather("read exactly", n, options);
     const { length } = this.#slab;
     if (length >= n) return this.#slab.take(n);
-    if (length === 0) return null;
+    if (length === 0 && options?.required !== true) return null;
     throw unexpectedEof(`after ${length} of ${n} bytes`, this.#slab.bytes);
   }
 
   async #peek(n: number, options?: RecordOptions): Promise<Uint8Array<ArrayBuffer>> {
     await this.#gather("peek", n, options);
     const { bytes } = this.#slab;
+    if (bytes.length < n && options?.required === true) {
+      throw unexpectedEof(`after ${bytes.length} of ${n} bytes`, bytes);
+    }
     return bytes.length > n ? bytes.subarray(0, n) : bytes;
   }
 
   /** Waits until `n` bytes have arrived, or the stream has ended. */
   async #gather(verb: string, n: number, options: RecordOptions | undefined): Promise<void> {
     checkNumber(verb, "n", n, 0, Infinity, false);
-    using cancellation = Cancellation.from(this.#life.clock, options, "limit", "frameTimeout");
+    using cancellation = Cancellation.from(this.#life.clock, options, ...RECORD_KEYS);
     const { limit = RECORD_LIMIT } = options ?? {};
     checkNumber(verb, "limit", limit, 0, Infinity, true);
     // Before anything is waited for or reserved: the number is often what the peer has announced.
@@ -471,7 +500,7 @@ export class ByteReader implements Arrived {
     options: RecordOptions | undefined,
     decoder: Decoder<T>,
   ): Promise<T | null> {
-    using cancellation = Cancellation.from(this.#life.clock, options, "limit", "frameTimeout");
+    using cancellation = Cancellation.from(this.#life.clock, options, ...RECORD_KEYS);
     const frameTimeout = this.#frameTimeoutOf(options);
     const unframer = new Unframer(this, decoder, false);
     for (;;) {
@@ -480,13 +509,17 @@ export class ByteReader implements Arrived {
       if (record !== Unframer.NO_FRAME) return record;
       if (await this.#moreOfRecord(frameTimeout, cancellation)) continue;
       const { length } = this.#slab;
-      if (length === 0) return null;
+      if (length === 0) {
+        if (options?.required !== true) return null;
+        throw unexpectedEof(`before ${what}`, this.#slab.bytes);
+      }
       throw unexpectedEof(`inside ${what}, after ${length} bytes of it`, this.#slab.bytes);
     }
   }
 
   #frameTimeoutOf(options: RecordOptions | undefined): number {
-    const { frameTimeout = this.#life.frameTimeout } = options ?? {};
+    const { frameTimeout = this.#life.frameTimeout, required = false } = options ?? {};
+    checkBoolean("read", "required", required);
     return checkTime("read", "frameTimeout", frameTimeout);
   }
 

@@ -40,6 +40,31 @@ export interface ChunkOptions {
 }
 
 /**
+ * Options of a read of a record that must succeed: it resolves with no `null`, and rejects with
+ * `Deno.errors.UnexpectedEof` where the stream ends before the record begins.
+ *
+ * @example A length and its body
+ * ```ts
+ * import { connection, type RequiredRecord, serve } from "@usher/server";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const required: RequiredRecord = { required: true, timeout: 5_000 };
+ * await using server = serve({ port: 0, hostname: "127.0.0.1" }, async (conn) => {
+ *   const [length = 0] = await conn.readExactly(1, required);
+ *   await conn.write(await conn.readExactly(length, required));
+ * });
+ *
+ * await using client = connection(await Deno.connect({ port: server.addr.port }));
+ * await client.write(new Uint8Array([3, 65, 100, 97]));
+ * assertEquals(new TextDecoder().decode(await client.readExactly(3, required)), "Ada");
+ * ```
+ */
+export interface RequiredRecord extends RecordOptions {
+  /** Makes the read reject where it would resolve with `null`. */
+  required: true;
+}
+
+/**
  * One connection, as a handler gets it: a `Deno.Conn` whose writes are whole and in order, whose
  * chunks are the handler's indefinitely, and which knows its peer and how much has passed.
  *
@@ -183,6 +208,8 @@ export interface Connection<A extends Deno.Addr = Deno.Addr>
    * @throws {Deno.errors.UnexpectedEof} If the stream ends in between; what came is in its `partial`
    * and can still be read.
    */
+  readExactly(n: number, options: RequiredRecord): Promise<Uint8Array<ArrayBuffer>>;
+  /** The same; `null` if the stream ends before the first byte. */
   readExactly(n: number, options?: RecordOptions): Promise<Uint8Array<ArrayBuffer> | null>;
   /**
    * Reads up to `delimiter`, or the first of several, which is taken and left out; `null` if the
@@ -192,6 +219,11 @@ export interface Connection<A extends Deno.Addr = Deno.Addr>
    * Nothing is taken, so the next such read fails as well; `read()` gets the bytes.
    * @throws {Deno.errors.UnexpectedEof} If the stream ends before it; as for `readExactly`.
    */
+  readUntil(
+    delimiter: string | Uint8Array | readonly (string | Uint8Array)[],
+    options: RequiredRecord,
+  ): Promise<Uint8Array>;
+  /** The same; `null` if the stream ends before another byte. */
   readUntil(
     delimiter: string | Uint8Array | readonly (string | Uint8Array)[],
     options?: RecordOptions,
@@ -204,6 +236,8 @@ export interface Connection<A extends Deno.Addr = Deno.Addr>
    * `readUntil`.
    * @throws {Deno.errors.UnexpectedEof} If the stream ends before the line does.
    */
+  readLine(options: RequiredRecord): Promise<string>;
+  /** The same; `null` if the stream ends before another byte. */
   readLine(options?: RecordOptions): Promise<string | null>;
   /**
    * Waits until `n` bytes have arrived and leaves them to be read; there are fewer only if the stream
@@ -213,9 +247,17 @@ export interface Connection<A extends Deno.Addr = Deno.Addr>
    */
   peek(n: number, options?: RecordOptions): Promise<Uint8Array<ArrayBuffer>>;
   /**
+   * Reads `n` bytes, however many, and keeps none of them. What was skipped before the read gave up or the
+   * stream ended is gone.
+   *
+   * @throws {Deno.errors.UnexpectedEof} If the stream ends before.
+   */
+  skip(n: number, options?: ReadOptions): Promise<void>;
+  /**
    * Writes all of `p` behind every earlier write; resolves with its length. `p` must not change
    * until then. A `signal` that fires before ends the connection, as a part may have left.
    *
+   * @throws {TypeError} If `p` is no `Uint8Array`; the connection lives on.
    * @throws {Deno.errors.WouldBlock} If `maxUnsent` or more waits behind the write in progress; the
    * connection is closed.
    * @throws {Deno.errors.BrokenPipe} After `closeWrite()` or `end()`, or when the peer is gone.

@@ -3,7 +3,7 @@
 import type { Codec } from "../wire/codec/codec.ts";
 import { type ArrivalLoop, type ByteReader, unexpectedEof } from "./byte_reader.ts";
 import { Cancellation, type ReadOptions } from "./cancellation.ts";
-import { bad, checkKeys, checkTime } from "../check.ts";
+import { bad, checkKeys, checkTime, isObject, show } from "../check.ts";
 import { type AbortOptions, untilAborted } from "./abort.ts";
 import type { ByteWriter } from "./byte_writer.ts";
 import type { Connection } from "./connection.ts";
@@ -165,6 +165,16 @@ export function framed<T>(
   checkKeys(verb, options, ["frameTimeout"]);
   const { frameTimeout } = options;
   if (frameTimeout !== undefined) checkTime(verb, "frameTimeout", frameTimeout);
+  if (
+    !isObject(codec) || typeof codec.decode !== "function" || typeof codec.encode !== "function"
+  ) {
+    throw new TypeError(
+      `Cannot ${verb} with ${
+        show(codec)
+      } as its codec: use lines(), lengthPrefixed(), or an object ` +
+        "with 'decode' and 'encode'",
+    );
+  }
   const wrapped = connection(conn) as SocketConnection;
   return new FramedConnection(wrapped, codec, frameTimeout ?? wrapped.life.frameTimeout);
 }

@@ -4,7 +4,7 @@ import type { Codec } from "../wire/codec/codec.ts";
 import { delimited } from "../wire/codec/delimited.ts";
 import { lines } from "../wire/codec/lines.ts";
 import type { ProxyHeader } from "../wire/proxy/proxy_header.ts";
-import { bad, checkBoolean, checkKeys, checkNumber, checkTime } from "../check.ts";
+import { bad, checkBoolean, checkKeys, checkNumber, checkTime, show } from "../check.ts";
 import { formatAddress } from "../format_address.ts";
 import { type AbortOptions, untilAborted } from "./abort.ts";
 import { ByteReader, type NextChunk, type RecordOptions } from "./byte_reader.ts";
@@ -18,7 +18,7 @@ import { Lifeline } from "./lifeline.ts";
 import { rejected } from "./lifeline.ts";
 import { Rooms } from "./rooms.ts";
 import { startTls, type StartTlsOptions } from "./enter_tls.ts";
-import type { ChunkOptions, Connection } from "./connection.ts";
+import type { ChunkOptions, Connection, RequiredRecord } from "./connection.ts";
 import { Deadline } from "./deadline.ts";
 import type { EndReason } from "./end_reason.ts";
 import { StreamSource } from "./stream_source.ts";
@@ -178,10 +178,14 @@ export class SocketConnection<A extends Deno.Addr = Deno.Addr> implements Connec
     return this.reader.read(p, options);
   }
 
+  readExactly(n: number, options: RequiredRecord): Promise<Uint8Array<ArrayBuffer>>;
+  readExactly(n: number, options?: RecordOptions): Promise<Uint8Array<ArrayBuffer> | null>;
   readExactly(n: number, options?: RecordOptions): Promise<Uint8Array<ArrayBuffer> | null> {
     return this.reader.readExactly(n, options);
   }
 
+  readUntil(delimiter: Delimiter, options: RequiredRecord): Promise<Uint8Array>;
+  readUntil(delimiter: Delimiter, options?: RecordOptions): Promise<Uint8Array | null>;
   readUntil(delimiter: Delimiter, options?: RecordOptions): Promise<Uint8Array | null> {
     return this.reader.readFrame(
       "a record",
@@ -190,6 +194,8 @@ export class SocketConnection<A extends Deno.Addr = Deno.Addr> implements Connec
     );
   }
 
+  readLine(options: RequiredRecord): Promise<string>;
+  readLine(options?: RecordOptions): Promise<string | null>;
   readLine(options?: RecordOptions): Promise<string | null> {
     return this.reader.readFrame(
       "a line",
@@ -202,7 +208,12 @@ export class SocketConnection<A extends Deno.Addr = Deno.Addr> implements Connec
     return this.reader.peek(n, options);
   }
 
+  skip(n: number, options?: ReadOptions): Promise<void> {
+    return this.reader.skip(n, options);
+  }
+
   write(p: Uint8Array, options?: AbortOptions): Promise<number> {
+    if (!(p instanceof Uint8Array)) return rejected(notBytes(p));
     if (options === undefined) return this.writer.write(p);
     const end = (reason: unknown) => this.life.end("dismissed", reason, "write aborted");
     return untilAborted("write", options, end, () => this.writer.write(p));
@@ -344,6 +355,14 @@ export class SocketConnection<A extends Deno.Addr = Deno.Addr> implements Connec
   [Symbol.asyncDispose](): Promise<void> {
     return this.end();
   }
+}
+
+/** Made where it is called, so that its stack names the caller. */
+function notBytes(p: unknown): TypeError {
+  const given = typeof p === "string" ? `the text ${show(p.slice(0, 40))}` : show(p);
+  return new TypeError(
+    `Cannot write ${given}: use a Uint8Array, such as new TextEncoder().encode(text)`,
+  );
 }
 
 /** Hand-written: an async generator costs 5 % of an echo more and cannot survive a `break`. */

@@ -1,6 +1,6 @@
 /** Gives any `Deno.Conn` what a handler's connection has. @module */
 
-import { checkKeys, checkNumber, checkTime } from "../check.ts";
+import { checkKeys, checkNumber, checkTime, isObject, isPromiseLike, show } from "../check.ts";
 import { CoarseClock } from "./coarse_clock.ts";
 import type { Connection } from "./connection.ts";
 import { enterTls } from "./enter_tls.ts";
@@ -106,6 +106,7 @@ export function connection<A extends Deno.Addr>(
   const limits = completeLimits(options);
   if (conn instanceof SocketConnection) return conn;
   // Two wrappers of one socket would each miss what the other has read and not given out.
+  if (!isConn(conn)) throw new TypeError(notConn(conn));
   const before = wrappers.get(conn);
   if (before !== undefined) return before as unknown as Connection<A>;
   const wrapper = new SocketConnection<A>(++ids, conn, conn.localAddr, clock, limits, rooms);
@@ -114,6 +115,17 @@ export function connection<A extends Deno.Addr>(
   closeTogether(conn, wrapper.life);
   if ("handshake" in conn) reportTls(wrapper);
   return wrapper;
+}
+
+function isConn(value: unknown): boolean {
+  const methods = ["read", "write", "close"];
+  return isObject(value) && methods.every((name) => typeof value[name] === "function");
+}
+
+function notConn(value: unknown): string {
+  const given = isPromiseLike(value) ? "a promise" : show(value);
+  const wanted = isPromiseLike(value) ? "await it first" : "use what Deno.connect() resolves with";
+  return `Cannot wrap ${given} as a connection: ${wanted}`;
 }
 
 /** Closes the wrapper with the socket, which its maker may still hold; or it would tick forever. */

@@ -453,5 +453,6 @@ function completeVersions(
 
 /** The message for TLS without any certificate. */
 function withoutCertificate(attempt: string): string {
-  return `Cannot ${attempt} without a certificate: give 'cert' and 'key', or 'tls.serverNames'`;
+  const other = attempt === "start TLS" ? `, or as the client 'role' of "client"` : "";
+  return `Cannot ${attempt} without a certificate: give 'cert' and 'key', or 'tls.serverNames'${other}`;
 }

@@ -1,12 +1,30 @@
 /** Every error in options and addresses has a plain message. @module */
 
-import { assertEquals, AssertionError, assertMatch } from "@std/assert";
-import { listen, serve, type ServeTcpOptions, type TcpListenOptions } from "../../mod.ts";
+import {
+  assertEquals,
+  AssertionError,
+  assertMatch,
+  assertStringIncludes,
+  assertThrows,
+} from "@std/assert";
+import {
+  type Codec,
+  connection,
+  framed,
+  lines,
+  listen,
+  serve,
+  type ServeTcpOptions,
+  type TcpListenOptions,
+} from "../../mod.ts";
+import { bytes, text } from "../support/bytes.ts";
+import { serveNoting } from "../support/noting.ts";
+import { ScriptedSocket } from "../support/scripted_socket.ts";
 import { type Caught, look } from "../support/caught.ts";
 import { server as certificate } from "../support/certificates.ts";
 import { Directory } from "../support/directory.ts";
 import { granted, type Needs, netTest } from "../support/needs.ts";
-import { LOOPBACK } from "../support/peers.ts";
+import { dial, LOOPBACK, readAll } from "../support/peers.ts";
 import { Program } from "../support/program.ts";
 
 /** Things that a call may refer to, each with its placeholder in the table. */
@@ -1044,3 +1062,50 @@ Deno.test("every message of the system names the address and the way out", () =>
     }
   }
 });
+
+netTest("what is given to a connection wrongly says so where it is called", async () => {
+  const { server, errors } = serveNoting(async (conn) => {
+    const given = conn as unknown as { write(p: unknown): Promise<number> };
+    const wrong = given.write("hello");
+    const error = await wrong.catch((error: TypeError) => error);
+    await conn.write(bytes`still here`); // the mistake has ended nothing
+    throw error;
+  });
+  assertEquals(text(await readAll(await dial(server.addr))), "still here");
+  await server.shutdown();
+  const [error] = errors as [TypeError];
+  assertEquals(
+    error.message,
+    'Cannot write the text "hello": use a Uint8Array, such as new TextEncoder().encode(text)',
+  );
+  assertStringIncludes(error.stack!, "messages_test.ts"); // the line of the call
+});
+
+const BAD_WRAPS: [what: string, call: () => unknown, message: string][] = [
+  [
+    "connection({})",
+    () => connection({} as Deno.Conn),
+    "Cannot wrap an object as a connection: use what Deno.connect() resolves with",
+  ],
+  [
+    "connection(a promise)",
+    () => connection(Promise.resolve() as unknown as Deno.Conn),
+    "Cannot wrap a promise as a connection: await it first",
+  ],
+  [
+    "framed(conn) without a codec",
+    () => framed(new ScriptedSocket(), undefined as unknown as Codec<string>),
+    "Cannot frame a connection with undefined as its codec: use lines(), lengthPrefixed(), or an object with 'decode' and 'encode'",
+  ],
+  [
+    "framed(conn, lines)",
+    () => framed(new ScriptedSocket(), lines as unknown as Codec<string>),
+    "Cannot frame a connection with a function as its codec: use lines(), lengthPrefixed(), or an object with 'decode' and 'encode'",
+  ],
+];
+
+for (const [what, call, message] of BAD_WRAPS) {
+  Deno.test(`${what} is refused at the call`, () => {
+    assertEquals(assertThrows(call, TypeError).message, message);
+  });
+}

@@ -8,7 +8,7 @@ import {
   assertRejects,
   assertStrictEquals,
 } from "@std/assert";
-import { type Connection, connection, serve } from "../../mod.ts";
+import { type Connection, connection, type RequiredRecord, serve } from "../../mod.ts";
 import { netTest } from "../support/needs.ts";
 import { assertPattern, pattern } from "../support/pattern.ts";
 import { bytes, text } from "../support/bytes.ts";
@@ -22,7 +22,7 @@ import {
   writeAll,
 } from "../support/peers.ts";
 import { turn, until } from "../support/wait.ts";
-import { scripted } from "../support/scripted_connection.ts";
+import { scripted, scriptedAfter } from "../support/scripted_connection.ts";
 import { unhandledDuring } from "../support/unhandled.ts";
 
 /** Every way to begin a read, with what it gave as text; `null` for the end. */
@@ -526,4 +526,63 @@ netTest("a connection that waits pins little memory, also after a burst", async 
   }
   client.close();
   assertEquals(text(await readAll(conn)), "");
+});
+
+/** Each read of a record, for which a stream that ends before it is `null` or too few bytes. */
+const REQUIRED: Record<string, (conn: Connection) => Promise<unknown>> = {
+  "readLine()": (conn) => conn.readLine({ required: true }),
+  "readUntil()": (conn) => conn.readUntil(";", { required: true }),
+  "readExactly()": (conn) => conn.readExactly(3, { required: true }),
+  "peek()": (conn) => conn.peek(3, { required: true }),
+};
+
+for (const [name, read] of Object.entries(REQUIRED)) {
+  Deno.test(`${name} with required rejects where the stream ends before the record, too`, async () => {
+    const { conn } = scriptedAfter(null);
+    await assertRejects(() => read(conn), Deno.errors.UnexpectedEof, "The stream ended");
+    conn.close();
+  });
+}
+
+Deno.test("a record that is required and there is what it is without, and its type has no null", async () => {
+  const { conn } = scriptedAfter(bytes`one\ntwo;abc`);
+  const line: string = await conn.readLine({ required: true });
+  const part: Uint8Array = await conn.readUntil(";", { required: true });
+  const peeked: Uint8Array = await conn.peek(3, { required: true });
+  const last: Uint8Array = await conn.readExactly(3, { required: true });
+  assertEquals([line, text(part), text(peeked), text(last)], ["one", "two", "abc", "abc"]);
+  conn.close();
+});
+
+Deno.test("a required that is neither true nor false is refused", async () => {
+  const { conn } = scripted();
+  const options = { required: 1 } as unknown as RequiredRecord;
+  await assertRejects(
+    () => conn.readLine(options),
+    TypeError,
+    "'required' of 1: use true or false",
+  );
+  conn.close();
+});
+
+Deno.test("skip() drops so many bytes, however they come, and what follows is read", async () => {
+  const { socket, conn } = scriptedAfter(bytes`0123`);
+  const skipped = conn.skip(200_004);
+  for (let i = 0; i < 20; i++) {
+    socket.arrive(new Uint8Array(10_000));
+    await turn();
+  }
+  socket.arrive(bytes`rest\n`);
+  await skipped;
+  assertEquals(await conn.readLine(), "rest");
+  await conn.skip(0);
+  conn.close();
+});
+
+Deno.test("skip() rejects where the stream ends before, and for what is no count", async () => {
+  const { conn } = scriptedAfter(bytes`0123`, null);
+  const message = "The stream ended after 4 of 5 bytes to skip";
+  await assertRejects(() => conn.skip(5), Deno.errors.UnexpectedEof, message);
+  await assertRejects(() => conn.skip(-1), RangeError, "Cannot skip with 'n' of -1");
+  conn.close();
 });

@@ -233,7 +233,11 @@ Deno.test("completeTlsAlone() takes TLS and nothing else", () => {
   assertEquals(completeTlsAlone("start TLS", server), complete(server));
   const rows: [options: unknown, message: string][] = [
     [undefined, "Cannot start TLS with undefined as options: use an object"],
-    [{}, "Cannot start TLS without a certificate: give 'cert' and 'key', or 'tls.serverNames'"],
+    [
+      {},
+      "Cannot start TLS without a certificate: give 'cert' and 'key', or 'tls.serverNames', or as the " +
+      "client 'role' of \"client\"",
+    ],
     [
       { ...server, port: 1 },
       "Cannot start TLS with an unknown option 'port': known here are " +
