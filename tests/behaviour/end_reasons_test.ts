@@ -1,6 +1,16 @@
 /** Each end reason has its cause and its record. @module */
 
-import { assert, assertEquals, assertFalse, assertGreater } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertFalse,
+  assertGreater,
+  assertMatch,
+  assertStringIncludes,
+} from "@std/assert";
+import { stub } from "@std/testing/mock";
+import { formatAddress } from "../../lib/format_address.ts";
+import { metricsText } from "../../lib/watch/prometheus.ts";
 import { FakeTime } from "@std/testing/time";
 import { END_REASONS } from "../../lib/connection/end_reason.ts";
 import {
@@ -60,13 +70,9 @@ interface Row {
   };
 }
 
-const quiet: ServeSettings = { onError: () => {} };
 const notServed = () => Promise.reject(new TypeError("No connection was to be served"));
 const never = () => new Promise<never>(() => {});
 const readOne = (conn: Connection, options?: ReadOptions) => conn.read(new Uint8Array(1), options);
-const notReported = (error: unknown) => {
-  throw error;
-};
 const isTimeout = (error: unknown) =>
   error instanceof DOMException && error.name === "TimeoutError";
 
@@ -130,7 +136,6 @@ const ROWS: Record<EndReason, Row> = {
     record: { error: (error) => error instanceof Deno.errors.TimedOut },
   },
   handler_error: {
-    settings: { onError: () => {} },
     handler: () => Promise.reject(new RangeError("division by cucumber")),
     provoke: (scene) => visit(scene, (client) => client.read(new Uint8Array(1))),
     record: { error: (error) => error instanceof RangeError, bytesRead: 0, bytesWritten: 0 },
@@ -241,7 +246,6 @@ const ROWS: Record<EndReason, Row> = {
     record: { error: isTimeout, bytesRead: 3 },
   },
   read_timeout: {
-    settings: { onError: notReported },
     handler: (conn) => conn.readLine({ timeout: 2000 }),
     provoke: (scene) =>
       visit(scene, async (client) => {
@@ -255,7 +259,6 @@ const ROWS: Record<EndReason, Row> = {
     record: { error: isTimeout, bytesRead: 3, bytesWritten: 0 },
   },
   read_aborted: {
-    settings: { onError: notReported },
     handler: (conn) => readOne(conn, { signal: AbortSignal.timeout(2000) }),
     provoke: (scene) =>
       visit(scene, async (client) => {
@@ -326,7 +329,7 @@ const ROWS: Record<EndReason, Row> = {
     record: { bytesRead: 0, bytesWritten: 0 },
   },
   refused_full: {
-    settings: { ...quiet, maxConnections: 1, whenFull: bytes`full` },
+    settings: { maxConnections: 1, whenFull: bytes`full` },
     handler: readOne,
     provoke: (scene) =>
       visit(scene, async () => {
@@ -338,7 +341,7 @@ const ROWS: Record<EndReason, Row> = {
     record: { bytesRead: 0, bytesWritten: 4 },
   },
   refused_peer_limit: {
-    settings: { ...quiet, maxConnectionsPerPeer: 1 },
+    settings: { maxConnectionsPerPeer: 1 },
     handler: readOne,
     provoke: (scene) =>
       visit(scene, async () => {
@@ -350,7 +353,7 @@ const ROWS: Record<EndReason, Row> = {
     record: { bytesRead: 0, bytesWritten: 0 },
   },
   refused_address: {
-    settings: { ...quiet, deny: ["127.0.0.0/8"] },
+    settings: { deny: ["127.0.0.0/8"] },
     provoke: (scene) =>
       visit(scene, async (client) => {
         assertEquals(await client.read(new Uint8Array(1)), null);
@@ -358,7 +361,7 @@ const ROWS: Record<EndReason, Row> = {
     record: { bytesRead: 0, bytesWritten: 0 },
   },
   refused_handshaking: {
-    settings: { ...quiet, maxHandshaking: 1 },
+    settings: { maxHandshaking: 1 },
     address: BEHIND,
     provoke: (scene) =>
       visit(scene, async (client) => {
@@ -387,36 +390,92 @@ const ROWS: Record<EndReason, Row> = {
   },
 };
 
+/** What causes each end, and the one line that it writes to stderr by default; most write none. */
+const CAUSES: Record<EndReason, { by: "peer" | "network" | "program" | "server"; log?: RegExp }> = {
+  completed: { by: "program" },
+  peer_closed_early: { by: "peer" },
+  peer_reset: { by: "peer" },
+  network_error: { by: "network" },
+  handler_error: {
+    by: "program",
+    log:
+      /^usher: connection 1 from tcp:.*: RangeError: division by cucumber \(at .*end_reasons_test/,
+  },
+  protocol_error: { by: "peer" },
+  idle_timeout: { by: "peer" },
+  receive_timeout: { by: "peer" },
+  frame_timeout: { by: "peer" },
+  read_timeout: { by: "peer" },
+  read_aborted: { by: "program" },
+  write_timeout: { by: "peer" },
+  write_overflow: { by: "peer" },
+  deadline: { by: "peer" },
+  dismissed: { by: "program" },
+  relay_failed: { by: "network" },
+  max_age: { by: "program" },
+  handshake_timeout: { by: "peer" },
+  handshake_failed: { by: "peer" },
+  proxy_header_invalid: { by: "peer" },
+  health_check: { by: "peer" },
+  refused_full: { by: "server", log: /^usher: 1 refused in \d+ s: 1 full/ },
+  refused_peer_limit: { by: "server", log: /^usher: 1 refused in \d+ s: 1 per-peer limit/ },
+  refused_address: { by: "server", log: /^usher: 1 refused in \d+ s: 1 address/ },
+  refused_handshaking: {
+    by: "server",
+    log: /^usher: 1 refused in \d+ s: 1 displaced in the handshake/,
+  },
+  forced: { by: "server" },
+  abandoned: { by: "program" },
+};
+
 for (const reason of END_REASONS) {
-  netTest(`onEnd gets exactly one record with the reason ${reason}`, async () => {
-    const { settings, address, handler = notServed, provoke, id = 1, record } = ROWS[reason];
-    using time = new FakeTime();
-    const { ended, onEnd } = noteEnds();
-    const foreign = scriptedListener([]);
-    const server = serve({
-      ...settings,
-      listeners: [{ ...LOOPBACK, ...address }, foreign],
-      onEnd,
-    }, handler) as Server<Deno.NetAddr>;
+  const { by, log } = CAUSES[reason];
+  netTest(
+    `${reason}: caused by the ${by}, in one record, one metric and ${
+      log ? "one line" : "no line"
+    } of the log`,
+    async () => {
+      using stderr = stub(console, "error", () => {});
+      const { settings, address, handler = notServed, provoke, id = 1, record } = ROWS[reason];
+      using time = new FakeTime();
+      const { ended, onEnd } = noteEnds();
+      const foreign = scriptedListener([]);
+      const server = serve({
+        ...settings,
+        listeners: [{ ...LOOPBACK, ...address }, foreign],
+        onEnd,
+      }, handler) as Server<Deno.NetAddr>;
 
-    await provoke({ server, time, foreign, ended });
-    const about = () => ended.filter((record) => record.id === id);
-    await until(() => about().length > 0);
-    await server.shutdown();
+      await provoke({ server, time, foreign, ended });
+      const about = () => ended.filter((record) => record.id === id);
+      await until(() => about().length > 0);
+      await server.shutdown();
 
-    const [{ error, bytesRead, bytesWritten, ...rest }, ...more] = about() as [EndRecord];
-    assertEquals([rest.reason, more], [reason, []]);
-    assert(record.error?.(error) ?? error === undefined, `error is ${error}`);
-    assertEquals(rest.detail, record.detail);
-    assertEquals(bytesRead, record.bytesRead ?? bytesRead);
-    assertEquals(bytesWritten, record.bytesWritten ?? bytesWritten);
-    assertEquals(rest.remoteAddr, rest.peerAddr);
+      const [{ error, bytesRead, bytesWritten, ...rest }, ...more] = about() as [EndRecord];
+      assertEquals([rest.reason, more], [reason, []]);
+      assertEquals(
+        rest.listenerName,
+        formatAddress(id === 1 && reason === "network_error" ? foreign.addr : server.addr),
+      );
+      const lines = stderr.calls.map(({ args }) => String(args[0]));
+      assertEquals(lines.length, log === undefined ? 0 : 1, lines.join("\n"));
+      if (log !== undefined) assertMatch(lines[0]!, log);
+      assertStringIncludes(
+        metricsText(server),
+        `usher_connections_ended_total{reason="${reason}"} 1\n`,
+      );
+      assert(record.error?.(error) ?? error === undefined, `error is ${error}`);
+      assertEquals(rest.detail, record.detail);
+      assertEquals(bytesRead, record.bytesRead ?? bytesRead);
+      assertEquals(bytesWritten, record.bytesWritten ?? bytesWritten);
+      assertEquals(rest.remoteAddr, rest.peerAddr);
 
-    const { accepted, active, ended: counts } = server.stats();
-    assertEquals(counts[reason], 1);
-    assertEquals([active, accepted], [0, ended.length]);
-    assertEquals(Object.values(counts).reduce((sum, count) => sum + count), accepted);
-  });
+      const { accepted, active, ended: counts } = server.stats();
+      assertEquals(counts[reason], 1);
+      assertEquals([active, accepted], [0, ended.length]);
+      assertEquals(Object.values(counts).reduce((sum, count) => sum + count), accepted);
+    },
+  );
 }
 
 Deno.test("every end reason has a row, and every row a reason", () => {
