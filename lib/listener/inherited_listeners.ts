@@ -41,7 +41,7 @@ export interface InheritedListener {
  * import { inheritedListeners, serve } from "@usher/server";
  * import { assertEquals } from "@std/assert";
  *
- * const inherited = inheritedListeners().map(({ fd }) => ({ fd }));
+ * const inherited = inheritedListeners();
  * const listeners = inherited.length > 0 ? inherited : [{ port: 0, hostname: "127.0.0.1" }];
  * await using server = serve({ listeners }, async () => {});
  * assertEquals(server.addrs.length, 1);

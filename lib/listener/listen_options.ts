@@ -115,7 +115,7 @@ export interface UnixListenOptions {
  * import { type FdListenOptions, inheritedListeners, serve } from "@usher/server";
  * import { assertEquals } from "@std/assert";
  *
- * const inherited: FdListenOptions[] = inheritedListeners().map(({ fd }) => ({ fd }));
+ * const inherited: FdListenOptions[] = inheritedListeners();
  * const listeners = inherited.length > 0 ? inherited : [{ port: 0, hostname: "127.0.0.1" }];
  * await using server = serve({ listeners }, async () => {});
  * assertEquals(server.addrs.length, listeners.length);
