@@ -447,7 +447,7 @@ for (const [name, kind] of Object.entries(KINDS)) {
   Deno.test(`${name} rejects unknown and invalid options, and is not pending then`, async () => {
     const known = name.startsWith("read()")
       ? "timeout, signal"
-      : "timeout, signal, limit, frameTimeout";
+      : "timeout, signal, limit, frameTimeout, required";
     const wanted = "use milliseconds from 0 up, or Infinity";
     const given: [options: object, kind: typeof TypeError, message: string][] = [
       [{ timout: 5 }, TypeError, `an unknown option 'timout': known here are ${known}`],
