@@ -23,6 +23,7 @@ import { granted, netTest } from "./support/needs.ts";
 import { bytes, text } from "./support/bytes.ts";
 import { readAll } from "./support/peers.ts";
 import { Program } from "./support/program.ts";
+import { until } from "./support/wait.ts";
 
 const directory = new URL("../examples/", import.meta.url);
 
@@ -279,7 +280,7 @@ netTest("examples/echo.ts starts in any directory and listens on IPv6 too", asyn
 netTest(
   "examples/echo.ts listens on port 7000 by default, or says that it is taken",
   async () => {
-    using _taken = take(7000);
+    using _taken = await take(7000);
     await using example = await startExample("echo.ts");
     const { code, complaints } = await refusal(example);
     assertEquals(code, 1);
@@ -376,12 +377,20 @@ netTest("examples/forward.ts goes on when its target refuses connections", async
   assertEquals(await ask(addr, ""), "");
 });
 
-/** Listens on a port of this machine, unless it is taken. */
-function take(port: number): Disposable {
-  try {
-    return Deno.listen({ port, hostname: "127.0.0.1" });
-  } catch (error) {
-    if (error instanceof Deno.errors.AddrInUse) return { [Symbol.dispose]() {} };
-    throw error;
-  }
+/**
+ * Listens on a port of this machine. Another run of these tests may have it for a moment, and must not
+ * give it up in the midst of this one; a program that keeps it longer does as well.
+ */
+async function take(port: number): Promise<Disposable> {
+  let listener: Disposable | undefined;
+  const isOurs = () => {
+    try {
+      listener = Deno.listen({ port, hostname: "127.0.0.1" });
+    } catch (error) {
+      if (!(error instanceof Deno.errors.AddrInUse)) throw error;
+    }
+    return listener !== undefined;
+  };
+  await until(isOurs).catch(() => {});
+  return listener ?? { [Symbol.dispose]() {} };
 }
