@@ -518,7 +518,7 @@ export class ByteReader implements Arrived {
   }
 
   #frameTimeoutOf(options: RecordOptions | undefined): number {
-    const { frameTimeout = this.#life.frameTimeout, required = false } = options ?? {};
+    const { frameTimeout = this.#life.limits.frameTimeout, required = false } = options ?? {};
     checkBoolean("read", "required", required);
     return checkTime("read", "frameTimeout", frameTimeout);
   }

@@ -176,7 +176,7 @@ export function framed<T>(
     );
   }
   const wrapped = connection(conn) as SocketConnection;
-  return new FramedConnection(wrapped, codec, frameTimeout ?? wrapped.life.frameTimeout);
+  return new FramedConnection(wrapped, codec, frameTimeout ?? wrapped.life.limits.frameTimeout);
 }
 
 class FramedConnection<T> implements Framed<T>, ArrivalLoop<Result<T>> {

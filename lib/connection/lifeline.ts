@@ -3,6 +3,7 @@
 import { TlsSocket } from "../tls/tls_socket.ts";
 import { type CoarseClock, TICK, type Ticking } from "./coarse_clock.ts";
 import type { EndReason } from "./end_reason.ts";
+import type { ConnectionLimits } from "./limits.ts";
 
 /**
  * Errors that connections made or passed on, with why a read gave up where that is what an error says: a
@@ -24,10 +25,8 @@ export class Lifeline implements Ticking {
   /** What bytes go through: the raw socket, or TLS around it from when that begins. */
   socket: Deno.Conn;
   readonly clock: CoarseClock;
-  idleTimeout: number;
-  receiveTimeout: number = Infinity;
-  frameTimeout: number = Infinity;
-  writeTimeout: number = Infinity;
+  /** Those of all connections of a server in one object, until one of them is changed here. */
+  limits: ConnectionLimits;
 
   /** A raw read is pending. */
   reading = false;
@@ -59,10 +58,10 @@ export class Lifeline implements Ticking {
   #aborter: AbortController | undefined;
   #onClose: { closed(): void } | undefined;
 
-  constructor(socket: Deno.Conn, clock: CoarseClock, idleTimeout: number) {
+  constructor(socket: Deno.Conn, clock: CoarseClock, limits: ConnectionLimits) {
     this.socket = socket;
     this.clock = clock;
-    this.idleTimeout = idleTimeout;
+    this.limits = limits;
     this.movedAt = clock.now;
     this.receivedAt = clock.now;
   }
@@ -201,16 +200,16 @@ export class Lifeline implements Ticking {
     // Looked at here, so that a read need not note when it was.
     if (!this.reading || this.bytesRead !== this.#readAtTick) this.receivedAt = now - TICK;
     this.#readAtTick = this.reading ? this.bytesRead : -1;
-    if ((this.reading || this.writing) && now >= this.movedAt + this.idleTimeout + TICK) {
+    if ((this.reading || this.writing) && now >= this.movedAt + this.limits.idleTimeout + TICK) {
       return this.timeOut("idle_timeout", "no byte moved within 'idleTimeout'");
     }
-    if (this.reading && now >= this.receivedAt + this.receiveTimeout + TICK) {
+    if (this.reading && now >= this.receivedAt + this.limits.receiveTimeout + TICK) {
       return this.timeOut("receive_timeout", "no byte was received within 'receiveTimeout'");
     }
     if (this.frameDeadline !== 0 && this.reading && now >= this.frameDeadline) {
       return this.timeOut("frame_timeout", "a frame that has begun did not end in time");
     }
-    if (this.advancedAt >= 0 && now >= this.advancedAt + this.writeTimeout + TICK) {
+    if (this.advancedAt >= 0 && now >= this.advancedAt + this.limits.writeTimeout + TICK) {
       return this.timeOut("write_timeout", "the peer took too little within 'writeTimeout'");
     }
     // Everything was sent, and FIN: this peer just does not answer it.

@@ -119,7 +119,7 @@ class Relay implements Ticking {
     if (moved !== this.#moved) {
       this.#moved = moved;
       this.#movedAt = now - TICK;
-    } else if (this.#lives.length === 1 && now >= this.#movedAt + life.idleTimeout + TICK) {
+    } else if (this.#lives.length === 1 && now >= this.#movedAt + life.limits.idleTimeout + TICK) {
       life.timeOut("idle_timeout", "no byte moved within 'idleTimeout'");
       this.#fail(life.error);
     }

@@ -82,10 +82,7 @@ export class SocketConnection<A extends Deno.Addr = Deno.Addr> implements Connec
     this.id = id;
     this.localAddr = localAddr as A;
     this.peerAddr = socket.remoteAddr as A;
-    this.life = new Lifeline(socket, clock, limits.idleTimeout);
-    this.life.receiveTimeout = limits.receiveTimeout;
-    this.life.frameTimeout = limits.frameTimeout;
-    this.life.writeTimeout = limits.writeTimeout;
+    this.life = new Lifeline(socket, clock, limits);
     this.reader = new ByteReader(this.life, rooms);
     this.writer = new ByteWriter(this.life, limits.maxUnsent);
     this.life.onClose = this;
@@ -127,19 +124,21 @@ export class SocketConnection<A extends Deno.Addr = Deno.Addr> implements Connec
   }
 
   get idleTimeout(): number {
-    return this.life.idleTimeout;
+    return this.life.limits.idleTimeout;
   }
 
   set idleTimeout(ms: number) {
-    this.life.idleTimeout = checkTime(CHANGE, "idleTimeout", ms);
+    const idleTimeout = checkTime(CHANGE, "idleTimeout", ms);
+    this.life.limits = { ...this.life.limits, idleTimeout };
   }
 
   get receiveTimeout(): number {
-    return this.life.receiveTimeout;
+    return this.life.limits.receiveTimeout;
   }
 
   set receiveTimeout(ms: number) {
-    this.life.receiveTimeout = checkTime(CHANGE, "receiveTimeout", ms);
+    const receiveTimeout = checkTime(CHANGE, "receiveTimeout", ms);
+    this.life.limits = { ...this.life.limits, receiveTimeout };
   }
 
   get listenerName(): string {

@@ -6,6 +6,7 @@ import { CoarseClock } from "../../lib/connection/coarse_clock.ts";
 import { enterTls } from "../../lib/connection/enter_tls.ts";
 import { Rooms } from "../../lib/connection/rooms.ts";
 import { Lifeline } from "../../lib/connection/lifeline.ts";
+import { DEFAULT_LIMITS } from "../../lib/connection/limits.ts";
 import { TlsContexts } from "../../lib/tls/tls_contexts.ts";
 import { completeTlsAlone } from "../../lib/tls/tls_options.ts";
 import type { TlsInfo } from "../../lib/tls/handshake.ts";
@@ -27,7 +28,7 @@ interface Scene extends Disposable {
 }
 
 function scene(socket: Deno.Conn, client: Deno.TcpConn, own?: TlsContexts): Scene {
-  const life = new Lifeline(socket, new CoarseClock(false), Infinity);
+  const life = new Lifeline(socket, new CoarseClock(false), DEFAULT_LIMITS);
   return {
     life,
     client,
@@ -106,7 +107,7 @@ for (const [name, make] of Object.entries(WAYS)) {
 
 netTest("enterTls() takes what was read before as the beginning of the handshake", async () => {
   const [socket, plain] = await socketPair();
-  const life = new Lifeline(socket, new CoarseClock(false), Infinity);
+  const life = new Lifeline(socket, new CoarseClock(false), DEFAULT_LIMITS);
   const reader = new ByteReader(life, new Rooms());
   const shaking = goOverToTls(plain);
   await reader.peek(100);

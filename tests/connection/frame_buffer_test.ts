@@ -13,6 +13,7 @@ import { ByteWriter, HIGH_WATER } from "../../lib/connection/byte_writer.ts";
 import { CoarseClock } from "../../lib/connection/coarse_clock.ts";
 import type { Encoder } from "../../lib/connection/frame_buffer.ts";
 import { Lifeline } from "../../lib/connection/lifeline.ts";
+import { DEFAULT_LIMITS } from "../../lib/connection/limits.ts";
 import { byChance } from "../support/chance.ts";
 import { LateSocket } from "../support/late_socket.ts";
 import { bytes, text } from "../support/bytes.ts";
@@ -51,7 +52,7 @@ class Placing implements Encoder<string> {
 
 /** A writer over a socket, with all that is between them. */
 function over<S extends ScriptedSocket>(socket: S, maxUnsent = MIB) {
-  const life = new Lifeline(socket, new CoarseClock(false), Infinity);
+  const life = new Lifeline(socket, new CoarseClock(false), DEFAULT_LIMITS);
   const writer = new ByteWriter(life, maxUnsent);
   life.onClose = writer;
   return { socket, life, writer };

@@ -17,6 +17,7 @@ import { FakeTime } from "@std/testing/time";
 import { CoarseClock, TICK } from "../../lib/connection/coarse_clock.ts";
 import type { EndReason } from "../../lib/connection/end_reason.ts";
 import { Lifeline } from "../../lib/connection/lifeline.ts";
+import { DEFAULT_LIMITS } from "../../lib/connection/limits.ts";
 import type { SocketConnection } from "../../lib/connection/socket_connection.ts";
 import { type Connection, connection, framed, lines, serve } from "../../mod.ts";
 import { netTest } from "../support/needs.ts";
@@ -32,7 +33,7 @@ const MINUTE = 60_000;
 const LARGE = 5000;
 
 function newLife(socket: Deno.Conn = new ScriptedSocket()): Lifeline {
-  return new Lifeline(socket, new CoarseClock(false), Infinity);
+  return new Lifeline(socket, new CoarseClock(false), DEFAULT_LIMITS);
 }
 
 /** Ms of fake time, moved on 1 ms at a time, until the connection is over; `most` if it stays. */
