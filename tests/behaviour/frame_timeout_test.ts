@@ -6,7 +6,7 @@ import type { Codec } from "../../lib/wire/codec/codec.ts";
 import { delimited } from "../../lib/wire/codec/delimited.ts";
 import { lengthPrefixed } from "../../lib/wire/codec/length_prefixed.ts";
 import { lines } from "../../lib/wire/codec/lines.ts";
-import { type Connection, connection, type Framed, framed, type RecordOptions } from "../../mod.ts";
+import { type Connection, connection, framed, type RecordOptions } from "../../mod.ts";
 import { netTest } from "../support/needs.ts";
 import { bytes, text } from "../support/bytes.ts";
 import { dial, socketPair } from "../support/peers.ts";
@@ -14,32 +14,9 @@ import { pass, turn, until } from "../support/wait.ts";
 import { decoding, headed } from "../support/codecs.ts";
 import { serveNoting } from "../support/noting.ts";
 import { scripted, scriptedAfter } from "../support/scripted_connection.ts";
+import { WAYS } from "../support/frames.ts";
 
 // Frames out of bytes
-
-/** Ways to get all the frames of a connection. */
-const WAYS: Record<string, <T>(framed: Framed<T>) => AsyncGenerator<T>> = {
-  async *"read()"(framed) {
-    // A frame may be `null`, too, but not in these tests.
-    for (let frame; (frame = await framed.read()) !== null;) yield frame;
-  },
-  async *"iteration"(framed) {
-    yield* framed;
-  },
-  async *"both in turn"(framed) {
-    for (let i = 0;; i++) {
-      if (i % 2 === 0) {
-        const frame = await framed.read();
-        if (frame === null) return;
-        yield frame;
-      } else {
-        const { done, value } = await framed[Symbol.asyncIterator]().next();
-        if (done) return;
-        yield value;
-      }
-    }
-  },
-};
 
 netTest(
   "a frame that has begun must be complete within frameTimeout, or its connection ends for that",

@@ -33,35 +33,12 @@ import {
   Strict,
 } from "../support/codecs.ts";
 import { restOf, scripted, scriptedAfter } from "../support/scripted_connection.ts";
+import { WAYS } from "../support/frames.ts";
 
 const KIB = 1024;
 const MIB = KIB * KIB;
 
 // Frames out of bytes
-
-/** Ways to get all the frames of a connection. */
-const WAYS: Record<string, <T>(framed: Framed<T>) => AsyncGenerator<T>> = {
-  async *"read()"(framed) {
-    // A frame may be `null`, too, but not in these tests.
-    for (let frame; (frame = await framed.read()) !== null;) yield frame;
-  },
-  async *"iteration"(framed) {
-    yield* framed;
-  },
-  async *"both in turn"(framed) {
-    for (let i = 0;; i++) {
-      if (i % 2 === 0) {
-        const frame = await framed.read();
-        if (frame === null) return;
-        yield frame;
-      } else {
-        const { done, value } = await framed[Symbol.asyncIterator]().next();
-        if (done) return;
-        yield value;
-      }
-    }
-  },
-};
 
 /** What comes of a stream that is read through a connection. */
 async function outcomeOf(
