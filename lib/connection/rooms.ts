@@ -1,14 +1,13 @@
 /** Counts what a server's connections hold to be read into. @module */
 
+import { ReadSize } from "./read_size.ts";
+
 /**
  * Reads that may wait on a large room at a time, in one server: 4 MiB at 64 KiB each, 16 MiB at most. A read cannot
  * be cancelled, so a peer that falls silent keeps the room it is awaited on; all reads beyond these
  * wait on 16 KiB at most and look behind them, which costs a windowed stream some 10 %.
  */
 const MOST_LARGE_WAITS = 64;
-
-/** Most bytes of a room. 256 KiB carry a stream with 15 to 20 % less CPU than 64 KiB. */
-const MOST = 262_144;
 
 /** Room beyond what is expected, so that just that much does not look as if more were there. */
 const SLACK = 256;
@@ -44,7 +43,7 @@ export class Rooms {
 
   /** Bytes to wait on for a read that is expected to bring so many. */
   waitSize(expected: number): number {
-    const size = Math.min(expected + SLACK, MOST);
+    const size = Math.min(expected + SLACK, ReadSize.MOST);
     return size <= Rooms.IDLE || this.mayWait ? size : FOREPART;
   }
 
@@ -55,7 +54,7 @@ export class Rooms {
    */
   larger(room: Room, expected: number): Room | undefined {
     const size = expected > 2 * room.length
-      ? Math.min(expected + SLACK, MOST)
+      ? Math.min(expected + SLACK, ReadSize.MOST)
       : STEPS.find((step) => step > room.length + SLACK);
     if (size === undefined || size > Rooms.IDLE && !this.mayWait) return undefined;
     const larger = new Uint8Array(size);
@@ -71,4 +70,4 @@ export class Rooms {
 }
 
 /** From a room that was filled to the next larger one. */
-const STEPS = [Rooms.IDLE, 65_536 + SLACK, MOST];
+const STEPS = [Rooms.IDLE, 65_536 + SLACK, ReadSize.MOST];

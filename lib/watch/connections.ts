@@ -1,5 +1,6 @@
 /** Lists the connections of a server as a table asks for them: filtered, sorted, one page at a time. @module */
 
+import { bad } from "../check.ts";
 import { formatAddress, oneLine } from "../format_address.ts";
 import type { ServedConnection } from "../server/served_connection.ts";
 import type { Server } from "../server/server.ts";
@@ -164,9 +165,7 @@ function readNumber(name: string, value: string, least: number, most: number): n
 }
 
 function wrong(name: string, value: string, known: readonly string[]): RangeError {
-  return new RangeError(
-    `Cannot list connections with '${name}' of ${JSON.stringify(value)}: use ${known.join(", ")}`,
-  );
+  return new RangeError(bad("list connections", name, value, known.join(", ")));
 }
 
 function rowOf(conn: ServedConnection): ConnectionRow {
