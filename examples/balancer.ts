@@ -10,8 +10,8 @@
  * @module
  */
 
-import { type Connection, connection, type Handler, relay, serve } from "jsr:@usher/server@^0.1.0";
-import { type ClientHello, clientHello, encodeProxyHeader } from "jsr:@usher/server@^0.1.0/wire";
+import { type Connection, connection, type Handler, relay, serve } from "jsr:@usher/server@^0.2.0";
+import { type ClientHello, clientHello, encodeProxyHeader } from "jsr:@usher/server@^0.2.0/wire";
 import { start } from "./start.ts";
 
 /** Ms for a client to send the server name that it wants. */

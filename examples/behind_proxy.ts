@@ -8,7 +8,7 @@
  * @module
  */
 
-import { type Connection, formatAddress, serve } from "jsr:@usher/server@^0.1.0";
+import { type Connection, formatAddress, serve } from "jsr:@usher/server@^0.2.0";
 import { start } from "./start.ts";
 
 /** Connections per client. The limit works because the balancer passes on each client's address. */

@@ -1,7 +1,7 @@
 /** Finds the certificate of an example: in the files given, or a self-signed one that is kept. @module */
 
 import { X509Certificate } from "node:crypto";
-import type { Certificate } from "jsr:@usher/server@^0.1.0";
+import type { Certificate } from "jsr:@usher/server@^0.2.0";
 import { selfSigned } from "./self_signed.ts";
 
 /** The flags of an example that needs a certificate. */

@@ -13,7 +13,7 @@ import {
   type Handler,
   lines,
   serve,
-} from "jsr:@usher/server@^0.1.0";
+} from "jsr:@usher/server@^0.2.0";
 import { start } from "./start.ts";
 
 /** Bytes of a line; longer ones are truncated. */

@@ -6,7 +6,7 @@
  * @module
  */
 
-import { type Connection, serve } from "jsr:@usher/server@^0.1.0";
+import { type Connection, serve } from "jsr:@usher/server@^0.2.0";
 import { start } from "./start.ts";
 
 /** Serves one client; when it returns, the connection is closed. */

@@ -14,8 +14,8 @@ import {
   type ProxyHeader,
   relay,
   serve,
-} from "jsr:@usher/server@^0.1.0";
-import { encodeProxyHeader } from "jsr:@usher/server@^0.1.0/wire";
+} from "jsr:@usher/server@^0.2.0";
+import { encodeProxyHeader } from "jsr:@usher/server@^0.2.0/wire";
 import { start } from "./start.ts";
 
 /** Makes the handler that forwards to `target`, with a PROXY header of this version if given. */

@@ -7,7 +7,7 @@
  * @module
  */
 
-import { type Connection, connection, listen } from "jsr:@usher/server@^0.1.0";
+import { type Connection, connection, listen } from "jsr:@usher/server@^0.2.0";
 import { type Place, start } from "./start.ts";
 
 /** Serves one client: read(fd, ...) until it returns 0, and write(fd, ...) until all is written. */

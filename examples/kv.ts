@@ -7,7 +7,7 @@
  * @module
  */
 
-import { framed, type Handler, ProtocolError, serve } from "jsr:@usher/server@^0.1.0";
+import { framed, type Handler, ProtocolError, serve } from "jsr:@usher/server@^0.2.0";
 import { BYE, execute } from "./kv/commands.ts";
 import { commands, Failure, replies } from "./kv/resp.ts";
 import { Store } from "./kv/store.ts";

@@ -9,8 +9,8 @@
  * @module
  */
 
-import { type Framed, framed, type Handler, ProtocolError, serve } from "jsr:@usher/server@^0.1.0";
-import { BinaryReader } from "jsr:@usher/server@^0.1.0/wire";
+import { type Framed, framed, type Handler, ProtocolError, serve } from "jsr:@usher/server@^0.2.0";
+import { BinaryReader } from "jsr:@usher/server@^0.2.0/wire";
 import { Broker, REFUSED } from "./mqtt/broker.ts";
 import {
   type Packet,

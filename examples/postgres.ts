@@ -16,8 +16,8 @@ import {
   serve,
   type Server,
   type StartTlsOptions,
-} from "jsr:@usher/server@^0.1.0";
-import { BinaryReader } from "jsr:@usher/server@^0.1.0/wire";
+} from "jsr:@usher/server@^0.2.0";
+import { BinaryReader } from "jsr:@usher/server@^0.2.0/wire";
 import { CERTIFICATE_OPTIONS, findCertificate } from "./certificate.ts";
 import {
   dataRow,

@@ -11,7 +11,7 @@
  * @module
  */
 
-import { type Connection, framed, lengthPrefixed, mapped, serve } from "jsr:@usher/server@^0.1.0";
+import { type Connection, framed, lengthPrefixed, mapped, serve } from "jsr:@usher/server@^0.2.0";
 import { start } from "./start.ts";
 
 const QUOTES = [

@@ -9,8 +9,8 @@
  * @module
  */
 
-import { serve } from "jsr:@usher/server@^0.1.0";
-import { watch } from "jsr:@usher/server@^0.1.0/watch";
+import { serve } from "jsr:@usher/server@^0.2.0";
+import { watch } from "jsr:@usher/server@^0.2.0/watch";
 import { echo } from "./echo.ts";
 import { parseNumber, type Place, start, type Started } from "./start.ts";
 

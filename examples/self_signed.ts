@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { Certificate } from "jsr:@usher/server@^0.1.0";
+import type { Certificate } from "jsr:@usher/server@^0.2.0";
 
 /** How long it is valid. */
 const DAYS = 365;

@@ -6,7 +6,7 @@
  * @module
  */
 
-import { type Connection, framed, lines, serve } from "jsr:@usher/server@^0.1.0";
+import { type Connection, framed, lines, serve } from "jsr:@usher/server@^0.2.0";
 import { start } from "./start.ts";
 
 /** Bytes of a line that is accepted. */

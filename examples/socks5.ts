@@ -14,8 +14,8 @@ import {
   ProtocolError,
   relay,
   serve,
-} from "jsr:@usher/server@^0.1.0";
-import { BinaryReader, BinaryWriter } from "jsr:@usher/server@^0.1.0/wire";
+} from "jsr:@usher/server@^0.2.0";
+import { BinaryReader, BinaryWriter } from "jsr:@usher/server@^0.2.0/wire";
 import { isEqual } from "./secret.ts";
 import { start } from "./start.ts";
 

@@ -6,7 +6,7 @@ import {
   type Server,
   shutdownOnSignals,
   type ShutdownOnSignalsOptions,
-} from "jsr:@usher/server@^0.1.0";
+} from "jsr:@usher/server@^0.2.0";
 
 /** How an example is started. */
 export interface Example<Flag extends string = never, Option extends string = never> {

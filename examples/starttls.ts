@@ -14,7 +14,7 @@ import {
   type Handler,
   serve,
   type StartTlsOptions,
-} from "jsr:@usher/server@^0.1.0";
+} from "jsr:@usher/server@^0.2.0";
 import { CERTIFICATE_OPTIONS, findCertificate } from "./certificate.ts";
 import { start } from "./start.ts";
 

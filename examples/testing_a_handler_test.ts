@@ -8,7 +8,7 @@
 
 import { assertEquals } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
-import { connect, everySplit } from "jsr:@usher/server@^0.1.0/testing";
+import { connect, everySplit } from "jsr:@usher/server@^0.2.0/testing";
 import { shout } from "./shout.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);

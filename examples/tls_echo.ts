@@ -8,7 +8,7 @@
  * @module
  */
 
-import { type Connection, formatAddress, serve } from "jsr:@usher/server@^0.1.0";
+import { type Connection, formatAddress, serve } from "jsr:@usher/server@^0.2.0";
 import { CERTIFICATE_OPTIONS, findCertificate } from "./certificate.ts";
 import { start } from "./start.ts";
 

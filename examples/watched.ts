@@ -8,9 +8,9 @@
  * @module
  */
 
-import { type Handler, serve } from "jsr:@usher/server@^0.1.0";
-import { instrument } from "jsr:@usher/server@^0.1.0/otel";
-import { watch } from "jsr:@usher/server@^0.1.0/watch";
+import { type Handler, serve } from "jsr:@usher/server@^0.2.0";
+import { instrument } from "jsr:@usher/server@^0.2.0/otel";
+import { watch } from "jsr:@usher/server@^0.2.0/watch";
 import { echo } from "./echo.ts";
 import { start } from "./start.ts";
 

@@ -113,6 +113,7 @@ const EXAMPLES: Record<string, Example> = {
 /** Modules that the examples share, and the one that is a test itself. */
 const NO_EXAMPLES = [
   ...[
+    "README.md",
     "certificate.ts",
     "deploy",
     "haproxy.cfg",

@@ -1,32 +1,43 @@
 /**
- * The README is true. Its code blocks run as tests of their own (`deno test --doc`).
+ * README and the pages of `docs/` are true. Their code blocks run as tests of their own
+ * (`deno test --doc`).
  *
  * @module
  */
 
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { END_REASONS } from "../lib/connection/end_reason.ts";
 import { LISTEN_DEFAULTS } from "../lib/listener/listen_options.ts";
 import { DEFAULTS } from "../lib/server/options.ts";
+import { connect } from "../lib/testing/mod.ts";
+import { DURATION, METRICS } from "../lib/watch/metrics.ts";
+import { metricsText } from "../lib/watch/prometheus.ts";
+import { bytes, text } from "./support/bytes.ts";
+import { Directory } from "./support/directory.ts";
 import { netTest, root, treeTest } from "./support/needs.ts";
+import { readAll } from "./support/peers.ts";
+import { Program } from "./support/program.ts";
 
-/** Every page for users. */
-const PAGES = [
-  "README.md",
-  "CHANGELOG.md",
-  "CONTRIBUTING.md",
-  "SECURITY.md",
-  "tests/std/README.md",
-];
+/** Folders without a page of ours. */
+const NO_PAGES = [".git", "node_modules", "coverage", "build"];
+
+/** Every page in Markdown, as paths from the root. */
+function pages(folder = ""): string[] {
+  return [...Deno.readDirSync(new URL(`./${folder}`, root))].flatMap(({ name, isDirectory }) => {
+    if (isDirectory) return NO_PAGES.includes(name) ? [] : pages(`${folder}${name}/`);
+    return name.endsWith(".md") ? [`${folder}${name}`] : [];
+  }).toSorted();
+}
 
 function read(path: string): string {
   return Deno.readTextFileSync(new URL(path, root));
 }
 
-/** The text under a heading of the README, up to the next one of the same rank. */
-function section(heading: string): string {
-  const [, after] = `${read("README.md")}\n## `.split(`\n## ${heading}\n`);
-  assert(after !== undefined, `no section "${heading}"`);
+/** The text under a heading of a page, up to the next one of the same rank. */
+function section(page: string, heading: string): string {
+  const [, after] = `${read(page)}\n## `.split(`\n## ${heading}\n`);
+  assert(after !== undefined, `no section "${heading}" in ${page}`);
   return after.slice(0, after.indexOf("\n## "));
 }
 
@@ -58,30 +69,30 @@ async function output(program: string): Promise<string> {
 }
 
 netTest("README: one client that resets ends the plain loop, and not ours", async () => {
-  const text = section("Why the plain loop is not enough");
-  const [plain = ""] = programs(text);
+  const page = section("README.md", "Why the plain loop is not enough");
+  const [plain = ""] = programs(page);
 
   const said = await output(plain);
   assertMatch(said, /^The loop is over: NotConnected/);
-  assertStringIncludes(text, `\n${said}\n`);
+  assertStringIncludes(page, `\n${said}\n`);
 
   const ours = plain.replace("Deno.listen(", "listen(");
   const served = await output(`import { listen } from "jsr:@usher/server";\n${ours}`);
   assertEquals(served, "The second client was served");
-  assertStringIncludes(text, `\`${served}\``);
+  assertStringIncludes(page, `\`${served}\``);
 }, { os: ["linux"] });
 
 treeTest("README: each of the four calls has its test, by name", () => {
   const tests = read("tests/four_calls_test.ts");
-  const calls = rows(section("What the four socket calls became")).map(([call = ""]) =>
+  const calls = rows(section("README.md", "What the four socket calls became")).map(([call = ""]) =>
     call.replaceAll("`", "")
   );
   assertEquals(calls.length, 6);
   for (const call of calls) assertStringIncludes(tests, `"${call}`);
 });
 
-treeTest("README: each option is there, with its default", () => {
-  const table = rows(section("Options"));
+treeTest("docs/reference/options.md: each option is there, with its default", () => {
+  const table = rows(read("docs/reference/options.md"));
   const stated = Object.fromEntries(table.flatMap(([names = "", value = ""]) =>
     // Options that belong together share a row.
     names.replaceAll("`", "").split(", ").map((name) => [name, value.replaceAll("`", "")])
@@ -106,15 +117,38 @@ treeTest("README: each option is there, with its default", () => {
   assertEquals(Object.keys(stated).toSorted(), options.toSorted());
 });
 
-treeTest("README: each end reason is explained, in order", () => {
-  const reasons = rows(section("How a connection ends")).map(([reason = ""]) =>
+treeTest("docs/reference/end_reasons.md: each end reason is explained, in order", () => {
+  const reasons = rows(read("docs/reference/end_reasons.md")).map(([reason = ""]) =>
     reason.replaceAll("`", "")
   );
   assertEquals(reasons, [...END_REASONS]);
 });
 
-treeTest("README: every folder of lib/ is shown", () => {
-  const shown = [...section("The rooms of `lib/`").matchAll(/\]\(lib\/(\w+)\/\)/g)].map((
+treeTest("docs/reference/metrics.md: each metric is there, with its two names", async () => {
+  const table = rows(read("docs/reference/metrics.md")).map((row) =>
+    row.map((cell) => cell.replaceAll("`", "").trim())
+  );
+  assertEquals(
+    table.map(([, name, kind, unit, , meaning]) => ({ name, kind, unit, help: meaning })),
+    [...METRICS, { ...DURATION, kind: "histogram" }].map(({ name, kind, unit, help }) => (
+      { name, kind, unit, help }
+    )),
+  );
+  await using client = connect((conn) => Promise.resolve(conn.close("kicked")));
+  await client.ended;
+  const written = metricsText(client.server);
+  const types = [...written.matchAll(/^# TYPE (\w+) (\w+)$/gm)].map((
+    [, name, kind],
+  ) => [name, kind]);
+  assertEquals(table.map(([name, , kind]) => [name, kind]), types);
+  const labels = types.map(([name = ""]) => written.match(`\n${name}\\{(\\w+)=`)?.[1] ?? "");
+  assertEquals(table.map(([, , , , label]) => label), labels);
+});
+
+treeTest("CONTRIBUTING: every folder of lib/ is shown", () => {
+  const shown = [
+    ...section("CONTRIBUTING.md", "The rooms of `lib/`").matchAll(/\]\(lib\/(\w+)\/\)/g),
+  ].map((
     [, room = ""],
   ) => room);
   const rooms = [...Deno.readDirSync(new URL("lib/", root))].filter(({ isDirectory }) =>
@@ -124,7 +158,7 @@ treeTest("README: every folder of lib/ is shown", () => {
 });
 
 treeTest("pages: every link leads to a file that exists", () => {
-  for (const page of PAGES) {
+  for (const page of pages()) {
     for (const [, target = ""] of read(page).matchAll(/\]\(([^)#]+)\)/g)) {
       if (target.startsWith("https:")) continue;
       const { isFile, isDirectory } = Deno.statSync(new URL(target, new URL(page, root)));
@@ -135,7 +169,7 @@ treeTest("pages: every link leads to a file that exists", () => {
 
 treeTest("pages: each task that they mention is in deno.json", () => {
   const { tasks } = JSON.parse(read("deno.json")) as { tasks: Record<string, unknown> };
-  for (const page of [...PAGES, ".ci/run", ".github/workflows/ci.yml"]) {
+  for (const page of [...pages(), ".ci/run", ".github/workflows/ci.yml"]) {
     for (const [, task = ""] of read(page).matchAll(/\b(?:deno|deno@[\d.]+) task ([a-z:]+)/g)) {
       assert(task in tasks, `${page} names the task ${task}`);
     }
@@ -143,7 +177,7 @@ treeTest("pages: each task that they mention is in deno.json", () => {
 });
 
 treeTest("pages: all mention the same version of Deno", () => {
-  const named = [...PAGES, ".ci/run", ".github/workflows/ci.yml"].flatMap((page) =>
+  const named = [...pages(), ".ci/run", ".github/workflows/ci.yml"].flatMap((page) =>
     [...read(page).matchAll(/\bdeno(?:@|-version: "?|_version=)(\d+\.\d+\.\d+)/gi)].map((
       [, version],
     ) => version)
@@ -160,7 +194,7 @@ treeTest(
     const setting = "DENO_TOKIO_MAX_IO_EVENTS_PER_TICK=128 ";
     const { command = "" } = tasks["echo"] ?? {};
     assert(command.startsWith(setting));
-    assertStringIncludes(read("README.md"), setting.trim());
+    assertStringIncludes(read("docs/reference/environment.md"), setting.trim());
     // It adds what matters under load only: a newcomer needs neither the variable nor V8's flag.
     const plain = command.slice(setting.length).replace("--v8-flags=--max-semi-space-size=1 ", "");
     assertStringIncludes(read("examples/echo.ts"), ` * ${plain}\n`);
@@ -172,3 +206,23 @@ treeTest(
     assertEquals(asked, [...needs.matchAll(/"(\w+)"/g)].map(([, name]) => name));
   },
 );
+
+netTest("README: the smallest server runs from a checkout by `links`, and echoes", async () => {
+  const [, program = ""] = /^```TypeScript\n([^]*?)^```$/m.exec(read("README.md")) ?? [];
+  const [, links = ""] = /^```json\n([^]*?)^```$/m.exec(read("README.md")) ?? [];
+  using place = new Directory();
+  await Deno.writeTextFile(
+    place.at("deno.json"),
+    links.replace('"../usher"', JSON.stringify(fileURLToPath(root))),
+  );
+  await Deno.writeTextFile(place.at("server.ts"), program.replace("port: 7000", "port: 0"));
+  await using running = new Program(pathToFileURL(place.at("server.ts")), {
+    how: ["run", "--quiet", "--allow-net"],
+    cwd: pathToFileURL(`${place.path}/`),
+  });
+  const [, port = ""] = /^Listening on port (\d+)$/.exec(await running.line()) ?? [];
+  const client = await Deno.connect({ hostname: "127.0.0.1", port: Number(port) });
+  await client.write(bytes`hello`);
+  await client.closeWrite();
+  assertEquals(text(await readAll(client)), "hello");
+});

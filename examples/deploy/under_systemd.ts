@@ -7,7 +7,7 @@
  * @module
  */
 
-import { formatAddress, inheritedListeners } from "jsr:@usher/server@^0.1.0";
+import { formatAddress, inheritedListeners } from "jsr:@usher/server@^0.2.0";
 import { echoWithProbes, READINESS_OPTIONS } from "../readiness.ts";
 import { start } from "../start.ts";
 

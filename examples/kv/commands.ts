@@ -1,6 +1,6 @@
 /** The commands of the store. @module */
 
-import { ProtocolError } from "jsr:@usher/server@^0.1.0";
+import { ProtocolError } from "jsr:@usher/server@^0.2.0";
 import { matchesGlob } from "./glob.ts";
 import { type Command, Failure, type Reply, Status } from "./resp.ts";
 import type { Store } from "./store.ts";

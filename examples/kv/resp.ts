@@ -7,7 +7,7 @@ import {
   type Decoder,
   type Need,
   ProtocolError,
-} from "jsr:@usher/server@^0.1.0";
+} from "jsr:@usher/server@^0.2.0";
 import { fromLatin1, latin1, parseInteger } from "./text.ts";
 import { wordsOf } from "./words.ts";
 

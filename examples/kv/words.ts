@@ -1,6 +1,6 @@
 /** Splits a typed line into words. @module */
 
-import { ProtocolError } from "jsr:@usher/server@^0.1.0";
+import { ProtocolError } from "jsr:@usher/server@^0.2.0";
 import { fromLatin1 } from "./text.ts";
 
 const SPACES = /[ \t\v\f\r]*/y;

@@ -1,7 +1,7 @@
 /** The packets of MQTT 3.1.1, read and written. Numbers in brackets are sections of the standard. @module */
 
-import { type Codec, type Message, ProtocolError, withHeader } from "jsr:@usher/server@^0.1.0";
-import { BinaryReader, BinaryWriter } from "jsr:@usher/server@^0.1.0/wire";
+import { type Codec, type Message, ProtocolError, withHeader } from "jsr:@usher/server@^0.2.0";
+import { BinaryReader, BinaryWriter } from "jsr:@usher/server@^0.2.0/wire";
 import { isTopic } from "./topics.ts";
 
 /** Bytes of a packet after its fixed header; the standard allows 256 MiB. */

@@ -1,6 +1,6 @@
 /** The broker's state for one client, connected or not. @module */
 
-import type { Framed } from "jsr:@usher/server@^0.1.0";
+import type { Framed } from "jsr:@usher/server@^0.2.0";
 import { type Packet, type Publication, publish } from "./packets.ts";
 
 /** Unacknowledged deliveries of QoS 1, and their bytes. */

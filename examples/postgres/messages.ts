@@ -7,8 +7,8 @@ import {
   type Message,
   ProtocolError,
   withHeader,
-} from "jsr:@usher/server@^0.1.0";
-import { BinaryReader, BinaryWriter } from "jsr:@usher/server@^0.1.0/wire";
+} from "jsr:@usher/server@^0.2.0";
+import { BinaryReader, BinaryWriter } from "jsr:@usher/server@^0.2.0/wire";
 
 /** Bytes of a client's first message, as in PostgreSQL, and of every other one, fewer than there. */
 const LONGEST_STARTUP = 10_000, LONGEST = 65_536;

@@ -1,6 +1,6 @@
 /** The tables of the example server. @module */
 
-import { formatAddress, type Server } from "jsr:@usher/server@^0.1.0";
+import { formatAddress, type Server } from "jsr:@usher/server@^0.2.0";
 
 /** Rows, made as they are read. */
 export interface Table {
