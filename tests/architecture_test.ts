@@ -30,6 +30,7 @@ const RANKS = [
   ["lib/errors.ts"],
   ["lib/check.ts"],
   ["lib/format_address.ts"],
+  ["lib/steady_clock.ts"],
   ["lib/wire/", "lib/tls/"],
   ["lib/connection/", "lib/listener/"],
   ["lib/server/"],
@@ -57,6 +58,7 @@ const PACKAGES: Record<string, string[]> = {
 
 /** Files of `lib/` without a test file of their own, and where their work is tested instead. */
 const TESTED_ELSEWHERE: Record<string, string> = {
+  "lib/server/limits.ts": "tests/server/private_limits_test.ts",
   "lib/server/handler.ts": "tests/server/serve_connection_test.ts",
   "lib/wire/proxy/proxy_layout.ts": "tests/wire/proxy/proxy_header_test.ts",
   "lib/wire/proxy/encode_proxy_tlvs.ts": "tests/wire/proxy/encode_proxy_header_test.ts",

@@ -25,6 +25,9 @@ const ROW = { plain: 64, tls: 16 };
  */
 const WAITED = { plain: 0.2, tls: Infinity };
 
+/** Ms that a timer can take; one of more would fire at once. */
+const LONGEST_TIMER = 2 ** 31 - 1;
+
 /** A connection that was accepted while the server closes its listeners, and is not served yet. */
 export interface Held {
   readonly conn: ServedConnection;
@@ -42,8 +45,10 @@ export class AcceptLoop {
   readonly #name: string;
   readonly #service: Service;
   #held: Held[] | undefined;
-  /** While it waits for a slot: keeps the process alive, which no pending accept does then. */
+  /** While it waits for a slot or a token: keeps the process alive, which no pending accept does then. */
   #waiting: ReturnType<typeof setTimeout> | undefined;
+  /** Ends the wait for a token. */
+  #wake: (() => void) | undefined;
   #unref = false;
 
   constructor(bound: Bound, name: string | undefined, service: Service) {
@@ -65,6 +70,7 @@ export class AcceptLoop {
   /** From now on accepts without regard to slots, and keeps what comes for later in `held`. */
   hold(held: Held[]): void {
     this.#held = held;
+    this.#wake?.();
   }
 
   ref(): void {
@@ -81,18 +87,22 @@ export class AcceptLoop {
 
   async #run(): Promise<void> {
     const { bound } = this;
+    const { limits } = this.#service;
     const kind = bound.tls === undefined ? "plain" : "tls";
     let row = 0;
     for (;;) {
       while (!this.#mayAccept) await this.#change();
+      if (limits.turn !== undefined) await this.#turn(limits.turn());
       const since = performance.now();
       const socket = await this.acceptor.next();
       if (socket === null) return;
       row = performance.now() - since > WAITED[kind] ? 0 : row + 1;
       setSocketOptions(socket, bound);
       const conn = this.#enter(socket);
-      if (this.#held === undefined) serveConnection(conn, bound, this.#service);
-      else this.#held.push({ conn, bound, service: this.#service });
+      if (this.#held === undefined) {
+        limits.rate?.take();
+        serveConnection(conn, bound, this.#service);
+      } else this.#held.push({ conn, bound, service: this.#service });
       if (row >= ROW[kind] && this.#held === undefined) {
         row = 0;
         await yieldToSockets();
@@ -119,18 +129,54 @@ export class AcceptLoop {
     return conn;
   }
 
-  /** A slot is free, or clients without one are refused, or all that come are held. */
-  get #mayAccept(): boolean {
+  /** A slot is free, or clients without one are refused. */
+  get #hasRoom(): boolean {
     const { slots, options } = this.#service;
-    return slots.free || this.#held !== undefined || (options.whenFull !== "wait" && !slots.paused);
+    return slots.free || (options.whenFull !== "wait" && !slots.paused);
   }
 
+  /** There is a token for the next connection, or no limit to their rate. */
+  get #hasToken(): boolean {
+    const { rate } = this.#service.limits;
+    return rate === undefined || rate.wait() === 0;
+  }
+
+  /** Whatever the limits say, what comes during a stop is held. */
+  get #mayAccept(): boolean {
+    return this.#held !== undefined || (this.#hasRoom && this.#hasToken);
+  }
+
+  /** Waits for a change of what keeps it from accepting. */
   async #change(): Promise<void> {
-    this.#waiting = setTimeout(() => {}, 2 ** 31 - 1);
-    if (this.#unref) Deno.unrefTimer(this.#waiting as unknown as number);
+    if (this.#hasRoom) return await this.#token();
+    this.#keepAlive(() => {}, LONGEST_TIMER);
     await this.#service.slots.changed();
     clearTimeout(this.#waiting);
     this.#waiting = undefined;
+  }
+
+  /** Waits until there may be a token, or for `hold()`. */
+  async #token(): Promise<void> {
+    const wait = Math.min(this.#service.limits.rate!.wait(), LONGEST_TIMER);
+    await new Promise<void>((resolve) => {
+      this.#wake = resolve;
+      // Deno's timers may fire up to 1 ms early.
+      this.#keepAlive(resolve, Math.ceil(wait));
+    });
+    clearTimeout(this.#waiting);
+    this.#waiting = this.#wake = undefined;
+  }
+
+  #keepAlive(wake: () => void, ms: number): void {
+    this.#waiting = setTimeout(wake, ms);
+    if (this.#unref) Deno.unrefTimer(this.#waiting as unknown as number);
+  }
+
+  /** Waits for this thread's turn, after which the last slot or token may be gone. */
+  async #turn(turn: Promise<void> | undefined): Promise<void> {
+    if (turn === undefined) return;
+    await turn;
+    while (!this.#mayAccept) await this.#change();
   }
 }
 

@@ -1,6 +1,7 @@
 /** Applies the server's rules about addresses to a connection. @module */
 
 import type { AddressTest } from "../listener/address_rules.ts";
+import type { Limits } from "./limits.ts";
 import { PeerLimit } from "./peer_limit.ts";
 import type { ServedConnection } from "./served_connection.ts";
 import type { Slots } from "./slots.ts";
@@ -19,9 +20,9 @@ export class AccessRules {
   /** The user gave a rule that needs an address. */
   readonly #needsAddress: boolean;
 
-  constructor({ isAllowed, maxConnectionsPerPeer }: Rules, slots: Slots) {
+  constructor({ isAllowed, maxConnectionsPerPeer }: Rules, slots: Slots, limits: Limits) {
     this.#isAllowed = isAllowed;
-    this.#peerLimit = new PeerLimit(maxConnectionsPerPeer, slots);
+    this.#peerLimit = new PeerLimit(maxConnectionsPerPeer, slots, limits.peers);
     this.#needsAddress = isAllowed !== undefined ||
       (maxConnectionsPerPeer ?? Infinity) !== Infinity;
   }

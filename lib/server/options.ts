@@ -10,6 +10,7 @@ import {
 import { affordableConnections } from "./affordable_connections.ts";
 import type { EndRecord } from "./end_records.ts";
 import type { Handler } from "./handler.ts";
+import type { CompleteRate } from "./rate_limit.ts";
 import type { TlsListenOptions } from "../tls/tls_options.ts";
 import { type AddressTest, completeAddressRules } from "../listener/address_rules.ts";
 import {
@@ -331,6 +332,8 @@ export interface CompleteServeOptions extends ConnectionLimits {
   readonly maxConnections: number;
   /** Follows `maxConnections` if not given. */
   readonly maxConnectionsPerPeer: number | undefined;
+  readonly maxRate: CompleteRate | undefined;
+  readonly maxRatePerPeer: CompleteRate | undefined;
   /** A quarter of `maxConnections`, whatever that is at the time, if not given. */
   readonly maxHandshaking: number | undefined;
   /** Whether an address may connect; every one may without it. */
@@ -416,6 +419,8 @@ export function completeServeOptions(options: ServeOptions): CompleteServeOption
     maxConnectionsPerPeer: given["maxConnectionsPerPeer"] === undefined
       ? undefined
       : checkLimit("maxConnectionsPerPeer", given["maxConnectionsPerPeer"]),
+    maxRate: undefined,
+    maxRatePerPeer: undefined,
     maxHandshaking: given["maxHandshaking"] === undefined
       ? undefined
       : checkLimit("maxHandshaking", given["maxHandshaking"]),

@@ -1,22 +1,24 @@
-/** Counts the connections of each peer, and limits them. @module */
+/** Limits the connections of each peer. @module */
 
 import { peerKey } from "../wire/address/peer_key.ts";
+import type { PeerCounts } from "./limits.ts";
 import type { ServedConnection } from "./served_connection.ts";
 import type { Slots } from "./slots.ts";
 
 /** Slots from which on one peer may have half of them by default; with fewer it may have all. */
 const MANY = 1000;
 
-/** Counts connections by IPv4 address and by /64 of IPv6; peers of Unix sockets do not count. */
+/** Connections count for an IPv4 address or a /64 of IPv6; peers of Unix sockets do not count. */
 export class PeerLimit {
   readonly #given: number | undefined;
   readonly #slots: Slots;
-  readonly #counts = new Map<string, number>();
+  readonly #counts: PeerCounts;
 
   /** @param given The limit; without it, one that follows the number of slots. */
-  constructor(given: number | undefined, slots: Slots) {
+  constructor(given: number | undefined, slots: Slots, counts: PeerCounts) {
     this.#given = given;
     this.#slots = slots;
+    this.#counts = counts;
   }
 
   /** How many connections one peer may have. */
@@ -30,9 +32,7 @@ export class PeerLimit {
     const { limit } = this;
     if (limit === Infinity || !("hostname" in addr)) return true;
     const key = peerKey(addr.hostname);
-    const count = this.#counts.get(key) ?? 0;
-    if (count >= limit) return false;
-    this.#counts.set(key, count + 1);
+    if (!this.#counts.enter(key, limit)) return false;
     conn.countedFor = key;
     return true;
   }
@@ -42,8 +42,6 @@ export class PeerLimit {
     const key = conn.countedFor;
     if (key === undefined) return;
     conn.countedFor = undefined;
-    const count = this.#counts.get(key)!;
-    if (count > 1) this.#counts.set(key, count - 1);
-    else this.#counts.delete(key);
+    this.#counts.leave(key);
   }
 }

@@ -17,9 +17,11 @@ import { affordableConnections } from "./affordable_connections.ts";
 import { Drain, type ShutdownReport } from "./drain.ts";
 import { EndRecords } from "./end_records.ts";
 import { Handshaking } from "./handshaking.ts";
+import type { Limits } from "./limits.ts";
 import { Lingering } from "./lingering.ts";
 import { LiveConnections } from "./live_connections.ts";
 import { checkLimit, type CompleteServeOptions } from "./options.ts";
+import { privateLimits } from "./private_limits.ts";
 import { Refusals } from "./refusals.ts";
 import { Reporter } from "./reporter.ts";
 import type { Handler } from "./handler.ts";
@@ -47,7 +49,8 @@ export class RunningServer<A extends Deno.Addr> implements Server<A> {
   constructor(options: CompleteServeOptions, handler: Handler | undefined) {
     this.#options = options;
     const bound = bindAll(options.listeners);
-    const service = serviceOf(options, handler ?? options.entries[0]!.handler!);
+    const limits = privateLimits(options);
+    const service = serviceOf(options, handler ?? options.entries[0]!.handler!, limits);
     this.#service = service;
     this.#loops = bound.map((bound, i) => {
       const { name, handler = service.handler } = options.entries[i]!;
@@ -82,12 +85,13 @@ export class RunningServer<A extends Deno.Addr> implements Server<A> {
     return this.#accepts && this.waitingFor === null;
   }
 
-  get waitingFor(): "slot" | "resources" | "resume" | null {
-    const { slots, options } = this.#service;
+  get waitingFor(): "slot" | "rate" | "resources" | "resume" | null {
+    const { slots, limits, options } = this.#service;
     if (!this.#accepts) return null;
     if (slots.paused) return "resume";
     if (this.#loops.some(({ acceptor }) => acceptor.backingOff)) return "resources";
-    return options.whenFull === "wait" && slots.saturated ? "slot" : null;
+    if (options.whenFull === "wait" && slots.saturated) return "slot";
+    return (limits.rate?.wait() ?? 0) > 0 ? "rate" : null;
   }
 
   get connections(): ReadonlySet<Connection<A>> {
@@ -248,25 +252,27 @@ function reportShortage(maxConnections: number, reporter: Reporter): void {
   );
 }
 
-function serviceOf(options: CompleteServeOptions, handler: Handler): Service {
+function serviceOf(options: CompleteServeOptions, handler: Handler, limits: Limits): Service {
   const clock = new CoarseClock(true);
-  const slots = new Slots(options.maxConnections);
+  const slots = new Slots(limits.slots);
   const statistics = new Statistics();
   const reporter = new Reporter(options.onError, clock);
   const refusals = new Refusals(clock, reporter);
-  const maxHandshaking = () => options.maxHandshaking ?? Math.max(1, Math.floor(slots.limit / 4));
+  const maxHandshaking = () =>
+    Math.max(1, Math.floor((options.maxHandshaking ?? slots.limit / 4) / limits.threads));
   return {
     handler,
     options,
     clock,
     rooms: new Rooms(),
+    limits,
     slots,
     lingering: new Lingering(slots),
     statistics,
     reporter,
     refusals,
     live: new LiveConnections(clock),
-    access: new AccessRules(options, slots),
+    access: new AccessRules(options, slots, limits),
     handshaking: new Handshaking(clock, options.handshakeTimeout, maxHandshaking),
     records: new EndRecords(statistics, refusals, reporter, options.onEnd),
   };

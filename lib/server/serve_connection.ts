@@ -11,6 +11,7 @@ import type { EndRecords } from "./end_records.ts";
 import type { Handler } from "./handler.ts";
 import { type Identification, identify } from "./identify.ts";
 import type { Lingering } from "./lingering.ts";
+import type { Limits } from "./limits.ts";
 import type { LiveConnections } from "./live_connections.ts";
 import type { CompleteServeOptions } from "./options.ts";
 import type { Refusals } from "./refusals.ts";
@@ -29,6 +30,7 @@ export interface Service extends Identification {
   readonly clock: CoarseClock;
   readonly rooms: Rooms;
   readonly live: LiveConnections;
+  readonly limits: Limits;
   readonly slots: Slots;
   readonly lingering: Lingering;
   readonly statistics: Statistics;

@@ -75,9 +75,10 @@ export interface Server<A extends Deno.Addr = Deno.Addr> extends Deno.HttpServer
   /** Whether a client that connects now would be accepted now. */
   readonly accepting: boolean;
   /**
-   * What accepting waits for: a free slot, descriptors or memory, `resume()`, or nothing.
+   * What accepting waits for: a free slot, a token of `maxRate`, descriptors or memory, `resume()`, or
+   * nothing.
    */
-  readonly waitingFor: "slot" | "resources" | "resume" | null;
+  readonly waitingFor: "slot" | "rate" | "resources" | "resume" | null;
   /** The connections that are open, those that wait for a slot included. */
   readonly connections: ReadonlySet<Connection<A>>;
   /** As the option; takes effect at once. Lowering it closes nothing. */

@@ -1,5 +1,7 @@
 /** Slots, each the right to hold one connection, shared by all listeners of a server. @module */
 
+import type { Semaphore } from "./limits.ts";
+
 /**
  * The slots of one server.
  *
@@ -9,25 +11,26 @@
  * and waits first in line.
  */
 export class Slots {
-  #limit: number;
-  #taken = 0;
+  readonly #semaphore: Semaphore;
+  readonly #onFree = () => this.#changed();
   #paused = false;
   readonly #line: ((taken: boolean) => void)[] = [];
   #change: PromiseWithResolvers<void> | undefined;
   #saturatedSince: number | undefined;
   #saturatedFor = 0;
 
-  constructor(limit: number) {
-    this.#limit = limit;
+  /** @param semaphore Counts the slots, of this server alone or of several threads. */
+  constructor(semaphore: Semaphore) {
+    this.#semaphore = semaphore;
   }
 
   /** How many slots there are. */
   get limit(): number {
-    return this.#limit;
+    return this.#semaphore.limit;
   }
 
   set limit(limit: number) {
-    this.#limit = limit;
+    this.#semaphore.limit = limit;
     this.#changed();
   }
 
@@ -37,7 +40,7 @@ export class Slots {
 
   /** Every slot is taken. */
   get saturated(): boolean {
-    return this.#taken >= this.#limit;
+    return !this.#semaphore.free;
   }
 
   /** Ms for which every slot was taken, so far. */
@@ -51,16 +54,17 @@ export class Slots {
     return !this.#paused && !this.saturated && this.#line.length === 0;
   }
 
-  /** Resolves at the next change of anything that decides whether a slot is free. */
+  /** Resolves at the next change of anything that decides whether a slot is free; to be called while none is. */
   changed(): Promise<void> {
     this.#change ??= Promise.withResolvers();
+    this.#watch();
     return this.#change.promise;
   }
 
   /** Takes a slot if one is free. Whether it did. */
   take(): boolean {
-    if (!this.free) return false;
-    this.#take();
+    if (this.#paused || this.#line.length > 0 || !this.#semaphore.take()) return false;
+    this.#measure();
     return true;
   }
 
@@ -69,12 +73,13 @@ export class Slots {
     if (this.take()) return Promise.resolve(true);
     return new Promise((resolve) => {
       this.#line.push(resolve);
+      this.#watch();
     });
   }
 
   /** Gives back one that was taken; once for each. */
   giveBack(): void {
-    this.#taken--;
+    this.#semaphore.giveBack();
     this.#changed();
   }
 
@@ -94,19 +99,19 @@ export class Slots {
     this.#changed();
   }
 
-  #take(): void {
-    this.#taken++;
-    this.#measure();
-  }
-
   #changed(): void {
-    while (!this.#paused && !this.saturated && this.#line.length > 0) {
-      this.#take();
+    while (!this.#paused && this.#line.length > 0 && this.#semaphore.take()) {
       this.#line.shift()!(true);
     }
     this.#measure();
     this.#change?.resolve();
     this.#change = undefined;
+    if (this.#line.length > 0) this.#watch();
+  }
+
+  /** Another thread may free a slot, too; during a pause none is wanted. */
+  #watch(): void {
+    if (!this.#paused) this.#semaphore.watch(this.#onFree);
   }
 
   #measure(): void {

@@ -6,6 +6,7 @@ import { CoarseClock } from "../../lib/connection/coarse_clock.ts";
 import { ServedConnection } from "../../lib/server/served_connection.ts";
 import { DEFAULT_LIMITS } from "../../lib/connection/limits.ts";
 import { AccessRules } from "../../lib/server/access_rules.ts";
+import { privateLimits } from "../../lib/server/private_limits.ts";
 import { Handshaking } from "../../lib/server/handshaking.ts";
 import { Slots } from "../../lib/server/slots.ts";
 import { identify } from "../../lib/server/identify.ts";
@@ -832,7 +833,8 @@ Deno.test("identify() admits no connection when something fails that has not end
       throw error;
     },
   };
-  const access = new AccessRules(rules, new Slots(1));
+  const limits = privateLimits({ maxConnections: 1 });
+  const access = new AccessRules(rules, new Slots(limits.slots), limits);
   const reporter = new Reporter(() => {}, clock);
   const service = { access, handshaking, reporter };
   const identifying = identify(conn, { isTrusted: () => true }, service);
@@ -847,7 +849,12 @@ Deno.test("identify() returns no promise where nothing is expected", () => {
     const socket = new ScriptedSocket();
     const conn = new ServedConnection(1, socket, socket.localAddr, clock, DEFAULT_LIMITS);
     const handshaking = new Handshaking(clock, 1000, () => 1);
-    const access = new AccessRules({ isAllowed, maxConnectionsPerPeer: 1 }, new Slots(1));
+    const limits = privateLimits({ maxConnections: 1 });
+    const access = new AccessRules(
+      { isAllowed, maxConnectionsPerPeer: 1 },
+      new Slots(limits.slots),
+      limits,
+    );
     const reporter = new Reporter(() => {}, clock);
     assertEquals(identify(conn, {}, { access, handshaking, reporter }), undefined);
     assertEquals([conn.life.closed, handshaking.size], [isAllowed?.() === false, 0]);

@@ -25,6 +25,8 @@ Deno.test("completeServeOptions() fills in missing options", () => {
     entries: [{}],
     maxConnections: 10_000,
     maxConnectionsPerPeer: undefined,
+    maxRate: undefined,
+    maxRatePerPeer: undefined,
     maxHandshaking: undefined,
     isAllowed: undefined,
     whenFull: "wait",
@@ -67,6 +69,8 @@ Deno.test("completeServeOptions() keeps given options", () => {
     listeners: [{ path: "app.sock", mode: 0o600 }],
     entries: [{}],
     isAllowed: undefined,
+    maxRate: undefined,
+    maxRatePerPeer: undefined,
     ...settings,
   });
 });

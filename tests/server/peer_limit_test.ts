@@ -6,6 +6,7 @@ import fc from "fast-check";
 import { CoarseClock } from "../../lib/connection/coarse_clock.ts";
 import { ServedConnection } from "../../lib/server/served_connection.ts";
 import { DEFAULT_LIMITS } from "../../lib/connection/limits.ts";
+import { privateLimits } from "../../lib/server/private_limits.ts";
 import { PeerLimit } from "../../lib/server/peer_limit.ts";
 import { Slots } from "../../lib/server/slots.ts";
 import { type Connection, serve, type ServeSettings } from "../../mod.ts";
@@ -46,7 +47,8 @@ function of(hostname: string): ServedConnection {
 }
 
 function limitOf(given: number | undefined, slots = 10): PeerLimit {
-  return new PeerLimit(given, new Slots(slots));
+  const limits = privateLimits({ maxConnections: slots });
+  return new PeerLimit(given, new Slots(limits.slots), limits.peers);
 }
 
 Deno.test("limit is half of the slots from 1,000 up and none below, unless given", () => {

@@ -1,0 +1,44 @@
+/** Each peer has its own rate, and those who took most are remembered for longest. @module */
+
+import { assertEquals } from "@std/assert";
+import { FakeTime } from "@std/testing/time";
+import { PrivatePeerRates } from "../../lib/server/private_peer_rates.ts";
+
+Deno.test("take() gives each peer its burst, and then one per interval", () => {
+  using time = new FakeTime();
+  const rates = new PrivatePeerRates({ interval: 100, burst: 2 });
+  const taken = () => ["a", "a", "a", "b"].map((key) => rates.take(key));
+  assertEquals(taken(), [true, true, false, true]);
+  time.tick(100);
+  assertEquals(taken(), [true, false, false, true]);
+});
+
+Deno.test("take() forgets a peer once it has all its tokens again", () => {
+  using time = new FakeTime();
+  const rates = new PrivatePeerRates({ interval: 100, burst: 2 });
+  rates.take("a");
+  rates.take("b");
+  rates.take("b");
+  time.tick(100);
+  rates.take("c");
+  assertEquals(rates.size, 2);
+  time.tick(100);
+  rates.take("d");
+  assertEquals(rates.size, 1);
+});
+
+Deno.test("take() forgets the peer that took least when there is no room for another", () => {
+  using _time = new FakeTime();
+  const rates = new PrivatePeerRates({ interval: 100, burst: 2 }, 3);
+  for (const key of ["greedy", "greedy", "b", "c", "d", "e", "f"]) rates.take(key);
+  assertEquals(rates.size, 3);
+  assertEquals(rates.take("greedy"), false);
+  assertEquals([rates.take("b"), rates.take("b")], [true, true]);
+});
+
+Deno.test("take() holds no more than 65,536 peers", () => {
+  using _time = new FakeTime();
+  const rates = new PrivatePeerRates({ interval: 1000, burst: 1 });
+  for (let i = 0; i < 70_000; i++) rates.take(`2001:db8:${i}::/64`);
+  assertEquals(rates.size, 65_536);
+});
