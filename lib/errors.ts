@@ -17,6 +17,8 @@
  *
  * assertThrows(() => checkGreeting("EHLO"), ProtocolError, "say HELO");
  * ```
+ *
+ * @category Errors and records
  */
 export class ProtocolError extends Error {
   /** The name of the class, as it appears in logs. */
@@ -42,6 +44,8 @@ export class ProtocolError extends Error {
  * );
  * if (error.limit !== 5) throw error;
  * ```
+ *
+ * @category Errors and records
  */
 export class FrameTooLargeError extends ProtocolError {
   /** The name of the class, as it appears in logs. */
@@ -79,6 +83,8 @@ export class FrameTooLargeError extends ProtocolError {
  * const error = assertThrows(() => proxyHeader().decode(request, 0, false), ProxyHeaderError);
  * assertEquals(error.at, 1); // "P" might have been the beginning of "PROXY".
  * ```
+ *
+ * @category Errors and records
  */
 export class ProxyHeaderError extends ProtocolError {
   /** The name of the class, as it appears in logs. */
@@ -114,6 +120,8 @@ export class ProxyHeaderError extends ProtocolError {
  * onError(new RefusedError({ peerLimit: 380, full: 32 }, 10));
  * assertEquals(log, ["busy: 412 refused in 10 s: 380 per-peer limit, 32 full"]);
  * ```
+ *
+ * @category Errors and records
  */
 export class RefusedError extends Error {
   /** The name of the class, as it appears in logs. */

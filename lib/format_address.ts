@@ -18,6 +18,8 @@
  * const addr: Deno.NetAddr = { transport: "tcp", hostname: "::1", port: 7000 };
  * assertEquals(formatAddress(addr), "tcp://[::1]:7000");
  * ```
+ *
+ * @category Errors and records
  */
 export function formatAddress(addr: Deno.Addr, scheme: string = addr.transport): string {
   if ("path" in addr) return `unix:${oneLine((addr.path ?? "").replace(/^\0/, "@"))}`;

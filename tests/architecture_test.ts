@@ -344,33 +344,75 @@ treeTest("an entry point exports the public names, and nothing else", () => {
   );
 });
 
-Deno.test({
-  name: "every public symbol has an example",
-  ignore: !granted,
-  async fn() {
-    const { stdout } = await new Deno.Command(Deno.execPath(), {
-      args: ["doc", "--json", ...Object.values(ENTRIES).map((entry) => new URL(entry, root).href)],
-    }).output();
-    const { nodes } = JSON.parse(new TextDecoder().decode(stdout)) as Documentation;
-    const without = Object.values(nodes).flatMap(({ symbols }) => symbols).filter((symbol) =>
-      !symbol.declarations.some(({ kind, jsDoc }) =>
-        // A symbol of two entry points is documented once, and the other refers to that.
-        kind === "reference" || jsDoc?.tags?.some(({ kind }) => kind === "example")
-      )
-    );
-    assertEquals(without.map(({ name }) => name), []);
-  },
-});
+/** The categories of public symbols, in the order in which a reader needs them. */
+const CATEGORIES = [
+  "Servers",
+  "Connections",
+  "Frames",
+  "Limits",
+  "Errors and records",
+  "Stopping",
+  "TLS",
+  "PROXY protocol",
+  "Listeners",
+  "Fleet",
+  "Watching",
+  "Testing",
+];
 
 /** The part of `deno doc --json` that is checked. */
 interface Documentation {
   nodes: Record<string, {
     symbols: {
       name: string;
-      declarations: { kind?: string; jsDoc?: { tags?: { kind: string }[] } }[];
+      declarations: {
+        /** `reference` is a symbol of another entry point, which is documented there. */
+        kind?: string;
+        jsDoc?: { doc?: string; tags?: { kind: string; doc?: string }[] };
+      }[];
     }[];
   }>;
 }
+
+/** What `deno doc` knows of every public symbol, by entry point. */
+async function documentation(): Promise<Documentation["nodes"]> {
+  const { stdout } = await new Deno.Command(Deno.execPath(), {
+    args: ["doc", "--json", ...Object.values(ENTRIES).map((entry) => new URL(entry, root).href)],
+  }).output();
+  return (JSON.parse(new TextDecoder().decode(stdout)) as Documentation).nodes;
+}
+
+Deno.test({
+  name: "every public symbol has an example and a category",
+  ignore: !granted,
+  async fn() {
+    for (const tag of ["example", "category"]) {
+      const without = Object.values(await documentation()).flatMap(({ symbols }) => symbols).filter(
+        ({ declarations }) =>
+          !declarations.some(({ kind, jsDoc }) =>
+            kind === "reference" || jsDoc?.tags?.some(({ kind }) => kind === tag)
+          ),
+      );
+      assertEquals(without.map(({ name }) => name), [], `no @${tag}`);
+    }
+  },
+});
+
+Deno.test({
+  name: "the main entry exports its symbols by category, in a reader's order",
+  ignore: !granted,
+  async fn() {
+    const { symbols = [] } = (await documentation())[new URL("mod.ts", root).href] ?? {};
+    const found = symbols.map(({ name, declarations }) => {
+      const tags = declarations.flatMap(({ jsDoc }) => jsDoc?.tags ?? []);
+      const category = tags.find(({ kind }) => kind === "category")?.doc ?? "";
+      return { name, at: CATEGORIES.indexOf(category) };
+    });
+    const moved = found.filter(({ at }, i) => at === -1 || at < (found[i - 1]?.at ?? 0));
+    assertEquals(moved.map(({ name }) => name), [], "in the wrong place, or an unknown category");
+    assertEquals(found[0]?.name, "serve");
+  },
+});
 
 treeTest("tests/ mirrors lib/", () => {
   const tests = filesUnder("tests/", /_test\.ts$/);

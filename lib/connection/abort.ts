@@ -20,6 +20,8 @@ import { rejected } from "./lifeline.ts";
  * const client = await Deno.connect({ port: server.addr.port });
  * assertEquals(await new Response(client.readable).text(), "news");
  * ```
+ *
+ * @category Connections
  */
 export interface AbortOptions {
   /**

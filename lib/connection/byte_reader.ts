@@ -45,6 +45,8 @@ const MOST_EMPTY_READS = 100;
  * await client.write(new Uint8Array([3, 65, 100, 97]));
  * assertEquals(new TextDecoder().decode((await client.readExactly(3))!), "Ada");
  * ```
+ *
+ * @category Connections
  */
 export interface RecordOptions extends ReadOptions {
   /**

@@ -23,6 +23,8 @@ import { Lifeline, type ReadGaveUp } from "./lifeline.ts";
  * await client.write(new TextEncoder().encode("now\n"));
  * assertEquals(await client.readLine(), "late");
  * ```
+ *
+ * @category Connections
  */
 export interface ReadOptions {
   /**

@@ -28,6 +28,8 @@ import type { StartTlsOptions } from "./enter_tls.ts";
  * await client.closeWrite();
  * assertEquals(await new Response(client.readable).text(), "1000");
  * ```
+ *
+ * @category Connections
  */
 export interface ChunkOptions {
   /**
@@ -58,6 +60,8 @@ export interface ChunkOptions {
  * await client.write(new Uint8Array([3, 65, 100, 97]));
  * assertEquals(new TextDecoder().decode(await client.readExactly(3, required)), "Ada");
  * ```
+ *
+ * @category Connections
  */
 export interface RequiredRecord extends RecordOptions {
   /** Makes the read reject where it would resolve with `null`. */
@@ -90,6 +94,8 @@ export interface RequiredRecord extends RecordOptions {
  * assertEquals(await client.read(p), 5);
  * assertEquals(new TextDecoder().decode(p), "hello");
  * ```
+ *
+ * @category Connections
  */
 export interface Connection<A extends Deno.Addr = Deno.Addr>
   extends Deno.Conn<A>, AsyncIterable<Uint8Array<ArrayBuffer>>, AsyncDisposable {

@@ -32,6 +32,8 @@ const FLOWING_SIZE = 131072;
  * await client.closeWrite();
  * assertEquals(await new Response(client.readable).text(), "hello");
  * ```
+ *
+ * @category Connections
  */
 export function copy(from: Deno.Conn, to: Deno.Conn, options?: AbortOptions): Promise<number> {
   const end = (reason: unknown) => {

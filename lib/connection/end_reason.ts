@@ -54,6 +54,8 @@
  * await server.shutdown();
  * assertEquals(reasons, ["completed"]);
  * ```
+ *
+ * @category Errors and records
  */
 export type EndReason =
   | "completed"

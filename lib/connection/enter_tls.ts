@@ -36,6 +36,8 @@ import { DEFAULT_HANDSHAKE_TIMEOUT } from "./limits.ts";
  *
  * assertEquals(typeof secured({ handshakeTimeout: 5_000 }, async () => {}), "function");
  * ```
+ *
+ * @category TLS
  */
 export type StartTlsOptions =
   | TlsListenOptions & { role?: "server" } & StartTlsLimits
@@ -52,6 +54,8 @@ export type StartTlsOptions =
  * const limits: StartTlsLimits = { handshakeTimeout: 5_000 };
  * assertEquals(limits.handshakeTimeout, 5_000);
  * ```
+ *
+ * @category TLS
  */
 export interface StartTlsLimits {
   /**

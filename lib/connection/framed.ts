@@ -32,6 +32,8 @@ import { connection } from "./wrap.ts";
  * await client.write(new TextEncoder().encode("Ada\n"));
  * assertEquals(await new Response(client.readable).text(), "Hello, Ada");
  * ```
+ *
+ * @category Frames
  */
 export interface FramedOptions {
   /**
@@ -66,6 +68,8 @@ export interface FramedOptions {
  * assertEquals(await ask(peer, "Why"), "Why? No idea.");
  * peer.conn.close();
  * ```
+ *
+ * @category Frames
  */
 export interface Framed<T> extends AsyncIterable<T> {
   /** The connection itself; closing it is how a wrapped client is closed. */
@@ -155,6 +159,8 @@ const DONE: IteratorReturnResult<undefined> = { done: true, value: undefined };
  * assertEquals(await answers.read(), "HELLO");
  * await answers.conn.end();
  * ```
+ *
+ * @category Frames
  */
 export function framed<T>(
   conn: Deno.Conn,

@@ -31,6 +31,8 @@ import { SocketConnection } from "./socket_connection.ts";
  * await front.shutdown();
  * assertEquals(went, [{ aToB: 0, bToA: 5 }]);
  * ```
+ *
+ * @category Connections
  */
 export interface Relayed {
   /** Bytes from the first connection to the second. */
@@ -73,6 +75,8 @@ export interface Relayed {
  * await client.closeWrite();
  * assertEquals(await new Response(client.readable).text(), "hello");
  * ```
+ *
+ * @category Connections
  */
 export function relay(a: Deno.Conn, b: Deno.Conn, options?: AbortOptions): Promise<Relayed> {
   const relay = new Relay(a, b);

@@ -25,6 +25,8 @@ import { type ConnectionLimits, DEFAULT_LIMITS } from "./limits.ts";
  * await using client = connection(await Deno.connect({ port: server.addr.port }), patient);
  * for await (const chunk of client) assertEquals(new TextDecoder().decode(chunk), "hello");
  * ```
+ *
+ * @category Connections
  */
 export interface ConnectionOptions {
   /**
@@ -98,6 +100,8 @@ const wrappers = new WeakMap<Deno.Conn, SocketConnection>();
  * for await (const chunk of client) text += new TextDecoder().decode(chunk);
  * assertEquals(text, "hello");
  * ```
+ *
+ * @category Connections
  */
 export function connection<A extends Deno.Addr>(
   conn: Deno.Conn<A>,

@@ -17,6 +17,8 @@ const VARIABLES = ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"] as const;
  * const admin: InheritedListener | undefined = inheritedListeners().find(({ name }) => name === "admin");
  * assertEquals(admin?.fd, undefined); // as systemd has not started this
  * ```
+ *
+ * @category Listeners
  */
 export interface InheritedListener {
   /** Its descriptor, for the option `fd`. */
@@ -46,6 +48,8 @@ export interface InheritedListener {
  * await using server = serve({ listeners }, async () => {});
  * assertEquals(server.addrs.length, 1);
  * ```
+ *
+ * @category Listeners
  */
 export function inheritedListeners(): InheritedListener[] {
   const [pid, count, names] = VARIABLES.map(readVariable);

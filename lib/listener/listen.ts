@@ -38,6 +38,8 @@ import {
  * using conn = await listener.accept();
  * assertEquals(conn.remoteAddr, client.localAddr);
  * ```
+ *
+ * @category Listeners
  */
 export function listen(options: TcpListenOptions): Deno.TcpListener;
 /**
@@ -67,6 +69,8 @@ export function listen(options: TcpListenOptions): Deno.TcpListener;
  * assertEquals([...Deno.readDirSync(directory)], []); // file and lock are gone
  * await Deno.remove(directory);
  * ```
+ *
+ * @category Listeners
  */
 export function listen(options: UnixListenOptions): Deno.UnixListener;
 /**
@@ -87,6 +91,8 @@ export function listen(options: UnixListenOptions): Deno.UnixListener;
  * const listeners = inheritedListeners().map(({ fd }) => listen({ fd }));
  * assertEquals(listeners, []); // none, as systemd has not started this
  * ```
+ *
+ * @category Listeners
  */
 export function listen(options: FdListenOptions): Deno.Listener;
 /**
@@ -105,6 +111,8 @@ export function listen(options: FdListenOptions): Deno.Listener;
  * using listener = listen(options);
  * assertEquals(listener.addr.transport, "tcp");
  * ```
+ *
+ * @category Listeners
  */
 export function listen(options: ListenOptions): Deno.Listener;
 export function listen(options: ListenOptions): Deno.Listener {

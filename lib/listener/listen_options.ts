@@ -21,6 +21,8 @@ import { compileAddressList } from "./address_rules.ts";
  * using listener = listen(options);
  * assertEquals(listener.addr.hostname, "127.0.0.1");
  * ```
+ *
+ * @category Listeners
  */
 export interface TcpListenOptions {
   /** The port, 0 to 65535; 0 takes any free one, which `addr` then gives. */
@@ -80,6 +82,8 @@ export interface TcpListenOptions {
  * }
  * await Deno.remove(directory);
  * ```
+ *
+ * @category Listeners
  */
 export interface UnixListenOptions {
   /**
@@ -120,6 +124,8 @@ export interface UnixListenOptions {
  * await using server = serve({ listeners }, async () => {});
  * assertEquals(server.addrs.length, listeners.length);
  * ```
+ *
+ * @category Listeners
  */
 export interface FdListenOptions extends Pick<TcpListenOptions, "noDelay" | "keepAlive"> {
   /** The descriptor: the first one that systemd passes is 3. See {@linkcode inheritedListeners}. */
@@ -142,6 +148,8 @@ export interface FdListenOptions extends Pick<TcpListenOptions, "noDelay" | "kee
  * await using server = serve({ listeners: [place("0")] }, async () => {});
  * assertEquals(server.addrs.length, 1);
  * ```
+ *
+ * @category Listeners
  */
 export type ListenOptions = TcpListenOptions | UnixListenOptions | FdListenOptions;
 
@@ -166,6 +174,8 @@ export type ListenOptions = TcpListenOptions | UnixListenOptions | FdListenOptio
  * await client.write(encodeProxyHeader(header));
  * assertEquals(new TextDecoder().decode(await client.peek(9)), "192.0.2.7");
  * ```
+ *
+ * @category PROXY protocol
  */
 export interface ProxyProtocolOptions {
   /**
@@ -196,6 +206,8 @@ export interface ProxyProtocolOptions {
  * await using server = serve({ listeners }, async () => {});
  * assertEquals(server.addrs.length, 2);
  * ```
+ *
+ * @category Servers
  */
 export interface ServeAddressOptions {
   /**
@@ -222,6 +234,8 @@ export interface ServeAddressOptions {
  * await using server = serve({ listeners: addresses() }, async () => {});
  * assertEquals(server.addrs.length, 1);
  * ```
+ *
+ * @category Servers
  */
 export type ServeAddress =
   | TcpListenOptions & TlsListenOptions & ServeAddressOptions

@@ -33,6 +33,8 @@ const instrumented = new WeakMap<Server, Disposable>();
  * await using server = serve({ port: 0, hostname: "127.0.0.1" }, async () => {});
  * using _instrumented = instrument(server, options);
  * ```
+ *
+ * @category Watching
  */
 export interface InstrumentOptions {
   /**
@@ -68,6 +70,8 @@ export const INSTRUMENT_DEFAULTS: Readonly<Required<InstrumentOptions>> = Object
  * await using server = serve({ port: 0, hostname: "127.0.0.1" }, async () => {});
  * instrument(server);
  * ```
+ *
+ * @category Watching
  */
 export function instrument(server: Server, options: InstrumentOptions = {}): Disposable {
   const verb = "instrument";

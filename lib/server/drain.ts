@@ -32,6 +32,8 @@ const LONGEST_SPREAD = 1 / 2;
  * const { forced, abandoned }: ShutdownReport = server.report!;
  * assertEquals({ forced, abandoned }, { forced: 0, abandoned: 0 });
  * ```
+ *
+ * @category Stopping
  */
 export interface ShutdownReport {
   /** Ended by themselves. */

@@ -26,6 +26,8 @@ import { refusalCause, type Statistics } from "./statistics.ts";
  * await server.shutdown();
  * assertMatch(log[0]!, /^1 tcp:\/\/127\.0\.0\.1:\d+ completed 5$/);
  * ```
+ *
+ * @category Errors and records
  */
 export interface EndRecord {
   /** The connection's `id`. */

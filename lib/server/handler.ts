@@ -26,5 +26,7 @@ import type { Connection } from "../connection/connection.ts";
  * const client = await Deno.connect({ port: server.addr.port });
  * assertEquals(await new Response(client.readable).text(), "hello, I am usher");
  * ```
+ *
+ * @category Servers
  */
 export type Handler<A extends Deno.Addr = Deno.Addr> = (conn: Connection<A>) => Promise<unknown>;

@@ -38,6 +38,8 @@ import {
  * await using two = serve({ ...settings, port: 0, hostname }, async () => {});
  * assertEquals([one.maxConnections, two.maxConnections], [100, 100]);
  * ```
+ *
+ * @category Servers
  */
 export interface ServeSettings {
   /**
@@ -172,6 +174,8 @@ export interface ServeSettings {
  * const client = await Deno.connect({ port: server.addr.port });
  * assertEquals(await new Response(client.readable).text(), "127.0.0.1");
  * ```
+ *
+ * @category Servers
  */
 export interface ServeTcpOptions
   extends TcpListenOptions, TlsListenOptions, ServeAddressOptions, ServeSettings {}
@@ -192,6 +196,8 @@ export interface ServeTcpOptions
  * }
  * await Deno.remove(directory);
  * ```
+ *
+ * @category Servers
  */
 export interface ServeUnixOptions extends UnixListenOptions, ServeAddressOptions, ServeSettings {}
 
@@ -210,6 +216,8 @@ export interface ServeUnixOptions extends UnixListenOptions, ServeAddressOptions
  *   assertEquals(server.addrs.length, 1);
  * }
  * ```
+ *
+ * @category Servers
  */
 export interface ServeFdOptions
   extends FdListenOptions, TlsListenOptions, ServeAddressOptions, ServeSettings {}
@@ -230,6 +238,8 @@ export interface ServeFdOptions
  * await using server = serve(options, async () => {});
  * assertEquals(server.addrs.length, 2);
  * ```
+ *
+ * @category Servers
  */
 export interface ServeListenersOptions extends ServeSettings {
   /**
@@ -257,6 +267,8 @@ export interface ServeListenersOptions extends ServeSettings {
  * await new Response(client.readable).text();
  * assertEquals(names, ["mail"]);
  * ```
+ *
+ * @category Servers
  */
 export interface ServeEntryOptions {
   /** What connections through it have as their `listenerName`; its address unless given. */
@@ -278,6 +290,8 @@ export interface ServeEntryOptions {
  * await using server = serve(options);
  * assertEquals(server.addrs.length, 1);
  * ```
+ *
+ * @category Servers
  */
 export interface ServeHandledOptions extends ServeSettings {
   /** Where to listen, each with its handler. */
@@ -299,6 +313,8 @@ export interface ServeHandledOptions extends ServeSettings {
  * assertEquals(needsWriteAccess({ port: 7000 }), false);
  * assertEquals(needsWriteAccess({ path: "/run/app.sock" }), true);
  * ```
+ *
+ * @category Servers
  */
 export type ServeOptions =
   | ServeTcpOptions

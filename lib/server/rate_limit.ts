@@ -14,6 +14,8 @@ import { bad, checkKeys, checkNumber } from "../check.ts";
  * const logins = rateLimit(options);
  * assertEquals([1, 2, 3, 4].map(() => logins.take()), [true, true, true, false]);
  * ```
+ *
+ * @category Limits
  */
 export interface RateLimitOptions {
   /** How many in each period of `per`; any number above 0. */
@@ -39,6 +41,8 @@ export interface RateLimitOptions {
  * const answer = (commands: RateLimit) => commands.take() ? "ok" : "slow down";
  * assertEquals(answer(rateLimit({ rate: 1 })), "ok");
  * ```
+ *
+ * @category Limits
  */
 export interface RateLimit {
   /**
@@ -95,6 +99,8 @@ export const RATE_DEFAULTS: { readonly per: number } = Object.freeze({ per: 1000
  * assertEquals(await client.readLine(), "HELLO");
  * await client.end();
  * ```
+ *
+ * @category Limits
  */
 export function rateLimit(options: RateLimitOptions): RateLimit {
   return new Cell(completeRate("limit a rate", options));

@@ -44,6 +44,8 @@ import type { Server } from "./server.ts";
  * await client.read(p);
  * assertEquals(p, new Uint8Array([1, 2, 3]));
  * ```
+ *
+ * @category Servers
  */
 export function serve(
   options: ServeTcpOptions,
@@ -72,6 +74,8 @@ export function serve(
  *   assertMatch(await new Response(client.readable).text(), /^\d{4}-/);
  * }
  * ```
+ *
+ * @category Servers
  */
 export function serve(
   options: ServeUnixOptions,
@@ -93,6 +97,8 @@ export function serve(
  * await using server = serve({ listeners: [loopback, loopback] }, async () => {});
  * assertNotEquals(server.addrs[0]?.port, server.addrs[1]?.port);
  * ```
+ *
+ * @category Servers
  */
 export function serve(
   options: ServeListenersOptions & {
@@ -128,6 +134,8 @@ export function serve(
  *   assertEquals(await new Response(client.readable).text(), "hello");
  * }
  * ```
+ *
+ * @category Servers
  */
 export function serve(options: ServeListenersOptions, handler: Handler): Server;
 /**
@@ -149,6 +157,8 @@ export function serve(options: ServeListenersOptions, handler: Handler): Server;
  * await using server = serve(options, async () => {});
  * assertEquals(server.addr.transport, "tcp");
  * ```
+ *
+ * @category Servers
  */
 export function serve(options: ServeOptions, handler: Handler): Server;
 /**
@@ -177,6 +187,8 @@ export function serve(options: ServeOptions, handler: Handler): Server;
  * const other = await Deno.connect({ port: name.port });
  * assertEquals(await new Response(other.readable).text(), `tcp://127.0.0.1:${name.port}`);
  * ```
+ *
+ * @category Servers
  */
 export function serve(options: ServeHandledOptions): Server;
 export function serve<A extends Deno.Addr>(options: ServeOptions, handler?: Handler<A>): Server<A> {

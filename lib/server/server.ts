@@ -18,6 +18,8 @@ import type { ServerStats } from "./statistics.ts";
  * await server.shutdown(gracePeriod);
  * assertEquals(server.state, "stopped");
  * ```
+ *
+ * @category Stopping
  */
 export interface ShutdownOptions {
   /**
@@ -59,6 +61,8 @@ export interface ShutdownOptions {
  * await server.shutdown();
  * assertEquals(health(server), "stopped, 0 of 10000");
  * ```
+ *
+ * @category Servers
  */
 export interface Server<A extends Deno.Addr = Deno.Addr> extends Deno.HttpServer<A> {
   /** The first address that it listens on, with the port that was chosen for port 0. */

@@ -18,6 +18,8 @@ import type { Server, ShutdownOptions } from "./server.ts";
  * await server.shutdown(); // by itself, and so the process goes on
  * assertEquals(server.state, "stopped");
  * ```
+ *
+ * @category Stopping
  */
 export interface ShutdownOnSignalsOptions extends ShutdownOptions {
   /**
@@ -71,6 +73,8 @@ export const SIGNAL_DEFAULTS: { readonly exit: boolean } = Object.freeze({ exit:
  * await server.shutdown(); // in place of Ctrl-C, after which this process would be over
  * assertEquals(server.state, "stopped");
  * ```
+ *
+ * @category Stopping
  */
 export function shutdownOnSignals(
   server: Server,

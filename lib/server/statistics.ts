@@ -21,6 +21,8 @@ import type { ServedConnection } from "./served_connection.ts";
  * const over = Object.values(ended).reduce((sum, count) => sum + count);
  * assertEquals(accepted, active + over);
  * ```
+ *
+ * @category Errors and records
  */
 export interface ServerStats {
   /** Connections taken from the listeners. */
@@ -79,6 +81,8 @@ export interface ServerStats {
  * };
  * assertEquals(words.full, "come back later");
  * ```
+ *
+ * @category Errors and records
  */
 export type RefusalCause = "full" | "peerLimit" | "address" | "handshaking";
 

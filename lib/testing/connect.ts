@@ -34,6 +34,8 @@ import { scriptedListener } from "./scripted_listener.ts";
  * }, options);
  * assertEquals(await new Response(client.readable).text(), "198.51.100.7");
  * ```
+ *
+ * @category Testing
  */
 export interface ConnectOptions<A extends Deno.Addr = Deno.NetAddr> extends ServeSettings {
   /** The client's address, as the handler sees it; a TCP address unless given. */
@@ -62,6 +64,8 @@ export interface ConnectOptions<A extends Deno.Addr = Deno.NetAddr> extends Serv
  * const { reason, bytesRead } = await client.ended;
  * assertEquals([reason, bytesRead], ["peer_reset", 9]);
  * ```
+ *
+ * @category Testing
  */
 export interface Client<A extends Deno.Addr = Deno.NetAddr> extends Connection<A> {
   /**
@@ -129,6 +133,8 @@ export interface Client<A extends Deno.Addr = Deno.NetAddr> extends Connection<A
  * await time.tickAsync(61_000);
  * assertEquals((await client.ended).reason, "idle_timeout");
  * ```
+ *
+ * @category Testing
  */
 export function connect(handler: Handler<Deno.NetAddr>, options?: ConnectOptions): Client;
 /**
@@ -154,6 +160,8 @@ export function connect(handler: Handler<Deno.NetAddr>, options?: ConnectOptions
  * });
  * assertEquals(await new Response(client.readable).text(), "/run/app.sock");
  * ```
+ *
+ * @category Testing
  */
 export function connect<A extends Deno.Addr>(
   handler: Handler<A>,

@@ -19,6 +19,8 @@ const MOST_RUNS = 1_000_000;
  * everySplit(new Uint8Array(8), () => void runs++, all);
  * assertEquals(runs, 2 ** 7);
  * ```
+ *
+ * @category Testing
  */
 export interface SplitOptions {
   /**
@@ -63,6 +65,8 @@ export const SPLIT_DEFAULTS: Required<SplitOptions> = Object.freeze({ pieces: 3 
  *   sender.close();
  * });
  * ```
+ *
+ * @category Testing
  */
 export function everySplit(
   bytes: Uint8Array,
@@ -87,6 +91,8 @@ export function everySplit(
  *   assertEquals(text, "žluťoučký");
  * });
  * ```
+ *
+ * @category Testing
  */
 export function everySplit(
   bytes: Uint8Array,

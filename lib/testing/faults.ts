@@ -18,6 +18,8 @@ import { checkKeys, checkNumber } from "../check.ts";
  * await client.write(new TextEncoder().encode("hello\n"));
  * assertEquals(await client.readLine(), "hello!");
  * ```
+ *
+ * @category Testing
  */
 export interface Faults {
   /**

@@ -26,6 +26,8 @@ export const SERVER: Deno.NetAddr = { transport: "tcp", hostname: "192.0.2.1", p
  * client.reset();
  * await assertRejects(() => reading, Deno.errors.ConnectionReset);
  * ```
+ *
+ * @category Testing
  */
 export interface End<A extends Deno.Addr = Deno.NetAddr> extends Deno.Conn<A> {
   /**
@@ -52,6 +54,8 @@ export interface End<A extends Deno.Addr = Deno.NetAddr> extends Deno.Conn<A> {
  * assertEquals(await second.read(new Uint8Array(10)), 3);
  * assertEquals(await more, 2);
  * ```
+ *
+ * @category Testing
  */
 export interface PairOptions<A extends Deno.Addr = Deno.NetAddr> {
   /** The addresses of the first and of the second end; TCP addresses unless given. */
@@ -89,6 +93,8 @@ export interface PairOptions<A extends Deno.Addr = Deno.NetAddr> {
  * to.close();
  * assertEquals(await new Response(sink.readable).text(), "hello");
  * ```
+ *
+ * @category Testing
  */
 export function pair<A extends Deno.Addr = Deno.NetAddr>(
   options: PairOptions<A> = {},

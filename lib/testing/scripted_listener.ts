@@ -18,6 +18,8 @@ import { type AcceptErrno, systemError } from "./system_error.ts";
  * await assertRejects(() => listener.accept(), Error, "Too many open files");
  * assertEquals(await listener.accept(), socket);
  * ```
+ *
+ * @category Testing
  */
 export type AcceptStep = Deno.Conn | AcceptErrno | Error;
 
@@ -36,6 +38,8 @@ export type AcceptStep = Deno.Conn | AcceptErrno | Error;
  * await server.shutdown();
  * assertEquals(listener.closed, true);
  * ```
+ *
+ * @category Testing
  */
 export interface ScriptedListener extends Deno.Listener {
   /** How often `accept()` was called. */
@@ -88,6 +92,8 @@ export interface ScriptedListener extends Deno.Listener {
  * assertEquals(await new Response(ada.readable).text(), "You are number 1");
  * assertEquals(await new Response(bob.readable).text(), "You are number 2");
  * ```
+ *
+ * @category Testing
  */
 export function scriptedListener(
   script: Iterable<AcceptStep>,

@@ -52,6 +52,8 @@ const WORDS: Record<SystemError, Words> = {
  * assertEquals(await new Response(client.readable).text(), "hello");
  * assertEquals(server.stats().acceptFailures, { aborted: 1, resources: 0 });
  * ```
+ *
+ * @category Testing
  */
 export type AcceptErrno =
   | "EMFILE"

@@ -21,6 +21,8 @@ import { TlsEngine, type TlsEvents } from "./tls_engine.ts";
  *
  * assertEquals(nameOf({ version: "TLSv1.3", authorized: false }), "a stranger");
  * ```
+ *
+ * @category TLS
  */
 export interface TlsInfo {
   /** The server name that the client sent (SNI), or that we as the client meant. */

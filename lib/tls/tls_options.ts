@@ -24,6 +24,8 @@ import { certificatesOf, checkPem } from "./pem.ts";
  * assertEquals(await issued(directory), { cert: "the chain", key: "the key" });
  * await Deno.remove(directory, { recursive: true });
  * ```
+ *
+ * @category TLS
  */
 export interface Certificate {
   /** The certificate as PEM text, followed by the intermediate certificates, if any. */
@@ -53,6 +55,8 @@ export interface Certificate {
  * const one = { cert: "a certificate", key: "its key" };
  * assertEquals(settings(one, one, "an authority").clientCa, "an authority");
  * ```
+ *
+ * @category TLS
  */
 export interface TlsSettings {
   /**
@@ -96,6 +100,8 @@ export interface TlsSettings {
  * const settings: TlsSettings = { minVersion: version };
  * assertEquals(settings, { minVersion: "TLSv1.3" });
  * ```
+ *
+ * @category TLS
  */
 export type TlsVersion = "TLSv1.2" | "TLSv1.3";
 
@@ -119,6 +125,8 @@ export type TlsVersion = "TLSv1.2" | "TLSv1.3";
  * assertEquals(secured(file, file), { cert: "", key: "", alpnProtocols: ["mqtt"] });
  * await Deno.remove(file);
  * ```
+ *
+ * @category TLS
  */
 export interface TlsListenOptions extends Partial<Certificate> {
   /**
@@ -144,6 +152,8 @@ export interface TlsListenOptions extends Partial<Certificate> {
  *
  * assertEquals(mailServer("mail.example", "PEM").caCerts, ["PEM"]);
  * ```
+ *
+ * @category TLS
  */
 export interface TlsClientOptions extends Partial<Certificate> {
   /** The DNS name or the IP address that the server's certificate must be for. A name is sent as SNI. */

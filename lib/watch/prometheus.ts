@@ -44,6 +44,8 @@ const UNITS: Readonly<Record<string, string>> = { s: "_seconds", By: "_bytes" };
  * const text = metricsText({ imap, smtp });
  * assertStringIncludes(text, '\nusher_connections_active{server="smtp"} 0\n');
  * ```
+ *
+ * @category Watching
  */
 export function metricsText(servers: Server | Readonly<Record<string, Server>>): string {
   const snapshots = [...serversByName("write metrics of", servers)].map(([name, server]) => {

@@ -27,6 +27,8 @@ import {
  * await using page: StatusPage = watch(server, { port: 0 });
  * assertEquals(page.url, `http://127.0.0.1:${page.addr.port}/`);
  * ```
+ *
+ * @category Watching
  */
 export interface StatusPage extends AsyncDisposable {
   /** Where it listens, with the port that was chosen for port 0. */
@@ -113,6 +115,8 @@ export interface StatusPage extends AsyncDisposable {
  * assertStringIncludes(text, '\nusher_connections_active{server="admin"} 0\n');
  * assertStringIncludes(text, "\nchat_rooms 3\n");
  * ```
+ *
+ * @category Watching
  */
 export function watch(
   servers: Server | Readonly<Record<string, Server>>,

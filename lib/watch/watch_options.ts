@@ -19,6 +19,8 @@ const SHORTEST_TOKEN = 16;
  * await using page = watch(server, options);
  * assertEquals(page.addr.hostname, "127.0.0.1");
  * ```
+ *
+ * @category Watching
  */
 export interface WatchOptions {
   /** The port of the page; 0 takes any free one. */

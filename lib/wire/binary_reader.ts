@@ -16,6 +16,8 @@ import { ProtocolError } from "../errors.ts";
  * const bytes = new Uint8Array([0, 2, 104, 105]);
  * assertEquals(new BinaryReader(bytes).prefixedString(width), "hi");
  * ```
+ *
+ * @category Frames
  */
 export type LengthWidth = 1 | 2 | 3 | 4 | 8 | "varint";
 
@@ -33,6 +35,8 @@ export type LengthWidth = 1 | 2 | 3 | 4 | 8 | "varint";
  * const error = assertThrows(() => reader.u16(), ProtocolError);
  * assertEquals(error.message, "Cannot read 2 bytes of a login at byte 2: 1 is left");
  * ```
+ *
+ * @category Frames
  */
 export interface BinaryReaderOptions {
   /**
@@ -89,6 +93,8 @@ const LONGEST_VARINT = 10;
  * assertEquals(parseLogin(login), { version: 1, user: "Ada", rights: [7, 256] });
  * assertThrows(() => parseLogin(login.subarray(0, 5)), ProtocolError, "a login at byte 3: 2 are left");
  * ```
+ *
+ * @category Frames
  */
 export class BinaryReader {
   readonly #bytes: Uint8Array;

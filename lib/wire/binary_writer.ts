@@ -14,6 +14,8 @@ import type { LengthWidth } from "./binary_reader.ts";
  * const options: BinaryWriterOptions = { endian: "little" };
  * assertEquals(new BinaryWriter(options).u16(0x201).finish(), new Uint8Array([1, 2]));
  * ```
+ *
+ * @category Frames
  */
 export interface BinaryWriterOptions {
   /**
@@ -56,6 +58,8 @@ const encoder = new TextEncoder();
  * assertEquals([reader.u8(), reader.prefixedString(2)], [1, "Ada"]);
  * assertThrows(() => new BinaryWriter().u8(256), RangeError, "use a whole number from 0 to 255");
  * ```
+ *
+ * @category Frames
  */
 export class BinaryWriter {
   #isLittle = false;

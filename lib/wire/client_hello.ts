@@ -15,6 +15,8 @@ import { BinaryReader } from "./binary_reader.ts";
  * const isHttp2 = ({ alpnProtocols }: ClientHello) => alpnProtocols.includes("h2");
  * assertEquals(isHttp2({ alpnProtocols: ["h2", "http/1.1"], versions: ["TLSv1.3"] }), true);
  * ```
+ *
+ * @category TLS
  */
 export interface ClientHello {
   /** The host name that the client wants (SNI), in lower case; absent if it sends none. */
@@ -98,6 +100,8 @@ const VERSIONS: ReadonlyMap<number, string> = new Map([
  * await tls.handshake().catch(() => "the connection is closed");
  * assertEquals(names, ["example.com"]);
  * ```
+ *
+ * @category TLS
  */
 export function clientHello(bytes: Uint8Array): ClientHello | { readonly need: number } {
   if (!(bytes instanceof Uint8Array)) {

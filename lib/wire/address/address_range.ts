@@ -16,6 +16,8 @@ import { readIp, unmapped, writeIp } from "./ip_address.ts";
  * const addr: Deno.NetAddr = { transport: "tcp", hostname: "192.168.1.5", port: 5000 };
  * assertEquals(isAllowed(addressRanges(["192.168.0.0/16"]), addr), true);
  * ```
+ *
+ * @category Limits
  */
 export interface AddressRanges {
   /**
@@ -55,6 +57,8 @@ export interface AddressRanges {
  * assertEquals(office.has("2001:db9::1"), false);
  * assertThrows(() => addressRanges(["10.0.0.1/8"]), RangeError, `use "10.0.0.0/8"`);
  * ```
+ *
+ * @category Limits
  */
 export function addressRanges(
   texts: readonly string[],

@@ -20,6 +20,8 @@ import { readIp, unmapped, writeIp } from "./ip_address.ts";
  * assertEquals(peerKey("2001:db8:0:7::1"), peerKey("2001:db8:0:7:ff::2"));
  * assertEquals(peerKey("::ffff:192.0.2.1"), peerKey("192.0.2.1"));
  * ```
+ *
+ * @category Limits
  */
 export function peerKey(hostname: string): string {
   // IPv4 has one spelling only.

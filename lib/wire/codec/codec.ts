@@ -25,6 +25,8 @@
  *   taken: 3,
  * });
  * ```
+ *
+ * @category Frames
  */
 export interface Decoder<T> {
   /**
@@ -74,6 +76,8 @@ export interface Decoder<T> {
  * const bytes: Encoder<number> = { encode: (number) => Uint8Array.of(number) };
  * assertEquals(bytes.encode(7), new Uint8Array([7]));
  * ```
+ *
+ * @category Frames
  */
 export interface Encoder<T> {
   /**
@@ -125,6 +129,8 @@ export interface Encoder<T> {
  * assertEquals(digits.decode(digits.encode(7), 0, false), { frame: 7, taken: 1 });
  * assertThrows(() => digits.decode(new TextEncoder().encode("x"), 0, false), ProtocolError);
  * ```
+ *
+ * @category Frames
  */
 export interface Codec<T> extends Decoder<T>, Encoder<T> {}
 
@@ -150,6 +156,8 @@ export interface Codec<T> extends Decoder<T>, Encoder<T> {}
  * assertEquals(decode(new TextEncoder().encode("\r\nhello\n")), { taken: 2 });
  * assertEquals(decode(new TextEncoder().encode("hello\n")), { frame: "hello", taken: 6 });
  * ```
+ *
+ * @category Frames
  */
 export interface Decoded<T> {
   /** The frame; left out where the bytes that were taken complete none. */
@@ -183,6 +191,8 @@ export interface Decoded<T> {
  * const prefix = new Uint8Array([1, 44]);
  * assertEquals(lengthPrefixed({ bytes: 2 }).decode(prefix, 0, false), missing);
  * ```
+ *
+ * @category Frames
  */
 export interface Need<T> {
   /** The least length of `bytes` at which to call again; more than there were this time. */
@@ -209,6 +219,8 @@ export interface Need<T> {
  * const batch: Batch<string> | null = lines().decodeAll!(chunk);
  * assertEquals(batch, { frames: ["one", "two"], taken: 8, seen: 2 });
  * ```
+ *
+ * @category Frames
  */
 export interface Batch<T> {
   /** The frames, in order; at least one. */
@@ -241,5 +253,7 @@ export interface Batch<T> {
  * assertEquals(codec.decode(bytes, 0, false), { taken: 9 });
  * assertEquals(codec.decode(bytes.subarray(9), 0, false), { frame: "short", taken: 6 });
  * ```
+ *
+ * @category Frames
  */
 export type Oversize = "error" | "skip" | "truncate";

@@ -18,6 +18,8 @@ import { DropThrough } from "./drop.ts";
  * const word = new TextEncoder().encode("end");
  * assertEquals(delimited(" ", options).decode(word, 0, true), { frame: word, taken: 3 });
  * ```
+ *
+ * @category Frames
  */
 export interface DelimitedOptions {
   /**
@@ -87,6 +89,8 @@ const encoder = new TextEncoder();
  * assertEquals(codec.decode(bytes, 0, false), { frame: new Uint8Array([1, 2, 3]), taken: 4 });
  * assertThrows(() => codec.encode(bytes), RangeError, "delimiter");
  * ```
+ *
+ * @category Frames
  */
 export function delimited(
   delimiter: string | Uint8Array | readonly (string | Uint8Array)[],

@@ -17,6 +17,8 @@ import { DropBytes } from "./drop.ts";
  * const sync = new Uint8Array([0x53, 0, 0, 0, 4]);
  * assertEquals(lengthPrefixed(options).decode(sync, 0, false), { frame: sync, taken: 5 });
  * ```
+ *
+ * @category Frames
  */
 export interface LengthPrefixedOptions {
   /**
@@ -120,6 +122,8 @@ const LONGEST_VARINT = 10;
  * assertEquals(codec.decode(bytes, 0, false), { frame: new Uint8Array([7, 8, 9]), taken: 5 });
  * assertEquals(codec.decode(bytes.subarray(0, 1), 0, false), { need: 2 });
  * ```
+ *
+ * @category Frames
  */
 export function lengthPrefixed(options: LengthPrefixedOptions = {}): Codec<Uint8Array> {
   const defaults = LENGTH_PREFIXED_DEFAULTS;

@@ -17,6 +17,8 @@ import { DropThrough } from "./drop.ts";
  * const options: LinesOptions = { limit: 510, ending: "\r\n", onOversize: "truncate" };
  * assertEquals(lines(options).encode("PING"), new TextEncoder().encode("PING\r\n"));
  * ```
+ *
+ * @category Frames
  */
 export interface LinesOptions {
   /**
@@ -128,6 +130,8 @@ const encoder = new TextEncoder();
  * assertEquals(codec.encode("four"), new TextEncoder().encode("four\n"));
  * assertThrows(() => codec.encode("four\nfive"), RangeError, "LF");
  * ```
+ *
+ * @category Frames
  */
 export function lines(options: LinesOptions = {}): Codec<string> {
   const defaults = LINES_DEFAULTS;

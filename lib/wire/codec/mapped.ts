@@ -24,6 +24,8 @@ import type { Batch, Codec, Decoded, Decoder, Need } from "./codec.ts";
  *
  * assertEquals(mapped(lines(), mapping).encode(42), new TextEncoder().encode("42\n"));
  * ```
+ *
+ * @category Frames
  */
 export interface Mapping<T, U> {
   /**
@@ -75,6 +77,8 @@ export interface Mapping<T, U> {
  * assertEquals(json.decode(bytes, 0, false), { frame: { ok: true }, taken: 12 });
  * assertThrows(() => json.decode(new TextEncoder().encode("{\n"), 0, false), ProtocolError, "JSON");
  * ```
+ *
+ * @category Frames
  */
 export function mapped<T, U>(codec: Codec<T>, mapping: Mapping<T, U>): Codec<U> {
   const attempt = "map a codec";

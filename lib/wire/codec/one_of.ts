@@ -56,6 +56,8 @@ import type { Codec, Decoded, Decoder, Encoder, Need } from "./codec.ts";
  * const request = new TextEncoder().encode("GET / HTTP/1.1\r\n");
  * assertThrows(() => syslog.decode(request, 0, false), ProtocolError, "neither");
  * ```
+ *
+ * @category Frames
  */
 export function oneOf<T>(
   pick: (bytes: Uint8Array) => Decoder<T> | null,

@@ -20,6 +20,8 @@ import type { Codec, Decoded, Decoder, Need } from "./codec.ts";
  * });
  * assertEquals(pong({ header: 1, body: new Uint8Array(3) }).header, 2);
  * ```
+ *
+ * @category Frames
  */
 export interface Message<H> {
   /** What `parse` made of the bytes before the body. */
@@ -42,6 +44,8 @@ export interface Message<H> {
  *   bytes.length < 2 ? null : { header: bytes[0]!, taken: 2, size: bytes[1]! };
  * assertEquals(parse(new Uint8Array([7, 5])), { header: 7, taken: 2, size: 5 });
  * ```
+ *
+ * @category Frames
  */
 export interface ParsedHeader<H> {
   /** The header. */
@@ -76,6 +80,8 @@ export interface ParsedHeader<H> {
  * const message = { header: { type: 1, stream: 2 }, body: new Uint8Array([9]) };
  * assertEquals(withHeader(options).encode(message), new Uint8Array([1, 2, 0, 1, 9]));
  * ```
+ *
+ * @category Frames
  */
 export interface WithHeaderOptions<H> {
   /**
@@ -148,6 +154,8 @@ const LONGEST_HEADER = 65_536;
  * assertEquals(bytes.subarray(0, 5), new Uint8Array([0x51, 0, 0, 0, 13]));
  * assertEquals(messages.decode(bytes, 0, false), { frame: query, taken: 14 });
  * ```
+ *
+ * @category Frames
  */
 export function withHeader<H>(options: WithHeaderOptions<H>): Codec<Message<H>> {
   const attempt = "make withHeader()";

@@ -34,6 +34,8 @@ import type { ProxyTlv } from "./proxy_tlvs.ts";
  * const options: EncodeProxyHeaderOptions = { crc32c: true };
  * assertEquals(encodeProxyHeader({ version: 2, command: "LOCAL" }, options).length, 23);
  * ```
+ *
+ * @category PROXY protocol
  */
 export interface EncodeProxyHeaderOptions {
   /**
@@ -77,6 +79,8 @@ const encoder = new TextEncoder();
  * const text = new TextDecoder().decode(bytes);
  * assertEquals(text, "PROXY TCP4 192.0.2.7 192.0.2.1 56324 443\r\n");
  * ```
+ *
+ * @category PROXY protocol
  */
 export function encodeProxyHeader(
   header: ProxyHeader,

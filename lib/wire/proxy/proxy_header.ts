@@ -33,6 +33,8 @@ import { hex, malformed } from "./proxy_layout.ts";
  * };
  * assertEquals(proxyHeader().decode(line, 0, false), { frame: header, taken: line.length });
  * ```
+ *
+ * @category PROXY protocol
  */
 export interface ProxyHeader {
   /** 1 is a line of text, 2 is binary. */
@@ -66,6 +68,8 @@ export interface ProxyHeader {
  * const bytes = encodeProxyHeader({ version: 1, command: "PROXY", source, destination: source });
  * assertEquals(new TextDecoder().decode(bytes), "PROXY TCP6 ::1 ::1 5000 5000\r\n");
  * ```
+ *
+ * @category PROXY protocol
  */
 export type ProxyAddress =
   | { readonly transport: "tcp" | "udp"; readonly hostname: string; readonly port: number }
@@ -108,6 +112,8 @@ type Answer = Decoded<ProxyHeader> | Need<ProxyHeader>;
  * const stream = Uint8Array.of(...bytes, 7, 7, 7);
  * assertEquals(proxyHeader().decode(stream, 0, false), { frame: header, taken: bytes.length });
  * ```
+ *
+ * @category PROXY protocol
  */
 export function proxyHeader(): Decoder<ProxyHeader> {
   return START;

@@ -28,6 +28,8 @@ import { hex, malformed } from "./proxy_layout.ts";
  * const header = { version: 2, command: "PROXY", tlvs: { others: [shard] } } as const;
  * assertEquals(proxyHeader().decode(bytes, 0, false), { frame: header, taken: bytes.length });
  * ```
+ *
+ * @category PROXY protocol
  */
 export interface ProxyTlv {
   /** The type, 0 to 255; 0xE0 to 0xEF are free for applications. */
@@ -52,6 +54,8 @@ export interface ProxyTlv {
  * const found = proxyHeader().decode(bytes, 0, false);
  * assertEquals(found, { frame: { version: 2, command: "PROXY", tlvs }, taken: bytes.length });
  * ```
+ *
+ * @category PROXY protocol
  */
 export interface ProxyTlvs {
   /**
@@ -92,6 +96,8 @@ export interface ProxyTlvs {
  * const noCertificate = { ssl: true, certConnection: false, certSession: false, verifyResult: 0 };
  * assertEquals(nameOf({ ...noCertificate, verified: false }), undefined);
  * ```
+ *
+ * @category PROXY protocol
  */
 export interface ProxySsl {
   /** Whether the client connected over TLS. */
