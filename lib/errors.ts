@@ -12,7 +12,9 @@
  * import { assertThrows } from "@std/assert";
  *
  * function checkGreeting(line: string) {
- *   if (line !== "HELO") throw new ProtocolError(`Cannot greet with "${line}": say HELO first`);
+ *   if (line !== "HELO") {
+ *     throw new ProtocolError(`Cannot greet with "${line}": say HELO first`);
+ *   }
  * }
  *
  * assertThrows(() => checkGreeting("EHLO"), ProtocolError, "say HELO");
@@ -80,7 +82,10 @@ export class FrameTooLargeError extends ProtocolError {
  * import { assertEquals, assertThrows } from "@std/assert";
  *
  * const request = new TextEncoder().encode("POST / HTTP/1.1\r\n");
- * const error = assertThrows(() => proxyHeader().decode(request, 0, false), ProxyHeaderError);
+ * const error = assertThrows(
+ *   () => proxyHeader().decode(request, 0, false),
+ *   ProxyHeaderError,
+ * );
  * assertEquals(error.at, 1); // "P" might have been the beginning of "PROXY".
  * ```
  *
@@ -114,7 +119,11 @@ export class ProxyHeaderError extends ProtocolError {
  *
  * const log: string[] = [];
  * const onError = (error: unknown) => {
- *   log.push(error instanceof RefusedError ? `busy: ${error.message}` : `broken: ${error}`);
+ *   log.push(
+ *     error instanceof RefusedError
+ *       ? `busy: ${error.message}`
+ *       : `broken: ${error}`,
+ *   );
  * };
  *
  * onError(new RefusedError({ peerLimit: 380, full: 32 }, 10));

@@ -414,6 +414,23 @@ Deno.test({
   },
 });
 
+/** Wider lines of an example are cut off on the page of a symbol. */
+const EXAMPLE_WIDTH = 80;
+
+treeTest("lines of examples in documentation fit its pages", () => {
+  const wide = [...library(), "mod.ts"].flatMap((path) => {
+    let inside = false;
+    return source(path).split("\n").flatMap((line, i) => {
+      const [, text] = /^ *\* ?(.*)$/.exec(line) ?? [];
+      if (text?.startsWith("```")) inside = !inside;
+      return inside && text !== undefined && text.length > EXAMPLE_WIDTH
+        ? [`${path}:${i + 1} has ${text.length} characters`]
+        : [];
+    });
+  });
+  assertEquals(wide, []);
+});
+
 treeTest("tests/ mirrors lib/", () => {
   const tests = filesUnder("tests/", /_test\.ts$/);
   const mirror = new Map(

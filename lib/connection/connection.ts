@@ -58,7 +58,10 @@ export interface ChunkOptions {
  *
  * await using client = connection(await Deno.connect({ port: server.addr.port }));
  * await client.write(new Uint8Array([3, 65, 100, 97]));
- * assertEquals(new TextDecoder().decode(await client.readExactly(3, required)), "Ada");
+ * assertEquals(
+ *   new TextDecoder().decode(await client.readExactly(3, required)),
+ *   "Ada",
+ * );
  * ```
  *
  * @category Connections
@@ -128,9 +131,12 @@ export interface Connection<A extends Deno.Addr = Deno.Addr>
    *
    * const records: EndRecord[] = [];
    * const onEnd = (record: EndRecord) => records.push(record);
-   * const server = serve({ port: 0, hostname: "127.0.0.1", onEnd }, async (conn) => {
-   *   conn.label = await conn.readLine() ?? "";
-   * });
+   * const server = serve(
+   *   { port: 0, hostname: "127.0.0.1", onEnd },
+   *   async (conn) => {
+   *     conn.label = await conn.readLine() ?? "";
+   *   },
+   * );
    * const client = await Deno.connect({ port: server.addr.port });
    * await client.write(new TextEncoder().encode("Ada\n"));
    * await new Response(client.readable).text();
@@ -330,9 +336,12 @@ export interface Connection<A extends Deno.Addr = Deno.Addr>
    *
    * const records: EndRecord[] = [];
    * const onEnd = (record: EndRecord) => records.push(record);
-   * const server = serve({ port: 0, hostname: "127.0.0.1", onEnd }, async (conn) => {
-   *   for await (const _ of conn) conn.close("kicked");
-   * });
+   * const server = serve(
+   *   { port: 0, hostname: "127.0.0.1", onEnd },
+   *   async (conn) => {
+   *     for await (const _ of conn) conn.close("kicked");
+   *   },
+   * );
    * using client = await Deno.connect({ port: server.addr.port });
    * await client.write(new Uint8Array(1));
    * assertEquals(await client.read(new Uint8Array(1)), null);

@@ -25,7 +25,10 @@ const FLOWING_SIZE = 131072;
  * import { copy, serve } from "@usher/server";
  * import { assertEquals } from "@std/assert";
  *
- * await using server = serve({ port: 0, hostname: "127.0.0.1" }, (conn) => copy(conn, conn));
+ * await using server = serve(
+ *   { port: 0, hostname: "127.0.0.1" },
+ *   (conn) => copy(conn, conn),
+ * );
  *
  * const client = await Deno.connect({ port: server.addr.port });
  * await client.write(new TextEncoder().encode("hello"));

@@ -34,7 +34,10 @@ import { DEFAULT_HANDSHAKE_TIMEOUT } from "./limits.ts";
  *   };
  * }
  *
- * assertEquals(typeof secured({ handshakeTimeout: 5_000 }, async () => {}), "function");
+ * assertEquals(
+ *   typeof secured({ handshakeTimeout: 5_000 }, async () => {}),
+ *   "function",
+ * );
  * ```
  *
  * @category TLS

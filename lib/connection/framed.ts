@@ -54,7 +54,10 @@ export interface FramedOptions {
  * import { type Framed, framed, lines, serve } from "@usher/server";
  * import { assertEquals } from "@std/assert";
  *
- * async function ask(peer: Framed<string>, question: string): Promise<string | null> {
+ * async function ask(
+ *   peer: Framed<string>,
+ *   question: string,
+ * ): Promise<string | null> {
  *   await peer.send(question);
  *   return await peer.read({ timeout: 5_000 });
  * }

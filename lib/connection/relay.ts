@@ -67,7 +67,9 @@ export interface Relayed {
  *   await conn.write(new TextEncoder().encode("hello"));
  * });
  * await using front = serve({ port: 0, hostname }, async (conn) => {
- *   await using upstream = connection(await Deno.connect({ port: backend.addr.port }));
+ *   await using upstream = connection(
+ *     await Deno.connect({ port: backend.addr.port }),
+ *   );
  *   await relay(conn, upstream);
  * });
  *

@@ -22,8 +22,13 @@ import { type ConnectionLimits, DEFAULT_LIMITS } from "./limits.ts";
  * await using server = serve({ port: 0, hostname: "127.0.0.1" }, async (conn) => {
  *   await conn.write(new TextEncoder().encode("hello"));
  * });
- * await using client = connection(await Deno.connect({ port: server.addr.port }), patient);
- * for await (const chunk of client) assertEquals(new TextDecoder().decode(chunk), "hello");
+ * await using client = connection(
+ *   await Deno.connect({ port: server.addr.port }),
+ *   patient,
+ * );
+ * for await (const chunk of client) {
+ *   assertEquals(new TextDecoder().decode(chunk), "hello");
+ * }
  * ```
  *
  * @category Connections

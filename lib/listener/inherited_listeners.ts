@@ -14,7 +14,10 @@ const VARIABLES = ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"] as const;
  * import { type InheritedListener, inheritedListeners } from "@usher/server";
  * import { assertEquals } from "@std/assert";
  *
- * const admin: InheritedListener | undefined = inheritedListeners().find(({ name }) => name === "admin");
+ * const inherited = inheritedListeners();
+ * const admin: InheritedListener | undefined = inherited.find((listener) =>
+ *   listener.name === "admin"
+ * );
  * assertEquals(admin?.fd, undefined); // as systemd has not started this
  * ```
  *
@@ -44,7 +47,9 @@ export interface InheritedListener {
  * import { assertEquals } from "@std/assert";
  *
  * const inherited = inheritedListeners();
- * const listeners = inherited.length > 0 ? inherited : [{ port: 0, hostname: "127.0.0.1" }];
+ * const listeners = inherited.length > 0
+ *   ? inherited
+ *   : [{ port: 0, hostname: "127.0.0.1" }];
  * await using server = serve({ listeners }, async () => {});
  * assertEquals(server.addrs.length, 1);
  * ```

@@ -107,7 +107,9 @@ export function listen(options: FdListenOptions): Deno.Listener;
  * import { assertEquals } from "@std/assert";
  *
  * const setting = "0";
- * const options: ListenOptions = setting.startsWith("/") ? { path: setting } : { port: Number(setting) };
+ * const options: ListenOptions = setting.startsWith("/")
+ *   ? { path: setting }
+ *   : { port: Number(setting) };
  * using listener = listen(options);
  * assertEquals(listener.addr.transport, "tcp");
  * ```

@@ -17,7 +17,11 @@ import { compileAddressList } from "./address_rules.ts";
  * import { listen, type TcpListenOptions } from "@usher/server";
  * import { assertEquals } from "@std/assert";
  *
- * const options: TcpListenOptions = { port: 0, hostname: "127.0.0.1", tcpBacklog: 128 };
+ * const options: TcpListenOptions = {
+ *   port: 0,
+ *   hostname: "127.0.0.1",
+ *   tcpBacklog: 128,
+ * };
  * using listener = listen(options);
  * assertEquals(listener.addr.hostname, "127.0.0.1");
  * ```
@@ -75,7 +79,10 @@ export interface TcpListenOptions {
  * import { assertEquals } from "@std/assert";
  *
  * const directory = await Deno.makeTempDir();
- * const options: UnixListenOptions = { path: `${directory}/app.sock`, mode: 0o660 };
+ * const options: UnixListenOptions = {
+ *   path: `${directory}/app.sock`,
+ *   mode: 0o660,
+ * };
  * if (Deno.build.os !== "windows") { // where Deno has no Unix sockets
  *   using listener = listen(options);
  *   assertEquals(listener.addr.path, options.path);
@@ -120,7 +127,9 @@ export interface UnixListenOptions {
  * import { assertEquals } from "@std/assert";
  *
  * const inherited: FdListenOptions[] = inheritedListeners();
- * const listeners = inherited.length > 0 ? inherited : [{ port: 0, hostname: "127.0.0.1" }];
+ * const listeners = inherited.length > 0
+ *   ? inherited
+ *   : [{ port: 0, hostname: "127.0.0.1" }];
  * await using server = serve({ listeners }, async () => {});
  * assertEquals(server.addrs.length, listeners.length);
  * ```
@@ -141,7 +150,9 @@ export interface FdListenOptions extends Pick<TcpListenOptions, "noDelay" | "kee
  * import { assertEquals } from "@std/assert";
  *
  * function place(setting: string): ListenOptions {
- *   return setting.startsWith("/") ? { path: setting } : { port: Number(setting) };
+ *   return setting.startsWith("/")
+ *     ? { path: setting }
+ *     : { port: Number(setting) };
  * }
  *
  * assertEquals(place("/run/app.sock"), { path: "/run/app.sock" });
@@ -170,7 +181,12 @@ export type ListenOptions = TcpListenOptions | UnixListenOptions | FdListenOptio
  *
  * await using client = connection(await Deno.connect({ port: server.addr.port }));
  * const source = { transport: "tcp", hostname: "192.0.2.7", port: 4711 } as const;
- * const header = { version: 2, command: "PROXY", source, destination: server.addr } as const;
+ * const header = {
+ *   version: 2,
+ *   command: "PROXY",
+ *   source,
+ *   destination: server.addr,
+ * } as const;
  * await client.write(encodeProxyHeader(header));
  * assertEquals(new TextDecoder().decode(await client.peek(9)), "192.0.2.7");
  * ```
@@ -200,9 +216,14 @@ export interface ProxyProtocolOptions {
  * import { serve, type ServeAddressOptions } from "@usher/server";
  * import { assertEquals } from "@std/assert";
  *
- * const behind: ServeAddressOptions = { proxyProtocol: { trust: ["10.0.0.0/8"] } };
+ * const behind: ServeAddressOptions = {
+ *   proxyProtocol: { trust: ["10.0.0.0/8"] },
+ * };
  * const hostname = "127.0.0.1";
- * const listeners = [{ port: 0, hostname, ...behind }, { port: 0, hostname, ...behind }];
+ * const listeners = [
+ *   { port: 0, hostname, ...behind },
+ *   { port: 0, hostname, ...behind },
+ * ];
  * await using server = serve({ listeners }, async () => {});
  * assertEquals(server.addrs.length, 2);
  * ```
@@ -225,10 +246,14 @@ export interface ServeAddressOptions {
  * import { serve, type ServeAddress } from "@usher/server";
  * import { assertEquals } from "@std/assert";
  *
- * function addresses(certificate?: { cert: string; key: string }): ServeAddress[] {
+ * function addresses(
+ *   certificate?: { cert: string; key: string },
+ * ): ServeAddress[] {
  *   const hostname = "127.0.0.1";
  *   const plain = { port: 0, hostname };
- *   return certificate === undefined ? [plain] : [plain, { port: 0, hostname, ...certificate }];
+ *   return certificate === undefined
+ *     ? [plain]
+ *     : [plain, { port: 0, hostname, ...certificate }];
  * }
  *
  * await using server = serve({ listeners: addresses() }, async () => {});

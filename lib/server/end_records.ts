@@ -18,9 +18,12 @@ import { refusalCause, type Statistics } from "./statistics.ts";
  * const onEnd = ({ id, remoteAddr, reason, bytesWritten }: EndRecord) =>
  *   log.push(`${id} ${formatAddress(remoteAddr)} ${reason} ${bytesWritten}`);
  *
- * const server = serve({ port: 0, hostname: "127.0.0.1", onEnd }, async (conn) => {
- *   await conn.write(new TextEncoder().encode("hello"));
- * });
+ * const server = serve(
+ *   { port: 0, hostname: "127.0.0.1", onEnd },
+ *   async (conn) => {
+ *     await conn.write(new TextEncoder().encode("hello"));
+ *   },
+ * );
  * const client = await Deno.connect({ port: server.addr.port });
  * await new Response(client.readable).text();
  * await server.shutdown();

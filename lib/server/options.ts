@@ -32,7 +32,11 @@ import {
  * import { serve, type ServeSettings } from "@usher/server";
  * import { assertEquals } from "@std/assert";
  *
- * const settings: ServeSettings = { maxConnections: 100, idleTimeout: 60_000, whenFull: "refuse" };
+ * const settings: ServeSettings = {
+ *   maxConnections: 100,
+ *   idleTimeout: 60_000,
+ *   whenFull: "refuse",
+ * };
  * const hostname = "127.0.0.1";
  * await using one = serve({ ...settings, port: 0, hostname }, async () => {});
  * await using two = serve({ ...settings, port: 0, hostname }, async () => {});
@@ -166,7 +170,11 @@ export interface ServeSettings {
  * import { serve, type ServeTcpOptions } from "@usher/server";
  * import { assertEquals } from "@std/assert";
  *
- * const options: ServeTcpOptions = { port: 0, hostname: "127.0.0.1", maxConnections: 100 };
+ * const options: ServeTcpOptions = {
+ *   port: 0,
+ *   hostname: "127.0.0.1",
+ *   maxConnections: 100,
+ * };
  * await using server = serve(options, async (conn) => {
  *   await conn.write(new TextEncoder().encode(conn.remoteAddr.hostname));
  * });
@@ -189,7 +197,10 @@ export interface ServeTcpOptions
  * import { assertEquals } from "@std/assert";
  *
  * const directory = await Deno.makeTempDir();
- * const options: ServeUnixOptions = { path: `${directory}/app.sock`, mode: 0o600 };
+ * const options: ServeUnixOptions = {
+ *   path: `${directory}/app.sock`,
+ *   mode: 0o600,
+ * };
  * if (Deno.build.os !== "windows") { // where Deno has no Unix sockets
  *   await using server = serve(options, async () => {});
  *   assertEquals(server.addr.path, options.path);
@@ -259,7 +270,9 @@ export interface ServeListenersOptions extends ServeSettings {
  *
  * const mail: ServeEntryOptions = { name: "mail" };
  * const names: string[] = [];
- * await using server = serve({ listeners: [{ port: 0, hostname: "127.0.0.1", ...mail }] }, (conn) => {
+ * await using server = serve({
+ *   listeners: [{ port: 0, hostname: "127.0.0.1", ...mail }],
+ * }, (conn) => {
  *   names.push(conn.listenerName);
  *   return Promise.resolve();
  * });
@@ -285,8 +298,11 @@ export interface ServeEntryOptions {
  * import { type Handler, serve, type ServeHandledOptions } from "@usher/server";
  * import { assertEquals } from "@std/assert";
  *
- * const handler: Handler = (conn) => conn.write(new TextEncoder().encode("hello"));
- * const options: ServeHandledOptions = { listeners: [{ port: 0, hostname: "127.0.0.1", handler }] };
+ * const handler: Handler = (conn) =>
+ *   conn.write(new TextEncoder().encode("hello"));
+ * const options: ServeHandledOptions = {
+ *   listeners: [{ port: 0, hostname: "127.0.0.1", handler }],
+ * };
  * await using server = serve(options);
  * assertEquals(server.addrs.length, 1);
  * ```

@@ -176,8 +176,17 @@ export function serve(options: ServeOptions, handler: Handler): Server;
  * const encoder = new TextEncoder();
  * await using server = serve({
  *   listeners: [
- *     { port: 0, hostname, name: "time", handler: (conn) => conn.write(encoder.encode("noon")) },
- *     { port: 0, hostname, handler: (conn) => conn.write(encoder.encode(conn.listenerName)) },
+ *     {
+ *       port: 0,
+ *       hostname,
+ *       name: "time",
+ *       handler: (conn) => conn.write(encoder.encode("noon")),
+ *     },
+ *     {
+ *       port: 0,
+ *       hostname,
+ *       handler: (conn) => conn.write(encoder.encode(conn.listenerName)),
+ *     },
  *   ],
  * });
  *
@@ -185,7 +194,10 @@ export function serve(options: ServeOptions, handler: Handler): Server;
  * const client = await Deno.connect({ port: time.port });
  * assertEquals(await new Response(client.readable).text(), "noon");
  * const other = await Deno.connect({ port: name.port });
- * assertEquals(await new Response(other.readable).text(), `tcp://127.0.0.1:${name.port}`);
+ * assertEquals(
+ *   await new Response(other.readable).text(),
+ *   `tcp://127.0.0.1:${name.port}`,
+ * );
  * ```
  *
  * @category Servers

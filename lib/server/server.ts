@@ -53,7 +53,8 @@ export interface ShutdownOptions {
  * import { assertEquals } from "@std/assert";
  *
  * function health(server: Server): string {
- *   return `${server.state}, ${server.connections.size} of ${server.maxConnections}`;
+ *   const { state, connections, maxConnections } = server;
+ *   return `${state}, ${connections.size} of ${maxConnections}`;
  * }
  *
  * await using server = serve({ port: 0, hostname: "127.0.0.1" }, async () => {});
@@ -99,7 +100,8 @@ export interface Server<A extends Deno.Addr = Deno.Addr> extends Deno.HttpServer
    * const server = serve({ port: 0, hostname: "127.0.0.1" }, async (conn) => {
    *   for await (const _ of conn);
    * });
-   * const tick = () => server.connections.forEach((conn) => conn.write(new Uint8Array([10])));
+   * const tick = () =>
+   *   server.connections.forEach((conn) => conn.write(new Uint8Array([10])));
    * const ticker = setInterval(tick, 50);
    * server.drainSignal.addEventListener("abort", () => clearInterval(ticker));
    *

@@ -8,10 +8,17 @@ import type { Server, ShutdownOptions } from "./server.ts";
  *
  * @example Time for Kubernetes to send new clients elsewhere
  * ```ts
- * import { serve, shutdownOnSignals, type ShutdownOnSignalsOptions } from "@usher/server";
+ * import {
+ *   serve,
+ *   shutdownOnSignals,
+ *   type ShutdownOnSignalsOptions,
+ * } from "@usher/server";
  * import { assertEquals } from "@std/assert";
  *
- * const options: ShutdownOnSignalsOptions = { signals: ["SIGINT"], lameDuck: 10_000 };
+ * const options: ShutdownOnSignalsOptions = {
+ *   signals: ["SIGINT"],
+ *   lameDuck: 10_000,
+ * };
  * const server = serve({ port: 0, hostname: "127.0.0.1" }, async () => {});
  * shutdownOnSignals(server, options);
  *
@@ -70,7 +77,7 @@ export const SIGNAL_DEFAULTS: { readonly exit: boolean } = Object.freeze({ exit:
  * });
  * shutdownOnSignals(server, { timeout: 5_000 });
  *
- * await server.shutdown(); // in place of Ctrl-C, after which this process would be over
+ * await server.shutdown(); // in place of Ctrl-C, which ends the process
  * assertEquals(server.state, "stopped");
  * ```
  *

@@ -112,7 +112,9 @@ export interface Client<A extends Deno.Addr = Deno.NetAddr> extends Connection<A
  * import { assertEquals } from "@std/assert";
  *
  * async function greet(conn: Connection) {
- *   await conn.write(new TextEncoder().encode(`Hello ${await conn.readLine()}\n`));
+ *   await conn.write(
+ *     new TextEncoder().encode(`Hello ${await conn.readLine()}\n`),
+ *   );
  * }
  *
  * await using client = connect(greet);
@@ -129,7 +131,9 @@ export interface Client<A extends Deno.Addr = Deno.NetAddr> extends Connection<A
  * import { assertEquals } from "@std/assert";
  *
  * using time = new FakeTime();
- * await using client = connect((conn) => conn.readLine(), { idleTimeout: 60_000 });
+ * await using client = connect((conn) => conn.readLine(), {
+ *   idleTimeout: 60_000,
+ * });
  * await time.tickAsync(61_000);
  * assertEquals((await client.ended).reason, "idle_timeout");
  * ```

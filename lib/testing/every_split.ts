@@ -61,7 +61,11 @@ export const SPLIT_DEFAULTS: Required<SplitOptions> = Object.freeze({ pieces: 3 
  *   for (const piece of pieces) await sender.write(piece);
  *   await sender.closeWrite();
  *   await using conn = connection(receiver);
- *   assertEquals(await Array.fromAsync(framed(conn, lines())), ["one", "", "two"]);
+ *   assertEquals(await Array.fromAsync(framed(conn, lines())), [
+ *     "one",
+ *     "",
+ *     "two",
+ *   ]);
  *   sender.close();
  * });
  * ```
@@ -87,7 +91,8 @@ export function everySplit(
  *
  * everySplit(new TextEncoder().encode("žluťoučký"), (pieces) => {
  *   const decoder = new TextDecoder();
- *   const text = pieces.map((piece) => decoder.decode(piece, { stream: true })).join("");
+ *   const text = pieces.map((piece) => decoder.decode(piece, { stream: true }))
+ *     .join("");
  *   assertEquals(text, "žluťoučký");
  * });
  * ```

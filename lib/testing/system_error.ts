@@ -39,7 +39,11 @@ const WORDS: Record<SystemError, Words> = {
  * @example A client that is gone ends nothing
  * ```ts
  * import { serve } from "@usher/server";
- * import { type AcceptErrno, pair, scriptedListener } from "@usher/server/testing";
+ * import {
+ *   type AcceptErrno,
+ *   pair,
+ *   scriptedListener,
+ * } from "@usher/server/testing";
  * import { assertEquals } from "@std/assert";
  *
  * const gone: AcceptErrno = "ENOTCONN";

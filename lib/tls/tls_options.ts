@@ -44,7 +44,11 @@ export interface Certificate {
  * import type { Certificate, TlsSettings } from "@usher/server";
  * import { assertEquals } from "@std/assert";
  *
- * function settings(site: Certificate, api: Certificate, clientCa: string): TlsSettings {
+ * function settings(
+ *   site: Certificate,
+ *   api: Certificate,
+ *   clientCa: string,
+ * ): TlsSettings {
  *   return {
  *     serverNames: { "www.example.com": site, "*.api.example.com": api },
  *     clientCa,
@@ -122,7 +126,11 @@ export type TlsVersion = "TLSv1.2" | "TLSv1.3";
  * }
  *
  * const file = await Deno.makeTempFile();
- * assertEquals(secured(file, file), { cert: "", key: "", alpnProtocols: ["mqtt"] });
+ * assertEquals(secured(file, file), {
+ *   cert: "",
+ *   key: "",
+ *   alpnProtocols: ["mqtt"],
+ * });
  * await Deno.remove(file);
  * ```
  *

@@ -26,14 +26,21 @@ export type LengthWidth = 1 | 2 | 3 | 4 | 8 | "varint";
  *
  * @example Little endian, with the name of the message in errors
  * ```ts
- * import { BinaryReader, type BinaryReaderOptions, ProtocolError } from "@usher/server/wire";
+ * import {
+ *   BinaryReader,
+ *   type BinaryReaderOptions,
+ *   ProtocolError,
+ * } from "@usher/server/wire";
  * import { assertEquals, assertThrows } from "@std/assert";
  *
  * const options: BinaryReaderOptions = { endian: "little", name: "a login" };
  * const reader = new BinaryReader(new Uint8Array([1, 2, 3]), options);
  * assertEquals(reader.u16(), 0x201);
  * const error = assertThrows(() => reader.u16(), ProtocolError);
- * assertEquals(error.message, "Cannot read 2 bytes of a login at byte 2: 1 is left");
+ * assertEquals(
+ *   error.message,
+ *   "Cannot read 2 bytes of a login at byte 2: 1 is left",
+ * );
  * ```
  *
  * @category Frames
@@ -91,7 +98,11 @@ const LONGEST_VARINT = 10;
  *
  * const login = new Uint8Array([1, 0, 3, 65, 100, 97, 4, 0, 7, 1, 0]);
  * assertEquals(parseLogin(login), { version: 1, user: "Ada", rights: [7, 256] });
- * assertThrows(() => parseLogin(login.subarray(0, 5)), ProtocolError, "a login at byte 3: 2 are left");
+ * assertThrows(
+ *   () => parseLogin(login.subarray(0, 5)),
+ *   ProtocolError,
+ *   "a login at byte 3: 2 are left",
+ * );
  * ```
  *
  * @category Frames

@@ -12,7 +12,10 @@ import type { LengthWidth } from "./binary_reader.ts";
  * import { assertEquals } from "@std/assert";
  *
  * const options: BinaryWriterOptions = { endian: "little" };
- * assertEquals(new BinaryWriter(options).u16(0x201).finish(), new Uint8Array([1, 2]));
+ * assertEquals(
+ *   new BinaryWriter(options).u16(0x201).finish(),
+ *   new Uint8Array([1, 2]),
+ * );
  * ```
  *
  * @category Frames
@@ -56,7 +59,11 @@ const encoder = new TextEncoder();
  *
  * const reader = new BinaryReader(bytes);
  * assertEquals([reader.u8(), reader.prefixedString(2)], [1, "Ada"]);
- * assertThrows(() => new BinaryWriter().u8(256), RangeError, "use a whole number from 0 to 255");
+ * assertThrows(
+ *   () => new BinaryWriter().u8(256),
+ *   RangeError,
+ *   "use a whole number from 0 to 255",
+ * );
  * ```
  *
  * @category Frames

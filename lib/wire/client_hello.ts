@@ -12,8 +12,12 @@ import { BinaryReader } from "./binary_reader.ts";
  * import type { ClientHello } from "@usher/server/wire";
  * import { assertEquals } from "@std/assert";
  *
- * const isHttp2 = ({ alpnProtocols }: ClientHello) => alpnProtocols.includes("h2");
- * assertEquals(isHttp2({ alpnProtocols: ["h2", "http/1.1"], versions: ["TLSv1.3"] }), true);
+ * const isHttp2 = ({ alpnProtocols }: ClientHello) =>
+ *   alpnProtocols.includes("h2");
+ * assertEquals(
+ *   isHttp2({ alpnProtocols: ["h2", "http/1.1"], versions: ["TLSv1.3"] }),
+ *   true,
+ * );
  * ```
  *
  * @category TLS

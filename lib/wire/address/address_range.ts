@@ -11,9 +11,14 @@ import { readIp, unmapped, writeIp } from "./ip_address.ts";
  * import { type AddressRanges, addressRanges } from "@usher/server";
  * import { assertEquals } from "@std/assert";
  *
- * const isAllowed = (ranges: AddressRanges, addr: Deno.NetAddr) => ranges.has(addr.hostname);
+ * const isAllowed = (ranges: AddressRanges, addr: Deno.NetAddr) =>
+ *   ranges.has(addr.hostname);
  *
- * const addr: Deno.NetAddr = { transport: "tcp", hostname: "192.168.1.5", port: 5000 };
+ * const addr: Deno.NetAddr = {
+ *   transport: "tcp",
+ *   hostname: "192.168.1.5",
+ *   port: 5000,
+ * };
  * assertEquals(isAllowed(addressRanges(["192.168.0.0/16"]), addr), true);
  * ```
  *
@@ -55,7 +60,11 @@ export interface AddressRanges {
  * assertEquals(office.has("10.255.0.1"), true);
  * assertEquals(office.has("::ffff:192.0.2.7"), true);
  * assertEquals(office.has("2001:db9::1"), false);
- * assertThrows(() => addressRanges(["10.0.0.1/8"]), RangeError, `use "10.0.0.0/8"`);
+ * assertThrows(
+ *   () => addressRanges(["10.0.0.1/8"]),
+ *   RangeError,
+ *   `use "10.0.0.0/8"`,
+ * );
  * ```
  *
  * @category Limits

@@ -120,14 +120,19 @@ export interface Encoder<T> {
  * const digits: Codec<number> = {
  *   decode(bytes) {
  *     const digit = bytes[0]! - 48;
- *     if (digit < 0 || digit > 9) throw new ProtocolError("Cannot decode what is not a digit");
+ *     if (digit < 0 || digit > 9) {
+ *       throw new ProtocolError("Cannot decode what is not a digit");
+ *     }
  *     return { frame: digit, taken: 1 };
  *   },
  *   encode: (digit) => Uint8Array.of(48 + digit),
  * };
  *
  * assertEquals(digits.decode(digits.encode(7), 0, false), { frame: 7, taken: 1 });
- * assertThrows(() => digits.decode(new TextEncoder().encode("x"), 0, false), ProtocolError);
+ * assertThrows(
+ *   () => digits.decode(new TextEncoder().encode("x"), 0, false),
+ *   ProtocolError,
+ * );
  * ```
  *
  * @category Frames
@@ -154,7 +159,10 @@ export interface Codec<T> extends Decoder<T>, Encoder<T> {}
  * }
  *
  * assertEquals(decode(new TextEncoder().encode("\r\nhello\n")), { taken: 2 });
- * assertEquals(decode(new TextEncoder().encode("hello\n")), { frame: "hello", taken: 6 });
+ * assertEquals(decode(new TextEncoder().encode("hello\n")), {
+ *   frame: "hello",
+ *   taken: 6,
+ * });
  * ```
  *
  * @category Frames
@@ -251,7 +259,10 @@ export interface Batch<T> {
  * const codec = lines({ limit: 5, onOversize });
  * const bytes = new TextEncoder().encode("too long\nshort\n");
  * assertEquals(codec.decode(bytes, 0, false), { taken: 9 });
- * assertEquals(codec.decode(bytes.subarray(9), 0, false), { frame: "short", taken: 6 });
+ * assertEquals(codec.decode(bytes.subarray(9), 0, false), {
+ *   frame: "short",
+ *   taken: 6,
+ * });
  * ```
  *
  * @category Frames

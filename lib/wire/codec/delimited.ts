@@ -16,7 +16,10 @@ import { DropThrough } from "./drop.ts";
  *
  * const options: DelimitedOptions = { unterminated: "frame" };
  * const word = new TextEncoder().encode("end");
- * assertEquals(delimited(" ", options).decode(word, 0, true), { frame: word, taken: 3 });
+ * assertEquals(delimited(" ", options).decode(word, 0, true), {
+ *   frame: word,
+ *   taken: 3,
+ * });
  * ```
  *
  * @category Frames
@@ -86,7 +89,10 @@ const encoder = new TextEncoder();
  * const codec = delimited("\0", { limit: 1024 });
  * const bytes = codec.encode(new Uint8Array([1, 2, 3]));
  * assertEquals(bytes, new Uint8Array([1, 2, 3, 0]));
- * assertEquals(codec.decode(bytes, 0, false), { frame: new Uint8Array([1, 2, 3]), taken: 4 });
+ * assertEquals(codec.decode(bytes, 0, false), {
+ *   frame: new Uint8Array([1, 2, 3]),
+ *   taken: 4,
+ * });
  * assertThrows(() => codec.encode(bytes), RangeError, "delimiter");
  * ```
  *

@@ -13,9 +13,16 @@ import { DropBytes } from "./drop.ts";
  * import { lengthPrefixed, type LengthPrefixedOptions } from "@usher/server";
  * import { assertEquals } from "@std/assert";
  *
- * const options: LengthPrefixedOptions = { offset: 1, adjustment: -4, includePrefix: true };
+ * const options: LengthPrefixedOptions = {
+ *   offset: 1,
+ *   adjustment: -4,
+ *   includePrefix: true,
+ * };
  * const sync = new Uint8Array([0x53, 0, 0, 0, 4]);
- * assertEquals(lengthPrefixed(options).decode(sync, 0, false), { frame: sync, taken: 5 });
+ * assertEquals(lengthPrefixed(options).decode(sync, 0, false), {
+ *   frame: sync,
+ *   taken: 5,
+ * });
  * ```
  *
  * @category Frames
@@ -119,7 +126,10 @@ const LONGEST_VARINT = 10;
  * const codec = lengthPrefixed({ bytes: 2, limit: 1024 });
  * const bytes = codec.encode(new Uint8Array([7, 8, 9]));
  * assertEquals(bytes, new Uint8Array([0, 3, 7, 8, 9]));
- * assertEquals(codec.decode(bytes, 0, false), { frame: new Uint8Array([7, 8, 9]), taken: 5 });
+ * assertEquals(codec.decode(bytes, 0, false), {
+ *   frame: new Uint8Array([7, 8, 9]),
+ *   taken: 5,
+ * });
  * assertEquals(codec.decode(bytes.subarray(0, 1), 0, false), { need: 2 });
  * ```
  *

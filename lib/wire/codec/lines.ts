@@ -14,8 +14,15 @@ import { DropThrough } from "./drop.ts";
  * import { lines, type LinesOptions } from "@usher/server";
  * import { assertEquals } from "@std/assert";
  *
- * const options: LinesOptions = { limit: 510, ending: "\r\n", onOversize: "truncate" };
- * assertEquals(lines(options).encode("PING"), new TextEncoder().encode("PING\r\n"));
+ * const options: LinesOptions = {
+ *   limit: 510,
+ *   ending: "\r\n",
+ *   onOversize: "truncate",
+ * };
+ * assertEquals(
+ *   lines(options).encode("PING"),
+ *   new TextEncoder().encode("PING\r\n"),
+ * );
  * ```
  *
  * @category Frames
@@ -124,7 +131,10 @@ const encoder = new TextEncoder();
  * const codec = lines({ limit: 1024 });
  * const bytes = new TextEncoder().encode("one\ntwo\r\nthr");
  * assertEquals(codec.decode(bytes, 0, false), { frame: "one", taken: 4 });
- * assertEquals(codec.decode(bytes.subarray(4), 0, false), { frame: "two", taken: 5 });
+ * assertEquals(codec.decode(bytes.subarray(4), 0, false), {
+ *   frame: "two",
+ *   taken: 5,
+ * });
  * assertEquals(codec.decode(bytes.subarray(9), 0, false), null);
  *
  * assertEquals(codec.encode("four"), new TextEncoder().encode("four\n"));

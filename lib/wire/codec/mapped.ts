@@ -16,13 +16,18 @@ import type { Batch, Codec, Decoded, Decoder, Need } from "./codec.ts";
  *
  * const mapping: Mapping<string, number> = {
  *   decode(line) {
- *     if (!/^\d{1,9}$/.test(line)) throw new ProtocolError(`Cannot decode "${line}": send digits`);
+ *     if (!/^\d{1,9}$/.test(line)) {
+ *       throw new ProtocolError(`Cannot decode "${line}": send digits`);
+ *     }
  *     return Number(line);
  *   },
  *   encode: (number) => `${number}`,
  * };
  *
- * assertEquals(mapped(lines(), mapping).encode(42), new TextEncoder().encode("42\n"));
+ * assertEquals(
+ *   mapped(lines(), mapping).encode(42),
+ *   new TextEncoder().encode("42\n"),
+ * );
  * ```
  *
  * @category Frames
@@ -75,7 +80,11 @@ export interface Mapping<T, U> {
  *
  * const bytes = json.encode({ ok: true });
  * assertEquals(json.decode(bytes, 0, false), { frame: { ok: true }, taken: 12 });
- * assertThrows(() => json.decode(new TextEncoder().encode("{\n"), 0, false), ProtocolError, "JSON");
+ * assertThrows(
+ *   () => json.decode(new TextEncoder().encode("{\n"), 0, false),
+ *   ProtocolError,
+ *   "JSON",
+ * );
  * ```
  *
  * @category Frames

@@ -22,7 +22,14 @@ import type { Codec, Decoded, Decoder, Encoder, Need } from "./codec.ts";
  *
  * @example Syslog over TCP: `<` begins a line, a digit a length (RFC 6587)
  * ```ts
- * import { type Decoder, lines, mapped, oneOf, ProtocolError, withHeader } from "@usher/server";
+ * import {
+ *   type Decoder,
+ *   lines,
+ *   mapped,
+ *   oneOf,
+ *   ProtocolError,
+ *   withHeader,
+ * } from "@usher/server";
  * import { assertEquals, assertThrows } from "@std/assert";
  *
  * const counted = mapped(
@@ -47,12 +54,17 @@ import type { Codec, Decoded, Decoder, Encoder, Need } from "./codec.ts";
  * const syslog = oneOf((bytes): Decoder<string> => {
  *   if (bytes[0] === 60) return line;
  *   if (bytes[0]! > 48 && bytes[0]! < 58) return counted;
- *   throw new ProtocolError("Cannot decode a message that begins with neither < nor a digit");
+ *   throw new ProtocolError(
+ *     "Cannot decode a message that begins with neither < nor a digit",
+ *   );
  * }, counted);
  *
  * const bytes = new TextEncoder().encode("<13>one\n7 <13>two");
  * assertEquals(syslog.decode(bytes, 0, false), { frame: "<13>one", taken: 8 });
- * assertEquals(syslog.decode(bytes.subarray(8), 0, false), { frame: "<13>two", taken: 9 });
+ * assertEquals(syslog.decode(bytes.subarray(8), 0, false), {
+ *   frame: "<13>two",
+ *   taken: 9,
+ * });
  * const request = new TextEncoder().encode("GET / HTTP/1.1\r\n");
  * assertThrows(() => syslog.decode(request, 0, false), ProtocolError, "neither");
  * ```

@@ -78,7 +78,10 @@ export interface ParsedHeader<H> {
  *     new BinaryWriter().u8(type).u8(stream).u16(size).finish(),
  * };
  * const message = { header: { type: 1, stream: 2 }, body: new Uint8Array([9]) };
- * assertEquals(withHeader(options).encode(message), new Uint8Array([1, 2, 0, 1, 9]));
+ * assertEquals(
+ *   withHeader(options).encode(message),
+ *   new Uint8Array([1, 2, 0, 1, 9]),
+ * );
  * ```
  *
  * @category Frames
@@ -146,7 +149,8 @@ const LONGEST_HEADER = 65_536;
  *     const reader = new BinaryReader(bytes);
  *     return { header: reader.string(1), taken: 5, size: reader.u32() - 4 };
  *   },
- *   encode: (type, size) => new BinaryWriter().string(type).u32(size + 4).finish(),
+ *   encode: (type, size) =>
+ *     new BinaryWriter().string(type).u32(size + 4).finish(),
  * });
  *
  * const query = { header: "Q", body: new TextEncoder().encode("select 1\0") };

@@ -28,11 +28,17 @@ import type { ProxyTlv } from "./proxy_tlvs.ts";
  *
  * @example With a checksum
  * ```ts
- * import { encodeProxyHeader, type EncodeProxyHeaderOptions } from "@usher/server/wire";
+ * import {
+ *   encodeProxyHeader,
+ *   type EncodeProxyHeaderOptions,
+ * } from "@usher/server/wire";
  * import { assertEquals } from "@std/assert";
  *
  * const options: EncodeProxyHeaderOptions = { crc32c: true };
- * assertEquals(encodeProxyHeader({ version: 2, command: "LOCAL" }, options).length, 23);
+ * assertEquals(
+ *   encodeProxyHeader({ version: 2, command: "LOCAL" }, options).length,
+ *   23,
+ * );
  * ```
  *
  * @category PROXY protocol

@@ -21,17 +21,22 @@ import { hex, malformed } from "./proxy_layout.ts";
  *
  * @example The address of the client
  * ```ts
- * import { proxyHeader, type ProxyHeader } from "@usher/server/wire";
+ * import { type ProxyHeader, proxyHeader } from "@usher/server/wire";
  * import { assertEquals } from "@std/assert";
  *
- * const line = new TextEncoder().encode("PROXY TCP4 192.0.2.7 192.0.2.1 56324 443\r\n");
+ * const line = new TextEncoder().encode(
+ *   "PROXY TCP4 192.0.2.7 192.0.2.1 56324 443\r\n",
+ * );
  * const header: ProxyHeader = {
  *   version: 1,
  *   command: "PROXY",
  *   source: { transport: "tcp", hostname: "192.0.2.7", port: 56324 },
  *   destination: { transport: "tcp", hostname: "192.0.2.1", port: 443 },
  * };
- * assertEquals(proxyHeader().decode(line, 0, false), { frame: header, taken: line.length });
+ * assertEquals(proxyHeader().decode(line, 0, false), {
+ *   frame: header,
+ *   taken: line.length,
+ * });
  * ```
  *
  * @category PROXY protocol
@@ -65,8 +70,16 @@ export interface ProxyHeader {
  *
  * const client: Deno.NetAddr = { transport: "tcp", hostname: "::1", port: 5000 };
  * const source: ProxyAddress = client;
- * const bytes = encodeProxyHeader({ version: 1, command: "PROXY", source, destination: source });
- * assertEquals(new TextDecoder().decode(bytes), "PROXY TCP6 ::1 ::1 5000 5000\r\n");
+ * const bytes = encodeProxyHeader({
+ *   version: 1,
+ *   command: "PROXY",
+ *   source,
+ *   destination: source,
+ * });
+ * assertEquals(
+ *   new TextDecoder().decode(bytes),
+ *   "PROXY TCP6 ::1 ::1 5000 5000\r\n",
+ * );
  * ```
  *
  * @category PROXY protocol
@@ -107,10 +120,17 @@ type Answer = Decoded<ProxyHeader> | Need<ProxyHeader>;
  * import { encodeProxyHeader, proxyHeader } from "@usher/server/wire";
  * import { assertEquals } from "@std/assert";
  *
- * const header = { version: 2, command: "PROXY", tlvs: { authority: "example.com" } } as const;
+ * const header = {
+ *   version: 2,
+ *   command: "PROXY",
+ *   tlvs: { authority: "example.com" },
+ * } as const;
  * const bytes = encodeProxyHeader(header);
  * const stream = Uint8Array.of(...bytes, 7, 7, 7);
- * assertEquals(proxyHeader().decode(stream, 0, false), { frame: header, taken: bytes.length });
+ * assertEquals(proxyHeader().decode(stream, 0, false), {
+ *   frame: header,
+ *   taken: bytes.length,
+ * });
  * ```
  *
  * @category PROXY protocol

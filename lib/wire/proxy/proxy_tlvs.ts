@@ -20,13 +20,28 @@ import { hex, malformed } from "./proxy_layout.ts";
  *
  * @example A custom type
  * ```ts
- * import { encodeProxyHeader, proxyHeader, type ProxyTlv } from "@usher/server/wire";
+ * import {
+ *   encodeProxyHeader,
+ *   proxyHeader,
+ *   type ProxyTlv,
+ * } from "@usher/server/wire";
  * import { assertEquals } from "@std/assert";
  *
  * const shard: ProxyTlv = { type: 0xe7, value: new Uint8Array([4, 2]) };
- * const bytes = encodeProxyHeader({ version: 2, command: "PROXY", tlvs: { others: [shard] } });
- * const header = { version: 2, command: "PROXY", tlvs: { others: [shard] } } as const;
- * assertEquals(proxyHeader().decode(bytes, 0, false), { frame: header, taken: bytes.length });
+ * const bytes = encodeProxyHeader({
+ *   version: 2,
+ *   command: "PROXY",
+ *   tlvs: { others: [shard] },
+ * });
+ * const header = {
+ *   version: 2,
+ *   command: "PROXY",
+ *   tlvs: { others: [shard] },
+ * } as const;
+ * assertEquals(proxyHeader().decode(bytes, 0, false), {
+ *   frame: header,
+ *   taken: bytes.length,
+ * });
  * ```
  *
  * @category PROXY protocol
@@ -46,13 +61,20 @@ export interface ProxyTlv {
  *
  * @example The host name that the client asked for
  * ```ts
- * import { encodeProxyHeader, proxyHeader, type ProxyTlvs } from "@usher/server/wire";
+ * import {
+ *   encodeProxyHeader,
+ *   proxyHeader,
+ *   type ProxyTlvs,
+ * } from "@usher/server/wire";
  * import { assertEquals } from "@std/assert";
  *
  * const tlvs: ProxyTlvs = { authority: "example.com", alpn: "h2" };
  * const bytes = encodeProxyHeader({ version: 2, command: "PROXY", tlvs });
  * const found = proxyHeader().decode(bytes, 0, false);
- * assertEquals(found, { frame: { version: 2, command: "PROXY", tlvs }, taken: bytes.length });
+ * assertEquals(found, {
+ *   frame: { version: 2, command: "PROXY", tlvs },
+ *   taken: bytes.length,
+ * });
  * ```
  *
  * @category PROXY protocol
@@ -91,9 +113,15 @@ export interface ProxyTlvs {
  * import type { ProxySsl } from "@usher/server/wire";
  * import { assertEquals } from "@std/assert";
  *
- * const nameOf = (ssl: ProxySsl | undefined) => ssl?.verified ? ssl.commonName : undefined;
+ * const nameOf = (ssl: ProxySsl | undefined) =>
+ *   ssl?.verified ? ssl.commonName : undefined;
  *
- * const noCertificate = { ssl: true, certConnection: false, certSession: false, verifyResult: 0 };
+ * const noCertificate = {
+ *   ssl: true,
+ *   certConnection: false,
+ *   certSession: false,
+ *   verifyResult: 0,
+ * };
  * assertEquals(nameOf({ ...noCertificate, verified: false }), undefined);
  * ```
  *
