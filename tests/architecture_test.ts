@@ -414,6 +414,37 @@ Deno.test({
   },
 });
 
+/** The documentation does not list what an interface inherits. */
+treeTest("the page of ServeTcpOptions names each of its options, by interface", () => {
+  const all = ["server/options", "listener/listen_options", "tls/tls_options"].map((home) =>
+    source(`lib/${home}.ts`)
+  ).join("\n");
+  const keys = (name: string): string[] => {
+    const [, bases = "", body = ""] =
+      new RegExp(`^export interface ${name}(?:\\s+extends ([^{]*))? \\{\n([^]*?)^\\}`, "m").exec(
+        all,
+      ) ??
+        [];
+    const inherited = bases.match(/(?<=Partial<)\w+/g) ?? [];
+    return [
+      ...inherited.flatMap(keys),
+      ...body.matchAll(/^ {2}(\w+)\??:/gm).map(([, key]) => key!),
+    ];
+  };
+  const [, comment = "", bases = ""] =
+    /\/\*\*((?:(?!\*\/)[^])*)\*\/\s*export interface ServeTcpOptions\s+extends ([^{]*) \{/.exec(
+      all,
+    ) ?? [];
+  const groups = [...comment.matchAll(/- \{@linkcode (\w+)\}:([^]*?)(?=\n \* - |\n \*\n)/g)];
+  assertEquals(
+    Object.fromEntries(groups.map(([, name, text = ""]) => [
+      name,
+      [...text.matchAll(/`(\w+)`/g)].map(([, key]) => key!).toSorted(),
+    ])),
+    Object.fromEntries(bases.split(", ").map((name) => [name, keys(name).toSorted()])),
+  );
+});
+
 /** Wider lines of an example are cut off on the page of a symbol. */
 const EXAMPLE_WIDTH = 80;
 

@@ -163,7 +163,16 @@ export interface ServeSettings {
 }
 
 /**
- * Options of a server on one TCP address.
+ * Options of a server on one TCP address. They are documented by group:
+ *
+ * - {@linkcode TcpListenOptions}: `port`, `hostname`, `tcpBacklog`, `reusePort`, `noDelay`,
+ *   `keepAlive`
+ * - {@linkcode TlsListenOptions}: `cert`, `key`, `passphrase`, `alpnProtocols`, `tls`
+ * - {@linkcode ServeAddressOptions}: `proxyProtocol`
+ * - {@linkcode ServeSettings}: limits, timeouts and hooks, which every server has:
+ *   `maxConnections`, `maxConnectionsPerPeer`, `maxHandshaking`, `allow`, `deny`, `whenFull`,
+ *   `handshakeTimeout`, `idleTimeout`, `receiveTimeout`, `frameTimeout`, `writeTimeout`,
+ *   `maxUnsent`, `maxAge`, `shutdownTimeout`, `signal`, `onListen`, `onError`, `onEnd`
  *
  * @example Options from somewhere else
  * ```ts
@@ -189,7 +198,9 @@ export interface ServeTcpOptions
   extends TcpListenOptions, TlsListenOptions, ServeAddressOptions, ServeSettings {}
 
 /**
- * Options of a server on one Unix socket.
+ * Options of a server on one Unix socket: those of the socket ({@linkcode UnixListenOptions}: `path`
+ * and `mode`), `proxyProtocol` ({@linkcode ServeAddressOptions}), and the limits, timeouts and hooks of
+ * {@linkcode ServeSettings}.
  *
  * @example Options from somewhere else
  * ```ts
@@ -213,7 +224,9 @@ export interface ServeTcpOptions
 export interface ServeUnixOptions extends UnixListenOptions, ServeAddressOptions, ServeSettings {}
 
 /**
- * Options of a server on one socket that the process was started with.
+ * Options of a server on one socket that the process was started with: `fd`, `noDelay` and `keepAlive`
+ * ({@linkcode FdListenOptions}), those of TLS ({@linkcode TlsListenOptions}), `proxyProtocol`
+ * ({@linkcode ServeAddressOptions}), and the limits, timeouts and hooks of {@linkcode ServeSettings}.
  *
  * @example Options from somewhere else
  * ```ts
@@ -234,7 +247,8 @@ export interface ServeFdOptions
   extends FdListenOptions, TlsListenOptions, ServeAddressOptions, ServeSettings {}
 
 /**
- * Options of a server on several addresses, under one set of limits.
+ * Options of a server on several addresses, under one set of limits: `listeners`, and the limits,
+ * timeouts and hooks of {@linkcode ServeSettings}.
  *
  * @example TCP and a listener of another make
  * ```ts
@@ -291,7 +305,8 @@ export interface ServeEntryOptions {
 }
 
 /**
- * Options of a server each of whose listeners has a handler of its own.
+ * Options of a server each of whose listeners has a handler of its own: `listeners`, and the limits,
+ * timeouts and hooks of {@linkcode ServeSettings}.
  *
  * @example The same protocol on a port and for the machine itself
  * ```ts
