@@ -70,6 +70,7 @@ export type {
 } from "./lib/wire/codec/codec.ts";
 
 // Limits
+export type { Admit, AdmitResult, IdentifiedConnection } from "./lib/server/admission.ts";
 export { type RateLimit, rateLimit, type RateLimitOptions } from "./lib/server/rate_limit.ts";
 export { type AddressRanges, addressRanges } from "./lib/wire/address/address_range.ts";
 export { peerKey } from "./lib/wire/address/peer_key.ts";

@@ -167,6 +167,7 @@ const WORDS: Record<string, string> = {
   peerLimit: "per-peer limit",
   address: "address not allowed",
   handshaking: "displaced in the handshake",
+  admit: "not admitted",
 };
 
 /**

@@ -421,9 +421,10 @@ treeTest("the page of ServeTcpOptions names each of its options, by interface", 
   ).join("\n");
   const keys = (name: string): string[] => {
     const [, bases = "", body = ""] =
-      new RegExp(`^export interface ${name}(?:\\s+extends ([^{]*))? \\{\n([^]*?)^\\}`, "m").exec(
-        all,
-      ) ??
+      new RegExp(`^export interface ${name}(?:<.*>)?(?:\\s+extends ([^{]*))? \\{\n([^]*?)^\\}`, "m")
+        .exec(
+          all,
+        ) ??
         [];
     const inherited = bases.match(/(?<=Partial<)\w+/g) ?? [];
     return [
@@ -441,7 +442,9 @@ treeTest("the page of ServeTcpOptions names each of its options, by interface", 
       name,
       [...text.matchAll(/`(\w+)`/g)].map(([, key]) => key!).toSorted(),
     ])),
-    Object.fromEntries(bases.split(", ").map((name) => [name, keys(name).toSorted()])),
+    Object.fromEntries(
+      bases.replaceAll(/<.*>/g, "").split(", ").map((name) => [name, keys(name).toSorted()]),
+    ),
   );
 });
 

@@ -109,7 +109,7 @@ treeTest("docs/reference/options.md: each option is there, with its default", ()
   );
   const homes = ["server/options", "listener/listen_options", "tls/tls_options"];
   const interfaces = homes.map((home) => read(`lib/${home}.ts`)).join("").matchAll(
-    /^export interface (?:\w*ListenOptions|Certificate|Serve(?:Address|Entry|Listeners)Options|ServeSettings) .*\{\n([^]*?)^\}/gm,
+    /^export interface (?:\w*ListenOptions|Certificate|Serve(?:Address|Entry|Listeners)Options|ServeSettings)\b.*\{\n([^]*?)^\}/gm,
   );
   const options = [...interfaces].flatMap(([, body = ""]) =>
     [...body.matchAll(/^ {2}(\w+)\??:/gm)].map(([, name = ""]) => name)

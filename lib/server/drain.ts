@@ -135,9 +135,13 @@ export class Drain {
     this.#begin();
     this.#drainAll();
     this.#service.slots.dismiss();
-    this.#in(LAST_CHANCE, () => {
-      for (const conn of this.#service.live.all) abandon(conn, this.#service);
-    });
+    this.#in(LAST_CHANCE, () => this.#abandonAll());
+  }
+
+  /** What is left after this is a lease on its way back, which gets as long. */
+  #abandonAll(): void {
+    for (const conn of this.#service.live.all) abandon(conn, this.#service);
+    if (this.#service.live.all.size > 0) this.#in(LAST_CHANCE, () => this.#abandonAll());
   }
 
   #finish(): void {

@@ -7,6 +7,7 @@ import {
   DEFAULT_HANDSHAKE_TIMEOUT,
   DEFAULT_LIMITS,
 } from "../connection/limits.ts";
+import type { Admit } from "./admission.ts";
 import { affordableConnections } from "./affordable_connections.ts";
 import type { EndRecord } from "./end_records.ts";
 import type { Handler } from "./handler.ts";
@@ -27,6 +28,8 @@ import {
 /**
  * What `serve()` takes besides the address.
  *
+ * @typeParam A The kind of address the server listens on.
+ *
  * @example The same limits for two servers
  * ```ts
  * import { serve, type ServeSettings } from "@usher/server";
@@ -45,7 +48,7 @@ import {
  *
  * @category Servers
  */
-export interface ServeSettings {
+export interface ServeSettings<A extends Deno.Addr = Deno.Addr> {
   /**
    * How many connections may be open at once. At the limit nothing more is accepted: the kernel's
    * queue holds the rest. `Infinity` for no limit. Can be changed on the running server. Where the
@@ -83,6 +86,19 @@ export interface ServeSettings {
   /** The addresses that may not connect, even if `allow` has them. None unless given. */
   deny?: readonly string[];
   /**
+   * Says whether an identified client may come in: called once for each with what is known of its
+   * connection, after PROXY header, address rules and TLS. `false` refuses it (`refused_admit`); so does
+   * what it throws, which `onError` receives. Nothing, `true`, and what is to be disposed when the
+   * connection is over, once and before its record, admit it; what it is disposed with may be
+   * asynchronous, and `finished` waits for it, but only a second once the server forces its end.
+   *
+   * A promise has until `handshakeTimeout`: a connection that waits for it holds its slot, and no other
+   * displaces it. What it gives later is disposed at once. `conn.signal` aborts when the peer resets
+   * the connection meanwhile, and when the time is over. Health checks of a proxy (`LOCAL`) are not
+   * asked about. Every client may come in unless given.
+   */
+  admit?: Admit<A>;
+  /**
    * What becomes of clients while every slot is taken: `"wait"` leaves them in the kernel's queue,
    * `"refuse"` accepts and closes them, and bytes are sent to them before that (which is not
    * possible with TLS).
@@ -91,8 +107,8 @@ export interface ServeSettings {
    */
   whenFull?: "wait" | "refuse" | Uint8Array;
   /**
-   * Ms for everything before the handler: the PROXY header and the TLS handshake together. What takes
-   * longer is closed (`handshake_timeout`).
+   * Ms for everything before the handler: the PROXY header, the TLS handshake and `admit` together.
+   * What takes longer is closed (`handshake_timeout`, and `refused_admit` if it waits for `admit`).
    *
    * @default {10_000}
    */
@@ -170,7 +186,7 @@ export interface ServeSettings {
  * - {@linkcode TlsListenOptions}: `cert`, `key`, `passphrase`, `alpnProtocols`, `tls`
  * - {@linkcode ServeAddressOptions}: `proxyProtocol`
  * - {@linkcode ServeSettings}: limits, timeouts and hooks, which every server has:
- *   `maxConnections`, `maxConnectionsPerPeer`, `maxHandshaking`, `allow`, `deny`, `whenFull`,
+ *   `maxConnections`, `maxConnectionsPerPeer`, `maxHandshaking`, `allow`, `deny`, `admit`, `whenFull`,
  *   `handshakeTimeout`, `idleTimeout`, `receiveTimeout`, `frameTimeout`, `writeTimeout`,
  *   `maxUnsent`, `maxAge`, `shutdownTimeout`, `signal`, `onListen`, `onError`, `onEnd`
  *
@@ -195,7 +211,7 @@ export interface ServeSettings {
  * @category Servers
  */
 export interface ServeTcpOptions
-  extends TcpListenOptions, TlsListenOptions, ServeAddressOptions, ServeSettings {}
+  extends TcpListenOptions, TlsListenOptions, ServeAddressOptions, ServeSettings<Deno.NetAddr> {}
 
 /**
  * Options of a server on one Unix socket: those of the socket ({@linkcode UnixListenOptions}: `path`
@@ -221,7 +237,8 @@ export interface ServeTcpOptions
  *
  * @category Servers
  */
-export interface ServeUnixOptions extends UnixListenOptions, ServeAddressOptions, ServeSettings {}
+export interface ServeUnixOptions
+  extends UnixListenOptions, ServeAddressOptions, ServeSettings<Deno.UnixAddr> {}
 
 /**
  * Options of a server on one socket that the process was started with: `fd`, `noDelay` and `keepAlive`
@@ -250,6 +267,8 @@ export interface ServeFdOptions
  * Options of a server on several addresses, under one set of limits: `listeners`, and the limits,
  * timeouts and hooks of {@linkcode ServeSettings}.
  *
+ * @typeParam A The kind of addresses, where they are all of one.
+ *
  * @example TCP and a listener of another make
  * ```ts
  * import { listen, serve, type ServeListenersOptions } from "@usher/server";
@@ -266,7 +285,7 @@ export interface ServeFdOptions
  *
  * @category Servers
  */
-export interface ServeListenersOptions extends ServeSettings {
+export interface ServeListenersOptions<A extends Deno.Addr = Deno.Addr> extends ServeSettings<A> {
   /**
    * Where to listen: options of addresses, or anything of `Deno.Listener`'s shape, which then belongs
    * to the server.
@@ -386,6 +405,7 @@ export interface CompleteServeOptions extends ConnectionLimits {
   /** Whether an address may connect; every one may without it. */
   readonly isAllowed: AddressTest | undefined;
   readonly handshakeTimeout: number;
+  readonly admit: Admit | undefined;
   readonly whenFull: "wait" | "refuse" | Uint8Array;
   readonly maxAge: number;
   readonly shutdownTimeout: number;
@@ -401,6 +421,7 @@ const SETTINGS_KEYS = [
   "maxHandshaking",
   "allow",
   "deny",
+  "admit",
   "whenFull",
   "handshakeTimeout",
   "idleTimeout",
@@ -424,7 +445,7 @@ export function completeServeOptions(options: ServeOptions): CompleteServeOption
   const listeners = given["listeners"] !== undefined
     ? completeListeners(verb, given)
     : [completeAddress(verb, given, SETTINGS_KEYS)];
-  const { whenFull = DEFAULTS.whenFull as "wait", signal, onListen, onError, onEnd } =
+  const { whenFull = DEFAULTS.whenFull as "wait", signal, admit, onListen, onError, onEnd } =
     given as ServeSettings;
   if (whenFull !== "wait" && whenFull !== "refuse" && !(whenFull instanceof Uint8Array)) {
     throw new TypeError(
@@ -441,7 +462,7 @@ export function completeServeOptions(options: ServeOptions): CompleteServeOption
   if (signal !== undefined && !(signal instanceof AbortSignal)) {
     throw new TypeError(bad(verb, "signal", signal, "an AbortSignal"));
   }
-  for (const [name, hook] of Object.entries({ onListen, onError, onEnd })) {
+  for (const [name, hook] of Object.entries({ admit, onListen, onError, onEnd })) {
     if (hook !== undefined && typeof hook !== "function") {
       throw new TypeError(bad(verb, name, hook, "a function"));
     }
@@ -472,6 +493,7 @@ export function completeServeOptions(options: ServeOptions): CompleteServeOption
       ? undefined
       : checkLimit("maxHandshaking", given["maxHandshaking"]),
     isAllowed: completeAddressRules(verb, given),
+    admit,
     whenFull,
     handshakeTimeout: time("handshakeTimeout"),
     idleTimeout: time("idleTimeout"),

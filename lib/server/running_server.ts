@@ -12,6 +12,7 @@ import { LISTEN_DEFAULTS } from "../listener/listen_options.ts";
 import { reloadTls } from "../listener/reload_tls.ts";
 import type { TlsListenOptions } from "../tls/tls_options.ts";
 import { AcceptLoop } from "./accept_loop.ts";
+import { Admission } from "./admission.ts";
 import { AccessRules } from "./access_rules.ts";
 import { affordableConnections } from "./affordable_connections.ts";
 import { Drain, type ShutdownReport } from "./drain.ts";
@@ -275,5 +276,6 @@ function serviceOf(options: CompleteServeOptions, handler: Handler, limits: Limi
     access: new AccessRules(options, slots, limits),
     handshaking: new Handshaking(clock, options.handshakeTimeout, maxHandshaking),
     records: new EndRecords(statistics, refusals, reporter, options.onEnd),
+    admission: options.admit && new Admission(options.admit, reporter),
   };
 }

@@ -101,7 +101,7 @@ export function serve(
  * @category Servers
  */
 export function serve(
-  options: ServeListenersOptions & {
+  options: ServeListenersOptions<Deno.NetAddr> & {
     listeners: readonly (
       | (Extract<ServeAddress, { port: number }> & ServeEntryOptions)
       | Deno.Listener<Deno.Conn, Deno.NetAddr>
@@ -203,8 +203,11 @@ export function serve(options: ServeOptions, handler: Handler): Server;
  * @category Servers
  */
 export function serve(options: ServeHandledOptions): Server;
-export function serve<A extends Deno.Addr>(options: ServeOptions, handler?: Handler<A>): Server<A> {
-  const complete = completeServeOptions(options);
+export function serve<A extends Deno.Addr>(
+  options: ServeOptions | ServeListenersOptions<Deno.NetAddr>,
+  handler?: Handler<A>,
+): Server<A> {
+  const complete = completeServeOptions(options as ServeOptions);
   const isHandled = complete.entries.every((entry) => entry.handler !== undefined);
   if (typeof handler !== "function" && (handler !== undefined || !isHandled)) {
     throw new TypeError("Cannot serve without a handler: give a function as the second argument");

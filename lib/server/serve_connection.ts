@@ -7,6 +7,7 @@ import type { Rooms } from "../connection/rooms.ts";
 import { ProtocolError } from "../errors.ts";
 import type { Bound } from "../listener/bind.ts";
 import { disarmCompilerPanic } from "../listener/descriptor_panics.ts";
+import type { Admission } from "./admission.ts";
 import type { EndRecords } from "./end_records.ts";
 import type { Handler } from "./handler.ts";
 import { type Identification, identify } from "./identify.ts";
@@ -36,6 +37,8 @@ export interface Service extends Identification {
   readonly statistics: Statistics;
   readonly refusals: Refusals;
   readonly records: EndRecords;
+  /** Where the program gives `admit`. */
+  readonly admission: Admission | undefined;
 }
 
 /**
@@ -69,13 +72,23 @@ async function serveOverLimit(
 
 function begin(conn: ServedConnection, bound: Bound, service: Service): void {
   conn.hasSlot = true;
+  const { admission, clock, options } = service;
+  // Together with what comes before it.
+  if (admission !== undefined) conn.dueAt = clock.deadline(options.handshakeTimeout);
   const identifying = identify(conn, bound, service);
-  if (identifying === undefined) run(conn, service);
-  else identifying.then(() => run(conn, service));
+  if (identifying === undefined) admit(conn, service);
+  else identifying.then(() => admit(conn, service));
+}
+
+function admit(conn: ServedConnection, service: Service): void {
+  const asking = conn.life.closed ? undefined : service.admission?.ask(conn);
+  if (asking === undefined) run(conn, service);
+  else asking.then(() => run(conn, service));
 }
 
 function run(conn: ServedConnection, service: Service): void {
   if (conn.life.closed) return close(conn, service); // refused, failed, or gone already
+  conn.stage = "serving";
   try {
     const serving: unknown = service.handler(conn);
     if (!isPromiseLike(serving)) return close(conn, service);
@@ -115,22 +128,31 @@ async function refuse(conn: ServedConnection, service: Service): Promise<void> {
   giveBack(conn, service);
 }
 
-/** Gives up on a handler that does not settle. */
+/** Gives up on a handler or an `admit` that does not settle, or on what gives back its lease. */
 export function abandon(conn: ServedConnection, service: Service): void {
-  conn.stage = "abandoned";
+  if (conn.lease === "returning") conn.lease = undefined;
+  else conn.stage = "abandoned";
+  conn.asked = undefined;
   giveBack(conn, service);
 }
 
 /**
- * Gives back all that a connection holds, each once: slot and places as soon as our FIN has left, the
- * rest when the socket is closed, which may be at the same time.
+ * Gives back all that a connection holds, each once: places and slot as soon as our FIN has left, the
+ * rest when the socket is closed, which may be at the same time. A slot is held until what `admit` gave
+ * is back, so that there is never more of it out than there are slots.
  */
 function giveBack(conn: ServedConnection, service: Service): void {
-  const { slots, handshaking, access, lingering, live, records } = service;
-  if (conn.hasSlot) slots.giveBack();
-  conn.hasSlot = false;
+  const { slots, handshaking, access, lingering, live, records, admission } = service;
   handshaking.leave(conn);
   access.leave(conn);
+  admission?.giveBack(conn)?.then(() => {
+    if (conn.lease !== "returning") return; // abandoned meanwhile
+    conn.lease = undefined;
+    giveBack(conn, service);
+  });
+  if (conn.lease !== undefined) return;
+  if (conn.hasSlot) slots.giveBack();
+  conn.hasSlot = false;
   if (!conn.life.closed) return lingering.enter(conn);
   lingering.leave(conn);
   if (!live.leave(conn)) return;

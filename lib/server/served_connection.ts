@@ -17,9 +17,19 @@ const AGE_SPREAD = 0.1;
 
 /**
  * How far the server has come with a connection: it waits for a slot, sends its PROXY header, makes
- * its TLS handshake, or is the handler's. `abandoned`: its handler did not settle in time.
+ * its TLS handshake, waits for the answer of `admit`, or is the handler's. `abandoned`: its handler did
+ * not settle in time.
  */
-export type Stage = "over-limit" | "proxy-header" | "tls-handshake" | "serving" | "abandoned";
+export type Stage =
+  | "over-limit"
+  | "proxy-header"
+  | "tls-handshake"
+  | "admission"
+  | "serving"
+  | "abandoned";
+
+/** What `admit` gave for a connection: held, or on its way back. */
+export type Lease = Disposable | AsyncDisposable | "returning";
 
 /** The connection that a handler gets from a server. */
 export class ServedConnection<A extends Deno.Addr = Deno.Addr> extends SocketConnection<A> {
@@ -28,6 +38,12 @@ export class ServedConnection<A extends Deno.Addr = Deno.Addr> extends SocketCon
   hasSlot = false;
   /** The peer that it counts for, where there is a limit. */
   countedFor: string | undefined;
+  /** On the clock: when it is to be the handler's; set where `admit` is asked. */
+  dueAt: number = Infinity;
+  /** Resolved when `admit` has answered or its time is over; there only until then. */
+  asked: PromiseWithResolvers<void> | undefined;
+  /** What `admit` gave for it. */
+  lease: Lease | undefined;
   #draining: Draining | undefined;
   #drainer: AbortController | undefined;
   #age: AgeLimit | undefined;
@@ -80,6 +96,7 @@ export class ServedConnection<A extends Deno.Addr = Deno.Addr> extends SocketCon
 
   /** Called at each tick of the server's clock. */
   tick(now: number): void {
+    if (this.asked !== undefined) this.#tickAdmission(this.asked, now);
     this.life.tick(now);
     if (this.#age !== undefined) this.#tickAge(this.#age, now);
     if (this.#draining === undefined) return;
@@ -100,6 +117,15 @@ export class ServedConnection<A extends Deno.Addr = Deno.Addr> extends SocketCon
     setImmediate(() => {
       if (this.life.bytesRead === bytesRead) this.reader.endLoop();
     });
+  }
+
+  /** The peer waits for us, and does not have to say anything meanwhile. */
+  #tickAdmission(asked: PromiseWithResolvers<void>, now: number): void {
+    this.life.movedAt = this.life.receivedAt = now;
+    if (now < this.dueAt) return;
+    this.life.timeOut("refused_admit", "'admit' did not settle within 'handshakeTimeout'");
+    this.asked = undefined;
+    asked.resolve();
   }
 
   #tickAge({ drainAt, endAt, timeout }: AgeLimit, now: number): void {

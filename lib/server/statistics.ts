@@ -66,7 +66,7 @@ export interface ServerStats {
 
 /**
  * Why a connection was refused: every slot was taken, its peer had `maxConnectionsPerPeer`, the rules
- * about addresses forbid it, or it was the oldest of `maxHandshaking`.
+ * about addresses forbid it, it was the oldest of `maxHandshaking`, or `admit` did not let it in.
  *
  * @example In words
  * ```ts
@@ -78,13 +78,14 @@ export interface ServerStats {
  *   peerLimit: "you are here too often",
  *   address: "you are not on the list",
  *   handshaking: "others were faster",
+ *   admit: "you are not welcome",
  * };
  * assertEquals(words.full, "come back later");
  * ```
  *
  * @category Errors and records
  */
-export type RefusalCause = "full" | "peerLimit" | "address" | "handshaking";
+export type RefusalCause = "full" | "peerLimit" | "address" | "handshaking" | "admit";
 
 /** The cause in each end reason that is a refusal. */
 const CAUSES = {
@@ -92,6 +93,7 @@ const CAUSES = {
   refused_peer_limit: "peerLimit",
   refused_address: "address",
   refused_handshaking: "handshaking",
+  refused_admit: "admit",
 } as const satisfies Partial<Record<EndReason, RefusalCause>>;
 
 /** The cause, if a reason is a refusal. */
@@ -165,6 +167,7 @@ export class Statistics {
         peerLimit: this.ended.refused_peer_limit,
         address: this.ended.refused_address,
         handshaking: this.ended.refused_handshaking,
+        admit: this.ended.refused_admit,
       },
       ended: { ...this.ended },
       dismissed: Object.fromEntries(this.#dismissed),

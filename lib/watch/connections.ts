@@ -13,11 +13,12 @@ const MAX_ROWS = 1000;
 
 /**
  * What a connection is doing, in the order of its life: it waits for a slot, is being identified,
- * waits to read or to write, is being worked for by its handler, or closes.
+ * waits for the answer of `admit`, waits to read or to write, is being worked for by its handler, or closes.
  */
 export const CONNECTION_STATES = [
   "waiting",
   "handshaking",
+  "admitting",
   "reading",
   "writing",
   "working",
@@ -177,6 +178,7 @@ function rowOf(conn: ServedConnection): ConnectionRow {
 function stateOf({ life, stage }: ServedConnection): ConnectionState {
   if (life.closed || life.reason !== undefined) return "closing";
   if (stage === "over-limit") return "waiting";
+  if (stage === "admission") return "admitting";
   if (stage !== "serving") return "handshaking";
   if (life.writing) return "writing";
   return life.reading ? "reading" : "working";

@@ -370,6 +370,14 @@ const ROWS: Record<EndReason, Row> = {
       }),
     record: { bytesRead: 0, bytesWritten: 0 },
   },
+  refused_admit: {
+    settings: { admit: () => Promise.resolve(false) },
+    provoke: (scene) =>
+      visit(scene, async (client) => {
+        assertEquals(await client.read(new Uint8Array(1)), null);
+      }),
+    record: { bytesRead: 0, bytesWritten: 0 },
+  },
   forced: {
     handler: readOne,
     provoke: (scene) =>
@@ -424,6 +432,7 @@ const CAUSES: Record<EndReason, { by: "peer" | "network" | "program" | "server";
     by: "server",
     log: /^usher: 1 refused in \d+ s: 1 displaced in the handshake/,
   },
+  refused_admit: { by: "program", log: /^usher: 1 refused in \d+ s: 1 not admitted/ },
   forced: { by: "server" },
   abandoned: { by: "program" },
 };

@@ -136,7 +136,7 @@ const ABSTRACT = `usher-test-${crypto.randomUUID()}`;
 const TCP_KEYS = "port, hostname, tcpBacklog, noDelay, keepAlive, reusePort";
 const TLS_KEYS = "cert, key, passphrase, alpnProtocols, tls";
 const SETTINGS_KEYS =
-  "maxConnections, maxConnectionsPerPeer, maxHandshaking, allow, deny, whenFull, " +
+  "maxConnections, maxConnectionsPerPeer, maxHandshaking, allow, deny, admit, whenFull, " +
   "handshakeTimeout, idleTimeout, receiveTimeout, frameTimeout, writeTimeout, maxUnsent, maxAge, shutdownTimeout, signal, onListen, " +
   "onError, onEnd";
 /** The options of an address of `serve()`, by the kind of address. */

@@ -171,7 +171,13 @@ netTest("a server reports refusals together, without a connection", async () => 
   assertEquals(reports.map(([error]) => (error as Error).message).slice(1), [
     "1 refused in 1 s: 1 full",
   ]);
-  assertEquals(server.stats().refused, { full: 1, peerLimit: 2, address: 1, handshaking: 0 });
+  assertEquals(server.stats().refused, {
+    full: 1,
+    peerLimit: 2,
+    address: 1,
+    handshaking: 0,
+    admit: 0,
+  });
 });
 
 netTest("a server that refused no connection reports nothing when it stops", async () => {

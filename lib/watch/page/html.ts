@@ -8,6 +8,7 @@ const REFUSALS: Record<RefusalCause, string> = {
   peerLimit: "too many of one peer",
   address: "address not allowed",
   handshaking: "displaced in the handshake",
+  admit: "not admitted",
 };
 
 /** The page. It is the same for every server: the script fills in what changes. */

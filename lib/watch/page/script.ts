@@ -31,6 +31,7 @@ const KINDS: Record<EndReason, "good" | "peer" | "ours" | "limit" | "handshake" 
   refused_peer_limit: "refusal",
   refused_address: "refusal",
   refused_handshaking: "refusal",
+  refused_admit: "refusal",
 };
 
 /** The module of the page that loads the others. */

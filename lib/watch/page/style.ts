@@ -124,7 +124,7 @@ td.state span::before { content: ""; width: .5rem; height: .5rem; border-radius:
 td.state[data-state=reading] span::before { background: var(--one); }
 td.state[data-state=writing] span::before { background: var(--two); }
 td.state[data-state=working] span::before { background: var(--good); }
-td.state[data-state=waiting] span::before, td.state[data-state=handshaking] span::before { background: var(--limit); }
+td.state:is([data-state=waiting], [data-state=handshaking], [data-state=admitting]) span::before { background: var(--limit); }
 td.zero { color: var(--quiet); }
 td button { min-height: 0; padding: .1rem .55rem; font-size: .85rem; }
 #rows-none { padding: 1.5rem; text-align: center; }
