@@ -32,6 +32,7 @@ export type {
   ServeListenersOptions,
   ServeOptions,
   ServeSettings,
+  ServeTcpListenersOptions,
   ServeTcpOptions,
   ServeUnixOptions,
 } from "./lib/server/options.ts";

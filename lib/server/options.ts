@@ -267,8 +267,6 @@ export interface ServeFdOptions
  * Options of a server on several addresses, under one set of limits: `listeners`, and the limits,
  * timeouts and hooks of {@linkcode ServeSettings}.
  *
- * @typeParam A The kind of addresses, where they are all of one.
- *
  * @example TCP and a listener of another make
  * ```ts
  * import { listen, serve, type ServeListenersOptions } from "@usher/server";
@@ -285,12 +283,39 @@ export interface ServeFdOptions
  *
  * @category Servers
  */
-export interface ServeListenersOptions<A extends Deno.Addr = Deno.Addr> extends ServeSettings<A> {
+export interface ServeListenersOptions extends ServeSettings {
   /**
    * Where to listen: options of addresses, or anything of `Deno.Listener`'s shape, which then belongs
    * to the server.
    */
   listeners: readonly (ServeAddress & ServeEntryOptions | Deno.Listener)[];
+}
+
+/**
+ * Options of a server on several addresses that are all TCP, so that its handler gets `Deno.NetAddr`:
+ * `listeners`, and the limits, timeouts and hooks of {@linkcode ServeSettings}.
+ *
+ * @example Two ports
+ * ```ts
+ * import { serve, type ServeTcpListenersOptions } from "@usher/server";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const hostname = "127.0.0.1";
+ * const options: ServeTcpListenersOptions = {
+ *   listeners: [{ port: 0, hostname }, { port: 0, hostname }],
+ * };
+ * await using server = serve(options, async () => {});
+ * assertEquals(server.addrs.map((addr) => addr.hostname), [hostname, hostname]);
+ * ```
+ *
+ * @category Servers
+ */
+export interface ServeTcpListenersOptions extends ServeSettings<Deno.NetAddr> {
+  /** Where to listen, as in {@linkcode ServeListenersOptions}. */
+  listeners: readonly (
+    | TcpListenOptions & TlsListenOptions & ServeAddressOptions & ServeEntryOptions
+    | Deno.Listener<Deno.Conn, Deno.NetAddr>
+  )[];
 }
 
 /**

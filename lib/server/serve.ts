@@ -1,13 +1,12 @@
 /** Starts a server. @module */
 
 import { disarmSignalPanic } from "../listener/descriptor_panics.ts";
-import type { ServeAddress } from "../listener/listen_options.ts";
 import {
   completeServeOptions,
-  type ServeEntryOptions,
   type ServeHandledOptions,
   type ServeListenersOptions,
   type ServeOptions,
+  type ServeTcpListenersOptions,
   type ServeTcpOptions,
   type ServeUnixOptions,
 } from "./options.ts";
@@ -101,12 +100,7 @@ export function serve(
  * @category Servers
  */
 export function serve(
-  options: ServeListenersOptions<Deno.NetAddr> & {
-    listeners: readonly (
-      | (Extract<ServeAddress, { port: number }> & ServeEntryOptions)
-      | Deno.Listener<Deno.Conn, Deno.NetAddr>
-    )[];
-  },
+  options: ServeTcpListenersOptions,
   handler: Handler<Deno.NetAddr>,
 ): Server<Deno.NetAddr>;
 /**
@@ -204,7 +198,7 @@ export function serve(options: ServeOptions, handler: Handler): Server;
  */
 export function serve(options: ServeHandledOptions): Server;
 export function serve<A extends Deno.Addr>(
-  options: ServeOptions | ServeListenersOptions<Deno.NetAddr>,
+  options: ServeOptions | ServeTcpListenersOptions,
   handler?: Handler<A>,
 ): Server<A> {
   const complete = completeServeOptions(options as ServeOptions);
