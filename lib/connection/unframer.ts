@@ -164,8 +164,7 @@ export class Unframer<T> implements ReadAhead {
     if (batch === null) return Unframer.NO_FRAME;
     const { taken, seen = 0 } = batch;
     if (!(taken > 0) || batch.frames.length === 0) throw tookNothing();
-    const isOfBytes = batch.frames[0] instanceof Uint8Array;
-    const frames = isOfBytes ? batch.frames.map((frame) => owned(frame, bytes)) : batch.frames;
+    const frames = ownedAll(batch.frames, bytes);
     this.#ahead = { frames, taken, seen, given: 1 };
     this.#arrived.readAhead = this;
     this.boundaries++;
@@ -236,6 +235,15 @@ export class Unframer<T> implements ReadAhead {
 function owned<T>(frame: T, bytes: Uint8Array<ArrayBuffer>): T {
   if (!(frame instanceof Uint8Array) || frame.buffer !== bytes.buffer) return frame;
   return Slab.owned(frame as Uint8Array<ArrayBuffer>) as T & Uint8Array<ArrayBuffer>;
+}
+
+/** The same for the frames of a batch. */
+function ownedAll<T>(frames: T[], bytes: Uint8Array<ArrayBuffer>): T[] {
+  const areParts = frames.every((frame) =>
+    frame instanceof Uint8Array && frame.buffer === bytes.buffer
+  );
+  if (!areParts) return frames.map((frame) => owned(frame, bytes));
+  return Slab.ownedAll(frames as Uint8Array<ArrayBuffer>[]) as T[];
 }
 
 function tookNothing(): TypeError {

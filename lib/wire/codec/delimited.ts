@@ -3,7 +3,7 @@
 import { FrameTooLargeError } from "../../errors.ts";
 import { ByteSearch } from "./byte_search.ts";
 import { bad, checkChoice, checkKeys, checkNumber, show } from "../../check.ts";
-import type { Codec, Decoded, Decoder, Need, Oversize } from "./codec.ts";
+import type { Batch, Codec, Decoded, Decoder, Need, Oversize } from "./codec.ts";
 import { DropThrough } from "./drop.ts";
 
 /**
@@ -55,6 +55,12 @@ export const DELIMITED_DEFAULTS: Required<DelimitedOptions> = Object.freeze({
 
 /** The highest limit in bytes: more than any buffer holds. */
 const HIGHEST_LIMIT = 2 ** 32;
+
+/** Frames to decode in one go: a view of each is some 100 bytes, which small frames are not. */
+const MOST_TOGETHER = 64;
+
+/** Bytes to look for them in: `decode` looks again at those that hold no end of one. */
+const BATCH = 16_384;
 
 /** What failed, as messages about wrong options say it. */
 const ATTEMPT = "make delimited()";
@@ -148,6 +154,23 @@ class Delimited implements Codec<Uint8Array> {
   ): Decoded<Uint8Array> | Need<Uint8Array> | null {
     // No delimiter ends in what was seen, but one may begin there.
     return this.search(bytes, Math.max(0, seen - (this.#search.longest - 1)), 0, end);
+  }
+
+  decodeAll(bytes: Uint8Array): Batch<Uint8Array> | null {
+    const { limit } = this.#options;
+    const part = bytes.length > BATCH ? bytes.subarray(0, BATCH) : bytes;
+    const frames: Uint8Array[] = [];
+    let taken = 0;
+    let seen = 0;
+    while (frames.length < MOST_TOGETHER) {
+      const { at, length } = this.#search.find(part, taken, 0);
+      if (length === 0) seen = at - taken;
+      // Whatever is no complete frame within the limit is left to `decode`.
+      if (length === 0 || at - length - taken > limit) break;
+      frames.push(bytes.subarray(taken, at - length));
+      taken = at;
+    }
+    return frames.length === 0 ? null : { frames, taken, seen };
   }
 
   /** Decodes, given how far an earlier search got. */

@@ -2,7 +2,7 @@
 
 import { FrameTooLargeError, ProtocolError } from "../../errors.ts";
 import { checkBoolean, checkChoice, checkKeys, checkNumber, show } from "../../check.ts";
-import type { Codec, Decoded, Need, Oversize } from "./codec.ts";
+import type { Batch, Codec, Decoded, Need, Oversize } from "./codec.ts";
 import { DropBytes } from "./drop.ts";
 
 /**
@@ -96,6 +96,9 @@ const HIGHEST_OFFSET = 65535;
 
 /** The most bytes of a varint: enough for 64 bits. */
 const LONGEST_VARINT = 10;
+
+/** Frames to decode in one go: a view of each is some 100 bytes, which small frames are not. */
+const MOST_TOGETHER = 64;
 
 /**
  * Makes a codec for frames that begin with the length of their content.
@@ -211,9 +214,26 @@ class LengthPrefixed implements Codec<Uint8Array> {
       : { frame, taken };
   }
 
-  /** Reads the length; the size is `NaN` if it is malformed. */
-  #extent(bytes: Uint8Array): Extent | Need<Uint8Array> {
-    const { adjustment, bytes: width, endian, offset } = this.#options;
+  decodeAll(bytes: Uint8Array): Batch<Uint8Array> | null {
+    const { includePrefix, limit } = this.#options;
+    const frames: Uint8Array[] = [];
+    let taken = 0;
+    while (taken < bytes.length && frames.length < MOST_TOGETHER) {
+      const extent = this.#extent(bytes, taken);
+      // Whatever is no complete frame within the limit is left to `decode`.
+      if ("need" in extent || !(extent.size >= 0 && extent.size <= limit)) break;
+      const end = extent.start + extent.size;
+      if (end > bytes.length) break;
+      frames.push(bytes.subarray(includePrefix ? taken : extent.start, end));
+      taken = end;
+    }
+    return frames.length === 0 ? null : { frames, taken };
+  }
+
+  /** Reads the length of the frame that begins at `from`; the size is `NaN` if it is malformed. */
+  #extent(bytes: Uint8Array, from = 0): Extent | Need<Uint8Array> {
+    const { adjustment, bytes: width, endian } = this.#options;
+    const offset = from + this.#options.offset;
     let start = offset;
     let length = 0;
     if (width === "varint") {

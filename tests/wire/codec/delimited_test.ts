@@ -267,6 +267,17 @@ Deno.test("delimited() encodes nothing that would be decoded to something else",
   assertEquals(codec.encodeInto!(bytes`ok`, new Uint8Array(3)), null);
 });
 
+Deno.test("delimited() takes all frames that are complete at once, and no others", () => {
+  const codec = delimited("\r\n", { limit: 5 });
+  const batch = codec.decodeAll!(bytes`one\r\n\r\nthree\r\nfo`);
+  assertEquals(batch, { frames: [bytes`one`, bytes``, bytes`three`], taken: 14, seen: 2 });
+  assertEquals(codec.decodeAll!(bytes`one\r\ntoolong\r\n`)?.frames, [bytes`one`]);
+  assertEquals(codec.decodeAll!(bytes`toolong\r\n`), null);
+  assertEquals(codec.decodeAll!(bytes`one`), null);
+  const many = codec.decodeAll!(bytes`${"a\r\n".repeat(1000)}`)!;
+  assertEquals([many.frames.length, many.taken], [64, 3 * 64]);
+});
+
 Deno.test("delimited() looks at each byte once, also one byte at a time", () => {
   const separator = "=".repeat(70) + "\n";
   const inputs: [string, string, string][] = [
@@ -283,9 +294,12 @@ Deno.test("delimited() looks at each byte once, also one byte at a time", () => 
     const codec = delimited(delimiter, { limit: stream.length });
     for (const size of [1, 3, 1460, stream.length]) {
       const chunks = cut(stream, new Array(stream.length).fill(size));
-      const { examined } = drive(codec, chunks, { count: true });
+      const { examined } = drive(codec, chunks, { count: true, batches: false });
       // What is behind the last delimiter is looked at by two questions if its chunk was the last.
       assert(examined <= stream.length + 100, `${name}, by ${size}: ${examined}/${stream.length}`);
+      // What is behind a batch is looked at again, alone, and so is the delimiter that may begin there.
+      const batched = drive(codec, chunks, { count: true }).examined;
+      assert(batched <= 2 * stream.length + 100, `${name}, by ${size}, batched: ${batched}`);
     }
   }
 });

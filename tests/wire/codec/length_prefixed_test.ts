@@ -160,6 +160,20 @@ propertyTest(
   5,
 );
 
+Deno.test("lengthPrefixed() takes all frames that are complete at once, and no others", () => {
+  const codec = lengthPrefixed({ bytes: 1, limit: 3 });
+  const batch = codec.decodeAll!(Uint8Array.of(1, 7, 0, 3, 1, 2, 3, 2, 9));
+  assertEquals(batch, {
+    frames: [Uint8Array.of(7), Uint8Array.of(), Uint8Array.of(1, 2, 3)],
+    taken: 7,
+  });
+  assertEquals(codec.decodeAll!(Uint8Array.of(1, 7, 4, 1, 2, 3, 4))?.frames, [Uint8Array.of(7)]);
+  assertEquals(codec.decodeAll!(Uint8Array.of(4, 1, 2, 3, 4)), null);
+  assertEquals(codec.decodeAll!(Uint8Array.of(2, 1)), null);
+  const many = codec.decodeAll!(new Uint8Array(1000))!;
+  assertEquals([many.frames.length, many.taken], [64, 64]);
+});
+
 Deno.test("lengthPrefixed() encodes and decodes each field", () => {
   const content = new Uint8Array(300).fill(7);
   const prefixes: [LengthPrefixedOptions, number[]][] = [
