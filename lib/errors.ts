@@ -138,7 +138,7 @@ export class RefusedError extends Error {
   /** How many were refused, by the causes of `stats().refused`. */
   readonly counts: Readonly<Record<string, number>>;
 
-  /** The peer with most connections beyond `maxConnectionsPerPeer`, if there was one. */
+  /** The peer with most connections beyond the limits per peer, if there was one. */
   readonly peer: string | undefined;
 
   /**
@@ -146,16 +146,17 @@ export class RefusedError extends Error {
    *
    * @param counts How many were refused, by the causes of `stats().refused`.
    * @param seconds In how many seconds.
-   * @param peer The peer with most connections beyond `maxConnectionsPerPeer`, if there was one.
+   * @param peer The peer with most connections beyond the limits per peer, if there was one.
    */
   constructor(counts: Readonly<Record<string, number>>, seconds: number, peer?: string) {
     const causes = Object.entries(counts).toSorted(([, one], [, other]) => other - one);
     const sum = causes.reduce((sum, [, count]) => sum + count, 0);
     const parts = causes.map(([cause, count]) => `${count} ${WORDS[cause] ?? cause}`);
+    const limits = Object.keys(PER_PEER).filter((cause) => counts[cause] !== undefined);
     const advice = peer === undefined
       ? ""
-      : `; most beyond the limit came from ${peer}: if that is ` +
-        "a balancer or NAT, use 'proxyProtocol' or raise 'maxConnectionsPerPeer'";
+      : `; most beyond the limit came from ${peer}: if that is a balancer or NAT, use ` +
+        `'proxyProtocol' or raise ${limits.map((cause) => PER_PEER[cause]).join(" and ")}`;
     super(`${sum} refused in ${seconds} s: ${parts.join(", ")}${advice}`);
     this.counts = counts;
     this.peer = peer;
@@ -167,7 +168,14 @@ const WORDS: Record<string, string> = {
   peerLimit: "per-peer limit",
   address: "address not allowed",
   handshaking: "displaced in the handshake",
+  rate: "per-peer rate",
   admit: "not admitted",
+};
+
+/** The option behind each cause that is about one peer. */
+const PER_PEER: Record<string, string> = {
+  peerLimit: "'maxConnectionsPerPeer'",
+  rate: "'maxRatePerPeer'",
 };
 
 /**

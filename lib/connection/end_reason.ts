@@ -32,6 +32,7 @@
  * - `refused_address`: the rules in `allow` and `deny` keep its address out, or no such peer may send
  *   a PROXY header
  * - `refused_handshaking`: it made room for another one at `maxHandshaking`
+ * - `refused_rate`: its peer had opened as many as `maxRatePerPeer` allows in the time
  * - `refused_admit`: `admit` answered `false`, failed, or did not settle within `handshakeTimeout`
  * - `forced`: the server closed it while stopping
  * - `abandoned`: closed while stopping, and its handler, or `admit`, did not settle even then
@@ -84,6 +85,7 @@ export type EndReason =
   | "refused_peer_limit"
   | "refused_address"
   | "refused_handshaking"
+  | "refused_rate"
   | "refused_admit"
   | "forced"
   | "abandoned";
@@ -115,6 +117,7 @@ const EVERY: Record<EndReason, true> = {
   refused_peer_limit: true,
   refused_address: true,
   refused_handshaking: true,
+  refused_rate: true,
   refused_admit: true,
   forced: true,
   abandoned: true,

@@ -201,9 +201,9 @@ export interface ProxyProtocolOptions {
    */
   trust: readonly string[];
   /**
-   * `"allow"` lets clients pass `allow`, `deny` and `maxConnectionsPerPeer` whose address the header
-   * does not give: of the command UNKNOWN, of no or an unspecified family, or behind a Unix socket. They
-   * are refused (`refused_address`) unless given, where one of these options is.
+   * `"allow"` lets clients pass `allow`, `deny`, `maxConnectionsPerPeer` and `maxRatePerPeer` whose
+   * address the header does not give: of the command UNKNOWN, of no or an unspecified family, or behind
+   * a Unix socket. They are refused (`refused_address`) unless given, where one of these options is.
    */
   unknown?: "allow";
 }

@@ -1,7 +1,8 @@
 /** Applies the server's rules about addresses to a connection. @module */
 
 import type { AddressTest } from "../listener/address_rules.ts";
-import type { Limits } from "./limits.ts";
+import { peerKey } from "../wire/address/peer_key.ts";
+import type { Limits, PeerRates } from "./limits.ts";
 import { PeerLimit } from "./peer_limit.ts";
 import type { ServedConnection } from "./served_connection.ts";
 import type { Slots } from "./slots.ts";
@@ -13,17 +14,19 @@ interface Rules {
   readonly maxConnectionsPerPeer?: number | undefined;
 }
 
-/** `allow` and `deny`, and the limit of connections per peer, for all listeners of a server. */
+/** `allow` and `deny`, and the limits per peer, for all listeners of a server. */
 export class AccessRules {
   readonly #isAllowed: AddressTest | undefined;
   readonly #peerLimit: PeerLimit;
+  readonly #peerRates: PeerRates | undefined;
   /** The user gave a rule that needs an address. */
   readonly #needsAddress: boolean;
 
   constructor({ isAllowed, maxConnectionsPerPeer }: Rules, slots: Slots, limits: Limits) {
     this.#isAllowed = isAllowed;
     this.#peerLimit = new PeerLimit(maxConnectionsPerPeer, slots, limits.peers);
-    this.#needsAddress = isAllowed !== undefined ||
+    this.#peerRates = limits.peerRates;
+    this.#needsAddress = isAllowed !== undefined || this.#peerRates !== undefined ||
       (maxConnectionsPerPeer ?? Infinity) !== Infinity;
   }
 
@@ -45,7 +48,14 @@ export class AccessRules {
       return;
     }
     if (this.#isAllowed?.(conn.remoteAddr) === false) return life.end("refused_address");
+    if (!this.#takeToken(conn.remoteAddr)) return life.end("refused_rate");
     if (!this.#peerLimit.enter(conn)) life.end("refused_peer_limit");
+  }
+
+  /** Peers of Unix sockets have no limit. */
+  #takeToken(addr: Deno.Addr): boolean {
+    if (this.#peerRates === undefined || !("hostname" in addr)) return true;
+    return this.#peerRates.take(peerKey(addr.hostname));
   }
 
   /** Counts the connection no longer. */

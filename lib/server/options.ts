@@ -11,7 +11,7 @@ import type { Admit } from "./admission.ts";
 import { affordableConnections } from "./affordable_connections.ts";
 import type { EndRecord } from "./end_records.ts";
 import type { Handler } from "./handler.ts";
-import type { CompleteRate } from "./rate_limit.ts";
+import { type CompleteRate, completeRate, type RateLimitOptions } from "./rate_limit.ts";
 import type { TlsListenOptions } from "../tls/tls_options.ts";
 import { type AddressTest, completeAddressRules } from "../listener/address_rules.ts";
 import {
@@ -69,6 +69,21 @@ export interface ServeSettings<A extends Deno.Addr = Deno.Addr> {
    * use `proxyProtocol` or give a higher limit.
    */
   maxConnectionsPerPeer?: number;
+  /**
+   * How many new connections are accepted, as a number per second or as `{ rate, per, burst }`. More are
+   * not accepted yet: the kernel's queue holds them, `waitingFor` is `"rate"`, and the server goes on
+   * counting as ready. While it stops, the queue is emptied at any rate. `Infinity` for no limit, as if
+   * not given.
+   */
+  maxRate?: number | RateLimitOptions;
+  /**
+   * How many new connections of one peer are let in, as a number per second or as
+   * `{ rate, per, burst }`: of an IPv4 address, and in IPv6 of a /64. More are refused (`refused_rate`),
+   * after the PROXY header, as it is the client's address that counts, and before the TLS handshake.
+   * Peers of a Unix socket are never refused. The 65,536 peers that have used most of their rate are
+   * remembered. `Infinity` for no limit, as if not given.
+   */
+  maxRatePerPeer?: number | RateLimitOptions;
   /**
    * How many connections may be in their PROXY header or TLS handshake at once; each holds a slot,
    * too. When one more comes, one is closed (`refused_handshaking`): the oldest that has sent nothing,
@@ -423,7 +438,9 @@ export interface CompleteServeOptions extends ConnectionLimits {
   readonly maxConnections: number;
   /** Follows `maxConnections` if not given. */
   readonly maxConnectionsPerPeer: number | undefined;
+  /** No limit without it. */
   readonly maxRate: CompleteRate | undefined;
+  /** No limit without it. */
   readonly maxRatePerPeer: CompleteRate | undefined;
   /** A quarter of `maxConnections`, whatever that is at the time, if not given. */
   readonly maxHandshaking: number | undefined;
@@ -443,6 +460,8 @@ export interface CompleteServeOptions extends ConnectionLimits {
 const SETTINGS_KEYS = [
   "maxConnections",
   "maxConnectionsPerPeer",
+  "maxRate",
+  "maxRatePerPeer",
   "maxHandshaking",
   "allow",
   "deny",
@@ -512,8 +531,8 @@ export function completeServeOptions(options: ServeOptions): CompleteServeOption
     maxConnectionsPerPeer: given["maxConnectionsPerPeer"] === undefined
       ? undefined
       : checkLimit("maxConnectionsPerPeer", given["maxConnectionsPerPeer"]),
-    maxRate: undefined,
-    maxRatePerPeer: undefined,
+    maxRate: completeMaxRate(verb, "maxRate", given["maxRate"]),
+    maxRatePerPeer: completeMaxRate(verb, "maxRatePerPeer", given["maxRatePerPeer"]),
     maxHandshaking: given["maxHandshaking"] === undefined
       ? undefined
       : checkLimit("maxHandshaking", given["maxHandshaking"]),
@@ -538,6 +557,18 @@ export function completeServeOptions(options: ServeOptions): CompleteServeOption
 /** Checks a limit, given at the start or to a running server. */
 export function checkLimit(name: string, value: unknown): number {
   return checkNumber("serve", name, value, 1, Infinity, true);
+}
+
+/** A rate that is given as a number per second, or in full; `undefined` for no limit. */
+function completeMaxRate(verb: string, name: string, value: unknown): CompleteRate | undefined {
+  if (value === undefined || value === Infinity) return undefined;
+  if (isObject(value)) return completeRate(verb, value, name);
+  const wanted = "a number per second above 0, or { rate, per, burst }";
+  if (typeof value !== "number" || Number.isNaN(value)) {
+    throw new TypeError(bad(verb, name, value, wanted));
+  }
+  if (value <= 0) throw new RangeError(bad(verb, name, value, wanted));
+  return completeRate(verb, { rate: value });
 }
 
 function completeListeners(verb: string, given: Record<string, unknown>) {

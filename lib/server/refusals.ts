@@ -12,6 +12,9 @@ const WINDOW = 10_000;
 /** Peers that are counted separately in that time; one that matters is among the first. */
 const MAX_PEERS = 1000;
 
+/** The causes that are about one peer. */
+const OF_A_PEER: readonly RefusalCause[] = ["peerLimit", "rate"];
+
 /** Counts refusals, and reports them together some seconds after the first of them. */
 export class Refusals implements Ticking {
   readonly #clock: CoarseClock;
@@ -19,7 +22,7 @@ export class Refusals implements Ticking {
   /** Refused connections that are still being sent the reason. */
   lingering = 0;
   readonly #counts: Partial<Record<RefusalCause, number>> = {};
-  /** Connections beyond the limit per peer, by peer. */
+  /** Connections beyond the limits per peer, by peer. */
   readonly #peers = new Map<string, number>();
   /** On the clock: when the first of them was refused. */
   #since: number | undefined;
@@ -36,7 +39,7 @@ export class Refusals implements Ticking {
       this.#clock.watch(this);
     }
     this.#counts[cause] = (this.#counts[cause] ?? 0) + 1;
-    if (cause !== "peerLimit" || addr === undefined || !("hostname" in addr)) return;
+    if (!OF_A_PEER.includes(cause) || addr === undefined || !("hostname" in addr)) return;
     const key = peerKey(addr.hostname);
     const count = this.#peers.get(key) ?? 0;
     if (count > 0 || this.#peers.size < MAX_PEERS) this.#peers.set(key, count + 1);

@@ -77,7 +77,7 @@ export interface Server<A extends Deno.Addr = Deno.Addr> extends Deno.HttpServer
   readonly finished: Promise<void>;
   /** Whether it serves, is stopping (as a lame duck it serves on), or has stopped. */
   readonly state: "running" | "draining" | "stopped";
-  /** Whether a client that connects now would be accepted now. */
+  /** Whether a client that connects now would be accepted at once. */
   readonly accepting: boolean;
   /**
    * What accepting waits for: a free slot, a token of `maxRate`, descriptors or memory, `resume()`, or

@@ -66,7 +66,8 @@ export interface ServerStats {
 
 /**
  * Why a connection was refused: every slot was taken, its peer had `maxConnectionsPerPeer`, the rules
- * about addresses forbid it, it was the oldest of `maxHandshaking`, or `admit` did not let it in.
+ * about addresses forbid it, it was the oldest of `maxHandshaking`, its peer exceeded
+ * `maxRatePerPeer`, or `admit` did not let it in.
  *
  * @example In words
  * ```ts
@@ -75,9 +76,10 @@ export interface ServerStats {
  *
  * const words: Record<RefusalCause, string> = {
  *   full: "come back later",
- *   peerLimit: "you are here too often",
+ *   peerLimit: "you are here too many times",
  *   address: "you are not on the list",
  *   handshaking: "others were faster",
+ *   rate: "you come too often",
  *   admit: "you are not welcome",
  * };
  * assertEquals(words.full, "come back later");
@@ -85,7 +87,7 @@ export interface ServerStats {
  *
  * @category Errors and records
  */
-export type RefusalCause = "full" | "peerLimit" | "address" | "handshaking" | "admit";
+export type RefusalCause = "full" | "peerLimit" | "address" | "handshaking" | "rate" | "admit";
 
 /** The cause in each end reason that is a refusal. */
 const CAUSES = {
@@ -93,6 +95,7 @@ const CAUSES = {
   refused_peer_limit: "peerLimit",
   refused_address: "address",
   refused_handshaking: "handshaking",
+  refused_rate: "rate",
   refused_admit: "admit",
 } as const satisfies Partial<Record<EndReason, RefusalCause>>;
 
@@ -167,6 +170,7 @@ export class Statistics {
         peerLimit: this.ended.refused_peer_limit,
         address: this.ended.refused_address,
         handshaking: this.ended.refused_handshaking,
+        rate: this.ended.refused_rate,
         admit: this.ended.refused_admit,
       },
       ended: { ...this.ended },

@@ -100,10 +100,13 @@ function answerReady(servers: Servers): HttpAnswer {
   return causes.length === 0 ? say(200, "ready") : say(503, `not ready: ${causes.join("; ")}`);
 }
 
-/** A lame duck still accepts, but no further client should be sent to it. */
+/**
+ * A lame duck still accepts, but no further client should be sent to it. One that accepts as fast as
+ * `maxRate` allows is ready.
+ */
 function whyNotReady({ state, accepting, waitingFor }: Server): string | undefined {
   if (state !== "running") return state;
-  return accepting ? undefined : `accepting waits for ${waitingFor}`;
+  return accepting || waitingFor === "rate" ? undefined : `accepting waits for ${waitingFor}`;
 }
 
 /** Not before the last one has stopped: a restart would cut off what the others still serve. */

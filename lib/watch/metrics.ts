@@ -119,7 +119,7 @@ export const METRICS: readonly Metric[] = [
     unit: "{server}",
     help: "What accepting waits for: 1 for that cause, 0 for the others",
     read: (_, { waitingFor }) =>
-      oneOf("usher.server.waiting.cause", ["slot", "resources", "resume"], waitingFor),
+      oneOf("usher.server.waiting.cause", ["slot", "rate", "resources", "resume"], waitingFor),
   },
   {
     name: "usher.server.state",

@@ -370,6 +370,18 @@ const ROWS: Record<EndReason, Row> = {
       }),
     record: { bytesRead: 0, bytesWritten: 0 },
   },
+  refused_rate: {
+    settings: { maxRatePerPeer: { rate: 1, per: 60_000 } },
+    handler: readOne,
+    provoke: (scene) =>
+      visit(scene, async () => {
+        const second = await dial(scene.server.addr);
+        assertEquals(await readAll(second), bytes``);
+        await until(() => scene.ended.length > 0);
+      }),
+    id: 2,
+    record: { bytesRead: 0, bytesWritten: 0 },
+  },
   refused_admit: {
     settings: { admit: () => Promise.resolve(false) },
     provoke: (scene) =>
@@ -432,6 +444,7 @@ const CAUSES: Record<EndReason, { by: "peer" | "network" | "program" | "server";
     by: "server",
     log: /^usher: 1 refused in \d+ s: 1 displaced in the handshake/,
   },
+  refused_rate: { by: "server", log: /^usher: 1 refused in \d+ s: 1 per-peer rate/ },
   refused_admit: { by: "program", log: /^usher: 1 refused in \d+ s: 1 not admitted/ },
   forced: { by: "server" },
   abandoned: { by: "program" },

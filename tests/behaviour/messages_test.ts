@@ -136,7 +136,7 @@ const ABSTRACT = `usher-test-${crypto.randomUUID()}`;
 const TCP_KEYS = "port, hostname, tcpBacklog, noDelay, keepAlive, reusePort";
 const TLS_KEYS = "cert, key, passphrase, alpnProtocols, tls";
 const SETTINGS_KEYS =
-  "maxConnections, maxConnectionsPerPeer, maxHandshaking, allow, deny, admit, whenFull, " +
+  "maxConnections, maxConnectionsPerPeer, maxRate, maxRatePerPeer, maxHandshaking, allow, deny, admit, whenFull, " +
   "handshakeTimeout, idleTimeout, receiveTimeout, frameTimeout, writeTimeout, maxUnsent, maxAge, shutdownTimeout, signal, onListen, " +
   "onError, onEnd";
 /** The options of an address of `serve()`, by the kind of address. */
@@ -610,6 +610,36 @@ const TABLE: Row[] = [
         `Cannot serve with '${name}' of ${shown}: use a whole number from ${least} up, or Infinity`,
       ))
   ),
+  ...["maxRate", "maxRatePerPeer"].flatMap((name) => [
+    ...each([
+      ["10", '"10"'],
+      [NaN, "NaN"],
+      [null, "null"],
+      [0, "0", "RangeError"],
+      [-Infinity, "-Infinity", "RangeError"],
+    ], (value, shown, kind) =>
+      serves(
+        { port: 0, [name]: value },
+        kind,
+        `Cannot serve with '${name}' of ${shown}: ` +
+          "use a number per second above 0, or { rate, per, burst }",
+      )),
+    serves(
+      { port: 0, [name]: { rate: Infinity } },
+      "RangeError",
+      `Cannot serve with '${name}.rate' of Infinity: use a number above 0`,
+    ),
+    serves(
+      { port: 0, [name]: { rate: 5, burst: 0 } },
+      "RangeError",
+      `Cannot serve with '${name}.burst' of 0: use a whole number from 1 to 9007199254740991`,
+    ),
+    serves(
+      { port: 0, [name]: { max: 5 } },
+      "TypeError",
+      `Cannot serve with an unknown 'max' in '${name}': known there are rate, per, burst`,
+    ),
+  ]),
   ...[
     "handshakeTimeout",
     "idleTimeout",

@@ -9,6 +9,7 @@ import { checkLimit, completeServeOptions, DEFAULTS } from "../../lib/server/opt
 import { ADDRESS_KEYS } from "../../lib/listener/listen_options.ts";
 import { server as certificate } from "../support/certificates.ts";
 import { scriptedListener } from "../../lib/testing/scripted_listener.ts";
+import type { ServeTcpOptions } from "../../mod.ts";
 
 /** The defaults of a TCP address; see listen_options_test.ts. */
 const TCP = {
@@ -129,6 +130,17 @@ Deno.test("completeServeOptions() makes one rule of allow and deny", () => {
     hostnames.filter((hostname) => isAllowed!({ transport: "tcp", hostname, port: 1 })),
     ["192.0.2.7"],
   );
+});
+
+Deno.test("completeServeOptions() takes a rate as a number per second, or in full", () => {
+  for (const name of ["maxRate", "maxRatePerPeer"] as const) {
+    const complete = (rate: unknown) =>
+      completeServeOptions({ port: 0, [name]: rate } as ServeTcpOptions)[name];
+    assertEquals(complete(20), { interval: 50, burst: 20 });
+    assertEquals(complete(0.5), { interval: 2000, burst: 1 });
+    assertEquals(complete({ rate: 30, per: 60_000, burst: 5 }), { interval: 2000, burst: 5 });
+    for (const none of [Infinity, undefined]) assertEquals(complete(none), undefined);
+  }
 });
 
 Deno.test("completeServeOptions() takes whenFull as a word with TLS, and as bytes without", () => {

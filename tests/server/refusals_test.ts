@@ -65,6 +65,22 @@ Deno.test("a report names the peer with most connections beyond the limit", () =
   assertEquals(reports.map(({ peer }) => peer), ["2001:db8::/64", "192.0.2.4"]);
 });
 
+Deno.test("a report names the options that the peer with most has exceeded", () => {
+  const { refusals, reports } = listening();
+  const addr: Deno.NetAddr = { transport: "tcp", hostname: "192.0.2.1", port: 1 };
+  refusals.add("rate", addr);
+  refusals.report();
+  refusals.add("rate", addr);
+  refusals.add("peerLimit", addr);
+  refusals.report();
+  const advice = (options: string) => ADVICE.replace("*", "192.0.2.1").replace(/'max.*/, options);
+  assertEquals(reports.map(({ message }) => message), [
+    "1 refused in 1 s: 1 per-peer rate" + advice("'maxRatePerPeer'"),
+    "2 refused in 1 s: 1 per-peer rate, 1 per-peer limit" +
+    advice("'maxConnectionsPerPeer' and 'maxRatePerPeer'"),
+  ]);
+});
+
 Deno.test("add() begins to count anew after a report, with what was refused since", () => {
   using time = new FakeTime();
   const { refusals, reports } = listening();
@@ -176,6 +192,7 @@ netTest("a server reports refusals together, without a connection", async () => 
     peerLimit: 2,
     address: 1,
     handshaking: 0,
+    rate: 0,
     admit: 0,
   });
 });

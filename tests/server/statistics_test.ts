@@ -23,7 +23,7 @@ netTest("stats() has every count from the start, at 0", async () => {
     accepted: 0,
     active: 0,
     handshaking: 0,
-    refused: { full: 0, peerLimit: 0, address: 0, handshaking: 0, admit: 0 },
+    refused: { full: 0, peerLimit: 0, address: 0, handshaking: 0, rate: 0, admit: 0 },
     ended: Object.fromEntries(END_REASONS.map((reason) => [reason, 0])) as ServerStats["ended"],
     dismissed: {},
     acceptFailures: { aborted: 0, resources: 0 },
@@ -205,7 +205,7 @@ netTest("stats() adds up at every step, whatever becomes of the clients", async 
 
   using _first = await dialSaying(server.addr, proxied("198.51.100.1"));
   await until(() => held.served === 1);
-  const expected = { full: 0, peerLimit: 0, address: 0, handshaking: 0, admit: 0 };
+  const expected = { full: 0, peerLimit: 0, address: 0, handshaking: 0, rate: 0, admit: 0 };
   for (let round = 0; round < 3; round++) {
     for (const [reason, cause, said] of FATES) {
       const { length } = ended;
@@ -233,7 +233,7 @@ netTest("stats() adds up at every step, whatever becomes of the clients", async 
 
 Deno.test("refusalCause() knows the cause of each refusal, and of nothing else", () => {
   const causes = END_REASONS.flatMap((reason) => refusalCause(reason) ?? []);
-  assertEquals(causes, ["full", "peerLimit", "address", "handshaking", "admit"]);
+  assertEquals(causes, ["full", "peerLimit", "address", "handshaking", "rate", "admit"]);
   for (const reason of END_REASONS) {
     assertEquals(refusalCause(reason) !== undefined, reason.startsWith("refused_"));
   }

@@ -11,7 +11,7 @@ import { metricsText } from "../../lib/watch/prometheus.ts";
 import { FILES } from "../../lib/watch/page/files.ts";
 import { completeWatchOptions, type WatchOptions } from "../../lib/watch/watch_options.ts";
 import type { Server } from "../../mod.ts";
-import { turn } from "../support/wait.ts";
+import { turn, until } from "../support/wait.ts";
 
 const TOKEN = "0123456789abcdef";
 const PLACES = [
@@ -227,6 +227,13 @@ Deno.test("answer() is ready if each of several servers is, and names those that
   assertEquals(await statusAndText(ask("/livez")), [200, "alive\n"]);
   await admin.server.shutdown({ timeout: 0 });
   assertEquals(await statusAndText(ask("/livez")), [503, "stopped\n"]);
+});
+
+Deno.test("answer() is ready while the server accepts as fast as maxRate allows", async () => {
+  const maxRate = { rate: 1, per: 3_600_000 };
+  await using client = connect((conn) => conn.readLine(), { maxRate });
+  await until(() => client.server.waitingFor === "rate");
+  assertEquals(await statusAndText(asker(client.server)("/readyz")), [200, "ready\n"]);
 });
 
 Deno.test("answer() lists and closes connections of the server that is named", async () => {

@@ -55,7 +55,7 @@ Deno.test("METRICS have every reason and cause from the start, as words with und
   const causes = read("usher.connections.refused", server).map(([, about]) =>
     about?.["usher.refusal.cause"]
   );
-  assertEquals(causes, ["full", "peer_limit", "address", "handshaking", "admit"]);
+  assertEquals(causes, ["full", "peer_limit", "address", "handshaking", "rate", "admit"]);
 });
 
 Deno.test("METRICS contain dismissals by detail, as the program wrote it", async () => {

@@ -6,6 +6,7 @@ import type { RefusalCause } from "../../server/statistics.ts";
 const REFUSALS: Record<RefusalCause, string> = {
   full: "every slot taken",
   peerLimit: "too many of one peer",
+  rate: "too often of one peer",
   address: "address not allowed",
   handshaking: "displaced in the handshake",
   admit: "not admitted",

@@ -29,6 +29,7 @@ const KINDS: Record<EndReason, "good" | "peer" | "ours" | "limit" | "handshake" 
   proxy_header_invalid: "handshake",
   refused_full: "refusal",
   refused_peer_limit: "refusal",
+  refused_rate: "refusal",
   refused_address: "refusal",
   refused_handshaking: "refusal",
   refused_admit: "refusal",
@@ -201,6 +202,7 @@ function wordsFor(server) {
   if (server.accepting) return ["Running", "accepting", "good"];
   const causes = {
     slot: "waiting for a free slot",
+    rate: "accepting at the rate of maxRate",
     resources: "waiting for descriptors or memory",
     resume: "paused",
   };
