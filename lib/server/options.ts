@@ -201,9 +201,9 @@ export interface ServeSettings<A extends Deno.Addr = Deno.Addr> {
  * - {@linkcode TlsListenOptions}: `cert`, `key`, `passphrase`, `alpnProtocols`, `tls`
  * - {@linkcode ServeAddressOptions}: `proxyProtocol`
  * - {@linkcode ServeSettings}: limits, timeouts and hooks, which every server has:
- *   `maxConnections`, `maxConnectionsPerPeer`, `maxHandshaking`, `allow`, `deny`, `admit`, `whenFull`,
- *   `handshakeTimeout`, `idleTimeout`, `receiveTimeout`, `frameTimeout`, `writeTimeout`,
- *   `maxUnsent`, `maxAge`, `shutdownTimeout`, `signal`, `onListen`, `onError`, `onEnd`
+ *   `maxConnections`, `maxConnectionsPerPeer`, `maxRate`, `maxRatePerPeer`, `maxHandshaking`,
+ *   `allow`, `deny`, `admit`, `whenFull`, `handshakeTimeout`, `idleTimeout`, `receiveTimeout`,
+ *   `frameTimeout`, `writeTimeout`, `maxUnsent`, `maxAge`, `shutdownTimeout`, `signal`, `onListen`, `onError`, `onEnd`
  *
  * @example Options from somewhere else
  * ```ts
