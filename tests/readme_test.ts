@@ -19,6 +19,8 @@ import { netTest, root, treeTest } from "./support/needs.ts";
 import { readAll } from "./support/peers.ts";
 import { Program } from "./support/program.ts";
 
+const WORKFLOWS = [".github/workflows/ci.yml", ".github/workflows/publish.yml"];
+
 /** Folders without a page of ours. */
 const NO_PAGES = [".git", "node_modules", "coverage", "build"];
 
@@ -157,19 +159,84 @@ treeTest("CONTRIBUTING: every folder of lib/ is shown", () => {
   assertEquals(shown.toSorted(), rooms.map(({ name }) => name).toSorted());
 });
 
-treeTest("pages: every link leads to a file that exists", () => {
-  for (const page of pages()) {
-    for (const [, target = ""] of read(page).matchAll(/\]\(([^)#]+)\)/g)) {
-      if (target.startsWith("https:")) continue;
-      const { isFile, isDirectory } = Deno.statSync(new URL(target, new URL(page, root)));
-      assert(isFile || isDirectory, `${page} links to ${target}`);
-    }
+/** A link of a page: to a path from the root, and to a heading of a page if it has an anchor. */
+interface Link {
+  readonly page: string;
+  readonly path: string;
+  readonly anchor: string | undefined;
+}
+
+/** The relative links and pictures of a page. */
+function links(page: string): Link[] {
+  const text = read(page).replaceAll(/^```[^]*?^```$/gm, "");
+  return [...text.matchAll(/\]\(([^)\s]+)\)/g)].flatMap(([, target = ""]) => {
+    if (/^https?:/.test(target)) return [];
+    const { pathname, hash } = new URL(target, new URL(page, root));
+    const path = decodeURI(pathname).slice(decodeURI(root.pathname).length);
+    return [{ page, path: path === "" ? page : path, anchor: hash.slice(1) || undefined }];
+  });
+}
+
+/** The anchors of a page's headings. */
+function anchors(page: string): string[] {
+  return [...read(page).matchAll(/^#+ (.*)$/gm)].map(([, heading = ""]) =>
+    heading.toLowerCase().replaceAll(/[^\p{L}\p{N} _-]/gu, "").replaceAll(" ", "-")
+  );
+}
+
+treeTest("pages: every link leads to a file that exists, and to a heading of it", () => {
+  const dead = pages().flatMap(links).filter(({ page, path, anchor }) => {
+    if (anchor !== undefined) return !anchors(path).includes(anchor);
+    const info = stat(path);
+    return info === null || (path.endsWith("/") && !info.isDirectory) || path === page;
+  });
+  assertEquals(dead, []);
+});
+
+function stat(path: string): Deno.FileInfo | null {
+  try {
+    return Deno.statSync(new URL(path, root));
+  } catch {
+    return null;
   }
+}
+
+netTest("pages: every link holds in the package, too", async () => {
+  const { stderr, success } = await new Deno.Command(Deno.execPath(), {
+    args: ["publish", "--dry-run", "--allow-dirty", "--no-check", "--allow-slow-types"],
+    cwd: root,
+    env: { NO_COLOR: "1" },
+    stdin: "null",
+  }).output();
+  const said = text(stderr);
+  assert(success, said);
+  const files = [...said.matchAll(/^ +(file:\S+) \(/gm)].map(([, url = ""]) =>
+    decodeURI(url).slice(decodeURI(root.href).length)
+  );
+  assert(files.includes("mod.ts"), said);
+  const published = files.filter((path) => path.endsWith(".md"));
+  assert(published.includes("README.md"));
+  const dead = published.flatMap(links).filter(({ path }) =>
+    !files.some((file) => path.endsWith("/") ? file.startsWith(path) : file === path)
+  );
+  assertEquals(dead, []);
+});
+
+treeTest("README: the oldest Deno it names is the one that CI runs", () => {
+  const [, oldest] = /Deno\s(\d+\.\d+\.\d+)\sor\snewer/.exec(read("README.md")) ?? [];
+  const [, tested] = /^ +deno: \["([\d.]+)"\]$/m.exec(read(".github/workflows/ci.yml")) ?? [];
+  assertEquals(tested, oldest);
+});
+
+treeTest("README: the version it names is that of deno.json", () => {
+  const { version } = JSON.parse(read("deno.json")) as { version: string };
+  const named = [...read("README.md").matchAll(/\b[Vv]ersion\s(\d+\.\d+\.\d+)/g)];
+  assertEquals([...new Set(named.map(([, name]) => name))], [version]);
 });
 
 treeTest("pages: each task that they mention is in deno.json", () => {
   const { tasks } = JSON.parse(read("deno.json")) as { tasks: Record<string, unknown> };
-  for (const page of [...pages(), ".ci/run", ".github/workflows/ci.yml"]) {
+  for (const page of [...pages(), ".ci/run", ...WORKFLOWS]) {
     for (const [, task = ""] of read(page).matchAll(/\b(?:deno|deno@[\d.]+) task ([a-z:]+)/g)) {
       assert(task in tasks, `${page} names the task ${task}`);
     }
@@ -177,7 +244,7 @@ treeTest("pages: each task that they mention is in deno.json", () => {
 });
 
 treeTest("pages: all mention the same version of Deno", () => {
-  const named = [...pages(), ".ci/run", ".github/workflows/ci.yml"].flatMap((page) =>
+  const named = [...pages(), ".ci/run", ...WORKFLOWS].flatMap((page) =>
     [...read(page).matchAll(/\bdeno(?:@|-version: "?|_version=)(\d+\.\d+\.\d+)/gi)].map((
       [, version],
     ) => version)
