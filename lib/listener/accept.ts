@@ -35,7 +35,8 @@ export class Acceptor {
   readonly #watcher: AcceptWatcher;
   readonly #failures = new AcceptFailures();
   #closed = false;
-  #closing = false;
+  /** Closes when an accept finds the queue empty; `"soon"` until the first of those begins. */
+  #closing: "soon" | "now" | undefined;
   #over = false;
   #backoff = FIRST_BACKOFF;
   #unref = false;
@@ -69,15 +70,27 @@ export class Acceptor {
    * @throws The failure itself, when it is unknown and has lasted for 30 s without a success.
    */
   next(): Promise<Deno.Conn | null> {
+    if (this.#closing === "soon") return this.#nextApart();
     // Not `async`, as most sockets come without a failure: that frame is a tenth of an accept.
     return this.#closed ? Promise.resolve(null) : this.#accept().then(this.#took, this.#failed);
+  }
+
+  /**
+   * The descriptor closes only in the next turn of the event loop. So the look that finds the queue empty
+   * does not come amid what this turn's other sockets have brought: 64 TLS handshakes take longer than a
+   * client needs to connect.
+   */
+  async #nextApart(): Promise<Deno.Conn | null> {
+    this.#closing = "now";
+    await new Promise((resolve) => setImmediate(resolve));
+    return await this.next();
   }
 
   /** Rejects where a custom listener throws. */
   #accept(): Promise<Deno.Conn> {
     try {
       const accepting = this.#listener.accept();
-      if (this.#closing) this.#closeIfPending(accepting);
+      if (this.#closing !== undefined) this.#closeIfPending(accepting);
       return accepting;
     } catch (error) {
       return Promise.reject(error);
@@ -124,7 +137,7 @@ export class Acceptor {
 
   /** Closes the listener as soon as an accept finds the kernel's queue empty. */
   closeWhenIdle(): void {
-    this.#closing = true;
+    this.#closing ??= "soon";
   }
 
   /** Closes the listener and ends a wait at once; safe to call twice. */

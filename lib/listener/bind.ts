@@ -23,6 +23,8 @@ export interface Bound extends Expected {
   readonly listener: Deno.Listener;
   readonly noDelay: boolean;
   readonly keepAlive: boolean;
+  /** Other processes may listen on the same address. */
+  readonly reusePort?: boolean;
 }
 
 /**
@@ -45,8 +47,11 @@ export function bind(options: CompleteAddress, earlier: readonly Bound[] = []): 
       return { listener: listenUnix(options), noDelay: false, keepAlive: false, ...expected };
     }
     const { noDelay, keepAlive } = options;
-    const listener = "fd" in options ? new DescriptorListener(options.fd) : listenTcp(options);
-    return { listener, noDelay, keepAlive, ...expected };
+    if ("fd" in options) {
+      return { listener: new DescriptorListener(options.fd), noDelay, keepAlive, ...expected };
+    }
+    const { reusePort } = options;
+    return { listener: listenTcp(options), noDelay, keepAlive, reusePort, ...expected };
   } catch (error) {
     const way = error instanceof Error ? wayOut(error, options, earlier) : "";
     extendMessage(error, `Cannot listen on ${written(options)}: `, way === "" ? "" : `; ${way}`);

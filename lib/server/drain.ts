@@ -75,7 +75,8 @@ export class Drain {
     this.#loops = loops;
     this.#drainer = drainer;
     this.#service = service;
-    this.#sweep = new Sweep(loops.map(({ acceptor }) => acceptor), statistics);
+    const besideOthers = loops.some(({ bound }) => bound.reusePort === true);
+    this.#sweep = new Sweep(loops.map(({ acceptor }) => acceptor), statistics, besideOthers);
     this.#before = statistics.accepted - live.all.size;
     ({ promise: this.report, resolve: this.#done } = Promise.withResolvers<ShutdownReport>());
   }

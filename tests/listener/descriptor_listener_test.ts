@@ -2,6 +2,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { encodeProxyHeader } from "../../lib/wire/mod.ts";
+import { LoopingClients } from "../soak/looping.ts";
 import { text } from "../support/bytes.ts";
 import { ca, server as certificate } from "../support/certificates.ts";
 import { Directory } from "../support/directory.ts";
@@ -139,32 +140,20 @@ for (const [kind, placeOf] of Object.entries(PLACES)) {
       under: HOLDER,
     });
     await program.ask("go");
-    let stopped = false, answered = 0, longest = 0;
-    const failures: unknown[] = [];
-    const clients = Array.from({ length: LOOPING }, async () => {
-      while (!stopped) {
-        const since = performance.now();
-        try {
-          using conn = await dial(address);
-          assertEquals(await ask(conn, "hello"), "hello");
-          answered++;
-        } catch (error) {
-          failures.push(error);
-        }
-        longest = Math.max(longest, performance.now() - since);
-      }
-    });
+    const clients = new LoopingClients(
+      "path" in address ? { kind: "unix", at: address.path } : { kind: "tcp", at: address.port },
+    );
     for (let i = 0; i < RESTARTS; i++) {
-      for (const before = answered; answered < before + 2 * LOOPING;) await turn();
+      await clients.more(2 * LOOPING);
       await program.ask("stop");
       assertEquals(await program.line(), "down");
       await program.ask("go");
     }
-    for (const before = answered; answered < before + LOOPING;) await turn();
-    stopped = true;
-    await Promise.all(clients);
+    await clients.more(LOOPING);
+    await clients.stop();
     await program.ask("stop");
-    assertEquals(failures, []);
+    assertEquals(clients.failures, []);
+    const { longest } = clients;
     assert(longest < 20_000, `${longest} ms`);
   }, NEEDS);
 
@@ -211,47 +200,6 @@ netTest("serve() takes PROXY headers and TLS on an inherited socket", async () =
   assertEquals(await ask(conn, "hello"), "hello");
   await program.ask("stop");
 }, NEEDS);
-
-netTest("two processes with reusePort replace each other without losing a client", async () => {
-  using directory = new Directory();
-  const address = PLACES["TCP"]!(directory) as Deno.ConnectOptions;
-  const start = async () => {
-    const program = new Program(SERVER, {
-      args: [JSON.stringify({ ...address, reusePort: true })],
-      flags: ["--unstable-net"],
-    });
-    await program.line();
-    return program;
-  };
-  let server = await start();
-  let stopped = false, answered = 0;
-  const failures: unknown[] = [];
-  const clients = Array.from({ length: LOOPING }, async () => {
-    while (!stopped) {
-      try {
-        using conn = await Deno.connect(address);
-        assertEquals(await ask(conn, "hello"), "hello");
-        answered++;
-      } catch (error) {
-        failures.push(error);
-      }
-    }
-  });
-  try {
-    for (let i = 0; i < 4; i++) {
-      for (const before = answered; answered < before + 2 * LOOPING;) await turn();
-      const next = await start();
-      await server.ask("stop");
-      await server[Symbol.asyncDispose]();
-      server = next;
-    }
-  } finally {
-    stopped = true;
-    await Promise.all(clients);
-    await server[Symbol.asyncDispose]();
-  }
-  assertEquals(failures, []);
-}, { os: ["linux"] });
 
 for (const [steps, lives] of [["", true], ["unref", false], ["idle", false]] as const) {
   const what = steps === "idle"

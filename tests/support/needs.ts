@@ -16,6 +16,8 @@ export interface Needs {
   os?: (typeof Deno.build.os)[];
   /** Ports below 1024 need a privilege, which containers often lack. */
   privilegedPorts?: boolean;
+  /** A network of its own, with `unshare`. */
+  networkNamespaces?: boolean;
   /** The rights of root: to give files away and to become another user. */
   root?: boolean;
 }
@@ -47,10 +49,11 @@ export function treeTest(name: string, run: () => void | Promise<void>): void {
 }
 
 function lacking(
-  { programs = [], os, privilegedPorts = false, root = false }: Needs,
+  { programs = [], os, privilegedPorts = false, networkNamespaces = false, root = false }: Needs,
 ): string | null {
   if (os !== undefined && !os.includes(Deno.build.os)) return os.join(" or ");
   if (privilegedPorts && !hasPrivilegedPorts()) return "privileged ports";
+  if (networkNamespaces && !hasNetworkNamespaces()) return "network namespaces";
   if (root && Deno.uid() !== 0) return "root";
   return programs.find((program) => !isInstalled(program)) ?? null;
 }
@@ -62,6 +65,13 @@ function hasPrivilegedPorts(): boolean {
     args: ["/proc/sys/net/ipv4/ip_unprivileged_port_start"],
   }).outputSync();
   return Number(new TextDecoder().decode(stdout)) === 1024;
+}
+
+/** Containers often may not make them, or may not write to their settings. */
+function hasNetworkNamespaces(): boolean {
+  const args = ["--map-root-user", "--net", "test", "-w", "/proc/sys/net/ipv4/tcp_migrate_req"];
+  return isInstalled("unshare") &&
+    new Deno.Command("unshare", { args, stdout: "null", stderr: "null" }).outputSync().success;
 }
 
 function isInstalled(program: string): boolean {
