@@ -1,12 +1,11 @@
 /** Clients that come, are answered, leave and come again without a pause. @module */
 
-import { pattern } from "../support/pattern.ts";
 import { readExactly, writeAll } from "../support/peers.ts";
 import { turn } from "../support/wait.ts";
 import { prepare, reach, type Route } from "./routes.ts";
 
 /** What each client sends to an echo. */
-const QUESTION = pattern(0, 64);
+const QUESTION = Uint8Array.from({ length: 64 }, (_, i) => i);
 
 /** Clients of one server, each with one connection at a time, until they are stopped. */
 export class LoopingClients {
