@@ -37,6 +37,11 @@ export async function turns(count: number = ENOUGH_TURNS): Promise<void> {
   for (let i = 0; i < count; i++) await turn();
 }
 
+/** Resolves after some ms of fake time, which {@linkcode pass} lets pass. */
+export function passed(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
 /** Advances fake time in steps that a coarse clock notices, with what happens after each of them. */
 export async function pass(time: FakeTime, ms: number, step = 100): Promise<void> {
   for (; ms > 0; ms -= step) {
