@@ -49,6 +49,13 @@ export type { AbortOptions } from "./lib/connection/abort.ts";
 
 // Frames
 export { type Framed, framed, type FramedOptions } from "./lib/connection/framed.ts";
+export {
+  type Broadcast,
+  broadcast,
+  type BroadcastOptions,
+  type Membership,
+  type SendOptions,
+} from "./lib/connection/broadcast.ts";
 export { lines, type LinesOptions } from "./lib/wire/codec/lines.ts";
 export { delimited, type DelimitedOptions } from "./lib/wire/codec/delimited.ts";
 export { lengthPrefixed, type LengthPrefixedOptions } from "./lib/wire/codec/length_prefixed.ts";

@@ -1,6 +1,7 @@
 /** The tree keeps its own rules. Reads files and runs none of them. @module */
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { BROADCAST_DEFAULTS } from "../lib/connection/broadcast.ts";
 import { DEFAULT_HANDSHAKE_TIMEOUT } from "../lib/connection/limits.ts";
 import { LISTEN_DEFAULTS } from "../lib/listener/listen_options.ts";
 import { DEFAULTS } from "../lib/server/options.ts";
@@ -249,6 +250,7 @@ const TOGETHER: Record<string, string> = {
   "lib/connection/byte_reader.ts": "the error that its callers throw with its own words",
   "lib/connection/enter_tls.ts": "two ways into one handshake",
   "lib/connection/lifeline.ts": "a rejection that is marked as handled, which its errors become",
+  "lib/connection/shared_frames.ts": "frames that many send, and the range of them that one does",
   "lib/connection/write_queue.ts": "a queue and the turns in it",
   "lib/listener/address_rules.ts": "rules for addresses, completed and asked",
   "lib/listener/bind.ts": "how a socket is set before and behind binding",
@@ -292,6 +294,7 @@ const HOMES: Record<string, Record<string, unknown>> = {
   "lib/server/shutdown_on_signals.ts": SIGNAL_DEFAULTS,
   "lib/connection/enter_tls.ts": { handshakeTimeout: DEFAULT_HANDSHAKE_TIMEOUT },
   "lib/connection/wrap.ts": DEFAULTS,
+  "lib/connection/broadcast.ts": BROADCAST_DEFAULTS,
   "lib/connection/byte_reader.ts": { limit: LINES_DEFAULTS.limit, required: false },
   "lib/connection/connection.ts": { reuse: false },
   "lib/connection/cancellation.ts": { timeout: Infinity },

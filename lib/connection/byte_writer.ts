@@ -3,6 +3,7 @@
 import { type Encoder, FrameBuffer } from "./frame_buffer.ts";
 import type { Lifeline } from "./lifeline.ts";
 import { rejected } from "./lifeline.ts";
+import { type SharedFrames, SharedRange } from "./shared_frames.ts";
 import { type Turn, WriteQueue } from "./write_queue.ts";
 
 /** Bytes by which a write must advance within `writeTimeout`, or its rest if that is less. */
@@ -44,6 +45,12 @@ export class ByteWriter {
   /** The FIN, once it was asked for. */
   #fin: Promise<unknown> | undefined;
   #frames: FrameBuffer | undefined;
+  /** Frames of a broadcast that wait to leave; there are no others then. */
+  #shared: SharedRange | undefined;
+  /** What of them is being written. */
+  #leaving: SharedRange | undefined;
+  /** Broadcasts whose member this is. */
+  #memberships: Set<Membership> | undefined;
   /** It is in the list of those that flush when the event loop comes round. */
   #isListed = false;
   /** The connection was closed before all of it was written. */
@@ -66,7 +73,12 @@ export class ByteWriter {
 
   /** Bytes of frames that wait to leave together. */
   get coalesced(): number {
-    return this.#frames?.length ?? 0;
+    return this.#shared?.length ?? this.#frames?.length ?? 0;
+  }
+
+  /** Nothing can be queued any more without ending the connection. */
+  get isFull(): boolean {
+    return this.#queue !== undefined && this.#queue.size >= this.#maxUnsent;
   }
 
   /** The FIN was sent, or stands in the queue. */
@@ -76,8 +88,7 @@ export class ByteWriter {
 
   /** Writes all of `p` behind the frames sent before; resolves with its length. */
   write(p: Uint8Array): Promise<number> {
-    const frames = this.#frames;
-    if (frames === undefined || frames.length === 0) return this.#write(p);
+    if (this.coalesced === 0) return this.#write(p);
     // With nothing before it but frames that leave because of it, it waits for itself only.
     const isFirst = !this.#life.writing;
     this.flush();
@@ -95,27 +106,63 @@ export class ByteWriter {
     if (refused !== undefined) return refused;
     const frames = this.#frames ??= new FrameBuffer();
     try {
+      if (this.#shared !== undefined) this.#copyShared(this.#shared, frames);
       frames.put(encoder, frame);
     } catch (error) {
       return rejected(error);
     }
-    if (frames.length >= HIGH_WATER) return this.flush();
-    if (!this.#isListed) {
-      this.#isListed = true;
-      if (ByteWriter.#listed.push(this) === 1) ByteWriter.#flushSoon(0);
+    return this.#coalesced(frames.length);
+  }
+
+  /**
+   * Coalesces frames that other connections send, too, unless nothing can be sent any more: they are
+   * copied only to stand among own ones.
+   */
+  share(shared: SharedFrames, from: number, to: number): boolean {
+    if (this.#life.closed || this.finished) return false;
+    if (from === to) return true;
+    if (this.#life.writing) {
+      if (this.coalesced > 0) this.flush();
+      (this.#queue ??= new WriteQueue()).share(shared, from, to);
+      return true;
     }
-    return SENT;
+    const before = this.#shared;
+    if (this.coalesced === 0) {
+      this.#shared = new SharedRange(shared, from, to);
+    } else if (before === undefined || !before.extend(shared, from, to)) {
+      const frames = this.#frames ??= new FrameBuffer();
+      if (before !== undefined) this.#copyShared(before, frames);
+      frames.put(RAW, shared.slice(from, to));
+    }
+    this.#coalesced(this.coalesced);
+    return true;
   }
 
   /** Writes the coalesced frames; resolves when they, and everything before them, were written. */
   flush(): Promise<unknown> {
-    const frames = this.#frames;
     const { closed, writing } = this.#life;
-    if (frames === undefined || frames.length === 0) {
-      return writing || closed ? this.#allWritten() : SENT;
-    }
+    if (this.coalesced === 0) return writing || closed ? this.#allWritten() : SENT;
     this.#isOverdue = false;
+    const shared = this.#shared;
+    if (shared !== undefined) {
+      this.#shared = undefined;
+      this.#leaving = shared;
+      return this.#write(shared.bytes);
+    }
+    const frames = this.#frames!;
     return this.#write(writing ? frames.leaveLater() : frames.leave());
+  }
+
+  /** Remembers a broadcast, to leave it when nothing more can be sent; whether something can. */
+  join(membership: Membership): boolean {
+    if (this.#life.closed || this.finished) return false;
+    (this.#memberships ??= new Set()).add(membership);
+    return true;
+  }
+
+  /** Forgets a broadcast. */
+  leave(membership: Membership): void {
+    this.#memberships?.delete(membership);
   }
 
   /** Resolves once fewer than `n` bytes are unsent. */
@@ -133,6 +180,7 @@ export class ByteWriter {
     const life = this.#life;
     if (life.closed) return rejected(life.refusal());
     if (this.#fin !== undefined) return this.#fin;
+    this.#leaveAll();
     return this.#fin = this.#behind(() => {
       life.advancedAt = life.clock.now;
       return life.socket.closeWrite();
@@ -185,6 +233,29 @@ export class ByteWriter {
   /** Whether frames still wait; if not, it is off the list. */
   #staysListed(): boolean {
     return this.#isListed = this.coalesced > 0 && !this.#life.closed;
+  }
+
+  /** Frames have been coalesced, `length` bytes in all. */
+  #coalesced(length: number): Promise<unknown> {
+    if (length >= HIGH_WATER) return this.flush();
+    if (!this.#isListed) {
+      this.#isListed = true;
+      if (ByteWriter.#listed.push(this) === 1) ByteWriter.#flushSoon(0);
+    }
+    return SENT;
+  }
+
+  /** Copies frames of a broadcast, to which own ones or those of another broadcast are joined. */
+  #copyShared(shared: SharedRange, frames: FrameBuffer): void {
+    frames.put(RAW, shared.bytes);
+    this.#shared = undefined;
+    shared.release();
+  }
+
+  #leaveAll(): void {
+    const memberships = this.#memberships;
+    this.#memberships = undefined;
+    memberships?.forEach((membership) => membership.ended());
   }
 
   /** A rejection, if nothing can be written any more. */
@@ -278,6 +349,12 @@ export class ByteWriter {
     this.#current = EMPTY;
     this.#sent = 0;
     this.#life.advancedAt = -1;
+    if (this.#leaving !== undefined) this.#left(this.#leaving);
+  }
+
+  #left(shared: SharedRange): void {
+    this.#leaving = undefined;
+    shared.release();
   }
 
   /** No write is in progress any more, and none waits. */
@@ -347,6 +424,10 @@ export class ByteWriter {
     this.#isCut = this.#life.writing || this.coalesced > 0;
     this.#life.writing = false;
     this.#frames?.clear();
+    this.#shared?.release();
+    this.#shared = undefined;
+    if (this.#leaving !== undefined) this.#left(this.#leaving);
+    this.#leaveAll();
     this.#awaitingRoom?.forEach(({ reject }) => reject(this.#life.refusal()));
     this.#awaitingRoom = undefined;
     // An error that no promise needs is 4 % of a short connection.
@@ -357,6 +438,11 @@ export class ByteWriter {
     this.#turn?.reject(error);
     this.#queue?.reject(error);
   }
+}
+
+/** What is to know that a connection can send nothing more. */
+export interface Membership {
+  ended(): void;
 }
 
 /** A caller that waits until fewer than `n` bytes are unsent. */

@@ -1,5 +1,7 @@
 /** Holds what waits behind the write in progress. @module */
 
+import { type SharedFrames, SharedRange } from "./shared_frames.ts";
+
 /** Bytes up to which a write is copied into a room that it shares with its neighbours. */
 const MOST_SHARED = 2048;
 
@@ -24,12 +26,16 @@ export class Turn {
   #room: Uint8Array;
   #length: number;
   readonly #isShared: boolean;
+  /** What is to be written instead of the room, where other connections write the same. */
+  readonly #range: SharedRange | undefined;
   /** The turn behind it. */
   next: Turn | undefined;
 
-  constructor(bytes: Uint8Array, step?: () => Promise<unknown>) {
-    this.step = step;
-    this.#isShared = step === undefined && bytes.length <= MOST_SHARED;
+  constructor(work: Uint8Array | SharedRange | (() => Promise<unknown>)) {
+    const bytes = work instanceof Uint8Array ? work : EMPTY;
+    this.step = typeof work === "function" ? work : undefined;
+    this.#range = work instanceof SharedRange ? work : undefined;
+    this.#isShared = work === bytes && bytes.length <= MOST_SHARED;
     this.#waiter = waiter(bytes.length);
     this.#room = bytes;
     this.#length = bytes.length;
@@ -38,12 +44,12 @@ export class Turn {
 
   /** Bytes to be written. */
   get length(): number {
-    return this.#length;
+    return this.#range?.length ?? this.#length;
   }
 
   /** What is to be written. */
   get bytes(): Uint8Array {
-    return this.#room.subarray(0, this.#length);
+    return this.#range?.bytes ?? this.#room.subarray(0, this.#length);
   }
 
   /** What the first write of it resolves. */
@@ -53,7 +59,7 @@ export class Turn {
 
   /** Bytes that it occupies, about. */
   get size(): number {
-    return this.#length + OVERHEAD * (1 + (this.#others?.size ?? 0));
+    return this.length + OVERHEAD * (1 + (this.#others?.size ?? 0));
   }
 
   /** Copies `p` behind what it holds; `undefined` if it does not belong here, or does not fit. */
@@ -66,12 +72,19 @@ export class Turn {
     return this.#waiterFor(p.length).promise;
   }
 
+  /** Takes in frames that follow directly on its range; whether they do. */
+  extend(frames: SharedFrames, from: number, to: number): boolean {
+    return this.#range !== undefined && this.#range.extend(frames, from, to);
+  }
+
   resolve(): void {
+    this.#range?.release();
     this.#waiter.resolve(this.#waiter.length);
     this.#others?.forEach((waiter) => waiter.resolve(waiter.length));
   }
 
   reject(error: unknown): void {
+    this.#range?.release();
     this.#waiter.reject(error);
     this.#others?.forEach((waiter) => waiter.reject(error));
   }
@@ -127,9 +140,17 @@ export class WriteQueue {
     return this.#push(new Turn(p));
   }
 
+  /** Puts frames that many connections send behind all others. */
+  share(frames: SharedFrames, from: number, to: number): void {
+    const length = to - from;
+    this.length += length;
+    if (this.#last?.extend(frames, from, to)) this.size += length;
+    else this.#push(new Turn(new SharedRange(frames, from, to)));
+  }
+
   /** Puts a step behind all writes. */
   addStep(step: () => Promise<unknown>): Promise<unknown> {
-    return this.#push(new Turn(EMPTY, step));
+    return this.#push(new Turn(step));
   }
 
   /** Takes the first turn out. */

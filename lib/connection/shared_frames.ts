@@ -1,0 +1,98 @@
+/** Holds frames that many connections send, once for all of them. @module */
+
+/** Bytes of the first memory: most rooms say something short, and then nothing for a while. */
+const LEAST_SIZE = 256;
+
+/** Bytes that frames are put one behind the other up to; what comes then begins memory of its own. */
+const MOST_JOINED = 65536;
+
+/**
+ * Frames one behind the other, of which each connection sends a range. A peer that does not read holds
+ * one range, however many frames it is behind, and the bytes only together with all others.
+ */
+export class SharedFrames {
+  #bytes: Uint8Array;
+  #length = 0;
+  /** Ranges that have not left. */
+  #held = 0;
+  /** The range given out last: most connections send the same. */
+  #view: Uint8Array | undefined;
+
+  constructor(size: number) {
+    this.#bytes = new Uint8Array(Math.max(size, LEAST_SIZE));
+  }
+
+  /** Bytes of all frames. */
+  get length(): number {
+    return this.#length;
+  }
+
+  /** Whether further frames belong here: some connection has not sent the ones before. */
+  get isOpen(): boolean {
+    return this.#held > 0 && this.#length < MOST_JOINED;
+  }
+
+  /** Copies a frame behind the others. */
+  append(frame: Uint8Array): void {
+    const length = this.#length + frame.length;
+    if (length > this.#bytes.length) {
+      const larger = new Uint8Array(Math.max(length, 2 * this.#bytes.length));
+      larger.set(this.#bytes.subarray(0, this.#length));
+      this.#bytes = larger;
+      this.#view = undefined;
+    }
+    this.#bytes.set(frame, this.#length);
+    this.#length = length;
+  }
+
+  /** The bytes of a range. They are not written to again. */
+  slice(from: number, to: number): Uint8Array {
+    const view = this.#view;
+    if (view?.byteOffset === from && view.length === to - from) return view;
+    return this.#view = this.#bytes.subarray(from, to);
+  }
+
+  /** A range of it is to be sent. */
+  hold(): void {
+    this.#held++;
+  }
+
+  /** It has left, or never will. */
+  release(): void {
+    this.#held--;
+  }
+}
+
+/** What one connection has still to send of {@linkcode SharedFrames}. */
+export class SharedRange {
+  readonly #frames: SharedFrames;
+  readonly #from: number;
+  #to: number;
+
+  constructor(frames: SharedFrames, from: number, to: number) {
+    this.#frames = frames;
+    this.#from = from;
+    this.#to = to;
+    frames.hold();
+  }
+
+  get length(): number {
+    return this.#to - this.#from;
+  }
+
+  get bytes(): Uint8Array {
+    return this.#frames.slice(this.#from, this.#to);
+  }
+
+  /** Takes in what follows directly; whether it does. */
+  extend(frames: SharedFrames, from: number, to: number): boolean {
+    if (frames !== this.#frames || from !== this.#to) return false;
+    this.#to = to;
+    return true;
+  }
+
+  /** It has left, or never will. */
+  release(): void {
+    this.#frames.release();
+  }
+}

@@ -1,0 +1,102 @@
+/**
+ * Measures the CPU of a delivery by `broadcast()` against loops over the members: one of `conn.write()`
+ * with bytes encoded once, and one of `framed.send()`. All go through the same connections in turns; the
+ * members are a process of their own.
+ *
+ *     deno run -A tests/bench/broadcast.ts [members=1000] [rounds=7] [seconds=2] [frames=1]
+ *
+ * @module
+ */
+
+import { cpuUsage } from "node:process";
+import { broadcast, type Connection, type Framed, framed, lines, serve } from "../../mod.ts";
+import { Child } from "./children.ts";
+import { median } from "./statistics.ts";
+
+/** Times a second that the members get something. */
+const HERTZ = 20;
+
+/** What they get, and what they are pinged with. */
+const LINE = "x".repeat(127);
+
+/** Milliseconds after which the members count as stuck. */
+const LIMIT = 60_000;
+
+if (Deno.args[0] === "members") await beMembers(Number(Deno.args[1]), Number(Deno.args[2]));
+else await measure(...Deno.args.map(Number));
+
+async function measure(count = 1000, rounds = 7, seconds = 2, frames = 1): Promise<void> {
+  const room = broadcast(lines());
+  const members = new Map<Connection, Framed<string>>();
+  await using server = serve({ port: 0, hostname: "127.0.0.1" }, async (conn) => {
+    using _ = room.join(conn);
+    members.set(conn, framed(conn, lines()));
+    for await (const _ of conn);
+  });
+  const { port } = server.addr;
+  const program = [Deno.execPath(), "run", "-A", "broadcast.ts", "members", `${port}`, `${count}`];
+  await using peers = new Child(program, undefined);
+  await peers.line(LIMIT);
+
+  const bytes = new TextEncoder().encode(LINE + "\n");
+  const ways: Record<string, () => void> = {
+    "write": () => {
+      for (let i = 0; i < frames; i++) for (const conn of members.keys()) conn.write(bytes);
+    },
+    "send": () => {
+      for (let i = 0; i < frames; i++) for (const member of members.values()) member.send(LINE);
+    },
+    "broadcast": () => {
+      for (let i = 0; i < frames; i++) room.send(LINE);
+    },
+  };
+  const costs = new Map(Object.keys(ways).map((way) => [way, new Map<number, number>()]));
+  for (let round = -1; round < rounds; round++) {
+    for (const [way, deliver] of Object.entries(ways)) {
+      const cost = await cpuOf(deliver, seconds) / (count * frames);
+      if (round >= 0) costs.get(way)!.set(round, cost); // the first is for warming up
+    }
+  }
+  if (room.skipped > 0) throw new Error(`${room.skipped} deliveries were skipped`);
+  const cost = (way: string) => median(costs.get(way)!.values())!;
+  const ratio = (way: string) => {
+    const each = [...costs.get("broadcast")!].map(([i, us]) => us / costs.get(way)!.get(i)!);
+    const sorted = each.toSorted((a, b) => a - b);
+    return `${median(each)!.toFixed(2)} (${sorted[0]!.toFixed(2)} to ${sorted.at(-1)!.toFixed(2)})`;
+  };
+  print(
+    `${count} members, ${HERTZ} Hz, frames of 128 bytes, ${frames} at a time; CPU of a delivery`,
+  );
+  for (const way of costs.keys()) print(`${way.padEnd(10)} ${cost(way).toFixed(2)} µs`);
+  print(`broadcast against write ${ratio("write")}, against send ${ratio("send")}`);
+}
+
+/** CPU in µs of one call of `deliver`, of those made in some seconds. */
+async function cpuOf(deliver: () => void, seconds: number): Promise<number> {
+  const before = cpuUsage();
+  const calls = Math.round(HERTZ * seconds);
+  for (let i = 0; i < calls; i++) {
+    deliver();
+    await new Promise((resolve) => setTimeout(resolve, 1000 / HERTZ));
+  }
+  const { user, system } = cpuUsage(before);
+  return (user + system) / calls;
+}
+
+/** Reads all that comes on so many connections, until it is ended. */
+async function beMembers(port: number, count: number): Promise<void> {
+  const room = new Uint8Array(65536);
+  const reading: Promise<void>[] = [];
+  for (let i = 0; i < count; i++) {
+    const conn = await Deno.connect({ port, hostname: "127.0.0.1" });
+    reading.push((async () => {
+      while (await conn.read(room) !== null);
+    })());
+  }
+  print("ready");
+  await Promise.all(reading);
+}
+
+function print(line: string): void {
+  Deno.stdout.writeSync(new TextEncoder().encode(`${line}\n`));
+}
