@@ -35,6 +35,8 @@ interface Example {
   readonly answer: string | RegExp;
   /** What it prints after its address; `PORT` stands for the port. */
   readonly hint?: string | RegExp;
+  /** What it prints on stderr. */
+  readonly complaint?: RegExp;
   /** Flags without which it could not be started twice at a time. */
   readonly flags?: readonly string[];
   /** The certificate that it made in its directory, if it speaks TLS. */
@@ -62,6 +64,14 @@ const EXAMPLES: Record<string, Example> = {
     handler: kv,
     question: "SET one 1\r\nINCR one\r\nQUIT\r\n",
     answer: "+OK\r\n:2\r\n+OK\r\n",
+  },
+  "limits_redis.ts": {
+    handler: echo,
+    question: "one",
+    answer: "one",
+    // Port 1 refuses.
+    flags: ["--redis", "127.0.0.1:1"],
+    complaint: /^Redis at 127\.0\.0\.1:1 is away \(.*\): this process admits 1000 connections/,
   },
   "mqtt.ts": {
     handler: mqtt,
@@ -118,6 +128,7 @@ const NO_EXAMPLES = [
     "deploy",
     "haproxy.cfg",
     "kv",
+    "limits_redis",
     "mqtt",
     "postgres",
     "secret.ts",
@@ -215,7 +226,7 @@ for (const [name, example] of Object.entries(EXAMPLES)) {
   });
 
   netTest(`examples/${name} prints its address and answers until it is stopped`, async () => {
-    const { question, answer, hint, flags = [], certificate } = example;
+    const { question, answer, hint, complaint, flags = [], certificate } = example;
     await using backend = serve({ port: 0, hostname: "127.0.0.1" }, echo);
     using place = new Directory();
     const own = name === "forward.ts" ? ["--to", `127.0.0.1:${backend.addr.port}`] : [];
@@ -232,6 +243,7 @@ for (const [name, example] of Object.entries(EXAMPLES)) {
       if (typeof answer === "string") assertEquals(answered, answer);
       else assertMatch(answered, answer);
     }
+    if (complaint !== undefined) assertMatch(await running.complaint() ?? "", complaint);
     assertEquals(await stop(running), []);
     // `listen()` by itself does not handle signals, and Windows has none.
     const code = name === "four_steps.ts" ? 143 : 0;
