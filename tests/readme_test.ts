@@ -5,7 +5,7 @@
  * @module
  */
 
-import { fileURLToPath, pathToFileURL } from "node:url";
+import { pathToFileURL } from "node:url";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { END_REASONS } from "../lib/connection/end_reason.ts";
 import { LISTEN_DEFAULTS } from "../lib/listener/listen_options.ts";
@@ -79,7 +79,7 @@ netTest("README: one client that resets ends the plain loop, and not ours", asyn
   assertStringIncludes(page, `\n${said}\n`);
 
   const ours = plain.replace("Deno.listen(", "listen(");
-  const served = await output(`import { listen } from "jsr:@usher/server";\n${ours}`);
+  const served = await output(`import { listen } from "@usher/server";\n${ours}`);
   assertEquals(served, "The second client was served");
   assertStringIncludes(page, `\`${served}\``);
 }, { os: ["linux"] });
@@ -274,13 +274,25 @@ treeTest(
   },
 );
 
-netTest("README: the smallest server runs from a checkout by `links`, and echoes", async () => {
+netTest("README: the smallest server runs with a checkout in its imports, and echoes", async () => {
   const [, program = ""] = /^```TypeScript\n([^]*?)^```$/m.exec(read("README.md")) ?? [];
-  const [, links = ""] = /^```json\n([^]*?)^```$/m.exec(read("README.md")) ?? [];
+  const [, configuration = ""] = /^```json\n([^]*?)^```$/m.exec(read("README.md")) ?? [];
+  const { exports } = JSON.parse(read("deno.json")) as { exports: Record<string, string> };
+  const { imports } = JSON.parse(configuration) as { imports: Record<string, string> };
+  // All but those that need a package besides, or are about one.
+  const { "./otel": _, ...entries } = exports;
+  assertEquals(
+    imports,
+    Object.fromEntries(
+      Object.entries(entries).map((
+        [name, path],
+      ) => [`@usher/server${name.slice(1)}`, path.replace("./", "../usher/")]),
+    ),
+  );
   using place = new Directory();
   await Deno.writeTextFile(
     place.at("deno.json"),
-    links.replace('"../usher"', JSON.stringify(fileURLToPath(root))),
+    configuration.replaceAll('"../usher/', `"${root.href}`),
   );
   await Deno.writeTextFile(place.at("server.ts"), program.replace("port: 7000", "port: 0"));
   await using running = new Program(pathToFileURL(place.at("server.ts")), {

@@ -181,7 +181,7 @@ export interface ServeSettings<A extends Deno.Addr = Deno.Addr> {
   /** Aborting it stops the server at once, as in `Deno.serve`. */
   signal?: AbortSignal;
   /** Called once for each address, when `serve()` has returned. */
-  onListen?: (addr: Deno.Addr) => unknown;
+  onListen?: (addr: A) => unknown;
   /**
    * Called with errors of handlers and hooks, and with what keeps the server from accepting. What a
    * peer can cause at will is not among them: see `stats()` and `onEnd`. Only refusals are reported, all

@@ -104,7 +104,8 @@ netTest("serve() leaves a listener that was passed in to its owner when it throw
 });
 
 netTest("serve() calls onListen for each address once it has returned", async () => {
-  const heard: Deno.Addr[] = [];
+  // The kind of address follows from the options.
+  const heard: Deno.NetAddr[] = [];
   let returned = false;
   const { promise, resolve } = Promise.withResolvers<void>();
   await using server = serve({
