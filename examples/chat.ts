@@ -7,6 +7,7 @@
  */
 
 import {
+  broadcast,
   type Connection,
   type Framed,
   framed,
@@ -16,14 +17,14 @@ import {
 } from "jsr:@usher/server@^0.2.0";
 import { start } from "./start.ts";
 
-/** Bytes of a line; longer ones are truncated. */
-const LONGEST_LINE = 1024;
+/** What guests say; longer lines are truncated. */
+const SAID = lines({ limit: 1024, onOversize: "truncate" });
+
+/** What they hear: names and escapes make lines longer. */
+const HEARD = lines({ ending: "\r\n" });
 
 /** Characters of a name. */
 const LONGEST_NAME = 20;
-
-/** Unsent bytes above which a guest is skipped; above `maxUnsent` the connection would end. */
-const SLOW = 262_144;
 
 /** Names that a new guest is shown. */
 const NAMES_SHOWN = 20;
@@ -35,57 +36,37 @@ const IDLE_TIMEOUT = 3_600_000;
 export function chat(): Handler {
   const room = new Room();
   return async (conn) => {
-    const heard = framed(conn, lines({ limit: LONGEST_LINE, onOversize: "truncate" }));
-    const guest = new Guest(conn);
-    using seat = await findSeat(heard, guest, room);
+    const said = framed(conn, SAID);
+    // Not awaited when it sends: what fails ends the connection, and so the loop over its lines.
+    const guest = framed(conn, HEARD);
+    using seat = await findSeat(said, guest, room);
     if (seat !== null) {
-      for await (const line of heard) {
-        if (line === "/quit") return guest.tell("* Bye");
-        if (line !== "") room.say(`${seat.name}: ${visible(line)}`, guest);
+      for await (const line of said) {
+        if (line === "/quit") return guest.send("* Bye");
+        if (line !== "") room.say(`${seat.name}: ${visible(line)}`, conn);
       }
     }
     // The loop has ended by itself, and what is sent now still leaves.
-    if (conn.draining) guest.tell("* The server is stopping. Come back in a minute");
+    if (conn.draining) guest.send("* The server is stopping. Come back in a minute");
   };
 }
 
 /** Asks until the guest gives a valid name; `null` if it leaves before. */
-async function findSeat(heard: Framed<string>, guest: Guest, room: Room): Promise<Seat | null> {
-  guest.tell("* What is your name?");
-  for await (const line of heard) {
+async function findSeat(
+  said: Framed<string>,
+  guest: Framed<string>,
+  room: Room,
+): Promise<Seat | null> {
+  guest.send("* What is your name?");
+  for await (const line of said) {
     if (line === "/quit") return null;
     const name = visible(line.trim().normalize());
     const wrong = room.whatIsWrong(name);
     // Entered at once, before another guest can take the name.
     if (wrong === null) return room.enter(name, guest);
-    guest.tell(`* ${wrong}. What is your name?`);
+    guest.send(`* ${wrong}. What is your name?`);
   }
   return null;
-}
-
-/** A connected client, whether it has a name yet or not. */
-class Guest {
-  readonly #conn: Connection;
-  /** With a limit above that of input: lines grow by a name and by escapes. */
-  readonly #said: Framed<string>;
-  #missed = 0;
-
-  constructor(conn: Connection) {
-    this.#conn = conn;
-    this.#said = framed(conn, lines({ ending: "\r\n" }));
-  }
-
-  /** Never waits: one slow reader must not hold up the others. */
-  tell(text: string): void {
-    if (this.#conn.unsentBytes > SLOW) {
-      this.#missed++;
-      return;
-    }
-    if (this.#missed > 0) this.#said.send(`* You missed ${this.#missed} lines`);
-    this.#missed = 0;
-    // Not awaited. If it fails, the connection has ended, and so has the loop over its lines.
-    this.#said.send(text);
-  }
 }
 
 /** A guest's place in the room. */
@@ -94,40 +75,44 @@ interface Seat extends Disposable {
 }
 
 class Room {
-  readonly #guests = new Map<string, Guest>();
+  readonly #names = new Set<string>();
+  /** One who reads slowly is skipped, and holds up nobody. */
+  readonly #guests = broadcast(HEARD, { missed: (count) => `* You missed ${count} lines` });
 
   /** Why this name cannot be used; `null` if it can. */
   whatIsWrong(name: string): string | null {
     // A name of spaces or invisible characters would look like none, or like another one.
     if (!/[\p{L}\p{N}\p{S}]/u.test(name)) return "A name needs a letter, a digit or a symbol";
     if ([...name].length > LONGEST_NAME) return `A name has at most ${LONGEST_NAME} characters`;
-    return this.#guests.has(name) ? `The name ${name} is taken` : null;
+    return this.#names.has(name) ? `The name ${name} is taken` : null;
   }
 
   /** Lets a guest in, until the seat is disposed. */
-  enter(name: string, guest: Guest): Seat {
-    guest.tell(this.#whoIsHere());
-    this.#guests.set(name, guest);
-    this.say(`* ${name} has come`, guest);
+  enter(name: string, guest: Framed<string>): Seat {
+    guest.send(this.#whoIsHere());
+    this.#names.add(name);
+    const membership = this.#guests.join(guest.conn);
+    this.say(`* ${name} has come`, guest.conn);
     return {
       name,
       [Symbol.dispose]: () => {
-        this.#guests.delete(name);
-        this.say(`* ${name} has left`, guest);
+        membership[Symbol.dispose]();
+        this.#names.delete(name);
+        this.say(`* ${name} has left`, guest.conn);
       },
     };
   }
 
   #whoIsHere(): string {
-    const { size } = this.#guests;
+    const { size } = this.#names;
     if (size === 0) return "* Nobody else is here";
-    const names = this.#guests.keys().take(NAMES_SHOWN).toArray().join(", ");
+    const names = this.#names.values().take(NAMES_SHOWN).toArray().join(", ");
     return `* Here are ${names}${size > NAMES_SHOWN ? ` and ${size - NAMES_SHOWN} more` : ""}`;
   }
 
-  /** Sends a line to every guest but one. */
-  say(text: string, from: Guest): void {
-    for (const guest of this.#guests.values()) if (guest !== from) guest.tell(text);
+  /** Sends a line to every guest but the one who says it. */
+  say(text: string, from: Connection): void {
+    this.#guests.send(text, { except: from });
   }
 }
 
