@@ -1,13 +1,17 @@
 /**
  * A project that has this checkout in its import map may have compiler options of its own, and may be
- * bundled.
+ * bundled; and the examples run outside the checkout.
  *
  * @module
  */
 
+import { pathToFileURL } from "node:url";
 import { assert, assertEquals } from "@std/assert";
+import { bytes, text } from "./support/bytes.ts";
 import { Directory } from "./support/directory.ts";
 import { granted, netTest, root } from "./support/needs.ts";
+import { readAll } from "./support/peers.ts";
+import { Program } from "./support/program.ts";
 
 /** Options under which projects are checked, apart from Deno's own defaults. */
 const OPTIONS: Record<string, Record<string, boolean | string[]>> = {
@@ -84,6 +88,52 @@ for (const [name, options] of Object.entries(OPTIONS)) {
     assert(!said.includes("Unsupported compiler options"), said);
   });
 }
+
+/** Writes an import map that has the checkout in place of the registry. */
+function importMap(place: Directory): string {
+  const { version, exports: entries, imports: packages } = JSON.parse(
+    Deno.readTextFileSync(new URL("deno.json", root)),
+  ) as { version: string; exports: Record<string, string>; imports: Record<string, string> };
+  const [, line = ""] = /^(0\.\d+|\d+)/.exec(version) ?? [];
+  const ours = Object.entries(entries).map((
+    [name, path],
+  ) => [`jsr:@usher/server@^${line}.0${name.slice(1)}`, new URL(path, root).href]);
+  const imports = { ...packages, ...Object.fromEntries(ours) };
+  Deno.writeTextFileSync(place.at("map.json"), JSON.stringify({ imports }));
+  return place.at("map.json");
+}
+
+function exampleNames(): string[] {
+  return [...Deno.readDirSync(new URL("examples/", root))].map(({ name }) => name)
+    .filter((name) => /^\w+(?<!_test)\.ts$/.test(name));
+}
+
+netTest("the examples are checked and run by their URLs", async () => {
+  using place = new Directory();
+  await using site = Deno.serve(
+    { port: 0, hostname: "127.0.0.1", onListen() {} },
+    async (asked) => {
+      const { pathname } = new URL(asked.url);
+      const source = await Deno.readFile(new URL(`.${pathname}`, root));
+      return new Response(source, { headers: { "content-type": "text/typescript" } });
+    },
+  );
+  const host = `127.0.0.1:${site.addr.port}`;
+  const flags = [`--allow-import=${host}`, "--no-lock", `--import-map=${importMap(place)}`];
+  const urls = exampleNames().map((name) => `http://${host}/examples/${name}`);
+  await deno(place, "check", ...flags, ...urls);
+
+  await using echo = new Program(new URL(`http://${host}/examples/echo.ts`), {
+    how: ["run", "--quiet", "--allow-net", ...flags],
+    args: ["--port", "0"],
+    cwd: pathToFileURL(`${place.path}/`),
+  });
+  const [, port = ""] = /^Listening on tcp:\/\/127\.0\.0\.1:(\d+)$/.exec(await echo.line()) ?? [];
+  const client = await Deno.connect({ hostname: "127.0.0.1", port: Number(port) });
+  await client.write(bytes`hello`);
+  await client.closeWrite();
+  assertEquals(text(await readAll(client)), "hello");
+});
 
 /** `deno bundle` downloads its bundler. */
 const bundles = granted && await canBundle();

@@ -147,6 +147,30 @@ treeTest("docs/reference/metrics.md: each metric is there, with its two names", 
   assertEquals(table.map(([, , , , label]) => label), labels);
 });
 
+treeTest("examples/README.md: each program is there, with a client for its port", () => {
+  const table = rows(read("examples/README.md"));
+  const clients = new Map(table.map(([name = "", , client = ""]) => {
+    const [, file = ""] = /^\[(.*)\]\(\1\)$/.exec(name) ?? [];
+    return [file, client];
+  }));
+  const names = [...Deno.readDirSync(new URL("examples/", root))].map(({ name }) => name);
+  const programs = names.filter((name) =>
+    name.endsWith("_test.ts") ||
+    (name.endsWith(".ts") && read(`examples/${name}`).includes("import.meta.main"))
+  );
+  assertEquals([...clients.keys()].toSorted(), programs.toSorted());
+  for (const [name, client] of clients) {
+    const [, port = ""] = /command, port: (\d+)/.exec(read(`examples/${name}`)) ?? [];
+    // A server with probes or a page has a port for these, too, and that is the one to show.
+    const shown = /(?:health-port|page): "(\d+)"|"health-port": "(\d+)"/.exec(
+      read(`examples/${name}`),
+    );
+    const expected = shown?.[1] ?? shown?.[2] ?? port;
+    assertStringIncludes(client, expected, `examples/${name}`);
+    assert(client !== "");
+  }
+});
+
 treeTest("CONTRIBUTING: every folder of lib/ is shown", () => {
   const shown = [
     ...section("CONTRIBUTING.md", "The rooms of `lib/`").matchAll(/\]\(lib\/(\w+)\/\)/g),
