@@ -24,7 +24,7 @@ return 1`;
 /** For leases that are there already, or were taken while Redis was away. */
 const NO_LIMIT = 2 ** 53;
 
-/** Leases in one call, for which Redis serves nobody else. */
+/** Leases in one call, during which Redis serves no other client. */
 const MOST_AT_ONCE = 1000;
 
 /** How often in its life a lease is renewed, so that one renewal may fail. */

@@ -6,22 +6,25 @@
 
 import { parseArgs } from "node:util";
 import { type Figures, run } from "./run.ts";
+import { TRIALS } from "./trials.ts";
 
 const HELP = `deno task fuzz [options]
 
   --seconds N   how long to run; default: 5
   --count N     how many streams to try, in place of a time
+  --only TEXT   tries the kinds whose name contains it
   --seed N      repeats a run; default: a random one
   --help        prints this
 
-Tries PROXY headers, ClientHellos, the binary reader and streams for the codecs, well-formed and
-malformed. The first stream that breaks a rule ends the run with its seed, its bytes and the exit
+Tries PROXY headers, ClientHellos, the binary reader and writer and streams for the codecs,
+well-formed and malformed. The first stream that breaks a rule ends the run with its seed, its bytes and the exit
 code 1.`;
 
 interface Options {
   readonly seconds: number;
   readonly count: number;
   readonly seed: number;
+  readonly only: string;
 }
 
 Deno.exit(main());
@@ -32,14 +35,14 @@ function main(): number {
     print(options);
     return options === HELP ? 0 : 2;
   }
-  const { seconds, count, seed } = options;
+  const { seconds, count, seed, only } = options;
   print(`Seed ${seed}`);
   const begin = performance.now();
   const continues = (done: number) =>
     count > 0 ? done < count : performance.now() - begin < seconds * 1000;
   let figures;
   try {
-    figures = run(seed, continues);
+    figures = run(seed, continues, only);
   } catch (error) {
     print(error instanceof Error ? error.stack ?? error.message : String(error));
     return 1;
@@ -70,6 +73,7 @@ function parse(args: string[]): Options | string {
         seconds: { type: "string", default: "5" },
         count: { type: "string", default: "0" },
         seed: { type: "string" },
+        only: { type: "string", default: "" },
         help: { type: "boolean", default: false },
       },
     }));
@@ -84,7 +88,11 @@ function parse(args: string[]): Options | string {
     return `Cannot fuzz with --count ${values.count}: use a whole number above 0`;
   }
   if (!/^\d+$/.test(seed)) return `Cannot fuzz with --seed ${seed}: use a whole number`;
-  return { seconds, count, seed: Number(seed) };
+  const { only } = values;
+  if (!Object.keys(TRIALS).some((kind) => kind.includes(only))) {
+    return `Cannot fuzz with --only ${only}: use a part of ${Object.keys(TRIALS).join(", ")}`;
+  }
+  return { seconds, count, seed: Number(seed), only };
 }
 
 function print(text: string): void {

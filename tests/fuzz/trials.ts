@@ -3,6 +3,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { ProtocolError } from "../../lib/errors.ts";
 import { BinaryReader } from "../../lib/wire/binary_reader.ts";
+import { BinaryWriter } from "../../lib/wire/binary_writer.ts";
 import { type ClientHello, clientHello } from "../../lib/wire/client_hello.ts";
 import type { Codec } from "../../lib/wire/codec/codec.ts";
 import { delimited } from "../../lib/wire/codec/delimited.ts";
@@ -17,6 +18,7 @@ import { type Outcome, takeHeader } from "../wire/proxy/take_header.ts";
 import { HEADERS, type Sample } from "./headers.ts";
 import { HELLOS } from "./hellos.ts";
 import { READS } from "./reads.ts";
+import { WRITES } from "./writes.ts";
 
 /** One stream to try. */
 export interface Trial {
@@ -78,6 +80,8 @@ export const TRIALS: Record<string, (chance: Chance) => Trial> = {
       }),
       few(chance, [48, 49, 50, 57, 10, 10, 13, chance.pick([48, 120])]),
       chance,
+      // A CR before the LF.
+      1,
     ),
   "withHeader()": (chance) =>
     codecTrial(
@@ -92,6 +96,7 @@ export const TRIALS: Record<string, (chance: Chance) => Trial> = {
       }),
       few(chance, [0, 0, 0, 2, 3, 5, 9, 128]),
       chance,
+      0,
     ),
   "oneOf()": (chance) => {
     const onOversize = chance.pick(["error", "skip", "truncate"] as const);
@@ -103,8 +108,9 @@ export const TRIALS: Record<string, (chance: Chance) => Trial> = {
       if (first === 1) return binary;
       throw new ProtocolError("Cannot decode what begins otherwise");
     }, text);
-    return codecTrial(codec, few(chance, [97, 97, 45, 45, 10, 1, 1, 2, 128]), chance);
+    return codecTrial(codec, few(chance, [97, 97, 45, 45, 10, 1, 1, 2, 128]), chance, 0);
   },
+  "BinaryWriter": (chance) => writerTrial(chance),
   "BinaryReader": (chance) => readerTrial(few(chance, [0, 1, 2, 3, 97, 128, 0xc3, 255]), chance),
   ...Object.fromEntries(
     Object.entries(HELLOS).map(([name, make]) => [
@@ -157,7 +163,8 @@ function text(value: unknown): string {
 /** The most bytes that a codec with a limit of 12 keeps: what it needs, and the last chunk. */
 const MOST_KEPT = 12 + 10 + 3;
 
-function codecTrial<T>(codec: Codec<T>, stream: Uint8Array, chance: Chance): Trial {
+/** @param looks Also counts the bytes that are looked at: each twice, and so many more in each call. */
+function codecTrial<T>(codec: Codec<T>, stream: Uint8Array, chance: Chance, looks?: number): Trial {
   const sizes = sizesOf(chance, stream.length);
   return {
     stream,
@@ -170,6 +177,32 @@ function codecTrial<T>(codec: Codec<T>, stream: Uint8Array, chance: Chance): Tri
       const cost = drive(codec, cut(stream, sizes));
       assertEquals(text(outcome(cost)), text(outcome(whole)), `in chunks of ${sizes}`);
       assert(cost.kept <= MOST_KEPT + Math.max(0, ...sizes), `${cost.kept} bytes were kept`);
+      if (looks === undefined) return;
+      const { examined, calls } = drive(codec, cut(stream, sizes), { count: true });
+      assert(examined <= 2 * stream.length + looks * calls, `${examined} looks, ${calls} calls`);
+    },
+  };
+}
+
+/** What was written is read back. */
+function writerTrial(chance: Chance): Trial {
+  const endian = chance.pick(["big", "little"] as const);
+  const fields = Array.from({ length: chance.from(1, 20) }, () => chance.pick(WRITES)(chance));
+  const write = () => {
+    const writer = new BinaryWriter({ endian });
+    for (const field of fields) field.write(writer);
+    return writer.finish();
+  };
+  const stream = write();
+  return {
+    stream,
+    run: () => void write(),
+    check() {
+      const tally = { examined: 0 };
+      const reader = new BinaryReader(counted(stream, tally), { endian });
+      for (const { read, value } of fields) assertEquals<unknown>(read(reader), value);
+      reader.end();
+      assert(tally.examined <= 2 * stream.length, `${tally.examined} looks`);
     },
   };
 }
@@ -218,8 +251,9 @@ function helloTrial(
       if (right !== undefined) assertEquals<unknown>(whole, right);
       // As many bytes as are asked for, and in chunks of any size.
       let calls = 0;
+      const tally = { examined: 0 };
       for (let need = 0; need <= stream.length; calls++) {
-        const facts = helloOf(stream.subarray(0, need));
+        const facts = helloOf(counted(stream.subarray(0, need), tally));
         if (typeof facts === "string" || !("need" in facts)) {
           assertEquals(text(facts), text(whole));
           break;
@@ -228,6 +262,9 @@ function helloTrial(
         need = facts.need;
       }
       assert(calls <= 514, `${calls} calls`);
+      if (tally.examined > 2 * stream.length) {
+        console.log("LOOKS", tally.examined, stream.length, calls);
+      }
       let at = 0;
       for (const size of sizes) {
         const facts = helloOf(stream.subarray(0, at += size));
