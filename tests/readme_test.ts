@@ -11,6 +11,7 @@ import { END_REASONS } from "../lib/connection/end_reason.ts";
 import { LISTEN_DEFAULTS } from "../lib/listener/listen_options.ts";
 import { DEFAULTS } from "../lib/server/options.ts";
 import { connect } from "../lib/testing/mod.ts";
+import { LINES_DEFAULTS } from "../lib/wire/codec/lines.ts";
 import { DURATION, METRICS } from "../lib/watch/metrics.ts";
 import { metricsText } from "../lib/watch/prometheus.ts";
 import { bytes, text } from "./support/bytes.ts";
@@ -117,6 +118,18 @@ treeTest("docs/reference/options.md: each option is there, with its default", ()
     [...body.matchAll(/^ {2}(\w+)\??:/gm)].map(([, name = ""]) => name)
   );
   assertEquals(Object.keys(stated).toSorted(), options.toSorted());
+});
+
+treeTest("SECURITY: the limits that it names are the defaults", () => {
+  const text = rows(section("SECURITY.md", "What counts")).map((row) => row.join(" ")).join("\n");
+  const units: Record<string, number> = { "": 1, s: 1000, KiB: 2 ** 10, MiB: 2 ** 20 };
+  const named = [...text.matchAll(/`(\w+)` (?:is )?(\d[\d,]*)(?: (s|KiB|MiB)\b)?/g)].map(
+    ([, name = "", value = "", unit = ""]) =>
+      [name, Number(value.replaceAll(",", "")) * (units[unit] ?? NaN)] as const,
+  );
+  assert(named.length >= 7, text);
+  const defaults: Record<string, unknown> = { ...DEFAULTS, limit: LINES_DEFAULTS.limit };
+  for (const [name, value] of named) assertEquals(value, defaults[name], name);
 });
 
 treeTest("docs/reference/end_reasons.md: each end reason is explained, in order", () => {
