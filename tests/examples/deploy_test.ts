@@ -1,13 +1,15 @@
 /** The files in examples/deploy/ work, and their numbers add up. @module */
 
 import { assert, assertEquals } from "@std/assert";
+import { parseAllDocuments } from "yaml";
 import { DEFAULTS } from "../../lib/server/options.ts";
 import { Haproxy } from "../interop/haproxy.ts";
 import { run } from "../interop/processes.ts";
 import { Directory } from "../support/directory.ts";
 import { netTest, root, treeTest } from "../support/needs.ts";
 import { bytes, text } from "../support/bytes.ts";
-import { dial, readExactly } from "../support/peers.ts";
+import { proxied } from "../support/balancer.ts";
+import { dial, readExactly, writeAll } from "../support/peers.ts";
 import { turn } from "../support/wait.ts";
 import { Program } from "../support/program.ts";
 
@@ -160,20 +162,28 @@ interface Deployment {
 /** Seconds allowed for nodes and ingresses to notice that a pod is not ready. */
 const PROPAGATION = 5;
 
-netTest("kubernetes.yaml: the numbers add up, and its command starts a server", async () => {
+netTest("kubernetes.yaml: kubectl reads it without a warning", async () => {
   const file = new URL("kubernetes.yaml", DEPLOY).pathname;
-  // Works without a cluster: it parses the file and prints it as JSON.
-  const { said, complaints } = await run("kubectl", [
+  // Works without a cluster: it parses the file and prints it.
+  const { code, complaints } = await run("kubectl", [
     ...["label", "--local", "-f", file, "-o", "json", "--kubeconfig", "/dev/null", "read=yes"],
   ]);
-  assertEquals(complaints, "");
-  const objects = said.split(/^(?=\{)/m).map((json) => JSON.parse(json) as Deployment);
+  assertEquals({ code, complaints }, { code: 0, complaints: "" });
+}, { programs: ["kubectl"] });
+
+netTest("kubernetes.yaml: the numbers add up, and its command starts a server", async () => {
+  const objects = parseAllDocuments(read("kubernetes.yaml")).map((document) => {
+    assertEquals([...document.errors, ...document.warnings], []);
+    return document.toJS() as Deployment;
+  });
   assertEquals(objects.map(({ kind }) => kind), ["Deployment", "Service", "PodDisruptionBudget"]);
   const { terminationGracePeriodSeconds: grace, containers } = objects[0]!.spec.template.spec;
   const [{ command, args, ports, readinessProbe, livenessProbe }] = containers;
 
   const { periodSeconds, failureThreshold, timeoutSeconds = 1 } = readinessProbe;
   const lameDuck = setting(args.join(" "), /--lame-duck=(\d+)/);
+  // `spread` is cut to half of the timeout.
+  assert(setting(args.join(" "), /--spread=(\d+)/) <= DEFAULTS.shutdownTimeout / 2);
   assert(lameDuck >= 1000 * (periodSeconds * failureThreshold + timeoutSeconds + PROPAGATION));
   assert(grace * 1000 > lameDuck + DEFAULTS.shutdownTimeout + REST_OF_A_STOP);
   assertEquals(
@@ -194,7 +204,7 @@ netTest("kubernetes.yaml: the numbers add up, and its command starts a server", 
     await response.body?.cancel();
     assertEquals(response.status, 200, path);
   }
-}, { os: ["linux", "darwin"], programs: ["kubectl"] });
+}, { os: ["linux", "darwin"] });
 
 const needs = { os: ["linux" as const], programs: ["haproxy"] };
 
@@ -203,6 +213,15 @@ netTest("haproxy.cfg: HAProxy accepts it without a warning", async () => {
   const { code, complaints } = await run("haproxy", ["-c", "-f", pathname]);
   assertEquals({ code, complaints }, { code: 0, complaints: "" });
 }, needs);
+
+netTest("60-usher.conf: the kernel takes every setting", async () => {
+  const file = new URL("60-usher.conf", DEPLOY).pathname;
+  const { code, said, complaints } = await run("unshare", [
+    ...["--map-root-user", "--net", "sysctl", "--load", file],
+  ]);
+  assertEquals({ code, complaints }, { code: 0, complaints: "" });
+  assertEquals(said, read("60-usher.conf").replaceAll(/^(#.*)?\n/gm, ""));
+}, { programs: ["sysctl"], networkNamespaces: true, os: ["linux"] });
 
 treeTest("haproxy.cfg: a server is marked down before its lame duck is over", () => {
   const configuration = read("haproxy.cfg");
@@ -222,7 +241,10 @@ class Behind implements AsyncDisposable {
   private constructor(lameDuck: number) {
     this.program = new Program(READINESS, {
       how: ["run", "--allow-net"],
-      args: ["--port", "0", "--health-port", "0", "--lame-duck", String(lameDuck)],
+      args: [
+        ...["--port", "0", "--health-port", "0", "--lame-duck", String(lameDuck)],
+        ...["--trust", "127.0.0.1", "--spread", "0"],
+      ],
     });
   }
 
@@ -318,6 +340,7 @@ netTest("haproxy.cfg: a stopping server is marked down in time, and no request f
   while (!(await opinion(haproxy, "usher1")).startsWith("DOWN"));
   // It still listens, and serves clients that do not come through HAProxy.
   using late = await dial(one.addr);
+  await writeAll(late, proxied("192.0.2.7", 2));
   await late.write(bytes`hello`);
   assertEquals(text(await readExactly(late, 5)), "hello");
   late.close();
