@@ -80,7 +80,7 @@ export type {
 // Limits
 export type { Admit, AdmitResult, IdentifiedConnection } from "./lib/server/admission.ts";
 export { type RateLimit, rateLimit, type RateLimitOptions } from "./lib/server/rate_limit.ts";
-export { type AddressRanges, addressRanges } from "./lib/wire/address/address_range.ts";
+export { type AddressSet, addressSet, type AddressSetOptions } from "./lib/listener/address_set.ts";
 export { peerKey } from "./lib/wire/address/peer_key.ts";
 
 // Errors and records

@@ -252,6 +252,7 @@ const TOGETHER: Record<string, string> = {
   "lib/connection/lifeline.ts": "a rejection that is marked as handled, which its errors become",
   "lib/connection/shared_frames.ts": "frames that many send, and the range of them that one does",
   "lib/connection/write_queue.ts": "a queue and the turns in it",
+  "lib/listener/address_set.ts": "a set is made, and recognized where an option takes one",
   "lib/listener/address_rules.ts": "rules for addresses, completed and asked",
   "lib/listener/bind.ts": "how a socket is set before and behind binding",
   "lib/listener/descriptor_panics.ts": "the two panics of one cause",

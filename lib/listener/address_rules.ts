@@ -1,37 +1,50 @@
 /** Matches an address against an allow, deny or trust list. @module */
 
 import { bad } from "../check.ts";
-import { addressRanges } from "../wire/address/address_range.ts";
+import { addressRange } from "../wire/address/address_range.ts";
+import { AddressTable } from "../wire/address/address_table.ts";
+import { readHostname } from "../wire/address/ip_address.ts";
+import { type AddressSet, isAddressSet } from "./address_set.ts";
 
 /** Whether an address matches. */
 export type AddressTest = (addr: Deno.Addr) => boolean;
 
-/** The entry of a list that stands for every peer of a Unix socket, as they have no address. */
-const UNIX = "unix";
+/** What peers of Unix sockets have in place of an address. */
+const NO_ADDRESS = new Uint8Array(0);
 
 /**
- * The test for the addresses and ranges of a list, which must not be empty.
+ * The test for the addresses of a list, which must not be empty, or for those that a set has at the
+ * time.
  *
- * @throws {TypeError} If it is not such a list.
+ * @throws {TypeError} If it is neither.
  * @throws {RangeError} If an entry is neither an address nor a range.
  */
 export function compileAddressList(verb: string, name: string, list: unknown): AddressTest {
+  if (isAddressSet(list)) return testOf(list);
   if (!Array.isArray(list) || list.length === 0) {
-    const wanted = 'an array of addresses and ranges, such as ["10.0.0.0/8", "::1", "unix"]';
+    const wanted =
+      'an array of addresses and ranges, such as ["10.0.0.0/8", "::1", "unix"], or an addressSet()';
     throw new TypeError(bad(verb, name, list, wanted));
   }
-  const unix = list.includes(UNIX);
-  // Checked with an address in the place of "unix", so that messages count the entries as given.
-  addressRanges(list.map((text) => text === UNIX ? "::" : text), verb, name);
-  const ranges = addressRanges(list.filter((text) => text !== UNIX), verb, name);
-  return (addr) => "hostname" in addr ? ranges.has(addr.hostname) : unix;
+  const table = new AddressTable(Infinity);
+  for (const [i, text] of list.entries()) {
+    table.add(addressRange(verb, `${name}[${i}]`, text), Infinity, 0);
+  }
+  return (addr) => {
+    const address = "hostname" in addr ? readHostname(addr.hostname) : NO_ADDRESS;
+    return address !== null && table.has(address, 0);
+  };
+}
+
+function testOf(set: AddressSet): AddressTest {
+  return (addr) => set.has("hostname" in addr ? addr.hostname : "unix");
 }
 
 /**
  * The test for the addresses that are allowed: `deny` wins over `allow`, and without `allow` all
  * others are. `undefined` if there is nothing to test.
  *
- * @throws {TypeError} If one is not a list.
+ * @throws {TypeError} If one is neither a list nor a set.
  * @throws {RangeError} If an entry is neither an address nor a range.
  */
 export function completeAddressRules(

@@ -8,6 +8,7 @@ import {
   type TlsListenOptions,
 } from "../tls/tls_options.ts";
 import { compileAddressList } from "./address_rules.ts";
+import type { AddressSet } from "./address_set.ts";
 
 /**
  * Where to listen with TCP, and how its sockets are set.
@@ -195,11 +196,11 @@ export type ListenOptions = TcpListenOptions | UnixListenOptions | FdListenOptio
  */
 export interface ProxyProtocolOptions {
   /**
-   * The peers that may send a header: addresses and CIDR ranges of the balancers, and `"unix"` for every peer
-   * of a Unix socket. All others are refused (`refused_address`): with a header they could claim any
+   * The peers that may send a header: addresses and CIDR ranges of the balancers, and `"unix"` for every
+   * peer of a Unix socket; or an {@linkcode addressSet}, which can be changed meanwhile. All others are refused (`refused_address`): with a header they could claim any
    * address, and without one their own would be unknown.
    */
-  trust: readonly string[];
+  trust: readonly string[] | AddressSet;
   /**
    * `"allow"` lets clients pass `allow`, `deny`, `maxConnectionsPerPeer` and `maxRatePerPeer` whose
    * address the header does not give: of the command UNKNOWN, of no or an unspecified family, or behind

@@ -14,6 +14,7 @@ import type { Handler } from "./handler.ts";
 import { type CompleteRate, completeRate, type RateLimitOptions } from "./rate_limit.ts";
 import type { TlsListenOptions } from "../tls/tls_options.ts";
 import { type AddressTest, completeAddressRules } from "../listener/address_rules.ts";
+import type { AddressSet } from "../listener/address_set.ts";
 import {
   ADDRESS_KEYS,
   type CompleteAddress,
@@ -93,13 +94,14 @@ export interface ServeSettings<A extends Deno.Addr = Deno.Addr> {
    */
   maxHandshaking?: number;
   /**
-   * The addresses and CIDR ranges that may connect, and `"unix"` for the peers of a Unix socket. All
-   * others are refused (`refused_address`). Behind a proxy it is the client's address that counts.
-   * Every address unless given.
+   * The addresses and CIDR ranges that may connect, and `"unix"` for the peers of a Unix socket; or an
+   * {@linkcode addressSet}, which can be changed meanwhile. All others are refused
+   * (`refused_address`). Behind a proxy it is the client's address that counts. Every address unless
+   * given.
    */
-  allow?: readonly string[];
-  /** The addresses that may not connect, even if `allow` has them. None unless given. */
-  deny?: readonly string[];
+  allow?: readonly string[] | AddressSet;
+  /** The same for those that may not connect, even if `allow` has them. None unless given. */
+  deny?: readonly string[] | AddressSet;
   /**
    * Says whether an identified client may come in: called once for each with what is known of its
    * connection, after PROXY header, address rules and TLS. `false` refuses it (`refused_admit`); so does
@@ -203,7 +205,8 @@ export interface ServeSettings<A extends Deno.Addr = Deno.Addr> {
  * - {@linkcode ServeSettings}: limits, timeouts and hooks, which every server has:
  *   `maxConnections`, `maxConnectionsPerPeer`, `maxRate`, `maxRatePerPeer`, `maxHandshaking`,
  *   `allow`, `deny`, `admit`, `whenFull`, `handshakeTimeout`, `idleTimeout`, `receiveTimeout`,
- *   `frameTimeout`, `writeTimeout`, `maxUnsent`, `maxAge`, `shutdownTimeout`, `signal`, `onListen`, `onError`, `onEnd`
+ *   `frameTimeout`, `writeTimeout`, `maxUnsent`, `maxAge`, `shutdownTimeout`, `signal`, `onListen`,
+ *   `onError`, `onEnd`
  *
  * @example Options from somewhere else
  * ```ts

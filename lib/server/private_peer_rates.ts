@@ -8,6 +8,9 @@ import { type CompleteRate, nextDue } from "./rate_limit.ts";
 /** Peers that are remembered at once. */
 const MAX_PEERS = 65_536;
 
+/** Peers that a call forgets, more than it adds: thousands at once would take milliseconds. */
+const FORGOTTEN_AT_ONCE = 4;
+
 /** A peer that has taken tokens; it is like one that never came when all would be due. */
 interface Peer extends Expiring {
   readonly key: string;
@@ -38,7 +41,9 @@ export class PrivatePeerRates implements PeerRates {
 
   take(key: string): boolean {
     const now = this.#clock.read();
-    while ((this.#heap.first?.expiresAt ?? Infinity) <= now) this.#forgetFirst();
+    for (let i = 0; i < FORGOTTEN_AT_ONCE; i++) {
+      if ((this.#heap.first?.expiresAt ?? Infinity) <= now) this.#forgetFirst();
+    }
     const peer = this.#peers.get(key);
     const { wait, due } = nextDue(this.#rate, peer?.expiresAt ?? 0, 1, now);
     if (wait > 0) return false;

@@ -8,6 +8,7 @@ import {
   assertThrows,
 } from "@std/assert";
 import {
+  addressSet,
   type Codec,
   connection,
   framed,
@@ -450,7 +451,7 @@ const TABLE: Row[] = [
     { listeners: [{ port: 0, proxyProtocol: {} }] },
     "TypeError",
     "Cannot serve listeners[0] with 'proxyProtocol.trust' of undefined: " +
-      'use an array of addresses and ranges, such as ["10.0.0.0/8", "::1", "unix"]',
+      'use an array of addresses and ranges, such as ["10.0.0.0/8", "::1", "unix"], or an addressSet()',
   ),
   serves(
     { port: 0, proxyProtocol: { trust: ["unix", "balancer"] } },
@@ -474,7 +475,7 @@ const TABLE: Row[] = [
           { port: 0, [name]: list },
           "TypeError",
           `Cannot serve with '${name}' of ${shown}: ` +
-            'use an array of addresses and ranges, such as ["10.0.0.0/8", "::1", "unix"]',
+            'use an array of addresses and ranges, such as ["10.0.0.0/8", "::1", "unix"], or an addressSet()',
         ),
     ),
     serves(
@@ -510,7 +511,7 @@ const TABLE: Row[] = [
     { port: 0, allow: [] },
     "TypeError",
     "Cannot serve with 'allow' of an empty array: " +
-      'use an array of addresses and ranges, such as ["10.0.0.0/8", "::1", "unix"]',
+      'use an array of addresses and ranges, such as ["10.0.0.0/8", "::1", "unix"], or an addressSet()',
   ),
 
   // Several addresses.
@@ -673,6 +674,53 @@ const TABLE: Row[] = [
           'use "wait", "refuse" or the bytes to send, as a Uint8Array',
       ),
   ),
+
+  // Address sets.
+  ...each([["::1", '"::1"'], [null, "null"], [{}, "an object"]], (ranges, shown) => ({
+    what: `addressSet(${shown})`,
+    call: () => void addressSet(untyped(ranges)),
+    kind: "TypeError",
+    message: `Cannot make an address set with 'ranges' of ${shown}: ` +
+      "use an array of addresses and ranges",
+  })),
+  ...each([["", '""'], [7, "7"]], (name, shown) => ({
+    what: `addressSet() with ${shown} as its name`,
+    call: () => void addressSet([], untyped({ name })),
+    kind: "TypeError",
+    message: `Cannot make an address set with 'name' of ${shown}: use a text that is not empty`,
+  })),
+  {
+    what: "addressSet() with an unknown option",
+    call: () => void addressSet([], untyped({ room: 7 })),
+    kind: "TypeError",
+    message: "Cannot make an address set with an unknown option 'room': known here are name",
+  },
+  {
+    what: "addressSet() with a range that has bits behind its prefix",
+    call: () => void addressSet(["::1", "10.0.0.1/8"]),
+    kind: "RangeError",
+    message: "Cannot make an address set with 'ranges[1]' of \"10.0.0.1/8\": " +
+      'use "10.0.0.0/8", or the address alone',
+  },
+  ...each([["localhost", '"localhost"', "RangeError"], [7, "7"]], (range, shown, kind) => ({
+    what: `addressSet().add() and delete() of ${shown}`,
+    call: () => {
+      const set = addressSet();
+      const { message } = assertThrows(() => set.delete(untyped(range)), Error);
+      assertStringIncludes(message, `Cannot delete from an address set with 'range' of ${shown}`);
+      set.add(untyped(range));
+    },
+    kind,
+    message: `Cannot add to an address set with 'range' of ${shown}: ` +
+      'use an address or a range, such as "10.0.0.0/8" or "2001:db8::/32"',
+  })),
+  ...each([["1 h", '"1 h"'], [-1, "-1", "RangeError"]], (expireIn, shown, kind) => ({
+    what: `addressSet().add() for ${shown}`,
+    call: () => addressSet().add("::1", untyped({ expireIn })),
+    kind,
+    message: `Cannot add to an address set with 'expireIn' of ${shown}: ` +
+      "use milliseconds from 0 up, or Infinity",
+  })),
 
   // The signal and the hooks.
   ...each(

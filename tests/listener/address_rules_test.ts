@@ -3,7 +3,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { compileAddressList, completeAddressRules } from "../../lib/listener/address_rules.ts";
-import { addressRanges } from "../../mod.ts";
+import { addressSet } from "../../mod.ts";
 
 const tcp = (hostname: string): Deno.NetAddr => ({ transport: "tcp", hostname, port: 4711 });
 const unix: Deno.UnixAddr = { transport: "unix", path: "" };
@@ -73,7 +73,7 @@ Deno.test("completeAddressRules() agrees with its two lists, for any of them", (
   const list = fc.array(entry, { minLength: 1, maxLength: 4 });
   const isIn = (list: string[], addr: Deno.Addr) =>
     "hostname" in addr
-      ? addressRanges(list.filter((text) => text !== "unix")).has(addr.hostname)
+      ? addressSet(list.filter((text) => text !== "unix")).has(addr.hostname)
       : list.includes("unix");
   fc.assert(fc.property(list, list, (allow, deny) => {
     const isAllowed = completeAddressRules("serve", { allow, deny })!;
@@ -81,4 +81,19 @@ Deno.test("completeAddressRules() agrees with its two lists, for any of them", (
       assertEquals(isAllowed(addr), isIn(allow, addr) && !isIn(deny, addr));
     }
   }));
+});
+
+Deno.test("compileAddressList() follows a set, as it is at the time", () => {
+  const set = addressSet(["192.0.2.0/24"]);
+  const isIn = compileAddressList("serve", "allow", set);
+  assertEquals(whoIsIn(isIn), ["192.0.2.7"]);
+  set.add("unix");
+  set.add("::1");
+  set.delete("192.0.2.0/24");
+  assertEquals(whoIsIn(isIn), ["::1", "unix"]);
+});
+
+Deno.test("compileAddressList() takes no Set, in which no address would be in a range", () => {
+  const list = new Set(["192.0.2.0/24"]);
+  assertThrows(() => compileAddressList("serve", "deny", list), TypeError, "or an addressSet()");
 });

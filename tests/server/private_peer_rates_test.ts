@@ -25,6 +25,11 @@ Deno.test("take() forgets a peer once it has all its tokens again", () => {
   time.tick(100);
   rates.take("d");
   assertEquals(rates.size, 1);
+  for (let i = 0; i < 9; i++) rates.take(`peer ${i}`);
+  time.tick(100);
+  rates.take("e"); // of ten that are to be forgotten, some at a time
+  assertEquals(rates.size, 7);
+  assertEquals([rates.take("peer 8"), rates.take("peer 8")], [true, true]);
 });
 
 Deno.test("take() forgets the peer that took least when there is no room for another", () => {

@@ -11,6 +11,13 @@ export function readIp(text: string): Uint8Array<ArrayBuffer> | null {
   return text.includes(":") ? readV6(text) : readV4(text);
 }
 
+/** The address in a peer's `hostname`: without its zone, and as IPv4 if it is one that is mapped. */
+export function readHostname(hostname: string): Uint8Array | null {
+  const zone = hostname.indexOf("%");
+  const address = readIp(zone < 0 ? hostname : hostname.slice(0, zone));
+  return address === null ? null : unmapped(address);
+}
+
 /** Four decimal numbers; leading zeros are refused, since some parsers take them for octal. */
 function readV4(text: string): Uint8Array<ArrayBuffer> | null {
   const bytes = new Uint8Array(4);

@@ -1,6 +1,6 @@
 /** Gives the key under which the connections of one peer are counted. @module */
 
-import { readIp, unmapped, writeIp } from "./ip_address.ts";
+import { readHostname, writeIp } from "./ip_address.ts";
 
 /**
  * Tells peers apart for limits on each: by the IPv4 address, and in IPv6 by the /64, since one
@@ -26,9 +26,7 @@ import { readIp, unmapped, writeIp } from "./ip_address.ts";
 export function peerKey(hostname: string): string {
   // IPv4 has one spelling only.
   if (!hostname.includes(":")) return hostname;
-  const zone = hostname.indexOf("%");
-  const address = readIp(zone < 0 ? hostname : hostname.slice(0, zone));
-  if (address === null) return hostname;
-  const bytes = unmapped(address);
+  const bytes = readHostname(hostname);
+  if (bytes === null) return hostname;
   return bytes.length === 4 ? writeIp(bytes) : `${writeIp(bytes.fill(0, 8))}/64`;
 }

@@ -2,7 +2,13 @@
 
 import { assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { mapped, readIp, unmapped, writeIp } from "../../../lib/wire/address/ip_address.ts";
+import {
+  mapped,
+  readHostname,
+  readIp,
+  unmapped,
+  writeIp,
+} from "../../../lib/wire/address/ip_address.ts";
 import { bytesOf, propertyTest } from "../property.ts";
 
 /** What the URL parser, an independent implementation, makes of an IPv6 address. */
@@ -103,6 +109,14 @@ Deno.test("unmapped() returns the IPv4 address of a mapped one, and any other as
     assertEquals(writeIp(unmapped(readIp(text)!)), wanted);
   }
   assertEquals(writeIp(unmapped(readIp("192.0.2.1")!)), "192.0.2.1");
+});
+
+Deno.test("readHostname() reads an address without its zone, and mapped IPv4 as IPv4", () => {
+  const read = (hostname: string) => readHostname(hostname)?.join();
+  assertEquals(read("192.0.2.7"), "192,0,2,7");
+  assertEquals(read("::ffff:192.0.2.7"), "192,0,2,7");
+  assertEquals(read("fe80::1%eth0"), read("fe80::1"));
+  for (const none of ["localhost", "", "%", "192.0.2.7/32"]) assertEquals(read(none), undefined);
 });
 
 Deno.test("mapped() maps IPv4 into IPv6, and returns IPv6 as it is", () => {
