@@ -82,8 +82,8 @@ const EVENTS_128 = { DENO_TOKIO_MAX_IO_EVENTS_PER_TICK: "128" };
 /** Tests of redis-benchmark. */
 export const KV_TESTS: readonly string[] = ["ping_inline", "ping_mbulk", "set", "get"];
 
-/** The alternatives of a user, in the cases about reading. */
-const READERS: readonly string[] = ["plain", "node_net_deno", "node_net"];
+/** The alternatives of a user and the floor, in the cases about reading. */
+const READERS: readonly string[] = ["plain", "plain_owned", "node_net_deno", "node_net"];
 
 export const CASES: readonly Case[] = [
   echo("echo1", 1),

@@ -54,6 +54,7 @@ export function servers(against: string | undefined): Server[] {
     onDeno("plain_tls", "plain_tls.ts", ["tls_echo"], true),
     ...usher("", USHER),
     ...against === undefined ? [] : usher("@before", pathToFileURL(`${against}/mod.ts`)),
+    onDeno("plain_owned", "plain_owned.ts", ["echo", "discard"], false),
     onDeno("plain_timeout", "plain_timeout.ts", ["echo"], true),
     onDeno("node_net_deno", "node_net.mjs", [...ALL, ...FRAMED], false),
     peer(
