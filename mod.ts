@@ -25,15 +25,14 @@
 export { serve } from "./lib/server/serve.ts";
 export type { Server } from "./lib/server/server.ts";
 export type { Handler } from "./lib/server/handler.ts";
+export type { ServeSettings, ServeTcpOptions } from "./lib/server/options.ts";
 export type {
   ServeEntryOptions,
   ServeFdOptions,
   ServeHandledOptions,
   ServeListenersOptions,
   ServeOptions,
-  ServeSettings,
   ServeTcpListenersOptions,
-  ServeTcpOptions,
   ServeUnixOptions,
 } from "./lib/server/options.ts";
 export type { ServeAddress, ServeAddressOptions } from "./lib/listener/listen_options.ts";
