@@ -1,8 +1,10 @@
 /*
- * Connects at a rate and sends nothing: flood PORT RATE SECONDS FIRST COUNT
+ * Connects at a rate: flood PORT RATE SECONDS FIRST COUNT [FILE]
  *
- * The clients' addresses are COUNT from 127.0.0.FIRST up. A connection is kept until the server closes
- * it or the time is over; both ends are closed with RST, so that no port stays in TIME_WAIT.
+ * Each sends what is in FILE and reads nothing; without one it sends nothing. The clients' addresses are
+ * COUNT from 127.0.0.FIRST up. A connection is kept until the server closes
+ * it or the time is over; both ends are closed with RST, so that no port stays in TIME_WAIT. Prints how
+ * many were made, established, ended by the server, not made, and answered.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -44,7 +46,15 @@ int main(int argc, char **argv) {
   int port = atoi(argv[1]), first = atoi(argv[4]), count = atoi(argv[5]);
   double rate = atof(argv[2]), seconds = atof(argv[3]), start = now(), t;
   int poll = epoll_create1(0);
-  long made = 0, failed = 0, established = 0, ended = 0;
+  long made = 0, failed = 0, established = 0, ended = 0, answered = 0;
+  static char hello[16384];
+  size_t length = 0;
+  if (argc > 6) {
+    FILE *file = fopen(argv[6], "rb");
+    if (!file) return 2;
+    length = fread(hello, 1, sizeof hello, file);
+    fclose(file);
+  }
   struct epoll_event events[1024];
   while ((t = now() - start) < seconds) {
     for (int burst = 0; made < (long)(t * rate) && burst < 500; burst++, made++) {
@@ -59,16 +69,25 @@ int main(int argc, char **argv) {
     int n = epoll_wait(poll, events, 1024, 1);
     for (int i = 0; i < n; i++) {
       int s = events[i].data.fd;
+      if (events[i].events & EPOLLIN) {
+        char byte;
+        if (recv(s, &byte, 1, MSG_PEEK) == 1) answered++;
+      }
       if (events[i].events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
         close(s);
         ended++;
       } else {
-        established++;
-        struct epoll_event e = {.events = EPOLLRDHUP, .data.fd = s};
+        /* Once established it waits for the first answer, and after that for the end only. */
+        unsigned next = EPOLLRDHUP;
+        if (events[i].events & EPOLLOUT) {
+          established++;
+          if (length > 0 && send(s, hello, length, MSG_NOSIGNAL) > 0) next |= EPOLLIN;
+        }
+        struct epoll_event e = {.events = next, .data.fd = s};
         epoll_ctl(poll, EPOLL_CTL_MOD, s, &e);
       }
     }
   }
-  printf("%ld %ld %ld %ld\n", made, established, ended, failed);
+  printf("%ld %ld %ld %ld %ld\n", made, established, ended, failed, answered);
   return 0;
 }

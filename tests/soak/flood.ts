@@ -1,6 +1,6 @@
 /**
- * Floods a server with connects, and measures whether new clients get through and how long established
- * ones wait. Prints a line for each flood. The argument picks those whose name contains it.
+ * Floods a server with connects, and measures whether new clients get through and how long they and
+ * established ones wait. Prints a line for each flood. The argument picks those whose name contains it.
  *
  *     deno run -A tests/soak/flood.ts [name] [seconds]
  *
@@ -20,9 +20,17 @@ interface Flood {
   readonly rate: number;
   /** The last number of the first address in 127.0.0.0, and how many follow it. */
   readonly from: readonly [first: number, count: number];
-  /** `enter`: new clients come with a round trip of 300 ms. `wait`: an established one is served. */
-  readonly measure: "enter" | "wait";
+  /**
+   * `enter`: new clients come with a round trip of 300 ms. `answer`: new clients come without one.
+   * `wait`: an established one is served.
+   */
+  readonly measure: "enter" | "answer" | "wait";
+  /** Each client of the flood begins a TLS handshake. */
+  readonly hello?: boolean;
 }
+
+/** New connections per second of one address, and as many at once. */
+const MOST = 100;
 
 const FULL = { tls: true, maxConnections: 1000 };
 const FLOODS: Flood[] = [
@@ -47,6 +55,14 @@ const FLOODS: Flood[] = [
     from: [9, 1],
     measure: "wait",
   },
+  ...[{}, { maxRatePerPeer: MOST }].map((limits): Flood => ({
+    name: `answer, tls handshakes 5000/s ${JSON.stringify(limits)}`,
+    settings: { tls: true, ...limits },
+    rate: 5000,
+    from: [9, 1],
+    measure: "answer",
+    hello: true,
+  })),
 ];
 
 const [chosen = "", seconds = "8"] = Deno.args;
@@ -58,22 +74,31 @@ const flood = await compileC(new URL("flood.c", import.meta.url).pathname);
 for (const each of FLOODS) if (each.name.includes(chosen)) await run(each);
 Deno.exit();
 
-async function run({ name, settings, rate, from: [first, count], measure }: Flood): Promise<void> {
+async function run(
+  { name, settings, rate, from: [first, count], measure, hello = false }: Flood,
+): Promise<void> {
   const program = new URL("flood_server.ts", import.meta.url);
   await using server = new Program(program, { args: [JSON.stringify(settings)] });
   const port = Number(await server.line());
   const established = measure === "wait" ? await dial(port, settings["tls"] === true) : undefined;
   const flooding = new Deno.Command(flood, {
-    args: [port, rate, seconds, first, count].map(String),
+    args: [port, rate, seconds, first, count, ...hello ? [await writeHello()] : []].map(String),
     stdout: "piped",
   }).spawn();
   const end = performance.now() + Number(seconds) * 1000 - 500;
   await passed(1000); // the flood has filled everything it can
-  const result = established === undefined ? await enter(port) : await ping(established, end);
+  const result = established !== undefined
+    ? await ping(established, end)
+    : measure === "answer"
+    ? await answer(port)
+    : await enter(port);
   const { stdout } = await flooding.output();
-  const [made, connected] = new TextDecoder().decode(stdout).trim().split(" ");
+  const [made, connected, , , answered] = new TextDecoder().decode(stdout).trim().split(" ");
   const became = await server.ask("");
-  print(`${name}: ${result}; flood made ${made}, connected ${connected}; server ${became}`);
+  const handshakes = hello ? `, answered ${answered}` : "";
+  print(
+    `${name}: ${result}; flood made ${made}, connected ${connected}${handshakes}; server ${became}`,
+  );
 }
 
 async function dial(port: number, tls: boolean): Promise<Deno.Conn> {
@@ -99,6 +124,43 @@ async function enter(port: number): Promise<string> {
     }
   }
   return `${served} of ${CLIENTS} served ${JSON.stringify(errors)}`;
+}
+
+/** How many of some clients are answered within a second, one after the other. */
+async function answer(port: number): Promise<string> {
+  const waits: number[] = [];
+  for (let i = 0; i < CLIENTS; i++) {
+    const since = performance.now();
+    try {
+      using conn = await dial(port, true);
+      await writeAll(conn, new Uint8Array(5));
+      await readExactly(conn, 5);
+      waits.push(performance.now() - since);
+    } catch {
+      waits.push(Infinity);
+    }
+    await passed(200);
+  }
+  const soon = waits.filter((ms) => ms <= 1000).length;
+  return `${soon} of ${CLIENTS} answered within 1 s, worst ${Math.max(...waits).toFixed(0)} ms`;
+}
+
+/** A file with the first message of a TLS client. */
+async function writeHello(): Promise<string> {
+  const listener = Deno.listen({ port: 0, hostname: "127.0.0.1" });
+  const client = await Deno.connect({ port: listener.addr.port, hostname: "127.0.0.1" });
+  const server = await listener.accept();
+  listener.close();
+  const tls = await Deno.startTls(client, { hostname: "localhost" });
+  const failing = tls.handshake().catch(() => {});
+  const p = new Uint8Array(16_384);
+  const n = await server.read(p) ?? 0;
+  server.close();
+  await failing;
+  tls.close();
+  const path = await Deno.makeTempFile();
+  await Deno.writeFile(path, p.subarray(0, n));
+  return path;
 }
 
 /** A port where everything that the server sends is delayed by a round trip. */
