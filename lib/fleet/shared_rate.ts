@@ -1,0 +1,38 @@
+/** Limits the rate of new connections over all workers, by one number in shared memory. @module */
+
+import type { AcceptRate } from "../server/limits.ts";
+import { type CompleteRate, nextDue } from "../server/rate_limit.ts";
+import type { SharedClock } from "./shared_clock.ts";
+
+/** A rate whose state, when everything taken so far would be due, is one cell, in ns. */
+export class SharedRate implements AcceptRate {
+  readonly #due: BigInt64Array;
+  readonly #rate: CompleteRate;
+  readonly #clock: SharedClock;
+
+  static allocate(): SharedArrayBuffer {
+    return new SharedArrayBuffer(8);
+  }
+
+  constructor(buffer: SharedArrayBuffer, rate: CompleteRate, clock: SharedClock) {
+    this.#due = new BigInt64Array(buffer);
+    this.#rate = rate;
+    this.#clock = clock;
+  }
+
+  wait(): number {
+    return this.#after(Atomics.load(this.#due, 0)).wait;
+  }
+
+  take(): void {
+    for (;;) {
+      const due = Atomics.load(this.#due, 0);
+      const next = BigInt(Math.round(this.#after(due).due * 1e6));
+      if (Atomics.compareExchange(this.#due, 0, due, next) === due) return;
+    }
+  }
+
+  #after(due: bigint): { readonly wait: number; readonly due: number } {
+    return nextDue(this.#rate, Number(due) / 1e6, 1, this.#clock.now);
+  }
+}
