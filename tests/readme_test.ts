@@ -271,6 +271,14 @@ treeTest("README: the version it names is that of deno.json", () => {
   assertEquals([...new Set(named.map(([, name]) => name))], [version]);
 });
 
+treeTest("pages: programs import as a project does after `deno add`", () => {
+  // In a project `deno lint` refuses `jsr:` in an import.
+  const inline = pages().filter((page) =>
+    programs(read(page)).some((each) => each.includes('"jsr:'))
+  );
+  assertEquals(inline, []);
+});
+
 treeTest("pages: each task that they mention is in deno.json", () => {
   const { tasks } = JSON.parse(read("deno.json")) as { tasks: Record<string, unknown> };
   for (const page of [...pages(), ".ci/run", ...WORKFLOWS]) {
