@@ -3,8 +3,9 @@
 import { assert, assertEquals } from "@std/assert";
 import { parseAllDocuments } from "yaml";
 import { DEFAULTS } from "../../lib/server/options.ts";
-import { Haproxy } from "../interop/haproxy.ts";
 import { run } from "../interop/processes.ts";
+import { LoopingClients } from "../soak/looping.ts";
+import { Behind, inFront, opinion, renew, SINGLE } from "../soak/renewal_run.ts";
 import { Directory } from "../support/directory.ts";
 import { netTest, root, treeTest } from "../support/needs.ts";
 import { bytes, text } from "../support/bytes.ts";
@@ -232,108 +233,11 @@ treeTest("haproxy.cfg: a server is marked down before its lame duck is over", ()
   assert(setting(Deno.readTextFileSync(READINESS), /"lame-duck": "(\d+)"/) > noticed * 1000);
 });
 
-/** One of the two servers. */
-class Behind implements AsyncDisposable {
-  readonly program: Program;
-  addr: Deno.NetAddr = { transport: "tcp", hostname: "127.0.0.1", port: 0 };
-  healthPort = "";
-
-  private constructor(lameDuck: number) {
-    this.program = new Program(READINESS, {
-      how: ["run", "--allow-net"],
-      args: [
-        ...["--port", "0", "--health-port", "0", "--lame-duck", String(lameDuck)],
-        ...["--trust", "127.0.0.1", "--spread", "0"],
-      ],
-    });
-  }
-
-  static async start(lameDuck: number): Promise<Behind> {
-    const behind = new Behind(lameDuck);
-    const [, port] = /:(\d+)$/.exec(await behind.program.line()) ?? [];
-    behind.addr = { ...behind.addr, port: Number(port) };
-    [, behind.healthPort = ""] = /:(\d+)\/readyz$/.exec(await behind.program.line()) ?? [];
-    return behind;
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.program[Symbol.asyncDispose]();
-  }
-}
-
-/**
- * HAProxy with this configuration in front of two servers. It checks more often, and tries a request
- * only once, so that no failure is hidden.
- */
-async function inFront([one, two]: [Behind, Behind], fall = "fall 2"): Promise<Haproxy> {
-  const configuration = read("haproxy.cfg")
-    .replace("127.0.0.1:7000", "127.0.0.1:PORT")
-    .replace("127.0.0.1:7001 port 7081", `127.0.0.1:${one.addr.port} port ${one.healthPort}`)
-    .replace("127.0.0.1:7002 port 7082", `127.0.0.1:${two.addr.port} port ${two.healthPort}`)
-    .replace("inter 1s fall 2", `inter 50ms ${fall}`)
-    .replace("option redispatch", "no option redispatch\n  retries 0");
-  const haproxy = await Haproxy.startWith(configuration);
-  while (await opinion(haproxy, "usher1") !== "UP L7OK");
-  while (await opinion(haproxy, "usher2") !== "UP L7OK");
-  return haproxy;
-}
-
-/** HAProxy's state of a server. */
-async function opinion(haproxy: Haproxy, server: string): Promise<string> {
-  const [head = "", ...rows] = (await haproxy.ask("show stat")).split("\n");
-  const names = head.replace("# ", "").split(",");
-  const cells = rows.find((row) => row.startsWith(`usher,${server},`))?.split(",") ?? [];
-  // While another check is under way, the last result has a star before it.
-  const check = cells[names.indexOf("check_status")]?.replace(/^\* /, "");
-  return `${cells[names.indexOf("status")]} ${check}`;
-}
-
-/** Requests, one connection each, from some clients at once, until they are stopped. */
-class Requests {
-  made = 0;
-  readonly failures: string[] = [];
-  readonly #addr: Deno.NetAddr;
-  readonly #clients: Promise<void[]>;
-  #over = false;
-
-  constructor(port: number) {
-    this.#addr = { transport: "tcp", hostname: "127.0.0.1", port };
-    this.#clients = Promise.all(Array.from({ length: 4 }, () => this.#client()));
-  }
-
-  async #client(): Promise<void> {
-    while (!this.#over) {
-      try {
-        using socket = await dial(this.#addr);
-        await socket.write(bytes`hello`);
-        assertEquals(text(await readExactly(socket, 5)), "hello");
-        await socket.closeWrite();
-        assertEquals(await socket.read(new Uint8Array(1)), null);
-      } catch (error) {
-        this.failures.push(`${error}`);
-      }
-      this.made++;
-      await turn();
-    }
-  }
-
-  /** Resolves after that many more requests. */
-  async more(count: number): Promise<void> {
-    const made = this.made + count;
-    while (this.made < made) await turn();
-  }
-
-  async stop(): Promise<void> {
-    this.#over = true;
-    await this.#clients;
-  }
-}
-
 netTest("haproxy.cfg: a stopping server is marked down in time, and no request fails", async () => {
-  await using one = await Behind.start(3000);
-  await using two = await Behind.start(3000);
+  await using one = await Behind.start(3000, SINGLE);
+  await using two = await Behind.start(3000, SINGLE);
   await using haproxy = await inFront([one, two]);
-  const requests = new Requests(haproxy.port);
+  const requests = new LoopingClients({ kind: "tcp", at: haproxy.port }, 4);
   await requests.more(50);
 
   one.program.kill("SIGTERM");
@@ -352,12 +256,22 @@ netTest("haproxy.cfg: a stopping server is marked down in time, and no request f
   assertEquals(await opinion(haproxy, "usher2"), "UP L7OK");
 }, needs);
 
+netTest(
+  "haproxy.cfg: two servers are renewed in turn, and none of 64 clients is lost",
+  async () => {
+    const { failures, answered } = await renew(SINGLE, 2);
+    assertEquals(failures, []);
+    assert(answered > 0);
+  },
+  needs,
+);
+
 netTest("haproxy.cfg: without a lame duck requests fail", async () => {
-  await using one = await Behind.start(0);
-  await using two = await Behind.start(0);
+  await using one = await Behind.start(0, SINGLE);
+  await using two = await Behind.start(0, SINGLE);
   // However often it checks, it cannot know before the first refusal; the checks are slow here.
   await using haproxy = await inFront([one, two], "fall 1000");
-  const requests = new Requests(haproxy.port);
+  const requests = new LoopingClients({ kind: "tcp", at: haproxy.port }, 4);
   await requests.more(50);
   one.program.kill("SIGTERM");
   assertEquals((await one.program.status).code, 0);

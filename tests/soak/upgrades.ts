@@ -1,6 +1,7 @@
 /**
- * Counts the clients that are lost when processes with `reusePort` replace each other: 64 that loop, by
- * every route, and 1,500 new ones a second. Prints a line for each; the arguments are how many
+ * Counts the clients that are lost when processes replace each other: with `reusePort` 64 that loop, by
+ * every route, and 1,500 new ones a second; on an inherited socket, where they follow each other, and behind
+ * HAProxy 64 that loop. Prints a line for each; the arguments are how many
  * upgrades (10), and a word to pick lines.
  *
  *     deno run -A tests/soak/upgrades.ts [upgrades] [word]
@@ -14,6 +15,9 @@
  * @module
  */
 
+import type { LoopingClients } from "./looping.ts";
+import { renew, SINGLE } from "./renewal_run.ts";
+import { restart } from "./restart_run.ts";
 import { upgrade, type UpgradeOptions } from "./upgrade_run.ts";
 
 const [upgrades = "10", word = ""] = Deno.args;
@@ -41,6 +45,23 @@ for (const [name, row] of Object.entries(ROWS)) {
       JSON.stringify(losses)
     }, ` +
       `longest wait ${longest} ms, swept ${swept}`,
+  );
+}
+
+for (const kind of ["TCP", "Unix"] as const) {
+  for (const how of ["stop", "SIGKILL"] as const) {
+    const name = `64 loop, inherited ${kind}, ${how}`;
+    if (name.includes(word)) say(name, await restart(kind, how, Number(upgrades)));
+  }
+}
+if ("64 loop, behind HAProxy".includes(word)) {
+  say("64 loop, behind HAProxy", await renew(SINGLE, Number(upgrades)));
+}
+
+function say(name: string, { answered, failures, longest }: LoopingClients): void {
+  print(
+    `${name}: ${upgrades} times, lost ${failures.length} of ${answered + failures.length} ` +
+      `${failures[0] ?? ""}, longest wait ${Math.round(longest)} ms`,
   );
 }
 
