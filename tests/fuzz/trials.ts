@@ -101,14 +101,14 @@ export const TRIALS: Record<string, (chance: Chance) => Trial> = {
   "oneOf()": (chance) => {
     const onOversize = chance.pick(["error", "skip", "truncate"] as const);
     const text = delimited(["--", "\n"], { limit: 6, onOversize });
-    const binary = lengthPrefixed({ bytes: "varint", limit: 6, onOversize, offset: 1 });
+    const binary = lengthPrefixed({ bytes: 2, limit: 6, onOversize, offset: 1 });
     const codec = oneOf(([first, second]) => {
       if (first === 97) return text;
       if (second === undefined) return null;
       if (first === 1) return binary;
       throw new ProtocolError("Cannot decode what begins otherwise");
     }, text);
-    return codecTrial(codec, few(chance, [97, 97, 45, 45, 10, 1, 1, 2, 128]), chance, 0);
+    return codecTrial(codec, few(chance, [97, 97, 45, 45, 10, 0, 0, 1, 1, 2, 128]), chance, 0);
   },
   "BinaryWriter": (chance) => writerTrial(chance),
   "BinaryReader": (chance) => readerTrial(few(chance, [0, 1, 2, 3, 97, 128, 0xc3, 255]), chance),
