@@ -103,8 +103,8 @@ const ROOM = 65_536;
  * changed while servers use it. It decides about new connections; those that are open stay.
  *
  * IPv4 addresses that are mapped into IPv6 (`::ffff:192.0.2.1`) are IPv4 addresses, in ranges and in
- * look-ups. The peers of Unix sockets are in the set where it has `"unix"`. A look-up takes about a
- * microsecond, whether there is one range or as many as there may be: 65,536.
+ * look-ups. The peers of Unix sockets are in the set where it has `"unix"`. A look-up takes one to four
+ * microseconds, whether there is one range or as many as there may be: 65,536.
  *
  * @param ranges What is in it from the start.
  * @param options A name, for one set in several places.

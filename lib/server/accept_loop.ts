@@ -45,7 +45,7 @@ export class AcceptLoop {
   readonly #name: string;
   readonly #service: Service;
   #held: Held[] | undefined;
-  /** While it waits for a slot or a token: keeps the process alive, which no pending accept does then. */
+  /** Keeps the process alive while it waits for a slot or a token, as no pending accept does then. */
   #waiting: ReturnType<typeof setTimeout> | undefined;
   /** Ends the wait for a token. */
   #wake: (() => void) | undefined;
@@ -146,7 +146,7 @@ export class AcceptLoop {
     return this.#held !== undefined || (this.#hasRoom && this.#hasToken);
   }
 
-  /** Waits for a change of what keeps it from accepting. */
+  /** Waits for a change of what keeps it from accepting, unless another thread has made one already. */
   async #change(): Promise<void> {
     if (this.#hasRoom) return await this.#token();
     this.#keepAlive(() => {}, LONGEST_TIMER);
@@ -157,11 +157,12 @@ export class AcceptLoop {
 
   /** Waits until there may be a token, or for `hold()`. */
   async #token(): Promise<void> {
-    const wait = Math.min(this.#service.limits.rate!.wait(), LONGEST_TIMER);
+    const wait = this.#service.limits.rate?.wait() ?? 0;
+    if (wait === 0) return;
     await new Promise<void>((resolve) => {
       this.#wake = resolve;
-      // Deno's timers may fire up to 1 ms early.
-      this.#keepAlive(resolve, Math.ceil(wait));
+      // Timers leave fractions out, and would fire too early.
+      this.#keepAlive(resolve, Math.min(Math.ceil(wait), LONGEST_TIMER));
     });
     clearTimeout(this.#waiting);
     this.#waiting = this.#wake = undefined;

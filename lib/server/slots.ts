@@ -54,7 +54,7 @@ export class Slots {
     return !this.#paused && !this.saturated && this.#line.length === 0;
   }
 
-  /** Resolves at the next change of anything that decides whether a slot is free; to be called while none is. */
+  /** Resolves at the next change of what decides whether a slot is free; to be called while none is. */
   changed(): Promise<void> {
     this.#change ??= Promise.withResolvers();
     this.#watch();

@@ -2,7 +2,12 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
-import { scriptedListener } from "../../lib/testing/mod.ts";
+import { AcceptLoop } from "../../lib/server/accept_loop.ts";
+import type { Limits, Semaphore } from "../../lib/server/limits.ts";
+import { privateLimits } from "../../lib/server/private_limits.ts";
+import type { Service } from "../../lib/server/serve_connection.ts";
+import { Slots } from "../../lib/server/slots.ts";
+import { type ScriptedListener, scriptedListener } from "../../lib/testing/mod.ts";
 import { serve } from "../../mod.ts";
 import { turn, until } from "../support/wait.ts";
 import { ScriptedSocket } from "../support/scripted_socket.ts";
@@ -27,4 +32,68 @@ Deno.test("an accept loop that yields goes on under a fake clock", async () => {
   await until(() => server.stats().accepted === 5000);
   await server.shutdown({ timeout: 0 });
   assertEquals(server.stats().accepted, 5000);
+});
+
+/** An accept loop that has these limits, and nothing to accept. */
+function looping(limits: Partial<Limits>): { loop: AcceptLoop; listener: ScriptedListener } {
+  const listener = scriptedListener([]);
+  const { slots: semaphore, ...others } = { ...privateLimits({ maxConnections: 1 }), ...limits };
+  const service = {
+    limits: { ...others, slots: semaphore },
+    slots: new Slots(semaphore),
+    options: { whenFull: "wait" },
+  };
+  const loop = new AcceptLoop(
+    { listener, noDelay: true, keepAlive: true },
+    "test",
+    service as unknown as Service,
+  );
+  return { loop, listener };
+}
+
+Deno.test("an accept loop goes on when another thread frees a slot while it looks for one", async () => {
+  let looks = 0;
+  const slots: Semaphore = {
+    limit: 1,
+    get free() {
+      return ++looks > 1;
+    },
+    take: () => true,
+    giveBack: () => {},
+    watch: () => {},
+  };
+  const { loop, listener } = looping({ slots });
+  await turn();
+  assertEquals(listener.accepts, 1);
+  loop.acceptor.close();
+  await loop.ended;
+});
+
+Deno.test("an accept loop waits for its turn, and looks at slots again after it", async () => {
+  const turns = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  let asked = 0;
+  let wake = () => {};
+  let free = true;
+  const slots: Semaphore = {
+    limit: 1,
+    get free() {
+      return free;
+    },
+    take: () => true,
+    giveBack: () => {},
+    watch: (waker) => void (wake = waker),
+  };
+  const { loop, listener } = looping({ slots, turn: () => turns[asked++]?.promise });
+  await turn();
+  assertEquals([asked, listener.accepts], [1, 0]);
+  free = false; // other threads were faster
+  turns[0]!.resolve();
+  await turn();
+  assertEquals([asked, listener.accepts], [1, 0]);
+  free = true;
+  wake();
+  await turn();
+  assertEquals([asked, listener.accepts], [1, 1]);
+  loop.acceptor.close();
+  await loop.ended;
 });

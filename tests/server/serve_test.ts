@@ -399,6 +399,9 @@ for (
     ["full, unref'd", ["single", "client", "unref"], false],
     ["full with a client in its hands", ["client", "single", "client"], true],
     ["full with a client in its hands, unref'd", ["client", "single", "client", "unref"], false],
+    ["waiting for a token of maxRate", ["slow", "client"], true],
+    ["waiting for a token of maxRate, unref'd", ["slow", "client", "unref"], false],
+    ["unref'd, then waiting for a token of maxRate", ["slow", "unref", "client"], false],
     ["starved", ["starved"], true],
     ["starved, unref'd", ["starved", "unref"], false],
   ] as const

@@ -23,6 +23,7 @@ const fake = args.has("starved") || args.has("gaveUp");
 const server = serve({
   listeners: fake ? [scripted] : [{ port: 0, hostname: "127.0.0.1" }],
   onError: () => {},
+  ...(args.has("slow") && { maxRate: { rate: 1, per: 3_600_000 } }),
 }, () => new Promise(() => {}));
 
 let clients = 0;
