@@ -132,11 +132,14 @@ treeTest("SECURITY: the limits that it names are the defaults", () => {
   for (const [name, value] of named) assertEquals(value, defaults[name], name);
 });
 
-treeTest("docs/reference/end_reasons.md: each end reason is explained, in order", () => {
-  const reasons = rows(read("docs/reference/end_reasons.md")).map(([reason = ""]) =>
-    reason.replaceAll("`", "")
-  );
-  assertEquals(reasons, [...END_REASONS]);
+treeTest("docs/reference/end_reasons.md: each end reason, in the words of EndReason", () => {
+  const table = rows(read("docs/reference/end_reasons.md"));
+  assertEquals(table.map(([reason = ""]) => reason.replaceAll("`", "")), [...END_REASONS]);
+  const comment = read("lib/connection/end_reason.ts").replaceAll(/\n \* {3}/g, " ");
+  const said = [...comment.matchAll(/^ \* - (`\w+`): (.*)$/gm)].map((
+    [, reason, text = ""],
+  ) => [reason, text.replaceAll(/\{@linkcode (\w+)\}/g, "`$1`")]);
+  assertEquals(table.map((row) => row.map((cell) => cell.trim())), said);
 });
 
 treeTest("docs/reference/metrics.md: each metric is there, with its two names", async () => {
