@@ -42,7 +42,7 @@ export class SharedPeerRates implements PeerRates {
 /** Words are the times, in ns; no time returns. */
 class DueRule implements WordRule {
   now = 0;
-  readonly displaces = true;
+  readonly displaces = 2n ** 63n - 1n;
   readonly #rate: CompleteRate;
 
   constructor(rate: CompleteRate) {

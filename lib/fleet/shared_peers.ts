@@ -164,7 +164,7 @@ export class SharedPeers implements PeerCounts {
 
 class CountRule implements WordRule {
   limit = 0n;
-  readonly displaces = false;
+  readonly displaces = 0n;
 
   first(ticket: bigint): bigint {
     return (ticket & TICKETS) << COUNT_BITS | 1n;

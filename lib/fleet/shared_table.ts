@@ -5,9 +5,6 @@ import { keyedHash } from "./keyed_hash.ts";
 /** Places that a key may have. With a quarter of all places taken, one bucket in a million is full. */
 const BUCKET = 16;
 
-/** Bytes of a key that count. */
-const LONGEST_KEY = 512;
-
 /** Cells of the header, before the rows. */
 const PLACES = 0, ROWS = 1, SEED = 2, TICKETS = 3, HEADER = 4;
 
@@ -28,8 +25,8 @@ export interface WordRule {
   first(ticket: bigint): bigint;
   /** The word that follows, or `undefined` to leave it. */
   next(word: bigint): bigint | undefined;
-  /** In a full bucket, the place with the least word goes to a key that is new. */
-  readonly displaces: boolean;
+  /** A key that is new takes a free place, or in a full bucket that with the least word, if it is below this. */
+  readonly displaces: bigint;
 }
 
 /**
@@ -89,7 +86,7 @@ export class SharedTable {
   }
 
   /** Changes the word of a key, which gets a place if it has none. The place, `FULL` or `REFUSED`. */
-  put(key: string, rule: WordRule): number {
+  put(key: string | Uint8Array, rule: WordRule): number {
     this.#hashOf(key);
     for (;;) {
       const place = this.#put(rule);
@@ -98,7 +95,7 @@ export class SharedTable {
   }
 
   /** The place of a key, and -1 if it has none. */
-  find(key: string): number {
+  find(key: string | Uint8Array): number {
     this.#hashOf(key);
     const bucket = this.#bucket;
     const committed = -Atomics.load(this.#heads, bucket);
@@ -115,6 +112,12 @@ export class SharedTable {
   /** Whether the word was `from`, and is `to` now. */
   change(place: number, from: bigint, to: bigint): boolean {
     return Atomics.compareExchange(this.#words, place, from, to) === from;
+  }
+
+  /** What tells a key from every other, for practical purposes; never 0. */
+  digest(key: string): bigint {
+    this.#hashOf(key);
+    return BigInt(this.#hash[0]!) << 32n | BigInt(this.#hash[1]! >>> 0) || 1n;
   }
 
   /** Says which place this thread works on, until `finish()`, so that what it leaves half done can be found. */
@@ -171,8 +174,7 @@ export class SharedTable {
       const word = this.#wordOf(place, -head);
       if (word < 0n) continue; // a claim, of which this thread or that one will have to search again
       if (word > 0n && this.#isAt(place)) return this.#step(place, word, rule);
-      if (word > 0n && !rule.displaces) continue;
-      if (spare >= 0 && word >= least) continue;
+      if (word > 0n && word >= rule.displaces || spare >= 0 && word >= least) continue;
       spare = place;
       least = word;
     }
@@ -234,11 +236,15 @@ export class SharedTable {
     return this.#hash[0]! & this.places / BUCKET - 1;
   }
 
-  #hashOf(key: string): void {
-    const { written } = ENCODER.encodeInto(key, KEY);
-    keyedHash(KEY, written, this.#seed[0]!, this.#seed[1]!, this.#hash);
+  #hashOf(key: string | Uint8Array): void {
+    const k0 = this.#seed[0]!;
+    const k1 = this.#seed[1]!;
+    if (typeof key !== "string") return keyedHash(key, key.length, k0, k1, this.#hash);
+    keyedHash(KEY, ENCODER.encodeInto(key, KEY).written, k0, k1, this.#hash);
   }
 }
 
 const ENCODER = new TextEncoder();
-const KEY = new Uint8Array(LONGEST_KEY);
+
+/** Of a text that is longer the rest does not count; addresses are shorter. */
+const KEY = new Uint8Array(512);

@@ -19,12 +19,12 @@ function memory(): SharedArrayBuffer {
 const TENS: WordRule = {
   first: () => 10n,
   next: (word) => word < 30n ? word + 10n : undefined,
-  displaces: false,
+  displaces: 0n,
 };
 
 /** The word of each key is what is given. */
 function set(word: bigint): WordRule {
-  return { first: () => word, next: () => word, displaces: true };
+  return { first: () => word, next: () => word, displaces: 2n ** 62n };
 }
 
 Deno.test("put() gives a key one place, and its word the next value", () => {
