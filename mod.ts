@@ -23,7 +23,7 @@
 
 // Servers
 export { serve } from "./lib/server/serve.ts";
-export type { Server } from "./lib/server/server.ts";
+export type { Server, ServerControl } from "./lib/server/server.ts";
 export type { Handler } from "./lib/server/handler.ts";
 export type { ServeSettings, ServeTcpOptions } from "./lib/server/options.ts";
 export type {

@@ -9,6 +9,7 @@ import { RATE_DEFAULTS } from "../lib/server/rate_limit.ts";
 import { SIGNAL_DEFAULTS } from "../lib/server/shutdown_on_signals.ts";
 import { SPLIT_DEFAULTS } from "../lib/testing/every_split.ts";
 import { NO_FAULTS } from "../lib/testing/faults.ts";
+import { FLEET_DEFAULTS } from "../lib/fleet/fleet_options.ts";
 import { INSTRUMENT_DEFAULTS } from "../lib/otel/instrument.ts";
 import { WATCH_DEFAULTS } from "../lib/watch/watch_options.ts";
 import { DELIMITED_DEFAULTS } from "../lib/wire/codec/delimited.ts";
@@ -35,7 +36,6 @@ const RANKS = [
   ["lib/wire/", "lib/tls/"],
   ["lib/connection/", "lib/listener/"],
   ["lib/server/"],
-  ["lib/fleet/"],
 ];
 
 /** Entries on top of all rooms, which nothing else imports. */
@@ -45,7 +45,11 @@ const ENTRIES: Record<string, string> = {
   "lib/testing/": "lib/testing/mod.ts",
   "lib/watch/": "lib/watch/mod.ts",
   "lib/otel/": "lib/otel/mod.ts",
+  "lib/fleet/": "lib/fleet/mod.ts",
 };
+
+/** Modules that a thread begins with: their address is all that anything else has of them. */
+const THREADS = ["lib/fleet/worker.ts"];
 
 /** What an entry on top imports from another one. */
 const SHARED: Record<string, string[]> = {
@@ -75,6 +79,16 @@ const TESTED_ELSEWHERE: Record<string, string> = {
   "lib/listener/socket_streams.ts": "tests/testing/pair_test.ts",
   "lib/otel/mod.ts": "tests/watch/mod_test.ts",
   "lib/testing/memory_socket.ts": "tests/testing/pair_test.ts",
+  "lib/server/fleet_seat.ts": "tests/fleet/seat_test.ts",
+  "lib/server/join_fleet.ts": "tests/fleet/seat_test.ts",
+  "lib/fleet/control.ts": "tests/fleet/fleet_test.ts",
+  "lib/fleet/fleet_statistics.ts": "tests/fleet/fleet_test.ts",
+  "lib/fleet/messages.ts": "tests/fleet/fleet_test.ts",
+  "lib/fleet/mod.ts": "tests/fleet/fleet_test.ts",
+  "lib/fleet/running_fleet.ts": "tests/fleet/fleet_test.ts",
+  "lib/fleet/thread.ts": "tests/fleet/place_test.ts",
+  "lib/fleet/threads.ts": "tests/fleet/place_test.ts",
+  "lib/fleet/worker.ts": "tests/fleet/seat_test.ts",
   "lib/watch/page/charts.ts": "tests/watch/page_test.ts",
   "lib/watch/page/files.ts": "tests/watch/answer_test.ts",
   "lib/watch/page/html.ts": "tests/watch/page_test.ts",
@@ -181,10 +195,26 @@ treeTest("every file of lib/ is reachable from an entry point", () => {
     reached.add(path);
     for (const imported of importsOf(path)) if (imported.startsWith("lib/")) visit(imported);
   };
-  for (const entry of Object.values(ENTRIES)) visit(entry);
-  const waiting = /^lib\/fleet\/(?!mod)/; // until the entry point of fleets is there
+  for (const entry of [...Object.values(ENTRIES), ...THREADS]) visit(entry);
+  const waiting = /^lib\/fleet\/(shared_|keyed_hash)/; // until workers share their limits
   assertEquals(library().filter((path) => !reached.has(path) && !waiting.test(path)), []);
 });
+
+treeTest(
+  "mod.ts loads no file of a fleet, and a worker's first module does not load serve()",
+  () => {
+    const reach = (path: string, reached = new Set<string>()): Set<string> => {
+      if (reached.has(path)) return reached;
+      reached.add(path);
+      const own = importsOf(path).filter((imported) => imported.startsWith("lib/"));
+      for (const imported of own) reach(imported, reached);
+      return reached;
+    };
+    assertEquals([...reach("mod.ts")].filter((path) => path.startsWith("lib/fleet/")), []);
+    // `serve()` waits for the worker's module, which may not wait for it.
+    for (const thread of THREADS) assert(!reach(thread).has("lib/server/serve.ts"), thread);
+  },
+);
 
 /** Files outside `lib/wire/` that work on bytes only, and are tested without a socket. */
 const PURE = ["lib/connection/unframer.ts"];
@@ -259,6 +289,7 @@ const TOGETHER: Record<string, string> = {
   "lib/listener/bind.ts": "how a socket is set before and behind binding",
   "lib/listener/descriptor_panics.ts": "the two panics of one cause",
   "lib/listener/listen_options.ts": "the options of an address, alone and as an entry",
+  "lib/fleet/sent_error.ts": "an error is packed and unpacked",
   "lib/server/options.ts": "the same checks when a server is made and when a limit is set later",
   "lib/server/rate_limit.ts": "one arithmetic for the public limit and for the server's own",
   "lib/server/serve_connection.ts": "the two ends of one connection's service",
@@ -311,6 +342,7 @@ const HOMES: Record<string, Record<string, unknown>> = {
   "lib/testing/faults.ts": NO_FAULTS,
   "lib/testing/every_split.ts": SPLIT_DEFAULTS,
   "lib/otel/instrument.ts": INSTRUMENT_DEFAULTS,
+  "lib/fleet/fleet_options.ts": FLEET_DEFAULTS,
   "lib/watch/watch_options.ts": WATCH_DEFAULTS,
 };
 
@@ -482,7 +514,7 @@ treeTest("tests/ mirrors lib/", () => {
   assertEquals(untested.map(([path]) => path), [], "no test file");
   const mirrors = new Set(mirror.values());
   const inRooms = tests.filter((test) =>
-    /^tests\/(wire|tls|connection|listener|server|testing|watch|otel)\//.test(test)
+    /^tests\/(wire|tls|connection|listener|server|testing|watch|otel|fleet)\//.test(test)
   );
   const strangers = inRooms.filter((test) => !mirrors.has(test) && BESIDE[test] === undefined);
   assertEquals(strangers, [], "about no file of lib/");

@@ -34,6 +34,7 @@
  * - `refused_handshaking`: it made room for another one at `maxHandshaking`
  * - `refused_rate`: its peer had opened as many as `maxRatePerPeer` allows in the time
  * - `refused_admit`: `admit` answered `false`, failed, or did not settle within `handshakeTimeout`
+ * - `worker_lost`: the worker of a fleet that it was in has ended; it has no record
  * - `forced`: the server closed it while stopping
  * - `abandoned`: closed while stopping, and its handler, or `admit`, did not settle even then
  *
@@ -87,6 +88,7 @@ export type EndReason =
   | "refused_handshaking"
   | "refused_rate"
   | "refused_admit"
+  | "worker_lost"
   | "forced"
   | "abandoned";
 
@@ -119,6 +121,7 @@ const EVERY: Record<EndReason, true> = {
   refused_handshaking: true,
   refused_rate: true,
   refused_admit: true,
+  worker_lost: true,
   forced: true,
   abandoned: true,
 };

@@ -59,14 +59,23 @@ export function bind(options: CompleteAddress, earlier: readonly Bound[] = []): 
   }
 }
 
-function listenTcp({ port, hostname, tcpBacklog, reusePort }: CompleteTcp): Deno.TcpListener {
+function listenTcp(options: CompleteTcp): Deno.TcpListener {
+  const { port, hostname, tcpBacklog, reusePort, loadBalanced } = options;
   // Without the flag Deno ends the process with code 70; this function is there with it only.
   if (reusePort && !("listenDatagram" in Deno)) {
     throw new Deno.errors.NotSupported(
       '\'reusePort\' needs --unstable-net, or "unstable": ["net"] in deno.json',
     );
   }
-  return Deno.listen({ port, hostname, tcpBacklog, ...(reusePort && { reusePort }) });
+  return Deno.listen({
+    port,
+    hostname,
+    tcpBacklog,
+    ...(reusePort && { reusePort }),
+    // Not in Deno's types, and without a flag: the first thread to ask binds, each later one gets a
+    // clone of that socket.
+    ...(loadBalanced && { loadBalanced }),
+  });
 }
 
 function written(options: CompleteAddress): string {

@@ -287,6 +287,8 @@ export interface CompleteServeAddress {
 /** Options to listen with TCP, none left out. */
 export interface CompleteTcp extends Required<TcpListenOptions>, CompleteServeAddress {
   readonly tls?: CompleteTls;
+  /** Whether other threads of this process listen on the same socket. */
+  readonly loadBalanced?: boolean;
 }
 
 /** Options to listen with a Unix socket. */

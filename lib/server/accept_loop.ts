@@ -115,7 +115,7 @@ export class AcceptLoop {
     // A Unix socket was bound under a temporary name, which the kernel goes on calling it.
     const localAddr = "path" in this.addr ? this.addr : socket.localAddr;
     const conn = new ServedConnection(
-      ++statistics.accepted,
+      statistics.enter(),
       socket,
       localAddr,
       clock,

@@ -55,6 +55,7 @@ export class Drain {
   readonly #loops: readonly AcceptLoop[];
   readonly #service: Service;
   readonly #sweep: Sweep;
+  readonly #sweeps: boolean;
   readonly #done: (report: ShutdownReport) => void;
   readonly #drainer: AbortController;
   /** The least that was asked for. */
@@ -69,14 +70,23 @@ export class Drain {
   #step: "lame duck" | "sweeping" | "draining" | "done" = "lame duck";
   #forced = false;
 
-  /** @param drainer Tells the program, apart from the connections, that they are drained. */
-  constructor(loops: readonly AcceptLoop[], service: Service, drainer: AbortController) {
+  /**
+   * @param drainer Tells the program, apart from the connections, that they are drained.
+   * @param sweeps Whether the queue is this server's, and emptied before it closes.
+   */
+  constructor(
+    loops: readonly AcceptLoop[],
+    service: Service,
+    drainer: AbortController,
+    sweeps: boolean,
+  ) {
     const { live, statistics } = service;
     this.#loops = loops;
     this.#drainer = drainer;
     this.#service = service;
     const besideOthers = loops.some(({ bound }) => bound.reusePort === true);
     this.#sweep = new Sweep(loops.map(({ acceptor }) => acceptor), statistics, besideOthers);
+    this.#sweeps = sweeps;
     this.#before = statistics.accepted - live.all.size;
     ({ promise: this.report, resolve: this.#done } = Promise.withResolvers<ShutdownReport>());
   }
@@ -107,6 +117,7 @@ export class Drain {
     for (const loop of this.#loops) loop.hold(this.#held);
     // Serves what was already accepted, even if paused; this also wakes the accept loops.
     slots.resume();
+    if (!this.#sweeps) this.#sweep.cut();
     await this.#sweep.run();
     await Promise.allSettled(this.#loops.map(({ ended }) => ended));
     this.#step = "draining";

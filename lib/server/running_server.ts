@@ -25,6 +25,7 @@ import { checkLimit, type CompleteServeOptions } from "./options.ts";
 import { privateLimits } from "./private_limits.ts";
 import { Refusals } from "./refusals.ts";
 import { Reporter } from "./reporter.ts";
+import type { FleetSeat, SeatedServer } from "./fleet_seat.ts";
 import type { Handler } from "./handler.ts";
 import type { Service } from "./serve_connection.ts";
 import type { Server, ShutdownOptions } from "./server.ts";
@@ -32,7 +33,7 @@ import { Slots } from "./slots.ts";
 import { type ServerStats, Statistics } from "./statistics.ts";
 
 /** The server behind `serve()`: its interface and its lifecycle. */
-export class RunningServer<A extends Deno.Addr> implements Server<A> {
+export class RunningServer<A extends Deno.Addr> implements Server<A>, Pick<SeatedServer, "leave"> {
   readonly addrs: readonly A[];
   readonly finished: Promise<void>;
   readonly #options: CompleteServeOptions;
@@ -46,12 +47,17 @@ export class RunningServer<A extends Deno.Addr> implements Server<A> {
   #report: ShutdownReport | undefined;
   #gaveUp: { readonly error: unknown } | undefined;
 
-  /** @param handler Serves connections of listeners that have no handler of their own. */
-  constructor(options: CompleteServeOptions, handler: Handler | undefined) {
+  /**
+   * @param handler Serves connections of listeners that have no handler of their own.
+   * @param seat Its place in a fleet, if it is in one.
+   */
+  constructor(options: CompleteServeOptions, handler: Handler | undefined, seat?: FleetSeat) {
     this.#options = options;
     const bound = bindAll(options.listeners);
-    const limits = privateLimits(options);
-    const service = serviceOf(options, handler ?? options.entries[0]!.handler!, limits);
+    const limits = seat?.limits(options) ?? privateLimits(options);
+    const service = serviceOf(options, handler ?? options.entries[0]!.handler!, limits, seat);
+    // Not before the fleet knows that every address is its own.
+    if (seat !== undefined) service.slots.pause();
     this.#service = service;
     this.#loops = bound.map((bound, i) => {
       const { name, handler = service.handler } = options.entries[i]!;
@@ -149,6 +155,14 @@ export class RunningServer<A extends Deno.Addr> implements Server<A> {
     return this.finished;
   }
 
+  async leave({ timeout = this.#options.shutdownTimeout, spread = 0 }: ShutdownOptions): Promise<
+    ShutdownReport
+  > {
+    this.#stop(0, timeout, spread, false);
+    await this.finished;
+    return this.#report!;
+  }
+
   reloadTls(options: TlsListenOptions, addr?: Deno.Addr): void {
     reloadTls(this.#loops, options, addr);
   }
@@ -170,11 +184,11 @@ export class RunningServer<A extends Deno.Addr> implements Server<A> {
     return this.#drain?.isLameDuck ?? true;
   }
 
-  #stop(lameDuck: number, timeout: number, spread: number): void {
+  #stop(lameDuck: number, timeout: number, spread: number, sweeps = true): void {
     if (this.#state === "stopped") return;
     if (this.#drain === undefined) {
       this.#state = "draining";
-      this.#drain = new Drain(this.#loops, this.#service, this.#drainer);
+      this.#drain = new Drain(this.#loops, this.#service, this.#drainer, sweeps);
       this.#drain.report.then((report) => this.#stopped(report));
     }
     this.#drain.within(lameDuck, timeout, spread);
@@ -253,10 +267,15 @@ function reportShortage(maxConnections: number, reporter: Reporter): void {
   );
 }
 
-function serviceOf(options: CompleteServeOptions, handler: Handler, limits: Limits): Service {
+function serviceOf(
+  options: CompleteServeOptions,
+  handler: Handler,
+  limits: Limits,
+  seat: FleetSeat | undefined,
+): Service {
   const clock = new CoarseClock(true);
   const slots = new Slots(limits.slots);
-  const statistics = new Statistics();
+  const statistics = seat?.statistics ?? new Statistics();
   const reporter = new Reporter(options.onError, clock);
   const refusals = new Refusals(clock, reporter);
   const maxHandshaking = () =>

@@ -10,6 +10,8 @@ import {
   type ServeTcpOptions,
   type ServeUnixOptions,
 } from "./options.ts";
+import { fleetSeat } from "./fleet_seat.ts";
+import "./join_fleet.ts";
 import { RunningServer } from "./running_server.ts";
 import type { Handler } from "./handler.ts";
 import type { Server } from "./server.ts";
@@ -207,5 +209,15 @@ export function serve<A extends Deno.Addr>(
     throw new TypeError("Cannot serve without a handler: give a function as the second argument");
   }
   disarmSignalPanic();
-  return new RunningServer<A>(complete, handler as Handler | undefined);
+  const seat = fleetSeat("serve");
+  if (seat === undefined) return new RunningServer<A>(complete, handler as Handler | undefined);
+  try {
+    const share = seat.complete(complete);
+    const server = new RunningServer<A>(share, handler as Handler | undefined, seat);
+    seat.joined(server as unknown as RunningServer<Deno.Addr>, share);
+    return server;
+  } catch (error) {
+    seat.failed(error);
+    throw error;
+  }
 }

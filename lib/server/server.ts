@@ -41,31 +41,29 @@ export interface ShutdownOptions {
 }
 
 /**
- * A running server.
- *
- * It can be passed wherever a `Deno.HttpServer` is expected for its lifecycle.
+ * What a server and a fleet have in common: all of a {@linkcode Server} but its `connections`, which
+ * live in the threads of a fleet. `watch()`, `instrument()` and `shutdownOnSignals()` take either.
  *
  * @typeParam A The kind of address it listens on.
  *
- * @example Look at a server from outside
+ * @example Look at either from outside
  * ```ts
- * import { serve, type Server } from "@usher/server";
+ * import { serve, type ServerControl } from "@usher/server";
  * import { assertEquals } from "@std/assert";
  *
- * function health(server: Server): string {
- *   const { state, connections, maxConnections } = server;
- *   return `${state}, ${connections.size} of ${maxConnections}`;
+ * function health(server: ServerControl): string {
+ *   const { state, maxConnections } = server;
+ *   return `${state}, ${server.stats().active} of ${maxConnections}`;
  * }
  *
- * await using server = serve({ port: 0, hostname: "127.0.0.1" }, async () => {});
+ * const options = { port: 0, hostname: "127.0.0.1" };
+ * await using server = serve(options, async () => {});
  * assertEquals(health(server), "running, 0 of 10000");
- * await server.shutdown();
- * assertEquals(health(server), "stopped, 0 of 10000");
  * ```
  *
  * @category Servers
  */
-export interface Server<A extends Deno.Addr = Deno.Addr> extends Deno.HttpServer<A> {
+export interface ServerControl<A extends Deno.Addr = Deno.Addr> extends Deno.HttpServer<A> {
   /** The first address that it listens on, with the port that was chosen for port 0. */
   readonly addr: A;
   /** Every address that it listens on, in the order of `listeners`. */
@@ -84,8 +82,6 @@ export interface Server<A extends Deno.Addr = Deno.Addr> extends Deno.HttpServer
    * nothing.
    */
   readonly waitingFor: "slot" | "rate" | "resources" | "resume" | null;
-  /** The connections that are open, those that wait for a slot included. */
-  readonly connections: ReadonlySet<Connection<A>>;
   /** As the option; takes effect at once. Lowering it closes nothing. */
   maxConnections: number;
   /**
@@ -137,11 +133,12 @@ export interface Server<A extends Deno.Addr = Deno.Addr> extends Deno.HttpServer
    *
    * @param options What is new.
    * @param addr The address that it is for, one of `addrs`; without it, every one with TLS.
+   * @returns Of a fleet a promise, which rejects with what a server throws.
    * @throws {TypeError} If an option is unknown or wrong, a certificate cannot be used, or there is no
    * TLS at that address.
    * @throws {RangeError} If an option is out of range.
    */
-  reloadTls(options: TlsListenOptions, addr?: Deno.Addr): void;
+  reloadTls(options: TlsListenOptions, addr?: Deno.Addr): void | Promise<void>;
   /** Keeps the process alive, which a server does by itself. */
   ref(): void;
   /**
@@ -151,4 +148,41 @@ export interface Server<A extends Deno.Addr = Deno.Addr> extends Deno.HttpServer
   unref(): void;
   /** `shutdown()`. */
   [Symbol.asyncDispose](): Promise<void>;
+}
+
+/**
+ * A running server.
+ *
+ * It can be passed wherever a `Deno.HttpServer` is expected for its lifecycle.
+ *
+ * @typeParam A The kind of address it listens on.
+ *
+ * @example Look at a server from outside
+ * ```ts
+ * import { serve, type Server } from "@usher/server";
+ * import { assertEquals } from "@std/assert";
+ *
+ * function health(server: Server): string {
+ *   const { state, connections, maxConnections } = server;
+ *   return `${state}, ${connections.size} of ${maxConnections}`;
+ * }
+ *
+ * await using server = serve({ port: 0, hostname: "127.0.0.1" }, async () => {});
+ * assertEquals(health(server), "running, 0 of 10000");
+ * await server.shutdown();
+ * assertEquals(health(server), "stopped, 0 of 10000");
+ * ```
+ *
+ * @category Servers
+ */
+export interface Server<A extends Deno.Addr = Deno.Addr> extends ServerControl<A> {
+  /** The connections that are open, those that wait for a slot included. */
+  readonly connections: ReadonlySet<Connection<A>>;
+  /**
+   * As {@linkcode ServerControl} has it, and done when it returns.
+   *
+   * @param options What is new.
+   * @param addr The address that it is for, one of `addrs`; without it, every one with TLS.
+   */
+  reloadTls(options: TlsListenOptions, addr?: Deno.Addr): void;
 }

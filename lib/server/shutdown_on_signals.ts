@@ -1,7 +1,8 @@
 /** Stops a server when a signal of the system arrives. @module */
 
 import { bad, checkBoolean, checkKeys, checkTime, isObject } from "../check.ts";
-import type { Server, ShutdownOptions } from "./server.ts";
+import { fleetSeat, type SignalStop } from "./fleet_seat.ts";
+import type { ServerControl, ShutdownOptions } from "./server.ts";
 
 /**
  * Which signals stop a server, how, and what becomes of the process.
@@ -84,13 +85,15 @@ export const SIGNAL_DEFAULTS: { readonly exit: boolean } = Object.freeze({ exit:
  * @category Stopping
  */
 export function shutdownOnSignals(
-  server: Server,
+  server: ServerControl,
   options: ShutdownOnSignalsOptions = {},
 ): Disposable {
   if (!isObject(server) || typeof server.shutdown !== "function" || !("report" in server)) {
     throw new TypeError(`Cannot ${VERB} what is no server: use what serve() returns`);
   }
-  return new Tie(server, complete(options));
+  const stop = complete(options);
+  const seat = fleetSeat(VERB);
+  return seat === undefined ? new Tie(server, stop) : seat.shutdownOnSignals(stop);
 }
 
 const VERB = "shut down on signals";
@@ -98,13 +101,7 @@ const VERB = "shut down on signals";
 /** Options that are passed on to `shutdown()`. */
 const PASSED_ON = ["lameDuck", "timeout", "spread"] as const;
 
-interface CompleteOptions {
-  readonly signals: readonly Deno.Signal[];
-  readonly shutdown: ShutdownOptions;
-  readonly exit: boolean;
-}
-
-function complete(options: ShutdownOnSignalsOptions): CompleteOptions {
+function complete(options: ShutdownOnSignalsOptions): SignalStop {
   checkKeys(VERB, options, ["signals", ...PASSED_ON, "exit"]);
   const { signals = usualSignals(), exit = SIGNAL_DEFAULTS.exit } = options;
   if (!Array.isArray(signals) || signals.length === 0) {
@@ -131,12 +128,12 @@ let ending = false;
 
 /** What ties a server to the signals and the end of the process. */
 class Tie implements Disposable {
-  readonly #server: Server;
-  readonly #options: CompleteOptions;
+  readonly #server: ServerControl;
+  readonly #options: SignalStop;
   readonly #listening: Deno.Signal[] = [];
   #signals = 0;
 
-  constructor(server: Server, options: CompleteOptions) {
+  constructor(server: ServerControl, options: SignalStop) {
     this.#server = server;
     this.#options = options;
     this.#listen();

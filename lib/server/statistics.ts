@@ -132,6 +132,11 @@ export class Statistics {
   #lasted = 0;
   readonly #durations: number[] = DURATION_BOUNDS.map(() => 0).concat(0);
 
+  /** Counts a connection that was accepted. What it returns is its id. */
+  enter(): number {
+    return ++this.accepted;
+  }
+
   /** Counts a connection that is over. */
   end(reason: EndReason, conn: ServedConnection): void {
     this.ended[reason]++;

@@ -2,6 +2,7 @@
 
 import { extendMessage } from "../errors.ts";
 import { formatAddress } from "../format_address.ts";
+import { fleetSeat } from "../server/fleet_seat.ts";
 import type { Server } from "../server/server.ts";
 import { answer, type Site } from "./answer.ts";
 import { HttpServer } from "./http_server.ts";
@@ -122,6 +123,11 @@ export function watch(
   servers: Server | Readonly<Record<string, Server>>,
   options: WatchOptions,
 ): StatusPage {
+  if (fleetSeat("watch") !== undefined) {
+    throw new TypeError(
+      "Cannot watch in a worker of a fleet: use watch(fleet) in the program that starts it",
+    );
+  }
   const byName = serversByName("watch", servers);
   if (byName.size === 0) {
     throw new TypeError(

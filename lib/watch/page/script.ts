@@ -10,6 +10,7 @@ const KINDS: Record<EndReason, "good" | "peer" | "ours" | "limit" | "handshake" 
   peer_reset: "peer",
   network_error: "peer",
   handler_error: "ours",
+  worker_lost: "ours",
   forced: "ours",
   abandoned: "ours",
   protocol_error: "limit",

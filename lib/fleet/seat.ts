@@ -1,0 +1,182 @@
+/** Makes the server of a worker one of a fleet. @module */
+
+import { getHeapStatistics } from "node:v8";
+import type { MessagePort } from "node:worker_threads";
+import type { FleetSeat, SeatedServer, SignalStop } from "../server/fleet_seat.ts";
+import type { Limits, LimitSettings } from "../server/limits.ts";
+import type { CompleteServeOptions } from "../server/options.ts";
+import { privateLimits } from "../server/private_limits.ts";
+import { Board } from "./board.ts";
+import { FleetStatistics } from "./fleet_statistics.ts";
+import type { FromWorker, Question, Seating, SharedAddress, Stop, ToWorker } from "./messages.ts";
+import { packError } from "./sent_error.ts";
+import { sharedAddresses } from "./shared_addresses.ts";
+import { Spread } from "./spread.ts";
+
+/** Turns of 1 ms or more after which a thread has ended that has thrown in the first of them. */
+const TURNS = 5;
+
+/** Ms between two signs of life. */
+const BEAT = 50;
+
+/** Of how many one looks at more: the bytes of each connection, and the heap. */
+const LOOK_EVERY = 2;
+
+/** The seat of a worker: what `serve()` and the fleet's main thread want of each other. */
+export class Seat implements FleetSeat {
+  readonly library: string;
+  readonly statistics: FleetStatistics;
+  readonly #seating: Seating;
+  readonly #port: MessagePort;
+  readonly #board: Board;
+  #addresses: SharedAddress[] | undefined;
+  #server: SeatedServer | undefined;
+  #announcement: ReturnType<typeof setTimeout> | undefined;
+  #beats = 0;
+  #timer: ReturnType<typeof setInterval> | undefined;
+  #exits = false;
+  readonly #heapLimit = getHeapStatistics().heap_size_limit;
+
+  constructor(seating: Seating, port: MessagePort) {
+    this.library = seating.library;
+    this.#seating = seating;
+    this.#port = port;
+    this.#board = new Board(seating.board);
+    this.statistics = new FleetStatistics(this.#board, seating.row);
+    port.on("message", (message: ToWorker) => this.#receive(message));
+  }
+
+  complete(options: CompleteServeOptions): CompleteServeOptions {
+    if (this.#addresses !== undefined) {
+      throw new TypeError(
+        "Cannot serve a second time in a worker of a fleet: give all addresses to one serve() as " +
+          "'listeners', or start another fleet",
+      );
+    }
+    const addresses = sharedAddresses(options.listeners, this.#seating.addresses);
+    this.#addresses = addresses;
+    const listeners = options.listeners.map((listener, i) => ({
+      ...listener,
+      port: addresses[i]!.port,
+      loadBalanced: true,
+    }));
+    return { ...options, listeners: listeners as CompleteServeOptions["listeners"] };
+  }
+
+  limits(settings: LimitSettings): Limits {
+    const { row, workers: threads } = this.#seating;
+    const spread = new Spread(this.#board, row);
+    const maxConnections = Math.max(1, Math.floor(settings.maxConnections / threads));
+    const limits = privateLimits({ ...settings, maxConnections });
+    return { ...limits, threads, turn: () => spread.turn() };
+  }
+
+  joined(server: SeatedServer, { maxConnections, shutdownTimeout }: CompleteServeOptions): void {
+    this.#server = server;
+    const addresses = this.#addresses!;
+    const addrs = server.addrs as readonly Deno.NetAddr[];
+    const listening = { addresses, addrs, maxConnections, shutdownTimeout };
+    this.#announce({ type: "listening", ...listening }, TURNS);
+    server.finished.then(() => this.#finished(), (error) => this.#finished(error));
+  }
+
+  /** Not before the program has gone on: what it throws next is a failure to start. */
+  #announce(message: FromWorker, turns: number): void {
+    this.#announcement = setTimeout(() => {
+      if (turns > 0) return this.#announce(message, turns - 1);
+      this.#send(message);
+      this.#beat();
+      this.#timer = setInterval(() => this.#beat(), BEAT);
+      Deno.unrefTimer(this.#timer as unknown as number);
+    });
+  }
+
+  failed(error: unknown): void {
+    clearTimeout(this.#announcement);
+    this.#send({ type: "failed", error: packError(error) });
+  }
+
+  shutdownOnSignals(stop: SignalStop): Disposable {
+    this.#send({ type: "signals", stop });
+    this.#exits = stop.exit;
+    return {
+      [Symbol.dispose]: () => {
+        this.#exits = false;
+        this.#send({ type: "signals disposed" });
+      },
+    };
+  }
+
+  #send(message: FromWorker): void {
+    this.#port.postMessage(message);
+  }
+
+  #receive(message: ToWorker): void {
+    const server = this.#server!; // the fleet is silent before it listens
+    switch (message.type) {
+      case "pause":
+        return server.pause();
+      case "resume":
+        return server.resume();
+      case "limit":
+        server.maxConnections = message.maxConnections;
+        return;
+      case "stop":
+        return this.#stop(server, message);
+      case "ask":
+        this.#answer(server, message.id, message.question);
+        return;
+    }
+  }
+
+  #stop(server: SeatedServer, { lameDuck, timeout, spread, sweep }: Stop): void {
+    const options = { spread, ...(timeout !== undefined && { timeout }) };
+    if (sweep) server.shutdown({ lameDuck, ...options });
+    else server.leave(options);
+  }
+
+  async #answer(server: SeatedServer, id: number, question: Question): Promise<void> {
+    try {
+      this.#send({ type: "answer", id, answer: await answer(server, question) });
+    } catch (error) {
+      this.#send({ type: "refusal", id, error: packError(error) });
+    }
+  }
+
+  #beat(): void {
+    const server = this.#server!;
+    this.#board.live(this.#seating.row, server.waitingFor);
+    if (this.#beats++ % LOOK_EVERY !== 0) return;
+    this.#send({ type: "stats", stats: server.stats() });
+    if (getHeapStatistics().heap_size_limit > this.#heapLimit) this.#endOfHeap();
+  }
+
+  /**
+   * V8 has raised the limit, since the heap was full. Deno ends a thread whose timer or message filled it,
+   * but of one that was in a promise job only that job: its handler never settles, and nothing says so.
+   */
+  #endOfHeap(): void {
+    const message = "Worker terminated due to reaching memory limit: JS heap out of memory";
+    const code = "ERR_WORKER_OUT_OF_MEMORY";
+    this.#send({ type: "fatal", error: { name: "Error", message, code, stack: undefined } });
+    Deno.exit(1);
+  }
+
+  /** Nothing of the fleet keeps the thread from its end any more. */
+  #finished(failure?: unknown): void {
+    clearInterval(this.#timer);
+    const { report } = this.#server!;
+    const error = failure === undefined ? undefined : packError(failure);
+    this.#send({ type: "stopped", report, stats: this.#server!.stats(), error });
+    this.#port.unref();
+    // As shutdownOnSignals() does without a fleet: whatever else goes on in the program.
+    if (this.#exits) setImmediate(() => Deno.exit());
+  }
+}
+
+function answer(server: SeatedServer, question: Question): unknown {
+  switch (question.type) {
+    case "reloadTls":
+      return server.reloadTls(question.options, question.addr);
+  }
+}

@@ -1,0 +1,32 @@
+/** Serves lines in a worker: does what a line asks for, and says which worker it is. @module */
+
+import { framed, lines, serve } from "../../../mod.ts";
+import { busyUntil } from "../busy.ts";
+
+const me = crypto.randomUUID();
+const options = { port: 0, hostname: "127.0.0.1", shutdownTimeout: 2000, maxConnections: 100 };
+
+await serve(options, async (conn) => {
+  const requests = framed(conn, lines());
+  for await (const request of requests) {
+    const [word, argument = ""] = request.split(" ");
+    switch (word) {
+      case "throw":
+        queueMicrotask(() => {
+          throw new TypeError(argument);
+        });
+        break;
+      case "exit":
+        Deno.exit(Number(argument));
+        break;
+      case "heap": {
+        const all: unknown[] = [];
+        for (;;) all.push(new Array(1000).fill({ all }));
+      }
+      case "compute":
+        busyUntil(Date.now() + Number(argument));
+    }
+    await requests.send(word === "id" ? String(conn.id) : me);
+    await requests.flush();
+  }
+}).finished;
