@@ -2,7 +2,9 @@
 
 import { assertEquals } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
+import fc from "fast-check";
 import { privateLimits } from "../../lib/server/private_limits.ts";
+import { TokenBucket } from "../support/token_bucket.ts";
 
 Deno.test("slots.take() takes as many as there are, and again what was given back", () => {
   const { slots } = privateLimits({ maxConnections: 2 });
@@ -47,4 +49,29 @@ Deno.test("rate.wait() says when there is a token, and what is owed is waited fo
 Deno.test("rate is absent where there is no limit, and so are the rates of peers", () => {
   const { rate, peerRates, turn, threads } = privateLimits({ maxConnections: 1 });
   assertEquals([rate, peerRates, turn, threads], [undefined, undefined, undefined, 1]);
+});
+
+const rate = fc.record({
+  interval: fc.integer({ min: 1, max: 50 }),
+  burst: fc.integer({ min: 1, max: 5 }),
+});
+
+Deno.test("rate does what a token bucket does, whatever is taken and whenever", () => {
+  // Ms that pass, or a token that is taken.
+  const steps = fc.array(fc.oneof(fc.nat(120), fc.constant("take" as const)), { maxLength: 60 });
+  fc.assert(fc.property(rate, steps, (maxRate, steps) => {
+    using time = new FakeTime();
+    const rate = privateLimits({ maxConnections: 1, maxRate }).rate!;
+    const bucket = new TokenBucket(maxRate);
+    for (const step of steps) {
+      if (step === "take") {
+        rate.take();
+        bucket.take();
+      } else {
+        time.tick(step);
+        bucket.pass(step);
+      }
+      assertEquals(rate.wait(), bucket.wait);
+    }
+  }));
 });
