@@ -46,6 +46,8 @@ export interface ConnectionRow {
   readonly received: number;
   readonly sent: number;
   readonly unsent: number;
+  /** Bytes in its buffers: received and not taken by the handler, and unsent. */
+  readonly buffered: number;
   /** The version of TLS; `"TLS"` where the version is unknown; empty without TLS. */
   readonly tls: string;
   /** What the program calls it. */
@@ -54,6 +56,10 @@ export interface ConnectionRow {
   readonly listener: string;
   /** The server name that was asked for, or the name in the client's certificate. */
   readonly name: string;
+  /** Why it ends, once something has ended it. */
+  readonly reason: string;
+  /** What the program said about that. */
+  readonly detail: string;
 }
 
 /** A page of the table. */
@@ -79,10 +85,13 @@ const CELLS: {
   received: ({ bytesRead }) => bytesRead,
   sent: ({ bytesWritten }) => bytesWritten,
   unsent: ({ unsentBytes }) => unsentBytes,
+  buffered: ({ unsentBytes, reader }) => unsentBytes + reader.length,
   tls: tlsVersionOf,
   label: ({ label }) => oneLine(label ?? ""),
   listener: ({ listenerName }) => oneLine(listenerName),
   name: nameOf,
+  reason: ({ endReason }) => endReason ?? "",
+  detail: ({ life }) => oneLine(life.detail ?? ""),
 };
 
 /** The cells that a filter is compared with. */

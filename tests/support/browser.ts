@@ -21,12 +21,17 @@ export class Browsing implements AsyncDisposable {
     this.#program = program;
   }
 
-  /** Opens an address. */
-  static async open(url: string, showing: Showing = {}): Promise<Browsing> {
+  /**
+   * Opens an address.
+   *
+   * @param longest Ms after which the browser is killed if it is forgotten.
+   */
+  static async open(url: string, showing: Showing = {}, longest?: number): Promise<Browsing> {
     const browser = new Program(program, {
       // With the import map of the configuration.
       how: ["run", "--quiet", "-A"],
       args: [url, JSON.stringify(showing)],
+      ...(longest === undefined ? {} : { longest }),
     });
     await browser.line();
     return new Browsing(browser);

@@ -22,6 +22,7 @@ const ACTIONS: Record<string, (page: Page, ...args: string[]) => Promise<unknown
   isVisible: (page, selector = "") => page.isVisible(selector),
   text: (page, selector = "") => page.textContent(selector),
   look: (page, expression = "") => page.evaluate(expression),
+  draw: (page, path = "") => page.screenshot({ path }),
   read: (page) => page.locator("body").ariaSnapshot(),
   complaints: () => Promise.resolve(complaints),
   async held(page) {

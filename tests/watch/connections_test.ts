@@ -22,8 +22,8 @@ import { turn, turns, until } from "../support/wait.ts";
 
 /** The cells of a row, in the order of the JSON. */
 const CELLS: readonly (keyof ConnectionRow)[] = [
-  ...["id", "state", "client", "peer", "age", "idle", "received", "sent", "unsent", "tls"],
-  ...["label", "listener", "name"],
+  ...["id", "state", "client", "peer", "age", "idle", "received", "sent", "unsent", "buffered"],
+  ...["tls", "label", "listener", "name", "reason", "detail"],
 ] as (keyof ConnectionRow)[];
 
 /** A server with connections from 198.51.100.0 on, which have sent 0, 1, 2, 3, 4, 0, 1, … bytes. */
@@ -152,10 +152,13 @@ Deno.test("listConnections() gives every cell of a connection", async () => {
     received: 0,
     sent: 0,
     unsent: 0,
+    buffered: 0,
     tls: "",
     label: "",
     listener: formatAddress(server.addr),
     name: "",
+    reason: "",
+    detail: "",
   });
   assertEquals(Object.keys(only(server)), [...CELLS]);
   client.close();
@@ -207,6 +210,23 @@ Deno.test("listConnections() gives the state of a connection", async () => {
   await server.shutdown();
 });
 
+Deno.test("listConnections() gives the bytes in buffers, and why a connection ends", async () => {
+  const [client, socket] = pair({ toFirst: { capacity: 1 } });
+  const server = serve({ listeners: [scriptedListener([socket])] }, async (conn) => {
+    await conn.peek(4);
+    conn.write(bytes`answer`);
+    await conn.readExactly(1);
+    await conn.end("kicked\nout");
+  });
+  await client.write(bytes`four`);
+  await until(() => only(server).state === "closing");
+  const { unsent, buffered, reason, detail } = only(server);
+  assertEquals([unsent, buffered], [5, 8]);
+  assertEquals([reason, detail], ["dismissed", "kicked\\u000aout"]);
+  client.close();
+  await server.shutdown();
+});
+
 netTest("listConnections() shows a connection in its handshake", async () => {
   const { cert, key } = certificate;
   await using server = serve({ ...LOOPBACK, cert, key }, (conn) => conn.readLine());
@@ -244,7 +264,14 @@ Deno.test("listConnections() prefers what TLS has proven to what a balancer says
   const about = (facts: object) => {
     const address = { transport: "tcp", hostname: "192.0.2.2", port: 7 } as const;
     const life = { closed: true, clock: { now: 0 }, movedAt: 0 };
-    const conn = { remoteAddr: address, peerAddr: address, life, listenerName: "", ...facts };
+    const conn = {
+      remoteAddr: address,
+      peerAddr: address,
+      life,
+      listenerName: "",
+      reader: [],
+      ...facts,
+    };
     const { tls, name } = only({ connections: new Set([conn]) } as unknown as Server);
     return [tls, name];
   };

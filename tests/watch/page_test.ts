@@ -117,10 +117,10 @@ netTest("the table can be sorted, filtered and paged by keyboard only", async ()
   await using browsing = await Browsing.open(page.url);
   await browsing.until(`${column("No.")}[0] === "60"`);
 
-  await browsing.do("focus", "#heads th:nth-child(6) button");
+  await browsing.do("focus", "#heads th:nth-child(7) button");
   await browsing.do("press", "Enter");
   await browsing.until(`${column("Received")}[0] === "7 B"`);
-  const sorted = `document.querySelector("#heads th:nth-child(6)").getAttribute("aria-sort")`;
+  const sorted = `document.querySelector("#heads th:nth-child(7)").getAttribute("aria-sort")`;
   assertEquals(await browsing.look(sorted), "descending");
   await browsing.do("press", "Space");
   await browsing.until(`${column("Received")}[0] === "1 B"`);
@@ -236,7 +236,7 @@ for (const width of [320, 700, 1280]) {
             "status: Running accepting",
             'img "Active connections: now ',
             'heading "Why connections ended" [level=2]',
-            'searchbox "Filter by client, peer or name"',
+            'searchbox "Filter by client, peer, label, listener or name"',
             'table "Connections; the buttons in the first row sort them"',
             'columnheader "Client"',
             'button "Close connection 1…"',

@@ -85,7 +85,7 @@ export const PAGE: string = String.raw`<!doctype html>
   <section id="connections" aria-labelledby="connections-title" tabindex="-1">
     <div class="above">
       <h2 id="connections-title">Connections</h2>
-      <label class="filter"><span class="hidden">Filter by client, peer or name</span><input type="search" id="filter" placeholder="Client, peer or name" autocomplete="off" spellcheck="false"></label>
+      <label class="filter"><span class="hidden">Filter by client, peer, label, listener or name</span><input type="search" id="filter" placeholder="Client, label or name" autocomplete="off" spellcheck="false"></label>
       <label><span class="hidden">State</span><select id="filter-state"><option value="">Every state</option></select></label>
     </div>
     <div class="scroll" role="region" aria-label="Table of connections" tabindex="0">

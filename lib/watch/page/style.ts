@@ -109,12 +109,12 @@ figcaption strong { font-weight: 600; font-size: .9rem; margin-right: auto; }
 .scroll { overflow-x: auto; position: relative; }
 table { border-collapse: collapse; width: 100%; }
 th { text-align: left; font-weight: 600; padding: 0; border-bottom: 1px solid var(--line); white-space: nowrap; }
-th button { border: 0; background: none; width: 100%; text-align: inherit; padding: .5rem .7rem; color: var(--quiet); font-size: .85rem; font-weight: 600; }
-th button::after { content: "↕" / ""; opacity: .35; margin-left: .3rem; }
+th button { border: 0; background: none; width: 100%; text-align: inherit; padding: .5rem .5rem; color: var(--quiet); font-size: .85rem; font-weight: 600; }
+th button::after { content: "↕" / ""; opacity: .35; margin-left: .2rem; }
 th[aria-sort=ascending] button, th[aria-sort=descending] button { color: var(--ink); }
 th[aria-sort=ascending] button::after { content: "↑" / ""; opacity: 1; }
 th[aria-sort=descending] button::after { content: "↓" / ""; opacity: 1; }
-td { padding: .38rem .7rem; border-bottom: 1px solid var(--grid); white-space: nowrap; }
+td { padding: .38rem .5rem; border-bottom: 1px solid var(--grid); white-space: nowrap; }
 tbody tr:last-child td { border-bottom: 0; }
 tbody tr:hover { background: var(--one-soft); }
 td.text { max-width: 15rem; overflow: hidden; text-overflow: ellipsis; }

@@ -21,6 +21,11 @@ function same(value) {
   return value;
 }
 
+/** An end reason as words. */
+function words(reason) {
+  return reason.replaceAll("_", " ");
+}
+
 /** Without the scheme of the most common transport. */
 function shorten(address) {
   return address.replace("tcp://", "");
@@ -29,17 +34,20 @@ function shorten(address) {
 const COLUMNS = [
   { name: "id", label: "No.", kind: "number", show: String },
   { name: "client", label: "Client", kind: "text", show: shorten },
+  { name: "label", label: "Label", kind: "text", show: same, optional: true },
   { name: "state", label: "State", kind: "state", show: same },
   { name: "age", label: "Age", kind: "number", show: time, first: "desc" },
   { name: "idle", label: "Idle", kind: "number", show: time, first: "desc" },
   { name: "received", label: "Received", kind: "number", show: bytes, first: "desc" },
   { name: "sent", label: "Sent", kind: "number", show: bytes, first: "desc" },
-  { name: "unsent", label: "Unsent", kind: "number", show: bytes, first: "desc" },
-  { name: "label", label: "Label", kind: "text", show: same, optional: true },
+  { name: "unsent", label: "Unsent", kind: "number", show: bytes, first: "desc", buffers: true },
+  { name: "buffered", label: "Buffered", kind: "number", show: bytes, first: "desc", buffers: true },
+  { name: "listener", label: "Listener", kind: "text", show: shorten, optional: true },
   { name: "tls", label: "TLS", kind: "short", show: same, optional: true },
   { name: "name", label: "Name", kind: "text", show: same, optional: true },
-  { name: "listener", label: "Listener", kind: "text", show: shorten, optional: true },
   { name: "peer", label: "Peer", kind: "text", show: shorten, optional: true },
+  { name: "reason", label: "Ended by", kind: "short", show: words, optional: true },
+  { name: "detail", label: "Detail", kind: "text", show: same, optional: true },
 ];
 
 function byId(id) {
@@ -216,7 +224,7 @@ export class Table {
       if (column.kind === "state") cell.dataset.state = text;
       if (column.kind === "text") cell.title = text;
       cell.classList.toggle("zero", value === 0);
-      cell.dataset.empty = text === "" || (column.name === "unsent" && value === 0);
+      cell.dataset.empty = text === "" || (column.buffers && value === 0);
     });
   }
 }
