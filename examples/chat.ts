@@ -8,6 +8,7 @@
 
 import {
   broadcast,
+  type Codec,
   type Connection,
   type Framed,
   framed,
@@ -21,7 +22,7 @@ import { start } from "./start.ts";
 const SAID = lines({ limit: 1024, onOversize: "truncate" });
 
 /** What they hear: names and escapes make lines longer. */
-const HEARD = lines({ ending: "\r\n" });
+export const HEARD: Codec<string> = lines({ ending: "\r\n" });
 
 /** Characters of a name. */
 const LONGEST_NAME = 20;
@@ -30,11 +31,23 @@ const LONGEST_NAME = 20;
 const NAMES_SHOWN = 20;
 
 /** Ms of silence after which a connection ends. People are silent for longer than programs. */
-const IDLE_TIMEOUT = 3_600_000;
+export const IDLE_TIMEOUT = 3_600_000;
 
-/** Makes the handler for a room of its own. */
-export function chat(): Handler {
-  const room = new Room();
+/** Where guests meet. */
+export interface Room {
+  /** Lets a guest in, until its seat is disposed; or says why this name cannot be used. */
+  enter(name: string, guest: Framed<string>): Seat | string | Promise<Seat | string>;
+  /** Sends a line to every guest but the one who says it. */
+  say(line: string, from: Connection): void;
+}
+
+/** A guest's place in a room. */
+export interface Seat extends Disposable {
+  readonly name: string;
+}
+
+/** Makes the handler for a room, of its own unless given. */
+export function chat(room: Room = new LocalRoom()): Handler {
   return async (conn) => {
     const said = framed(conn, SAID);
     // Not awaited when it sends: what fails ends the connection, and so the loop over its lines.
@@ -60,36 +73,24 @@ async function findSeat(
   guest.send("* What is your name?");
   for await (const line of said) {
     if (line === "/quit") return null;
-    const name = visible(line.trim().normalize());
-    const wrong = room.whatIsWrong(name);
-    // Entered at once, before another guest can take the name.
-    if (wrong === null) return room.enter(name, guest);
-    guest.send(`* ${wrong}. What is your name?`);
+    const seat = await room.enter(visible(line.trim().normalize()), guest);
+    if (typeof seat !== "string") return seat;
+    guest.send(`* ${seat}. What is your name?`);
   }
   return null;
 }
 
-/** A guest's place in the room. */
-interface Seat extends Disposable {
-  readonly name: string;
-}
-
-class Room {
+/** The guests of this process. */
+export class LocalRoom implements Room {
   readonly #names = new Set<string>();
   /** One who reads slowly is skipped, and holds up nobody. */
   readonly #guests = broadcast(HEARD, { missed: (count) => `* You missed ${count} lines` });
 
-  /** Why this name cannot be used; `null` if it can. */
-  whatIsWrong(name: string): string | null {
-    // A name of spaces or invisible characters would look like none, or like another one.
-    if (!/[\p{L}\p{N}\p{S}]/u.test(name)) return "A name needs a letter, a digit or a symbol";
-    if ([...name].length > LONGEST_NAME) return `A name has at most ${LONGEST_NAME} characters`;
-    return this.#names.has(name) ? `The name ${name} is taken` : null;
-  }
-
-  /** Lets a guest in, until the seat is disposed. */
-  enter(name: string, guest: Framed<string>): Seat {
-    guest.send(this.#whoIsHere());
+  enter(name: string, guest: Framed<string>): Seat | string {
+    const wrong = whatIsWrong(name) ?? (this.#names.has(name) ? `The name ${name} is taken` : null);
+    if (wrong !== null) return wrong;
+    guest.send(whoIsHere(this.#names));
+    // At once, before another guest can take the name.
     this.#names.add(name);
     const membership = this.#guests.join(guest.conn);
     this.say(`* ${name} has come`, guest.conn);
@@ -103,17 +104,28 @@ class Room {
     };
   }
 
-  #whoIsHere(): string {
-    const { size } = this.#names;
-    if (size === 0) return "* Nobody else is here";
-    const names = this.#names.values().take(NAMES_SHOWN).toArray().join(", ");
-    return `* Here are ${names}${size > NAMES_SHOWN ? ` and ${size - NAMES_SHOWN} more` : ""}`;
+  say(line: string, from: Connection): void {
+    this.#guests.send(line, { except: from });
   }
+}
 
-  /** Sends a line to every guest but the one who says it. */
-  say(text: string, from: Connection): void {
-    this.#guests.send(text, { except: from });
-  }
+/** Why nobody can have this name; `null` if somebody can. */
+export function whatIsWrong(name: string): string | null {
+  // A name of spaces or invisible characters would look like none, or like another one.
+  if (!/[\p{L}\p{N}\p{S}]/u.test(name)) return "A name needs a letter, a digit or a symbol";
+  if ([...name].length > LONGEST_NAME) return `A name has at most ${LONGEST_NAME} characters`;
+  return null;
+}
+
+/** The first line that a guest hears. */
+export function whoIsHere(names: ReadonlySet<string>): string {
+  return names.size === 0 ? "* Nobody else is here" : `* Here are ${listNames(names)}`;
+}
+
+/** At most as many names as fit on a line. */
+export function listNames(names: ReadonlySet<string>): string {
+  const shown = names.keys().take(NAMES_SHOWN).toArray().join(", ");
+  return names.size > NAMES_SHOWN ? `${shown} and ${names.size - NAMES_SHOWN} more` : shown;
 }
 
 /**

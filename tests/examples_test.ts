@@ -57,6 +57,15 @@ const EXAMPLES: Record<string, Example> = {
     question: "Ada\n/quit\n",
     answer: "* What is your name?\r\n* Nobody else is here\r\n* Bye\r\n",
   },
+  "chat_nats.ts": {
+    handler: chat,
+    question: "Ada\n/quit\n",
+    answer: "* What is your name?\r\n* Nobody else is here\r\n" +
+      "* The other servers are out of reach: only guests of this one hear you\r\n* Bye\r\n",
+    // Port 1 refuses.
+    flags: ["--nats", "127.0.0.1:1"],
+    complaint: /^NATS at 127\.0\.0\.1:1 is away \(.*\): guests hear only those of this server/,
+  },
   "echo.ts": { handler: echo, question: "one", answer: "one" },
   "forward.ts": { handler: forward, question: "one", answer: "one" },
   "four_steps.ts": { handler: answer, question: "one", answer: "one" },
@@ -125,6 +134,7 @@ const NO_EXAMPLES = [
   ...[
     "README.md",
     "certificate.ts",
+    "chat_nats",
     "deploy",
     "haproxy.cfg",
     "kv",
