@@ -86,7 +86,8 @@ function header(): Uint8Array {
 }
 
 let visiting = 0;
-for (let since = Date.now(); Date.now() - since < 1000 * seconds;) {
+const since = Date.now();
+while (Date.now() - since < 1000 * seconds) {
   const wave = 0.65 + 0.35 * Math.sin((Date.now() - since) / WAVE * 2 * Math.PI);
   for (let more = 0; more < 3 && visiting < CROWD * wave; more++) {
     visiting++;
