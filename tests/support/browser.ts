@@ -26,11 +26,11 @@ export class Browsing implements AsyncDisposable {
    *
    * @param longest Ms after which the browser is killed if it is forgotten.
    */
-  static async open(url: string, showing: Showing = {}, longest?: number): Promise<Browsing> {
+  static async open(url: string, showing?: Showing, longest?: number): Promise<Browsing> {
     const browser = new Program(program, {
       // With the import map of the configuration.
       how: ["run", "--quiet", "-A"],
-      args: [url, JSON.stringify(showing)],
+      args: [url, JSON.stringify(showing ?? {})],
       ...(longest === undefined ? {} : { longest }),
     });
     await browser.line();
