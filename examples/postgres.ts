@@ -22,8 +22,12 @@ import { CERTIFICATE_OPTIONS, findCertificate } from "./certificate.ts";
 import {
   dataRow,
   errorResponse,
+  greetings,
+  type Key,
+  keyOf,
   message,
   messages,
+  READY,
   rowDescription,
   type Startup,
   startups,
@@ -35,23 +39,11 @@ import { start } from "./start.ts";
 /** Ms from the first byte of a client to its password. */
 const LOGIN_TIMEOUT = 10_000;
 
-/** The server's parameters. */
-const PARAMETERS = {
-  server_version: "15.0",
-  server_encoding: "UTF8",
-  client_encoding: "UTF8",
-  DateStyle: "ISO, MDY",
-  standard_conforming_strings: "on",
-};
-
-/** Nothing is ever changed, so no transaction is ever open. */
-const READY = message("Z", (writer) => writer.string("I"));
-
 /** Options of the handler. */
 export interface PostgresOptions {
   readonly tls: StartTlsOptions;
   /** Without one, every client is let in. */
-  readonly password?: string;
+  readonly password?: string | undefined;
   /** The server itself, whose connections are a table. */
   server(): Server;
 }
@@ -136,15 +128,9 @@ class Session {
   }
 
   /** Answers queries until the client leaves, or until the server stops, which it announces. */
-  async serve(key: { pid: number; secret: number }, minor: number): Promise<void> {
+  async serve(key: Key, minor: number): Promise<void> {
     const client = this.#client;
-    // NegotiateProtocolVersion: nothing above 3.0 is supported.
-    if (minor > 0) client.send(message("v", (writer) => writer.u32(3 << 16).u32(0)));
-    client.send(message("R", (writer) => writer.u32(0)));
-    for (const [name, value] of Object.entries(PARAMETERS)) {
-      client.send(message("S", (writer) => writer.cstring(name).cstring(value)));
-    }
-    client.send(message("K", (writer) => writer.u32(key.pid).u32(key.secret)));
+    for (const greeting of greetings(key, minor)) client.send(greeting);
     await client.send(READY);
 
     let isSkipping = false;
@@ -152,11 +138,11 @@ class Session {
       if (header === "X") return;
       if (header === "Q") {
         await this.#simpleQuery(new BinaryReader(body, { name: "a query" }).cstring());
-      } // The extended protocol is not supported: everything up to its Sync gets one error.
-      else if (header === "S") {
+      } else if (header === "S") {
         isSkipping = false;
         await client.send(READY);
       } else if (!isSkipping) {
+        // The extended protocol is not supported: everything up to its Sync gets one error.
         isSkipping = true;
         await client.send(errorResponse("ERROR", "0A000", "Only simple queries are understood"));
       }
@@ -198,20 +184,13 @@ class Session {
   }
 }
 
-function keyOf({ pid, secret }: { pid: number; secret: number }): string {
-  return `${pid} ${secret}`;
-}
-
 if (import.meta.main) {
   const command = "deno run --allow-net --allow-read --allow-write examples/postgres.ts";
   const options = { ...CERTIFICATE_OPTIONS, password: "SECRET" };
   await start({ command, port: 5432, options }, async (place, { password, ...files }) => {
     const { cert, key, certFile } = await findCertificate(files);
-    const login = password === undefined ? {} : { password };
-    const listening: Server<Deno.NetAddr> = serve(
-      place,
-      postgres({ tls: { cert, key }, ...login, server: () => listening }),
-    );
+    const options = { tls: { cert, key }, password, server: () => listening };
+    const listening: Server<Deno.NetAddr> = serve(place, postgres(options));
     const { hostname, port } = listening.addr;
     const hint = `psql "host=${hostname} port=${port} sslmode=verify-ca sslrootcert=${certFile}"`;
     return { listening, hint };

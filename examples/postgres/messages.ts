@@ -16,11 +16,31 @@ const LONGEST_STARTUP = 10_000, LONGEST = 65_536;
 /** Request codes, sent in place of the protocol version. */
 const CANCEL = 80_877_102, SSL = 80_877_103, GSSAPI = 80_877_104;
 
+/** The server's parameters. */
+const PARAMETERS = {
+  server_version: "15.0",
+  server_encoding: "UTF8",
+  client_encoding: "UTF8",
+  DateStyle: "ISO, MDY",
+  standard_conforming_strings: "on",
+};
+
+/** What a client must send to cancel its query. */
+export interface Key {
+  readonly pid: number;
+  readonly secret: number;
+}
+
+/** The key as one text. */
+export function keyOf({ pid, secret }: Key): string {
+  return `${pid} ${secret}`;
+}
+
 /** A client's first message. */
 export type Startup =
   | { readonly kind: "ssl" }
   | { readonly kind: "gssapi" }
-  | { readonly kind: "cancel"; readonly pid: number; readonly secret: number }
+  | { readonly kind: "cancel" } & Key
   | { readonly kind: "session"; readonly minor: number; readonly options: Map<string, string> };
 
 export const startups: Codec<Startup> = mapped(
@@ -67,6 +87,20 @@ export function message(
   write(writer);
   return { header: type, body: writer.finish() };
 }
+
+/** The messages after a login, up to the first query. */
+export function* greetings({ pid, secret }: Key, minor: number): Generator<Message<string>> {
+  // NegotiateProtocolVersion: nothing above 3.0 is supported.
+  if (minor > 0) yield message("v", (writer) => writer.u32(3 << 16).u32(0));
+  yield message("R", (writer) => writer.u32(0));
+  for (const [name, value] of Object.entries(PARAMETERS)) {
+    yield message("S", (writer) => writer.cstring(name).cstring(value));
+  }
+  yield message("K", (writer) => writer.u32(pid).u32(secret));
+}
+
+/** The server waits for a query. Nothing is ever changed, so no transaction is ever open. */
+export const READY: Message<string> = message("Z", (writer) => writer.string("I"));
 
 /** The names of columns, all of which are text. */
 export function rowDescription(names: readonly string[]): Message<string> {
