@@ -353,3 +353,32 @@ netTest("README: the smallest server runs with a checkout in its imports, and ec
   await client.closeWrite();
   assertEquals(text(await readAll(client)), "hello");
 });
+
+netTest("docs/guide/many_cores.md: its two files are a fleet that serves", async () => {
+  const files = [
+    ...read("docs/guide/many_cores.md").matchAll(
+      /^```TypeScript\n\/\/ (\w+\.ts)\n([^]*?)^```$/gm,
+    ),
+  ];
+  assertEquals(files.map(([, name]) => name), ["server.ts", "main.ts"]);
+  using place = new Directory();
+  for (const [, name = "", program = ""] of files) {
+    await Deno.writeTextFile(place.at(name), program.replace("port: 7000", "port: 0"));
+  }
+  const { exports } = JSON.parse(read("deno.json")) as { exports: Record<string, string> };
+  const imports = Object.fromEntries(
+    Object.entries(exports).map(([name, path]) =>
+      [`@usher/server${name.slice(1)}`, new URL(path, root).href] as const
+    ),
+  );
+  await Deno.writeTextFile(place.at("deno.json"), JSON.stringify({ imports }));
+  await using running = new Program(pathToFileURL(place.at("main.ts")), {
+    how: ["run", "--quiet", "--allow-net", "--allow-read"],
+    cwd: pathToFileURL(`${place.path}/`),
+  });
+  const [, port = ""] = /^\d+ workers on port (\d+)$/.exec(await running.line()) ?? [];
+  const client = await Deno.connect({ hostname: "127.0.0.1", port: Number(port) });
+  await client.write(bytes`hello`);
+  await client.closeWrite();
+  assertEquals(text(await readAll(client)), "hello");
+});
