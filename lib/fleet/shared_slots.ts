@@ -31,6 +31,8 @@ export class SharedSlots implements Semaphore {
   #isWatching = false;
   /** Dead workers may have left one too many; only the thread that buries knows. */
   #isDoubtful = false;
+  #saturatedFor = 0;
+  #tendedAt = performance.now();
 
   static allocate(rows: number): SharedArrayBuffer {
     return new SharedArrayBuffer(4 * (HEADER + rows * ROW));
@@ -70,6 +72,11 @@ export class SharedSlots implements Semaphore {
   /** How many are taken. */
   get taken(): number {
     return Atomics.load(this.#cells, TAKEN);
+  }
+
+  /** Ms for which every slot was taken, as the thread that tends has seen it, look by look. */
+  get saturatedFor(): number {
+    return this.#saturatedFor;
   }
 
   /** A slot is free, and no connection of another worker waits in line for it. */
@@ -122,10 +129,25 @@ export class SharedSlots implements Semaphore {
   }
 
   /**
+   * A worker hangs: what it holds stays taken, but no slot is kept for it. If it goes on one day, it looks
+   * again.
+   */
+  passOver(row: number): void {
+    const cell = HEADER + row * ROW;
+    Atomics.store(this.#cells, cell + IN_LINE, 0);
+    Atomics.store(this.#cells, cell + WAITING, 0);
+    Atomics.notify(this.#cells, cell + WAITING);
+    this.tend();
+  }
+
+  /**
    * Puts right what dead workers left half done, and wakes those that wait while a slot is free: a worker
    * that was woken may be dead or hang.
    */
   tend(): void {
+    const now = performance.now();
+    if (!this.#isLeft) this.#saturatedFor += now - this.#tendedAt;
+    this.#tendedAt = now;
     if (this.#isDoubtful) this.#isDoubtful = !this.#recount();
     if (this.#isLeft) this.#wakeAll();
   }

@@ -108,7 +108,7 @@ export function refusalCause(reason: EndReason): RefusalCause | undefined {
  * Where the classes of durations end, in ms: what OpenTelemetry recommends for the connections of
  * Kestrel, the one server of this kind that it has conventions for.
  */
-const DURATION_BOUNDS: readonly number[] = Object.freeze(
+export const DURATION_BOUNDS: readonly number[] = Object.freeze(
   [10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 10e3, 30e3, 60e3, 120e3, 300e3],
 );
 

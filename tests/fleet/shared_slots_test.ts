@@ -155,6 +155,33 @@ Deno.test("a worker that was buried and goes on gives nothing back and takes not
   assertEquals(main.taken, 1);
 });
 
+Deno.test("passOver() keeps what a worker that hangs holds, and no slot for it", async () => {
+  const [a, b, main] = fleet(2);
+  a.take();
+  b.take();
+  assertEquals(a.take(), false);
+  const inLine = watched(a);
+  b.giveBack();
+  assertEquals(b.free, false, "kept for the connection in line");
+  main.passOver(0);
+  assertEquals([b.free, main.taken], [true, 1]);
+  await turns();
+  assertEquals(inLine.over, true, "and if it goes on, it looks again");
+});
+
+Deno.test("saturatedFor grows at each look while every slot is taken", () => {
+  const [a, , main] = fleet(1);
+  main.tend();
+  assertEquals(main.saturatedFor, 0);
+  a.take();
+  main.tend();
+  const first = main.saturatedFor;
+  assert(first > 0);
+  a.giveBack();
+  main.tend();
+  assertEquals(main.saturatedFor, first);
+});
+
 /** Runs a job, and asserts what holds at the end of all. */
 async function contest(threads: number, limit: number, job: Partial<Job>) {
   const memory = SharedSlots.allocate(threads + 1);
