@@ -1,6 +1,7 @@
 /** Limits how often something may happen, by the generic cell rate algorithm. @module */
 
 import { bad, checkKeys, checkNumber } from "../check.ts";
+import { SteadyClock } from "../steady_clock.ts";
 
 /**
  * How often something may happen.
@@ -152,8 +153,8 @@ export function nextDue(
 
 class Cell implements RateLimit {
   readonly #rate: CompleteRate;
+  readonly #clock = new SteadyClock();
   #due = 0;
-  #now = 0;
 
   constructor(rate: CompleteRate) {
     this.#rate = rate;
@@ -161,8 +162,7 @@ class Cell implements RateLimit {
 
   take(n = 1): boolean {
     this.#check(n);
-    const now = this.#lookAtClock();
-    const { wait, due } = nextDue(this.#rate, this.#due, n, now);
+    const { wait, due } = nextDue(this.#rate, this.#due, n, this.#clock.read());
     if (wait > 0) return false;
     this.#due = due;
     return true;
@@ -173,8 +173,7 @@ class Cell implements RateLimit {
     checkKeys("wait for a rate", options, ["signal"]);
     const { signal } = options;
     signal?.throwIfAborted();
-    const now = this.#lookAtClock();
-    const { wait, due } = nextDue(this.#rate, this.#due, n, now);
+    const { wait, due } = nextDue(this.#rate, this.#due, n, this.#clock.read());
     this.#due = due;
     if (wait === 0) return;
     try {
@@ -183,13 +182,6 @@ class Cell implements RateLimit {
       if (this.#due === due) this.#due -= n * this.#rate.interval;
       throw error;
     }
-  }
-
-  /** A wall clock that is set back takes the state along; one that is set forward gives a burst at most. */
-  #lookAtClock(): number {
-    const now = Date.now();
-    if (now < this.#now) this.#due -= this.#now - now;
-    return this.#now = now;
   }
 
   #check(n: unknown): void {
