@@ -135,7 +135,8 @@ interface PendingRead {
  */
 export class ByteReader implements Arrived {
   readonly #life: Lifeline;
-  readonly #rooms: Rooms;
+  /** What counts the memory of all connections of the server. */
+  readonly rooms: Rooms;
   readonly #size = new ReadSize();
   readonly #slab: Slab;
   /** Made when chunks are first borrowed. */
@@ -159,7 +160,7 @@ export class ByteReader implements Arrived {
    */
   constructor(life: Lifeline, rooms: Rooms) {
     this.#life = life;
-    this.#rooms = rooms;
+    this.rooms = rooms;
     this.#slab = new Slab(rooms, this.#size);
     this.#pending = {
       by: "none",
@@ -182,6 +183,12 @@ export class ByteReader implements Arrived {
   /** Bytes that have arrived and are not taken. */
   get length(): number {
     return this.#slab.length;
+  }
+
+  /** Bytes of memory that count as occupied by this reader. */
+  get occupied(): number {
+    return this.#slab.occupied + (this.#reused?.occupied ?? 0) +
+      Rooms.beyondIdle(this.#pending.counted);
   }
 
   /** Where in the stream the first of them stands. */
@@ -243,7 +250,7 @@ export class ByteReader implements Arrived {
    */
   nextBorrowed(isLoop: boolean): Promise<NextChunk> {
     this.#reused ??= new ReusedRoom(
-      this.#rooms,
+      this.rooms,
       this.#size,
       "poisonsBorrowed" in this.#life.socket,
     );
@@ -558,7 +565,7 @@ export class ByteReader implements Arrived {
     // Room for a record that has begun is at most as much as has come of it.
     if (room.length > Rooms.IDLE && this.#slab.length === 0) {
       pending.isLarge = true;
-      this.#rooms.largeWaits++;
+      this.rooms.largeWaits++;
     }
     const rest = filled === 0 ? room : room.subarray(filled);
     this.#life.socket.read(rest).then(this.#onRaw, this.#onRawFailed);
@@ -581,10 +588,10 @@ export class ByteReader implements Arrived {
     pending.step = pending.loop = undefined;
     if (pending.isLarge) {
       pending.isLarge = false;
-      this.#rooms.largeWaits--;
+      this.rooms.largeWaits--;
     }
     if (pending.counted > 0) {
-      this.#rooms.replace(pending.counted, 0);
+      this.rooms.replace(pending.counted, 0);
       pending.counted = 0;
     }
   }
@@ -701,7 +708,7 @@ export class ByteReader implements Arrived {
     pending.by = "rest";
     pending.step = step;
     pending.counted = larger.length;
-    this.#rooms.replace(0, larger.length);
+    this.rooms.replace(0, larger.length);
     this.#readRaw(larger, room.length);
     setImmediate(() => {
       if (pending.by !== "rest" || pending.room !== larger) return;

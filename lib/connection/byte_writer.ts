@@ -3,6 +3,8 @@
 import { type Encoder, FrameBuffer } from "./frame_buffer.ts";
 import type { Lifeline } from "./lifeline.ts";
 import { rejected } from "./lifeline.ts";
+import { ReadSize } from "./read_size.ts";
+import type { Rooms } from "./rooms.ts";
 import { type SharedFrames, SharedRange } from "./shared_frames.ts";
 import { type Turn, WriteQueue } from "./write_queue.ts";
 
@@ -31,6 +33,7 @@ export class ByteWriter {
   static #listed: ByteWriter[] = [];
   readonly #life: Lifeline;
   readonly #maxUnsent: number;
+  readonly #rooms: Rooms;
   #current: Uint8Array = EMPTY;
   /** Bytes of the current write that left. */
   #sent = 0;
@@ -59,10 +62,25 @@ export class ByteWriter {
   #isOverdue = false;
   /** Callers that wait until less is unsent. */
   #awaitingRoom: AwaitingRoom[] | undefined;
+  /** Bytes that the current write is counted with, since the kernel has taken a part of it. */
+  #stuck = 0;
 
-  constructor(life: Lifeline, maxUnsent: number) {
+  /**
+   * @param life What is known of the socket.
+   * @param maxUnsent Bytes that may wait behind the write in progress.
+   * @param rooms What counts the memory of all connections of the server.
+   */
+  constructor(life: Lifeline, maxUnsent: number, rooms: Rooms) {
     this.#life = life;
     this.#maxUnsent = maxUnsent;
+    this.#rooms = rooms;
+  }
+
+  /** Bytes that count as occupied by this writer; those of a broadcast for each that sends them. */
+  get occupied(): number {
+    const shared = (this.#shared?.length ?? 0) + (this.#leaving?.length ?? 0);
+    return this.#stuck + shared + (this.#queue?.size ?? 0) + (this.#turn?.size ?? 0) +
+      (this.#frames?.occupied ?? 0);
   }
 
   /** Bytes accepted by `write()` and `send()` that have not been handed to the kernel. */
@@ -104,7 +122,7 @@ export class ByteWriter {
   send<T>(encoder: Encoder<T>, frame: T): Promise<unknown> {
     const refused = this.#refused();
     if (refused !== undefined) return refused;
-    const frames = this.#frames ??= new FrameBuffer();
+    const frames = this.#frames ??= new FrameBuffer(this.#rooms);
     try {
       if (this.#shared !== undefined) this.#copyShared(this.#shared, frames);
       frames.put(encoder, frame);
@@ -123,14 +141,14 @@ export class ByteWriter {
     if (from === to) return true;
     if (this.#life.writing) {
       if (this.coalesced > 0) this.flush();
-      (this.#queue ??= new WriteQueue()).share(shared, from, to);
+      (this.#queue ??= new WriteQueue(this.#rooms)).share(shared, from, to);
       return true;
     }
     const before = this.#shared;
     if (this.coalesced === 0) {
-      this.#shared = new SharedRange(shared, from, to);
+      this.#shared = new SharedRange(shared, from, to, this.#rooms);
     } else if (before === undefined || !before.extend(shared, from, to)) {
-      const frames = this.#frames ??= new FrameBuffer();
+      const frames = this.#frames ??= new FrameBuffer(this.#rooms);
       if (before !== undefined) this.#copyShared(before, frames);
       frames.put(RAW, shared.slice(from, to));
     }
@@ -314,12 +332,24 @@ export class ByteWriter {
 
   /** The kernel took a part: the peer reads more slowly than we write. */
   async #writeRest(): Promise<number> {
+    // Frames are counted already. What is larger than an echo makes it is large by the program's will.
+    if (this.#leaving === undefined && !this.#frames?.isLeaving) {
+      this.#stuck = Math.min(this.#current.length - this.#sent, ReadSize.MOST);
+      this.#rooms.take(this.#stuck);
+    }
     try {
       await this.#writeOut();
     } catch (error) {
       return this.#lost(error);
+    } finally {
+      this.#unstick();
     }
     return this.#end();
+  }
+
+  #unstick(): void {
+    this.#rooms.give(this.#stuck);
+    this.#stuck = 0;
   }
 
   async #writeOut(): Promise<void> {
@@ -375,7 +405,7 @@ export class ByteWriter {
   }
 
   #enqueue(p: Uint8Array, isTaken: boolean): Promise<number> {
-    const queue = this.#queue ??= new WriteQueue();
+    const queue = this.#queue ??= new WriteQueue(this.#rooms);
     if (queue.size < this.#maxUnsent || isTaken) return queue.add(p);
     const error = new Deno.errors.WouldBlock(
       `Cannot queue ${p.length} more bytes: ${queue.length} already wait behind the write in ` +
@@ -389,7 +419,7 @@ export class ByteWriter {
   /** Queues a step behind every write made so far. */
   #behind(step: () => Promise<unknown>): Promise<unknown> {
     if (this.coalesced > 0) this.flush();
-    const taken = (this.#queue ??= new WriteQueue()).addStep(step);
+    const taken = (this.#queue ??= new WriteQueue(this.#rooms)).addStep(step);
     if (!this.#life.writing) {
       this.#life.writing = true;
       this.#writeQueue();
@@ -411,6 +441,7 @@ export class ByteWriter {
         } else await turn.step();
         this.#turn = undefined;
         turn.resolve();
+        this.#queue!.release(turn);
         this.#forgetCurrent();
       }
       this.#allEnded();
@@ -423,7 +454,8 @@ export class ByteWriter {
   closed(): void {
     this.#isCut = this.#life.writing || this.coalesced > 0;
     this.#life.writing = false;
-    this.#frames?.clear();
+    this.#unstick();
+    this.#frames?.close();
     this.#shared?.release();
     this.#shared = undefined;
     if (this.#leaving !== undefined) this.#left(this.#leaving);
@@ -435,7 +467,10 @@ export class ByteWriter {
     const error = this.#life.failed(
       new Deno.errors.Interrupted("The connection was closed before everything was sent"),
     );
-    this.#turn?.reject(error);
+    if (this.#turn !== undefined) {
+      this.#turn.reject(error);
+      this.#queue!.release(this.#turn);
+    }
     this.#queue?.reject(error);
   }
 }

@@ -19,6 +19,7 @@
  * - `write_overflow`: something was to be written while `maxUnsent` was waiting already
  * - `deadline`: what `deadline()` had begun was not disposed in time
  * - `dismissed`: the program called `end()` or `close()` with a text that says why, the record's `detail`
+ * - `memory_limit`: buffers occupied more than `maxBuffered`, and those of its peer without progress the most
  * - `relay_failed`: the other side of a `relay()` failed, with the error that says how
  * - `max_age`: it was as old as `maxAge` allows, and its handler did not return within
  *   `shutdownTimeout`
@@ -33,7 +34,7 @@
  *   a PROXY header
  * - `refused_handshaking`: it made room for another one at `maxHandshaking`
  * - `refused_rate`: its peer had opened as many as `maxRatePerPeer` allows in the time
- * - `refused_admit`: `admit` answered `false`, failed, or did not settle within `handshakeTimeout`
+ * - `refused_admit`: the hook `admit` said `false`, failed, or did not settle within `handshakeTimeout`
  * - `worker_lost`: the worker of a fleet that it was in has ended; it has no record
  * - `forced`: the server closed it while stopping
  * - `abandoned`: closed while stopping, and its handler, or `admit`, did not settle even then
@@ -76,6 +77,7 @@ export type EndReason =
   | "write_overflow"
   | "deadline"
   | "dismissed"
+  | "memory_limit"
   | "relay_failed"
   | "max_age"
   | "handshake_timeout"
@@ -109,6 +111,7 @@ const EVERY: Record<EndReason, true> = {
   write_overflow: true,
   deadline: true,
   dismissed: true,
+  memory_limit: true,
   relay_failed: true,
   max_age: true,
   handshake_timeout: true,

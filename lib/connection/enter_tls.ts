@@ -91,7 +91,7 @@ export async function enterTls(
   try {
     if (side === undefined) return await ownHandshake(life.socket as Deno.TlsConn);
     const ahead = reader.take(reader.length);
-    const socket = new TlsSocket(life.socket, ahead, side, begun);
+    const socket = new TlsSocket(life.socket, ahead, side, begun, reader.rooms);
     life.socket = socket;
     return await socket.handshake();
   } catch (error) {

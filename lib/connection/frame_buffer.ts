@@ -1,5 +1,7 @@
 /** Holds encoded frames until they leave in one write. @module */
 
+import type { Rooms } from "./rooms.ts";
+
 /** Bytes of a room for frames. Most replies to one read fit; larger ones grow it. */
 const ROOM_SIZE = 16384;
 
@@ -22,24 +24,36 @@ export interface Encoder<T> {
 
 /** Frames of one connection, encoded. It borrows a room while it holds something: an idle one has none. */
 export class FrameBuffer {
+  readonly #rooms: Rooms;
   #room: Room | undefined;
   #length = 0;
   /** The room whose bytes are being written. */
   #leaving: Room | undefined;
+
+  /** @param rooms What counts the memory of the connection's server. */
+  constructor(rooms: Rooms) {
+    this.#rooms = rooms;
+  }
 
   /** Bytes held. */
   get length(): number {
     return this.#length;
   }
 
+  /** Bytes that it occupies. */
+  get occupied(): number {
+    return (this.#room?.bytes.length ?? 0) + (this.#leaving?.bytes.length ?? 0);
+  }
+
+  /** What was given out is being written. */
+  get isLeaving(): boolean {
+    return this.#leaving !== undefined;
+  }
+
   /** Adds a frame. An encoder that throws leaves no byte of it. */
   put<T>(encoder: Encoder<T>, frame: T): void {
     try {
-      this.#length = this.#encode(
-        this.#room ??= spare.pop() ?? new Room(ROOM_SIZE),
-        encoder,
-        frame,
-      );
+      this.#length = this.#encode(this.#room ??= this.#take(ROOM_SIZE), encoder, frame);
     } catch (error) {
       if (this.#length === 0) this.clear();
       throw error;
@@ -51,7 +65,8 @@ export class FrameBuffer {
     const room = this.#room!;
     const bytes = room.bytes.subarray(0, this.#length);
     // With one on its way already, which is rare, this one is left to the garbage collector.
-    this.#leaving ??= room;
+    if (this.#leaving !== undefined) this.#forget(room);
+    else this.#leaving = room;
     this.#room = undefined;
     this.#length = 0;
     return bytes;
@@ -62,9 +77,12 @@ export class FrameBuffer {
    * times what the queue counts, so it is a copy unless the room is half full.
    */
   leaveLater(): Uint8Array {
-    const { bytes } = this.#room!;
-    const leaving = bytes.subarray(0, this.#length);
-    if (2 * leaving.length > bytes.length) this.#room = undefined; // whose bytes are the queue's now
+    const room = this.#room!;
+    const leaving = room.bytes.subarray(0, this.#length);
+    if (2 * leaving.length > room.bytes.length) { // whose bytes are the queue's now
+      this.#forget(room);
+      this.#room = undefined;
+    }
     const left = this.#room === undefined ? leaving : leaving.slice();
     this.clear();
     return left;
@@ -72,15 +90,23 @@ export class FrameBuffer {
 
   /** What was given out is written. */
   written(): void {
-    this.#leaving?.keep();
+    if (this.#leaving === undefined) return;
+    this.#keep(this.#leaving);
     this.#leaving = undefined;
   }
 
   /** Forgets every frame. */
   clear(): void {
-    this.#room?.keep();
+    if (this.#room !== undefined) this.#keep(this.#room);
     this.#room = undefined;
     this.#length = 0;
+  }
+
+  /** Forgets everything; what is being written cannot be written to again. */
+  close(): void {
+    this.clear();
+    if (this.#leaving !== undefined) this.#forget(this.#leaving);
+    this.#leaving = undefined;
   }
 
   /** Encodes a frame behind the others; what they are long together. */
@@ -111,10 +137,25 @@ export class FrameBuffer {
 
   #grow(room: Room, length: number): Room {
     const doubled = Math.min(2 * room.bytes.length, MOST_DOUBLED);
-    const larger = new Room(Math.max(length, doubled));
+    const larger = this.#take(Math.max(length, doubled));
     larger.offer(0, this.#length).set(room.bytes.subarray(0, this.#length));
-    room.keep();
+    this.#keep(room);
     return this.#room = larger;
+  }
+
+  #take(size: number): Room {
+    const room = (size === ROOM_SIZE ? spare.pop() : undefined) ?? new Room(size);
+    this.#rooms.take(size);
+    return room;
+  }
+
+  #keep(room: Room): void {
+    this.#forget(room);
+    room.keep();
+  }
+
+  #forget(room: Room): void {
+    this.#rooms.give(room.bytes.length);
   }
 }
 

@@ -40,6 +40,11 @@ export class ReusedRoom implements ChunkMemory {
     this.#poisons = poisons;
   }
 
+  /** Bytes of its memory that count as occupied. */
+  get occupied(): number {
+    return Rooms.beyondIdle(this.#counted);
+  }
+
   /** The chunk given out last is no longer lent. */
   takeBack(): void {
     if (this.#poisons) this.#chunk.fill(POISON);

@@ -1,4 +1,4 @@
-/** Counts what a server's connections hold to be read into. @module */
+/** Counts the memory that the buffers of a server's connections occupy. @module */
 
 import { ReadSize } from "./read_size.ts";
 
@@ -18,10 +18,21 @@ const FOREPART = 4096;
 /** What each of the server's rooms is. */
 type Room = Uint8Array<ArrayBuffer>;
 
-/** The memory that the connections of one server are read into, as two numbers. */
+/** What is called when buffers occupy more than they may. */
+export interface Overflow {
+  /** Must not end a connection before it returns: it is called in the midst of its work. */
+  exceeded(): void;
+}
+
+/** The memory that buffers of the connections of one server occupy, as two numbers. */
 export class Rooms {
-  /** Bytes of memory beyond what connections wait on when they are idle. */
+  /**
+   * Bytes of memory beyond what connections wait on when they are idle: to be read into, queued and
+   * coalesced to be sent, and inside TLS.
+   */
   occupied = 0;
+  #most = Infinity;
+  #overflow: Overflow | undefined;
   /** Reads that wait on more than that. */
   largeWaits = 0;
 
@@ -34,6 +45,22 @@ export class Rooms {
    */
   static free(memory: ArrayBuffer): void {
     if (!memory.detached) memory.transfer(0);
+  }
+
+  /** Bytes of a memory to be read into that count. */
+  static beyondIdle(size: number): number {
+    return size > Rooms.IDLE ? size - Rooms.IDLE : 0;
+  }
+
+  /** How many bytes may be occupied. */
+  get most(): number {
+    return this.#most;
+  }
+
+  /** Has `overflow` called whenever more than `most` bytes are occupied. */
+  bound(most: number, overflow: Overflow): void {
+    this.#most = most;
+    this.#overflow = overflow;
   }
 
   /** Whether one more read may wait on a large room. */
@@ -62,10 +89,20 @@ export class Rooms {
     return larger;
   }
 
-  /** Memory of `before` bytes is replaced by one of `after`; 0 is none. */
+  /** Memory to be read into of `before` bytes is replaced by one of `after`; 0 is none. */
   replace(before: number, after: number): void {
-    if (before > Rooms.IDLE) this.occupied -= before - Rooms.IDLE;
-    if (after > Rooms.IDLE) this.occupied += after - Rooms.IDLE;
+    this.take(Rooms.beyondIdle(after) - Rooms.beyondIdle(before));
+  }
+
+  /** So many bytes more are occupied. */
+  take(bytes: number): void {
+    this.occupied += bytes;
+    if (bytes > 0 && this.occupied > this.#most) this.#overflow!.exceeded();
+  }
+
+  /** So many bytes are free again. */
+  give(bytes: number): void {
+    this.occupied -= bytes;
   }
 }
 

@@ -1,5 +1,7 @@
 /** Holds frames that many connections send, once for all of them. @module */
 
+import type { Rooms } from "./rooms.ts";
+
 /** Bytes of the first memory: most rooms say something short, and then nothing for a while. */
 const LEAST_SIZE = 256;
 
@@ -15,6 +17,8 @@ export class SharedFrames {
   #length = 0;
   /** Ranges that have not left. */
   #held = 0;
+  /** What counts the memory meanwhile, once: that of the first connection which holds a range. */
+  #rooms: Rooms | undefined;
   /** The range given out last: most connections send the same. */
   #view: Uint8Array | undefined;
 
@@ -38,6 +42,7 @@ export class SharedFrames {
     if (length > this.#bytes.length) {
       const larger = new Uint8Array(Math.max(length, 2 * this.#bytes.length));
       larger.set(this.#bytes.subarray(0, this.#length));
+      this.#rooms?.take(larger.length - this.#bytes.length);
       this.#bytes = larger;
       this.#view = undefined;
     }
@@ -52,14 +57,18 @@ export class SharedFrames {
     return this.#view = this.#bytes.subarray(from, to);
   }
 
-  /** A range of it is to be sent. */
-  hold(): void {
-    this.#held++;
+  /** A range of it is to be sent by a connection whose memory `rooms` counts. */
+  hold(rooms: Rooms): void {
+    if (this.#held++ > 0) return;
+    this.#rooms = rooms;
+    rooms.take(this.#bytes.length);
   }
 
   /** It has left, or never will. */
   release(): void {
-    this.#held--;
+    if (--this.#held > 0) return;
+    this.#rooms!.give(this.#bytes.length);
+    this.#rooms = undefined;
   }
 }
 
@@ -68,12 +77,14 @@ export class SharedRange {
   readonly #frames: SharedFrames;
   readonly #from: number;
   #to: number;
+  #isHeld = true;
 
-  constructor(frames: SharedFrames, from: number, to: number) {
+  /** @param rooms What counts the memory of the connection's server. */
+  constructor(frames: SharedFrames, from: number, to: number, rooms: Rooms) {
     this.#frames = frames;
     this.#from = from;
     this.#to = to;
-    frames.hold();
+    frames.hold(rooms);
   }
 
   get length(): number {
@@ -91,8 +102,9 @@ export class SharedRange {
     return true;
   }
 
-  /** It has left, or never will. */
+  /** It has left, or never will; safe to call twice, for what had just left when its connection closed. */
   release(): void {
-    this.#frames.release();
+    if (this.#isHeld) this.#frames.release();
+    this.#isHeld = false;
   }
 }

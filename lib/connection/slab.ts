@@ -107,6 +107,11 @@ export class Slab implements ChunkMemory {
     });
   }
 
+  /** Bytes of its memory that count as occupied. */
+  get occupied(): number {
+    return Rooms.beyondIdle(this.#counted);
+  }
+
   /** Bytes that have arrived and are not taken. */
   get length(): number {
     return this.#end - this.#start;

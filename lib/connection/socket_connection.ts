@@ -84,7 +84,7 @@ export class SocketConnection<A extends Deno.Addr = Deno.Addr> implements Connec
     this.peerAddr = socket.remoteAddr as A;
     this.life = new Lifeline(socket, clock, limits);
     this.reader = new ByteReader(this.life, rooms);
-    this.writer = new ByteWriter(this.life, limits.maxUnsent);
+    this.writer = new ByteWriter(this.life, limits.maxUnsent, rooms);
     this.life.onClose = this;
   }
 
@@ -154,6 +154,13 @@ export class SocketConnection<A extends Deno.Addr = Deno.Addr> implements Connec
       throw new TypeError(bad(CHANGE, "label", label, "a text, or undefined for none"));
     }
     this.#label = label?.slice(0, LONGEST_TEXT);
+  }
+
+  /** Bytes of memory that its buffers occupy beyond an idle connection's. */
+  get buffered(): number {
+    const { socket } = this.life;
+    const inTls = socket instanceof TlsSocket ? socket.occupied : 0;
+    return this.reader.occupied + this.writer.occupied + inTls;
   }
 
   get unsentBytes(): number {

@@ -1,5 +1,6 @@
 /** Holds what waits behind the write in progress. @module */
 
+import type { Rooms } from "./rooms.ts";
 import { type SharedFrames, SharedRange } from "./shared_frames.ts";
 
 /** Bytes up to which a write is copied into a room that it shares with its neighbours. */
@@ -30,6 +31,8 @@ export class Turn {
   readonly #range: SharedRange | undefined;
   /** The turn behind it. */
   next: Turn | undefined;
+  /** Bytes that it is counted with. */
+  counted = 0;
 
   constructor(work: Uint8Array | SharedRange | (() => Promise<unknown>)) {
     const bytes = work instanceof Uint8Array ? work : EMPTY;
@@ -57,9 +60,14 @@ export class Turn {
     return this.#waiter.promise;
   }
 
-  /** Bytes that it occupies, about. */
+  /** Bytes that it is long and that it takes to hold it, about. */
   get size(): number {
     return this.length + OVERHEAD * (1 + (this.#others?.size ?? 0));
+  }
+
+  /** Bytes that it occupies itself, about: frames that others send, too, are counted once for all. */
+  get occupied(): number {
+    return this.#range === undefined ? this.size : OVERHEAD;
   }
 
   /** Copies `p` behind what it holds; `undefined` if it does not belong here, or does not fit. */
@@ -109,12 +117,20 @@ export class Turn {
  * byte by byte takes 64 writes and 64 promises, where a promise for each took 447 MB.
  */
 export class WriteQueue {
+  readonly #rooms: Rooms;
   #first: Turn | undefined;
   #last: Turn | undefined;
   /** Bytes of all writes that wait. */
   length = 0;
   /** The same with what it takes to hold them. */
   size = 0;
+  /** Bytes that all turns occupy which were not released, the one in progress included. */
+  occupied = 0;
+
+  /** @param rooms What counts the memory of the connection's server. */
+  constructor(rooms: Rooms) {
+    this.#rooms = rooms;
+  }
 
   get isEmpty(): boolean {
     return this.#first === undefined;
@@ -134,6 +150,7 @@ export class WriteQueue {
       const shared = last.share(p);
       if (shared !== undefined) {
         this.size += last.size - before;
+        this.#count(last);
         return shared;
       }
     }
@@ -145,7 +162,7 @@ export class WriteQueue {
     const length = to - from;
     this.length += length;
     if (this.#last?.extend(frames, from, to)) this.size += length;
-    else this.#push(new Turn(new SharedRange(frames, from, to)));
+    else this.#push(new Turn(new SharedRange(frames, from, to, this.#rooms)));
   }
 
   /** Puts a step behind all writes. */
@@ -153,7 +170,7 @@ export class WriteQueue {
     return this.#push(new Turn(step));
   }
 
-  /** Takes the first turn out. */
+  /** Takes the first turn out, which is counted until it is released. */
   take(): Turn | undefined {
     const first = this.#first;
     if (first === undefined) return undefined;
@@ -166,7 +183,24 @@ export class WriteQueue {
 
   /** Rejects everything that waits, and forgets it. */
   reject(error: unknown): void {
-    for (let turn; (turn = this.take()) !== undefined;) turn.reject(error);
+    for (let turn; (turn = this.take()) !== undefined;) {
+      turn.reject(error);
+      this.release(turn);
+    }
+  }
+
+  /** A turn is over; safe to call twice. */
+  release(turn: Turn): void {
+    this.#rooms.give(turn.counted);
+    this.occupied -= turn.counted;
+    turn.counted = 0;
+  }
+
+  #count(turn: Turn): void {
+    const more = turn.occupied - turn.counted;
+    turn.counted += more;
+    this.occupied += more;
+    this.#rooms.take(more);
   }
 
   #push(turn: Turn): Promise<number> {
@@ -174,6 +208,7 @@ export class WriteQueue {
     else this.#last.next = turn;
     this.#last = turn;
     this.size += turn.size;
+    this.#count(turn);
     return turn.promise;
   }
 }

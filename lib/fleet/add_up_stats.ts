@@ -19,6 +19,7 @@ function add(one: ServerStats, other: ServerStats): ServerStats {
     bytesRead: one.bytesRead + other.bytesRead,
     bytesWritten: one.bytesWritten + other.bytesWritten,
     saturatedFor: Math.max(one.saturatedFor, other.saturatedFor),
+    buffered: one.buffered + other.buffered,
     durations: {
       sum: one.durations.sum + other.durations.sum,
       bounds: one.durations.bounds,

@@ -12,7 +12,7 @@ import {
 const ACCEPTED = 0, ENDED = 1, TICKED = ENDED + END_REASONS.length;
 
 /** Cells from `TICKED` on that say how much there is now, and nothing once the worker is dead. */
-const HANDSHAKING = TICKED, GAUGES_END = HANDSHAKING + 1;
+const HANDSHAKING = TICKED, BUFFERED = HANDSHAKING + 1, GAUGES_END = BUFFERED + 1;
 
 /** Cells that are summed up, durations last. */
 const ABORTED = GAUGES_END, RESOURCES = ABORTED + 1;
@@ -66,6 +66,7 @@ export class SharedStats {
   write(row: number, stats: ServerStats): void {
     const cells = this.#rowOf(row);
     cells[HANDSHAKING] = stats.handshaking;
+    cells[BUFFERED] = stats.buffered;
     cells[ABORTED] = stats.acceptFailures.aborted;
     cells[RESOURCES] = stats.acceptFailures.resources;
     cells[BYTES_READ] = stats.bytesRead;
@@ -146,6 +147,7 @@ function statsOf(cells: Float64Array): ServerStats {
     bytesRead: cells[BYTES_READ]!,
     bytesWritten: cells[BYTES_WRITTEN]!,
     saturatedFor: cells[SATURATED_FOR]!,
+    buffered: cells[BUFFERED]!,
     durations: {
       sum: cells[LASTED]!,
       bounds: DURATION_BOUNDS,

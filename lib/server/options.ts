@@ -168,6 +168,16 @@ export interface ServeSettings<A extends Deno.Addr = Deno.Addr> {
    */
   maxUnsent?: number;
   /**
+   * Bytes of memory that the buffers of all connections may occupy beyond those of idle ones: what has
+   * arrived and is not read, what waits to be sent with what it takes to hold it, and what TLS holds of
+   * it. Above that, the peer that holds most loses its connection that has made no progress for longest
+   * (`memory_limit`); as long as there are some without progress for a second, of those. `stats()` has
+   * how much it is. Chunks and records that the handler has got are not counted.
+   *
+   * @default {268_435_456}
+   */
+  maxBuffered?: number;
+  /**
    * Ms after which a connection is drained as by a stop, give or take 10 %, and after
    * `shutdownTimeout` ended (`max_age`): for long connections that a balancer is to spread anew.
    *
@@ -205,8 +215,8 @@ export interface ServeSettings<A extends Deno.Addr = Deno.Addr> {
  * - {@linkcode ServeSettings}: limits, timeouts and hooks, which every server has:
  *   `maxConnections`, `maxConnectionsPerPeer`, `maxRate`, `maxRatePerPeer`, `maxHandshaking`,
  *   `allow`, `deny`, `admit`, `whenFull`, `handshakeTimeout`, `idleTimeout`, `receiveTimeout`,
- *   `frameTimeout`, `writeTimeout`, `maxUnsent`, `maxAge`, `shutdownTimeout`, `signal`, `onListen`,
- *   `onError`, `onEnd`
+ *   `frameTimeout`, `writeTimeout`, `maxUnsent`, `maxBuffered`, `maxAge`, `shutdownTimeout`,
+ *   `signal`, `onListen`, `onError`, `onEnd`
  *
  * @example Options from somewhere else
  * ```ts
@@ -421,6 +431,7 @@ export const DEFAULTS: Pick<
   | "maxConnections"
   | "whenFull"
   | "handshakeTimeout"
+  | "maxBuffered"
   | "maxAge"
   | "shutdownTimeout"
   | keyof ConnectionLimits
@@ -429,6 +440,7 @@ export const DEFAULTS: Pick<
   whenFull: "wait",
   handshakeTimeout: DEFAULT_HANDSHAKE_TIMEOUT,
   ...DEFAULT_LIMITS,
+  maxBuffered: 268_435_456,
   maxAge: Infinity,
   shutdownTimeout: 15_000,
 });
@@ -452,6 +464,7 @@ export interface CompleteServeOptions extends ConnectionLimits {
   readonly handshakeTimeout: number;
   readonly admit: Admit | undefined;
   readonly whenFull: "wait" | "refuse" | Uint8Array;
+  readonly maxBuffered: number;
   readonly maxAge: number;
   readonly shutdownTimeout: number;
   readonly signal: AbortSignal | undefined;
@@ -476,6 +489,7 @@ const SETTINGS_KEYS = [
   "frameTimeout",
   "writeTimeout",
   "maxUnsent",
+  "maxBuffered",
   "maxAge",
   "shutdownTimeout",
   "signal",
@@ -548,6 +562,7 @@ export function completeServeOptions(options: ServeOptions): CompleteServeOption
     frameTimeout: time("frameTimeout"),
     writeTimeout: time("writeTimeout"),
     maxUnsent: number("maxUnsent", 0),
+    maxBuffered: number("maxBuffered", 1),
     maxAge: time("maxAge"),
     shutdownTimeout: time("shutdownTimeout"),
     signal,

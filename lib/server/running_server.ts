@@ -21,6 +21,7 @@ import { Handshaking } from "./handshaking.ts";
 import type { Limits } from "./limits.ts";
 import { Lingering } from "./lingering.ts";
 import { LiveConnections } from "./live_connections.ts";
+import { MemoryBudget } from "./memory_budget.ts";
 import { checkLimit, type CompleteServeOptions } from "./options.ts";
 import { privateLimits } from "./private_limits.ts";
 import { Refusals } from "./refusals.ts";
@@ -135,8 +136,8 @@ export class RunningServer<A extends Deno.Addr> implements Server<A>, Pick<Seate
   }
 
   stats(): ServerStats {
-    const { statistics, live, handshaking, slots } = this.#service;
-    return statistics.snapshot(live.all, handshaking.size, slots.saturatedFor);
+    const { statistics, live, handshaking, slots, rooms } = this.#service;
+    return statistics.snapshot(live.all, handshaking.size, slots.saturatedFor, rooms.occupied);
   }
 
   shutdown(options: ShutdownOptions = {}): Promise<void> {
@@ -280,18 +281,21 @@ function serviceOf(
   const refusals = new Refusals(clock, reporter);
   const maxHandshaking = () =>
     Math.max(1, Math.floor((options.maxHandshaking ?? slots.limit / 4) / limits.threads));
+  const live = new LiveConnections(clock);
+  const rooms = new Rooms();
+  rooms.bound(options.maxBuffered / limits.threads, new MemoryBudget(rooms, live, clock));
   return {
     handler,
     options,
     clock,
-    rooms: new Rooms(),
+    rooms,
     limits,
     slots,
     lingering: new Lingering(slots),
     statistics,
     reporter,
     refusals,
-    live: new LiveConnections(clock),
+    live,
     access: new AccessRules(options, slots, limits),
     handshaking: new Handshaking(clock, options.handshakeTimeout, maxHandshaking),
     records: new EndRecords(statistics, refusals, reporter, options.onEnd),

@@ -53,6 +53,8 @@ export interface ServerStats {
   readonly bytesWritten: number;
   /** Ms for which accepting stood still because every slot was taken. */
   readonly saturatedFor: number;
+  /** Bytes of memory that buffers occupy now, as `maxBuffered` counts them. */
+  readonly buffered: number;
   /** How long the connections lasted that are over. */
   readonly durations: {
     /** Ms in all. */
@@ -160,6 +162,7 @@ export class Statistics {
     live: ReadonlySet<ServedConnection>,
     handshaking: number,
     saturatedFor: number,
+    buffered = 0,
   ): ServerStats {
     let { bytesRead, bytesWritten } = this;
     for (const conn of live) {
@@ -184,6 +187,7 @@ export class Statistics {
       bytesRead,
       bytesWritten,
       saturatedFor,
+      buffered,
       durations: {
         sum: this.#lasted,
         bounds: DURATION_BOUNDS,

@@ -6,6 +6,12 @@ import type { TlsEngine, TlsEvents } from "./tls_engine.ts";
 /** Bytes that a read has room for: few while idle, more the more each one brings. */
 const ROOMS = [2048, 16_384, 65_536];
 
+/**
+ * Bytes that TLS occupies beyond an idle connection's with each of these rooms, the engine's own buffers
+ * included: resident memory, measured.
+ */
+const OCCUPIED = [0, 34_816, 131_072];
+
 /** Reads in a row that may bring nothing; a socket that never brings anything must not block all others. */
 const MOST_EMPTY_READS = 100;
 
@@ -14,6 +20,12 @@ const MOST_EMPTY_READS = 100;
  * 64 KiB of Deno's own TLS, and Deno's engine would keep what is above it for a later call.
  */
 const MOST_AT_ONCE = 49_152;
+
+/** What counts the memory of the connections of a server. */
+export interface MemoryCounter {
+  /** So many bytes more are occupied, or less if the number is below 0. */
+  take(bytes: number): void;
+}
 
 /**
  * A connection inside TLS, over any `Deno.Conn`; one read at a time. It reads from the socket only
@@ -33,6 +45,10 @@ export class TlsSocket implements Deno.Conn, TlsEvents {
   #room = NOTHING;
   #size = 0;
   #arrived = NOTHING;
+  /** Counts the memory that TLS occupies. */
+  readonly #memory: MemoryCounter | undefined;
+  /** Bytes of it. */
+  occupied = 0;
   /** Decrypted and not yet read. */
   #cleartext: Uint8Array = NOTHING;
   /** What the pending read fills. */
@@ -58,14 +74,17 @@ export class TlsSocket implements Deno.Conn, TlsEvents {
    * @param ahead What was read from it already.
    * @param side What the handshake is made with, asked for when it begins.
    * @param begun Called when a client's first byte has come.
+   * @param memory What counts the memory that TLS occupies, where something does.
    */
   constructor(
     raw: Deno.Conn,
     ahead: Uint8Array<ArrayBuffer>,
     side: TlsSide,
     begun?: () => void,
+    memory?: MemoryCounter,
   ) {
     this.#raw = raw;
+    this.#memory = memory;
     this.#handshake = new Handshake(raw, ahead, side, begun);
   }
 
@@ -187,6 +206,7 @@ export class TlsSocket implements Deno.Conn, TlsEvents {
   #end(): void {
     if (this.#closed) throw badResource();
     this.#closed = true;
+    this.#occupy(0);
     this.#engine?.destroy();
     this.#handshake?.close();
   }
@@ -298,6 +318,12 @@ export class TlsSocket implements Deno.Conn, TlsEvents {
     this.#size = size;
     this.#room = new Uint8Array(ROOMS[size]!);
     this.#arrived = this.#room.subarray(0, 0);
+    this.#occupy(OCCUPIED[size]!);
+  }
+
+  #occupy(bytes: number): void {
+    this.#memory?.take(bytes - this.occupied);
+    this.occupied = bytes;
   }
 
   readonly #readFailed = (error: unknown): never => {

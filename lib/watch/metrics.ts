@@ -92,6 +92,13 @@ export const METRICS: readonly Metric[] = [
       byWord("network.io.direction", { receive: bytesRead, transmit: bytesWritten }),
   },
   {
+    name: "usher.memory.buffered",
+    kind: "gauge",
+    unit: "By",
+    help: "Memory that buffers occupy beyond those of idle connections",
+    read: ({ buffered }) => [[buffered]],
+  },
+  {
     name: "usher.accept.failures",
     kind: "counter",
     unit: "{failure}",

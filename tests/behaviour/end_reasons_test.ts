@@ -202,6 +202,19 @@ const ROWS: Record<Recorded, Row> = {
       visit(scene, async (client) => assertEquals(text(await readAll(client)), "bye")),
     record: { detail: "kicked", bytesRead: 0, bytesWritten: 3 },
   },
+  memory_limit: {
+    settings: { maxBuffered: 65_536 },
+    handler: (conn) => conn.readExactly(200_000, { limit: 200_000 }),
+    provoke: (scene) =>
+      visit(scene, async (client) => {
+        for (let i = 0; i < 150 && scene.ended.length === 0; i++) {
+          await client.write(new Uint8Array(1000)).catch(() => {});
+          await turns(1);
+        }
+        await until(() => scene.ended.length > 0);
+      }),
+    record: { error: (error) => error instanceof Deno.errors.Interrupted },
+  },
   relay_failed: {
     handler: async (conn) => {
       const upstream = new ScriptedSocket();
@@ -434,6 +447,7 @@ const CAUSES: Record<Recorded, { by: "peer" | "network" | "program" | "server"; 
   write_overflow: { by: "peer" },
   deadline: { by: "peer" },
   dismissed: { by: "program" },
+  memory_limit: { by: "peer" },
   relay_failed: { by: "network" },
   max_age: { by: "program" },
   handshake_timeout: { by: "peer" },

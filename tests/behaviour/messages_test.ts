@@ -138,7 +138,7 @@ const TCP_KEYS = "port, hostname, tcpBacklog, noDelay, keepAlive, reusePort";
 const TLS_KEYS = "cert, key, passphrase, alpnProtocols, tls";
 const SETTINGS_KEYS =
   "maxConnections, maxConnectionsPerPeer, maxRate, maxRatePerPeer, maxHandshaking, allow, deny, admit, whenFull, " +
-  "handshakeTimeout, idleTimeout, receiveTimeout, frameTimeout, writeTimeout, maxUnsent, maxAge, shutdownTimeout, signal, onListen, " +
+  "handshakeTimeout, idleTimeout, receiveTimeout, frameTimeout, writeTimeout, maxUnsent, maxBuffered, maxAge, shutdownTimeout, signal, onListen, " +
   "onError, onEnd";
 /** The options of an address of `serve()`, by the kind of address. */
 const SERVED_TCP_KEYS = `${TCP_KEYS}, ${TLS_KEYS}, proxyProtocol`;

@@ -9,6 +9,7 @@ import {
   assertRejects,
   assertStrictEquals,
 } from "@std/assert";
+import { Rooms } from "../../lib/connection/rooms.ts";
 import { ByteWriter, HIGH_WATER } from "../../lib/connection/byte_writer.ts";
 import { CoarseClock } from "../../lib/connection/coarse_clock.ts";
 import type { Encoder } from "../../lib/connection/frame_buffer.ts";
@@ -53,7 +54,7 @@ class Placing implements Encoder<string> {
 /** A writer over a socket, with all that is between them. */
 function over<S extends ScriptedSocket>(socket: S, maxUnsent = MIB) {
   const life = new Lifeline(socket, new CoarseClock(false), DEFAULT_LIMITS);
-  const writer = new ByteWriter(life, maxUnsent);
+  const writer = new ByteWriter(life, maxUnsent, new Rooms());
   life.onClose = writer;
   return { socket, life, writer };
 }

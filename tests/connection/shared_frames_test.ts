@@ -7,6 +7,7 @@ import {
   assertNotStrictEquals,
   assertStrictEquals,
 } from "@std/assert";
+import { Rooms } from "../../lib/connection/rooms.ts";
 import { SharedFrames, SharedRange } from "../../lib/connection/shared_frames.ts";
 import { bytes, text } from "../support/bytes.ts";
 
@@ -37,7 +38,7 @@ Deno.test("SharedRange.extend() takes in what follows directly, and nothing else
   const frames = new SharedFrames(10);
   const others = new SharedFrames(10);
   for (const p of ["ab", "cd", "ef"]) for (const all of [frames, others]) all.append(bytes`${p}`);
-  const range = new SharedRange(frames, 0, 2);
+  const range = new SharedRange(frames, 0, 2, new Rooms());
   assert(range.extend(frames, 2, 4));
   assertFalse(range.extend(others, 4, 6));
   assertFalse(range.extend(frames, 5, 6));
@@ -48,12 +49,15 @@ Deno.test("SharedFrames.isOpen is true while a range has not left, up to 64 KiB"
   const frames = new SharedFrames(10);
   frames.append(bytes`ab`);
   assertFalse(frames.isOpen);
-  const ranges = [new SharedRange(frames, 0, 2), new SharedRange(frames, 0, 1)];
+  const ranges = [
+    new SharedRange(frames, 0, 2, new Rooms()),
+    new SharedRange(frames, 0, 1, new Rooms()),
+  ];
   ranges[0]!.release();
   assert(frames.isOpen);
   ranges[1]!.release();
   assertFalse(frames.isOpen);
-  const range = new SharedRange(frames, 0, 2);
+  const range = new SharedRange(frames, 0, 2, new Rooms());
   frames.append(new Uint8Array(65_533));
   assert(frames.isOpen);
   frames.append(new Uint8Array(1));

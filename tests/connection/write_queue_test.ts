@@ -7,6 +7,7 @@ import {
   assertNotStrictEquals,
   assertStrictEquals,
 } from "@std/assert";
+import { Rooms } from "../../lib/connection/rooms.ts";
 import { OVERHEAD, WriteQueue } from "../../lib/connection/write_queue.ts";
 import { bytes, text } from "../support/bytes.ts";
 import { pattern } from "../support/pattern.ts";
@@ -21,7 +22,7 @@ function drain(queue: WriteQueue): string[] {
 }
 
 Deno.test("WriteQueue.add() joins small writes, and neither large ones nor what a step divides", () => {
-  const queue = new WriteQueue();
+  const queue = new WriteQueue(new Rooms());
   const large = "x".repeat(3000);
   for (const p of ["a", "b"]) queue.add(bytes`${p}`);
   queue.add(bytes`${large}`);
@@ -34,7 +35,7 @@ Deno.test("WriteQueue.add() joins small writes, and neither large ones nor what 
 });
 
 Deno.test("WriteQueue.add() gives writes of one length in one room the same promise", async () => {
-  const queue = new WriteQueue();
+  const queue = new WriteQueue(new Rooms());
   const [a, b, cc, d] = ["a", "b", "cc", "d"].map((p) => queue.add(bytes`${p}`));
   assertStrictEquals(a, b);
   assertStrictEquals(a, d);
@@ -44,7 +45,7 @@ Deno.test("WriteQueue.add() gives writes of one length in one room the same prom
 });
 
 Deno.test("WriteQueue.add() does not put into a room what was taken out already", () => {
-  const queue = new WriteQueue();
+  const queue = new WriteQueue(new Rooms());
   queue.add(bytes`a`);
   const turn = queue.take()!;
   queue.add(bytes`b`);
@@ -53,7 +54,7 @@ Deno.test("WriteQueue.add() does not put into a room what was taken out already"
 });
 
 Deno.test("a million writes of a byte take as many rooms and promises as their bytes fill", () => {
-  const queue = new WriteQueue();
+  const queue = new WriteQueue(new Rooms());
   const promises = new Set<Promise<number>>();
   const p = pattern(0, 1);
   for (let i = 0; i < 1_000_000; i++) promises.add(queue.add(p));
@@ -65,7 +66,7 @@ Deno.test("a million writes of a byte take as many rooms and promises as their b
 });
 
 Deno.test("WriteQueue.reject() rejects every write and step, and nothing is left", async () => {
-  const queue = new WriteQueue();
+  const queue = new WriteQueue(new Rooms());
   const error = new Error("lost");
   const promises = [queue.add(bytes`a`), queue.add(bytes`bc`)];
   const all = [...promises, queue.addStep(() => Promise.resolve()), queue.add(bytes`d`)];

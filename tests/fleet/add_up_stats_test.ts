@@ -11,11 +11,14 @@ Deno.test("addUpStats() adds every count, each detail of dismissals, and each cl
     active: 1,
     dismissed: { kicked: 1, banned: 1 },
     saturatedFor: 5,
+    buffered: 4,
     durations: { ...empty.durations, sum: 7, counts: [first + 2, ...rest] },
   };
   const two = { ...one, dismissed: { kicked: 2 }, saturatedFor: 9 };
-  const { accepted, active, dismissed, saturatedFor, durations } = addUpStats([empty, one, two]);
+  const sum = addUpStats([empty, one, two]);
+  const { accepted, active, dismissed, saturatedFor, buffered, durations } = sum;
   assertEquals([accepted, active, dismissed], [6, 2, { kicked: 3, banned: 1 }]);
+  assertEquals(buffered, 8);
   // Time is not added: it passes for all workers at once.
   assertEquals([saturatedFor, durations.sum, durations.counts[0]], [9, 14, 4]);
 });

@@ -30,6 +30,7 @@ netTest("stats() has every count from the start, at 0", async () => {
     bytesRead: 0,
     bytesWritten: 0,
     saturatedFor: 0,
+    buffered: 0,
   });
   assertEquals(durations.sum, 0);
   assertEquals(durations.counts, Array(durations.bounds.length + 1).fill(0));
@@ -118,7 +119,7 @@ Deno.test("stats() sorts connections that are over by how long they lasted", asy
     const conn = { duration, bytesRead: 0, bytesWritten: 0 } as ServedConnection;
     statistics.end("completed", conn);
   }
-  const { durations } = statistics.snapshot(new Set(), 0, 0);
+  const { durations } = statistics.snapshot(new Set(), 0, 0, 0);
   const found = [0, 1, bounds.length - 1, bounds.length].map((i) => durations.counts[i]);
   assertEquals(found, [2, 1, 1, 1]);
   assertEquals(durations.counts.reduce((sum, count) => sum + count), lasted.length);

@@ -51,6 +51,7 @@ export const PAGE: string = String.raw`<!doctype html>
       <div><dt>Handshaking</dt><dd><b id="handshaking">–</b></dd></div>
       <div><dt>Received</dt><dd><b id="received">–</b> <small id="received-rate"></small></dd></div>
       <div><dt>Sent</dt><dd><b id="sent">–</b> <small id="sent-rate"></small></dd></div>
+      <div><dt>Buffered</dt><dd><b id="buffered">–</b></dd></div>
       <div><dt>Refused</dt><dd><b id="refused">–</b> <small id="refused-rate"></small></dd></div>
     </dl>
   </section>

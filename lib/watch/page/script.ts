@@ -15,6 +15,7 @@ const KINDS: Record<EndReason, "good" | "peer" | "ours" | "limit" | "handshake" 
   abandoned: "ours",
   protocol_error: "limit",
   dismissed: "ours",
+  memory_limit: "limit",
   relay_failed: "peer",
   deadline: "limit",
   max_age: "limit",
@@ -169,6 +170,7 @@ function show() {
   write("received-rate", last === null ? "" : bytesPerSecond(last.received));
   write("sent", bytes(stats.bytesWritten));
   write("sent-rate", last === null ? "" : bytesPerSecond(last.sent));
+  write("buffered", bytes(stats.buffered));
   write("refused", count(sum(stats.refused)));
   write("refused-rate", last === null ? "" : perSecond(last.refused));
   for (const cause in stats.refused) write("refused-" + cause, count(stats.refused[cause]));

@@ -57,7 +57,7 @@ button[aria-pressed=true] { background: var(--one); border-color: var(--one); co
 
 main { display: grid; grid-template-columns: minmax(0, 1fr); gap: 1.5rem; }
 section > h2 { margin-bottom: .6rem; }
-.figures { display: grid; grid-template-columns: 1.7fr repeat(5, 1fr); gap: .75rem; }
+.figures { display: grid; grid-template-columns: 1.7fr repeat(6, 1fr); gap: .75rem; }
 .figures > div, .card, figure, .scroll { background: var(--card); border: 1px solid var(--line); border-radius: 10px; box-shadow: var(--shadow); min-width: 0; }
 .figures > div { padding: .75rem 1rem; }
 .figures dt { color: var(--quiet); font-size: .85rem; }
@@ -143,7 +143,7 @@ dialog .tools { justify-content: flex-end; margin-top: 1rem; }
 
 @media (max-width: 60rem) {
   .figures { grid-template-columns: repeat(4, 1fr); }
-  .figures .wide, .figures > :last-child { grid-column: span 2; }
+  .figures .wide { grid-column: span 2; }
 }
 @media (max-width: 44rem) {
   header, main, footer { padding-left: 1rem; padding-right: 1rem; }
