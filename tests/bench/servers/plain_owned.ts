@@ -6,31 +6,9 @@
  * @module
  */
 
-const serve = Deno.args[0] === "discard" ? discard : echo;
-const bytes = Number(Deno.args[1] ?? 4194304);
-
+// Before the loop, which never ends.
 /** Bytes that small messages share, least room for one, room beyond a larger one, and most of all. */
 const SMALL = 1024, LEAST = 256, SLACK = 256, MOST = 262_144;
-
-const listener = Deno.listen({ port: 0, hostname: "127.0.0.1" });
-await Deno.stdout.write(new TextEncoder().encode(`ready ${listener.addr.port}\n`));
-for await (const conn of listener) serve(conn).catch(() => {}).finally(() => conn.close());
-
-async function echo(conn: Deno.Conn): Promise<void> {
-  for await (const chunk of new Chunks(conn)) {
-    for (let sent = 0; sent < chunk.length;) {
-      sent += await conn.write(sent === 0 ? chunk : chunk.subarray(sent));
-    }
-  }
-}
-
-async function discard(conn: Deno.Conn): Promise<void> {
-  const answer = new Uint8Array(1);
-  let taken = 0;
-  for await (const chunk of new Chunks(conn)) {
-    for (taken += chunk.length; taken >= bytes; taken -= bytes) await conn.write(answer);
-  }
-}
 
 class Chunks implements AsyncIterableIterator<Uint8Array<ArrayBuffer>, undefined> {
   readonly #conn: Deno.Conn;
@@ -62,5 +40,28 @@ class Chunks implements AsyncIterableIterator<Uint8Array<ArrayBuffer>, undefined
 
   [Symbol.asyncIterator](): this {
     return this;
+  }
+}
+
+const serve = Deno.args[0] === "discard" ? discard : echo;
+const bytes = Number(Deno.args[1] ?? 4194304);
+
+const listener = Deno.listen({ port: 0, hostname: "127.0.0.1" });
+await Deno.stdout.write(new TextEncoder().encode(`ready ${listener.addr.port}\n`));
+for await (const conn of listener) serve(conn).catch(() => {}).finally(() => conn.close());
+
+async function echo(conn: Deno.Conn): Promise<void> {
+  for await (const chunk of new Chunks(conn)) {
+    for (let sent = 0; sent < chunk.length;) {
+      sent += await conn.write(sent === 0 ? chunk : chunk.subarray(sent));
+    }
+  }
+}
+
+async function discard(conn: Deno.Conn): Promise<void> {
+  const answer = new Uint8Array(1);
+  let taken = 0;
+  for await (const chunk of new Chunks(conn)) {
+    for (taken += chunk.length; taken >= bytes; taken -= bytes) await conn.write(answer);
   }
 }
