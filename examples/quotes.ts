@@ -24,15 +24,16 @@ const QUOTES = [
 /** Bytes of a question; every answer is shorter. */
 const LONGEST = 4096;
 
+const encoder = new TextEncoder();
 /** Fatal: half a question is none. */
 const decoder = new TextDecoder("utf-8", { fatal: true });
 
-/** A question or an answer; what is no object in JSON is an empty one. */
-type Message = Record<string, unknown>;
+/** Questions and answers as objects; `null` for a message that is none. */
+type Message = Record<string, unknown> | null;
 
 const messages = mapped<Uint8Array, Message>(lengthPrefixed({ bytes: 4, limit: LONGEST }), {
   decode: parse,
-  encode: (message) => new TextEncoder().encode(JSON.stringify(message)),
+  encode: (message) => encoder.encode(JSON.stringify(message)),
 });
 
 /** Serves one client, which may send its next question before it has the answer. */
@@ -43,19 +44,20 @@ export async function quotes(conn: Connection): Promise<void> {
 
 /** The answer, with the question's number, by which a client matches them. */
 function reply(question: Message): Message {
+  if (question === null) return { id: null, error: "Send an object in JSON" };
   const id = typeof question["id"] === "number" ? question["id"] : null;
   const answer = answerTo(question);
   return answer === undefined
-    ? { id, error: 'Ask in JSON for "count", "quote" with a "number", or "find" with a "word"' }
+    ? { id, error: 'Ask for "count", "quote" with a "number", or "find" with a "word"' }
     : { id, answer };
 }
 
 function parse(message: Uint8Array): Message {
   try {
     const value: unknown = JSON.parse(decoder.decode(message));
-    return typeof value === "object" && value !== null ? value as Message : {};
+    return typeof value === "object" ? value as Message : null;
   } catch {
-    return {};
+    return null;
   }
 }
 

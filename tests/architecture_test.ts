@@ -196,8 +196,7 @@ treeTest("every file of lib/ is reachable from an entry point", () => {
     for (const imported of importsOf(path)) if (imported.startsWith("lib/")) visit(imported);
   };
   for (const entry of [...Object.values(ENTRIES), ...THREADS]) visit(entry);
-  const waiting = /^lib\/fleet\/(shared_|keyed_hash)/; // until workers share their limits
-  assertEquals(library().filter((path) => !reached.has(path) && !waiting.test(path)), []);
+  assertEquals(library().filter((path) => !reached.has(path)), []);
 });
 
 treeTest(

@@ -4,6 +4,7 @@ import type { ShutdownReport } from "../server/drain.ts";
 import type { SignalStop } from "../server/fleet_seat.ts";
 import type { ServerStats } from "../server/statistics.ts";
 import type { TlsListenOptions } from "../tls/tls_options.ts";
+import type { LimitsMemory } from "./shared_limits.ts";
 import type { SentError } from "./sent_error.ts";
 
 /** What a worker finds in its `workerData`, under `usherFleet`. */
@@ -16,9 +17,19 @@ export interface Seating {
   readonly row: number;
   /** How many workers share what is divided. */
   readonly workers: number;
-  readonly board: SharedArrayBuffer;
+  readonly memory: FleetMemory;
   /** The addresses of the fleet, once a worker has named them. */
   readonly addresses: readonly SharedAddress[] | undefined;
+}
+
+/** What the threads of a fleet have in common. */
+export interface FleetMemory {
+  readonly board: SharedArrayBuffer;
+  readonly clock: SharedArrayBuffer;
+  readonly stats: SharedArrayBuffer;
+  readonly addressSets: SharedArrayBuffer;
+  /** Made by the first worker, whose program says how large it is. */
+  readonly limits: LimitsMemory | undefined;
 }
 
 /** An address that every worker listens on. */
@@ -35,8 +46,7 @@ export interface SharedAddress {
 export interface Listening {
   readonly addresses: readonly SharedAddress[];
   readonly addrs: readonly Deno.NetAddr[];
-  /** Of the whole fleet. */
-  readonly maxConnections: number;
+  readonly limits: LimitsMemory;
   readonly shutdownTimeout: number;
 }
 
@@ -52,7 +62,6 @@ export interface Stop {
 /** A message to a worker. */
 export type ToWorker =
   | { readonly type: "pause" | "resume" }
-  | { readonly type: "limit"; readonly maxConnections: number }
   | ({ readonly type: "stop" } & Stop)
   | { readonly type: "ask"; readonly id: number; readonly question: Question };
 
@@ -67,7 +76,7 @@ export type Question = {
 export type FromWorker =
   | ({ readonly type: "listening" } & Listening)
   | { readonly type: "failed" | "fatal"; readonly error: SentError }
-  | { readonly type: "stats"; readonly stats: ServerStats }
+  | { readonly type: "dismissed"; readonly dismissed: ServerStats["dismissed"] }
   | { readonly type: "signals"; readonly stop: SignalStop }
   | { readonly type: "signals disposed" }
   | { readonly type: "answer"; readonly id: number; readonly answer: unknown }
@@ -75,6 +84,5 @@ export type FromWorker =
   | {
     readonly type: "stopped";
     readonly report: ShutdownReport | undefined;
-    readonly stats: ServerStats;
     readonly error: SentError | undefined;
   };

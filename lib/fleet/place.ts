@@ -117,6 +117,7 @@ export class Place {
 
   /** The worker does not respond: another one takes its place. */
   desert(thread: Thread): void {
+    this.#all.passOver(thread);
     if (thread !== this.#thread) return;
     this.#thread = undefined;
     this.#again(FIRST_BACKOFF);

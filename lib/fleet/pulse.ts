@@ -53,6 +53,7 @@ export class Pulse {
     const now = performance.now();
     const passed = Math.min(now - this.#lookedAt, MOST_PER_LOOK);
     this.#lookedAt = now;
+    this.#threads.tick();
     for (const place of this.#places) {
       for (const thread of place.threads) {
         if (thread.isListening) this.#feel(place, thread, passed);

@@ -10,7 +10,6 @@ import type { ShutdownOptions } from "../server/server.ts";
 import { shutdownOnSignals } from "../server/shutdown_on_signals.ts";
 import type { ServerStats } from "../server/statistics.ts";
 import type { TlsListenOptions } from "../tls/tls_options.ts";
-import { addUpStats } from "./add_up_stats.ts";
 import type { Wait } from "./board.ts";
 import type { Fleet, FleetWorker } from "./control.ts";
 import { FleetDrain } from "./fleet_drain.ts";
@@ -112,13 +111,11 @@ export class RunningFleet implements Fleet {
   }
 
   get maxConnections(): number {
-    return this.#threads.listening!.maxConnections;
+    return this.#threads.maxConnections;
   }
 
   set maxConnections(limit: number) {
-    const maxConnections = checkLimit("maxConnections", limit);
-    this.#threads.listening = { ...this.#threads.listening!, maxConnections };
-    for (const thread of this.#serving) thread.send({ type: "limit", maxConnections });
+    this.#threads.maxConnections = checkLimit("maxConnections", limit);
   }
 
   get drainSignal(): AbortSignal {
@@ -142,7 +139,7 @@ export class RunningFleet implements Fleet {
   }
 
   stats(): ServerStats {
-    return addUpStats(this.#threads.stats);
+    return this.#threads.stats;
   }
 
   async reloadTls(options: TlsListenOptions, addr?: Deno.Addr): Promise<void> {

@@ -2,15 +2,19 @@
 
 import { getHeapStatistics } from "node:v8";
 import type { MessagePort } from "node:worker_threads";
+import type { AddressStore } from "../listener/address_set.ts";
 import type { FleetSeat, SeatedServer, SignalStop } from "../server/fleet_seat.ts";
 import type { Limits, LimitSettings } from "../server/limits.ts";
 import type { CompleteServeOptions } from "../server/options.ts";
-import { privateLimits } from "../server/private_limits.ts";
 import { Board } from "./board.ts";
 import { FleetStatistics } from "./fleet_statistics.ts";
 import type { FromWorker, Question, Seating, SharedAddress, Stop, ToWorker } from "./messages.ts";
 import { packError } from "./sent_error.ts";
 import { sharedAddresses } from "./shared_addresses.ts";
+import { SharedAddressSets } from "./shared_address_sets.ts";
+import { SharedClock } from "./shared_clock.ts";
+import { type LimitsMemory, SharedLimits } from "./shared_limits.ts";
+import { SharedStats } from "./shared_stats.ts";
 import { Spread } from "./spread.ts";
 
 /** Turns of 1 ms or more after which a thread has ended that has thrown in the first of them. */
@@ -29,10 +33,16 @@ export class Seat implements FleetSeat {
   readonly #seating: Seating;
   readonly #port: MessagePort;
   readonly #board: Board;
+  readonly #clock: SharedClock;
+  readonly #addressSets: SharedAddressSets;
+  readonly #stats: SharedStats;
+  #limits: LimitsMemory | undefined;
   #addresses: SharedAddress[] | undefined;
   #server: SeatedServer | undefined;
   #announcement: ReturnType<typeof setTimeout> | undefined;
   #beats = 0;
+  /** How many the fleet has been told of. */
+  #dismissed = 0;
   #timer: ReturnType<typeof setInterval> | undefined;
   #exits = false;
   readonly #heapLimit = getHeapStatistics().heap_size_limit;
@@ -41,8 +51,12 @@ export class Seat implements FleetSeat {
     this.library = seating.library;
     this.#seating = seating;
     this.#port = port;
-    this.#board = new Board(seating.board);
-    this.statistics = new FleetStatistics(this.#board, seating.row);
+    const { board, clock, addressSets } = seating.memory;
+    this.#board = new Board(board);
+    this.#clock = new SharedClock(clock);
+    this.#addressSets = new SharedAddressSets(addressSets, seating.row, this.#clock);
+    this.#stats = new SharedStats(seating.memory.stats);
+    this.statistics = new FleetStatistics(this.#board, this.#stats, seating.row);
     port.on("message", (message: ToWorker) => this.#receive(message));
   }
 
@@ -64,18 +78,25 @@ export class Seat implements FleetSeat {
   }
 
   limits(settings: LimitSettings): Limits {
-    const { row, workers: threads } = this.#seating;
+    const { row, workers, memory } = this.#seating;
+    // The main thread has a row of its own.
+    this.#limits = memory.limits ??
+      SharedLimits.allocate(this.#board.rows + 1, settings.maxConnections);
+    const limits = new SharedLimits(this.#limits, row, workers, this.#clock, settings);
+    limits.begin(row); // of the first worker nobody else has
     const spread = new Spread(this.#board, row);
-    const maxConnections = Math.max(1, Math.floor(settings.maxConnections / threads));
-    const limits = privateLimits({ ...settings, maxConnections });
-    return { ...limits, threads, turn: () => spread.turn() };
+    return { ...limits, turn: () => spread.turn() };
   }
 
-  joined(server: SeatedServer, { maxConnections, shutdownTimeout }: CompleteServeOptions): void {
+  addressStore(name: string): AddressStore {
+    return this.#addressSets.addressStore(name);
+  }
+
+  joined(server: SeatedServer, { shutdownTimeout }: CompleteServeOptions): void {
     this.#server = server;
     const addresses = this.#addresses!;
     const addrs = server.addrs as readonly Deno.NetAddr[];
-    const listening = { addresses, addrs, maxConnections, shutdownTimeout };
+    const listening = { addresses, addrs, limits: this.#limits!, shutdownTimeout };
     this.#announce({ type: "listening", ...listening }, TURNS);
     server.finished.then(() => this.#finished(), (error) => this.#finished(error));
   }
@@ -118,9 +139,6 @@ export class Seat implements FleetSeat {
         return server.pause();
       case "resume":
         return server.resume();
-      case "limit":
-        server.maxConnections = message.maxConnections;
-        return;
       case "stop":
         return this.#stop(server, message);
       case "ask":
@@ -145,10 +163,20 @@ export class Seat implements FleetSeat {
 
   #beat(): void {
     const server = this.#server!;
+    this.#clock.look();
     this.#board.live(this.#seating.row, server.waitingFor);
     if (this.#beats++ % LOOK_EVERY !== 0) return;
-    this.#send({ type: "stats", stats: server.stats() });
+    this.#count(server);
     if (getHeapStatistics().heap_size_limit > this.#heapLimit) this.#endOfHeap();
+  }
+
+  /** Has the fleet know what is not counted as it happens. */
+  #count(server: SeatedServer): void {
+    const stats = server.stats();
+    this.#stats.write(this.#seating.row, stats);
+    if (stats.ended.dismissed === this.#dismissed) return;
+    this.#dismissed = stats.ended.dismissed;
+    this.#send({ type: "dismissed", dismissed: stats.dismissed });
   }
 
   /**
@@ -165,9 +193,10 @@ export class Seat implements FleetSeat {
   /** Nothing of the fleet keeps the thread from its end any more. */
   #finished(failure?: unknown): void {
     clearInterval(this.#timer);
+    this.#count(this.#server!);
     const { report } = this.#server!;
     const error = failure === undefined ? undefined : packError(failure);
-    this.#send({ type: "stopped", report, stats: this.#server!.stats(), error });
+    this.#send({ type: "stopped", report, error });
     this.#port.unref();
     // As shutdownOnSignals() does without a fleet: whatever else goes on in the program.
     if (this.#exits) setImmediate(() => Deno.exit());

@@ -47,8 +47,8 @@ export class Thread {
   hung = false;
   /** How many connections ended with it, once it has ended. */
   lost = 0;
-  /** What it last said of itself. */
-  stats: ServerStats | undefined;
+  /** What it last said of whom it has dismissed: texts have no place in shared memory. */
+  dismissed: ServerStats["dismissed"] = {};
   readonly #worker: Worker;
   readonly #options: ThreadOptions;
   readonly #listening = Promise.withResolvers<Listening>();
@@ -124,8 +124,8 @@ export class Thread {
       case "fatal":
         this.#error = unpackError(message.error);
         return;
-      case "stats":
-        this.stats = message.stats;
+      case "dismissed":
+        this.dismissed = message.dismissed;
         return;
       case "signals":
         return this.#options.onSignals(message.stop);
@@ -140,7 +140,6 @@ export class Thread {
         this.#asked.delete(message.id);
         return;
       case "stopped": {
-        this.stats = message.stats;
         const error = message.error && unpackError(message.error);
         return this.#stopped.resolve({ report: message.report, error });
       }

@@ -3,12 +3,16 @@
 import type { SignalStop } from "../server/fleet_seat.ts";
 import { LIBRARY } from "../server/fleet_seat.ts";
 import type { Reporter } from "../server/reporter.ts";
-import { type ServerStats, Statistics } from "../server/statistics.ts";
-import { addUpStats } from "./add_up_stats.ts";
+import type { ServerStats } from "../server/statistics.ts";
 import { Board } from "./board.ts";
+import { addDismissals } from "./dismissals.ts";
 import { Door } from "./door.ts";
 import type { CompleteFleetOptions, WorkerEnd } from "./fleet_options.ts";
-import type { Listening } from "./messages.ts";
+import type { FleetMemory, Listening } from "./messages.ts";
+import { SharedAddressSets } from "./shared_address_sets.ts";
+import { SharedClock } from "./shared_clock.ts";
+import { type LimitsMemory, SharedLimits } from "./shared_limits.ts";
+import { SharedStats } from "./shared_stats.ts";
 import { Thread } from "./thread.ts";
 
 /**
@@ -31,9 +35,14 @@ export class Threads {
   readonly #options: CompleteFleetOptions;
   readonly #reporter: Reporter;
   readonly #onSignals: (stop: SignalStop | undefined) => void;
-  #rows: (Thread | undefined)[];
-  /** Of threads that have ended. */
-  #past: ServerStats = new Statistics().snapshot(new Set(), 0, 0);
+  readonly #rows: (Thread | undefined)[];
+  readonly #clock: SharedClock;
+  readonly #addressSets: SharedAddressSets;
+  #memory: FleetMemory;
+  #limits: SharedLimits | undefined;
+  readonly #stats: SharedStats;
+  /** By threads that have ended. */
+  #dismissed: ServerStats["dismissed"] = {};
   #door: Door | undefined;
 
   constructor(
@@ -47,7 +56,20 @@ export class Threads {
     this.#reporter = reporter;
     this.#onSignals = onSignals;
     this.board = Board.ofRows(options.workers + SPARE_ROWS);
-    this.#rows = new Array(this.board.rows).fill(undefined);
+    const { rows } = this.board;
+    this.#rows = new Array(rows).fill(undefined);
+    // This thread has the last row of all, in what has one for it.
+    this.#memory = {
+      board: this.board.buffer,
+      clock: SharedClock.allocate(),
+      stats: SharedStats.allocate(rows),
+      addressSets: SharedAddressSets.allocate(rows + 1),
+      limits: undefined,
+    };
+    this.#stats = new SharedStats(this.#memory.stats);
+    this.#clock = new SharedClock(this.#memory.clock);
+    this.#clock.publish();
+    this.#addressSets = new SharedAddressSets(this.#memory.addressSets, rows, this.#clock);
   }
 
   /** Those that have not ended, by row. */
@@ -55,9 +77,11 @@ export class Threads {
     return this.#rows.filter((thread) => thread !== undefined);
   }
 
-  /** What those count that have not ended, and what all others have counted. */
-  get stats(): readonly ServerStats[] {
-    return [this.#past, ...this.all.flatMap(({ stats }) => stats ?? [])];
+  /** What all have counted, those that have ended included. */
+  get stats(): ServerStats {
+    const dismissed = addDismissals([this.#dismissed, ...this.all.map((each) => each.dismissed)]);
+    const saturatedFor = this.#limits?.slots.saturatedFor ?? 0;
+    return { ...this.#stats.sum(), dismissed, saturatedFor };
   }
 
   /** @throws {Deno.errors.Busy} If too many have hung. */
@@ -70,8 +94,8 @@ export class Threads {
       );
     }
     const { workers, maxHeap, startTimeout } = this.#options;
-    const { board } = this;
-    board.setStage(row, "starting");
+    this.board.setStage(row, "starting");
+    this.#limits?.begin(row);
     const thread = new Thread({
       program: this.#program,
       seating: {
@@ -79,7 +103,7 @@ export class Threads {
         library: LIBRARY,
         row,
         workers,
-        board: board.buffer,
+        memory: this.#memory,
         addresses: this.#door?.addresses,
       },
       maxHeap,
@@ -104,23 +128,46 @@ export class Threads {
       );
     }
     this.listening ??= listening;
+    if (this.#limits === undefined) this.#share(listening.limits);
     this.board.setStage(thread.row, "serving");
     if (!this.paused) thread.send({ type: "resume" });
   }
 
+  /** The limit of all together. */
+  get maxConnections(): number {
+    return this.#limits!.slots.limit;
+  }
+
+  set maxConnections(limit: number) {
+    this.#limits!.slots.limit = limit;
+  }
+
+  /** A thread hangs: its connections keep their slots, but nothing waits for it any more. */
+  passOver({ row }: Thread): void {
+    this.board.setStage(row, "late");
+    this.#limits?.slots.passOver(row);
+  }
+
+  /** Keeps what is shared in order; to be called again and again. */
+  tick(): void {
+    this.#clock.publish();
+    this.#limits?.tend();
+  }
+
   /** Frees the row of a thread that has ended, and counts the connections that ended with it. */
   bury(thread: Thread): void {
-    const lost = this.board.active(thread.row);
-    thread.lost = lost;
+    thread.lost = this.#stats.bury(thread.row);
+    this.#dismissed = addDismissals([this.#dismissed, thread.dismissed]);
     this.#rows[thread.row] = undefined;
     this.board.clear(thread.row);
-    if (thread.stats === undefined) return;
-    const { ended } = thread.stats;
-    const left = { ...thread.stats, active: 0, handshaking: 0 };
-    this.#past = addUpStats([
-      this.#past,
-      { ...left, ended: { ...ended, worker_lost: ended.worker_lost + lost } },
-    ]);
+    this.#limits?.bury(thread.row);
+    this.#addressSets.bury(thread.row);
+  }
+
+  #share(limits: LimitsMemory): void {
+    const { rows } = this.board;
+    this.#memory = { ...this.#memory, limits };
+    this.#limits = new SharedLimits(limits, rows, this.#options.workers, this.#clock);
   }
 
   /** The kernel's queue ends with the last worker that listens. */

@@ -1,7 +1,6 @@
 /** Limits how often something may happen, by the generic cell rate algorithm. @module */
 
 import { bad, checkKeys, checkNumber } from "../check.ts";
-import { SteadyClock } from "../steady_clock.ts";
 
 /**
  * How often something may happen.
@@ -153,8 +152,8 @@ export function nextDue(
 
 class Cell implements RateLimit {
   readonly #rate: CompleteRate;
-  readonly #clock = new SteadyClock();
   #due = 0;
+  #now = 0;
 
   constructor(rate: CompleteRate) {
     this.#rate = rate;
@@ -162,7 +161,8 @@ class Cell implements RateLimit {
 
   take(n = 1): boolean {
     this.#check(n);
-    const { wait, due } = nextDue(this.#rate, this.#due, n, this.#clock.read());
+    const now = this.#lookAtClock();
+    const { wait, due } = nextDue(this.#rate, this.#due, n, now);
     if (wait > 0) return false;
     this.#due = due;
     return true;
@@ -173,7 +173,8 @@ class Cell implements RateLimit {
     checkKeys("wait for a rate", options, ["signal"]);
     const { signal } = options;
     signal?.throwIfAborted();
-    const { wait, due } = nextDue(this.#rate, this.#due, n, this.#clock.read());
+    const now = this.#lookAtClock();
+    const { wait, due } = nextDue(this.#rate, this.#due, n, now);
     this.#due = due;
     if (wait === 0) return;
     try {
@@ -182,6 +183,13 @@ class Cell implements RateLimit {
       if (this.#due === due) this.#due -= n * this.#rate.interval;
       throw error;
     }
+  }
+
+  /** A wall clock that is set back takes the state along; one that is set forward gives a burst at most. */
+  #lookAtClock(): number {
+    const now = Date.now();
+    if (now < this.#now) this.#due -= this.#now - now;
+    return this.#now = now;
   }
 
   #check(n: unknown): void {

@@ -6,7 +6,8 @@ import { connect } from "../../lib/testing/mod.ts";
 import { framed, lengthPrefixed } from "../../mod.ts";
 import { bytes, text } from "../support/bytes.ts";
 
-const WRONG = 'Ask in JSON for "count", "quote" with a "number", or "find" with a "word"';
+const WRONG = 'Ask for "count", "quote" with a "number", or "find" with a "word"';
+const NO_OBJECT = "Send an object in JSON";
 
 const ANSWERS: [question: string, answer: unknown][] = [
   ['{"id":1,"ask":"count"}', { id: 1, answer: 4 }],
@@ -23,11 +24,11 @@ const ANSWERS: [question: string, answer: unknown][] = [
   ['{"id":9}', { id: 9, error: WRONG }],
   ['{"id":{},"ask":"count"}', { id: null, answer: 4 }],
   ["[]", { id: null, error: WRONG }],
-  ["null", { id: null, error: WRONG }],
-  ["7", { id: null, error: WRONG }],
-  ["", { id: null, error: WRONG }],
-  ['{"id":1', { id: null, error: WRONG }],
-  ["[".repeat(4096), { id: null, error: WRONG }],
+  ["null", { id: null, error: NO_OBJECT }],
+  ["7", { id: null, error: NO_OBJECT }],
+  ["", { id: null, error: NO_OBJECT }],
+  ['{"id":1', { id: null, error: NO_OBJECT }],
+  ["[".repeat(4096), { id: null, error: NO_OBJECT }],
 ];
 
 Deno.test("quotes() answers questions in order, also when they arrive together", async () => {
@@ -44,7 +45,7 @@ Deno.test("quotes() answers an error when a question is not UTF-8", async () => 
   await using client = connect(quotes);
   const messages = framed(client, lengthPrefixed());
   await messages.send(Uint8Array.of(0x22, 0xff, 0x22));
-  assertEquals(JSON.parse(text((await messages.read())!)), { id: null, error: WRONG });
+  assertEquals(JSON.parse(text((await messages.read())!)), { id: null, error: NO_OBJECT });
 });
 
 Deno.test("quotes() ends a client that announces too much", async () => {

@@ -51,6 +51,12 @@ for (const [name, { line, exitCode, error }] of Object.entries(ENDS)) {
       assert(await other.ask("who") !== null);
       await until(() => running.workers.every(({ state }) => state === "serving"));
       assertEquals(running.workers[end!.worker]!.restarts, 1);
+
+      // Of those that are over, the worker's are lost, and every one is counted.
+      const { accepted, active, ended } = running.stats();
+      assertEquals(ended.worker_lost, end!.lost);
+      assert(end!.lost > 0);
+      assertEquals(Object.values(ended).reduce((sum, count) => sum + count, active), accepted);
     },
   );
 }
