@@ -5,7 +5,7 @@ import { parseAllDocuments } from "yaml";
 import { DEFAULTS } from "../../lib/server/options.ts";
 import { run } from "../interop/processes.ts";
 import { LoopingClients } from "../soak/looping.ts";
-import { Behind, inFront, opinion, renew, SINGLE } from "../soak/renewal_run.ts";
+import { Behind, FLEET, inFront, opinion, renew, SINGLE } from "../soak/renewal_run.ts";
 import { Directory } from "../support/directory.ts";
 import { netTest, root, treeTest } from "../support/needs.ts";
 import { bytes, text } from "../support/bytes.ts";
@@ -256,15 +256,13 @@ netTest("haproxy.cfg: a stopping server is marked down in time, and no request f
   assertEquals(await opinion(haproxy, "usher2"), "UP L7OK");
 }, needs);
 
-netTest(
-  "haproxy.cfg: two servers are renewed in turn, and none of 64 clients is lost",
-  async () => {
-    const { failures, answered } = await renew(SINGLE, 2);
+for (const [what, renewed] of Object.entries({ servers: SINGLE, fleets: FLEET })) {
+  netTest(`haproxy.cfg: two ${what} renewed in turn lose none of 64 clients`, async () => {
+    const { failures, answered } = await renew(renewed, 2);
     assertEquals(failures, []);
     assert(answered > 0);
-  },
-  needs,
-);
+  }, needs);
+}
 
 netTest("haproxy.cfg: without a lame duck requests fail", async () => {
   await using one = await Behind.start(0, SINGLE);

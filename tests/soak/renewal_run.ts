@@ -12,11 +12,23 @@ const LAME_DUCK = 1000;
 /** Ms after which everything is ended. */
 const LONGEST = 600_000;
 
-/** The example that runs behind HAProxy, with its permissions. */
-export type Renewed = readonly [file: string, ...permissions: string[]];
+/** What runs behind HAProxy: its file, and Deno's command for it. */
+export interface Renewed {
+  readonly program: URL;
+  readonly how: string[];
+}
 
-/** A server with probes. */
-export const SINGLE: Renewed = ["readiness.ts", "--allow-net"];
+/** The example with probes. */
+export const SINGLE: Renewed = {
+  program: new URL("readiness.ts", EXAMPLES),
+  how: ["run", "--allow-net"],
+};
+
+/** Several threads with probes. */
+export const FLEET: Renewed = {
+  program: new URL("renewed_fleet.ts", import.meta.url),
+  how: ["run", "--quiet", "--no-config", "--allow-net", "--allow-read"],
+};
 
 /** One of the two servers. */
 export class Behind implements AsyncDisposable {
@@ -24,9 +36,9 @@ export class Behind implements AsyncDisposable {
   addr: Deno.NetAddr = { transport: "tcp", hostname: "127.0.0.1", port: 0 };
   healthPort = 0;
 
-  private constructor([file, ...permissions]: Renewed, flags: Record<string, number | string>) {
-    this.program = new Program(new URL(file, EXAMPLES), {
-      how: ["run", ...permissions],
+  private constructor({ program, how }: Renewed, flags: Record<string, number | string>) {
+    this.program = new Program(program, {
+      how,
       args: Object.entries(flags).map(([name, value]) => `--${name}=${value}`),
       longest: LONGEST,
     });

@@ -16,7 +16,7 @@
  */
 
 import type { LoopingClients } from "./looping.ts";
-import { renew, SINGLE } from "./renewal_run.ts";
+import { FLEET, renew, SINGLE } from "./renewal_run.ts";
 import { restart } from "./restart_run.ts";
 import { upgrade, type UpgradeOptions } from "./upgrade_run.ts";
 
@@ -54,8 +54,9 @@ for (const kind of ["TCP", "Unix"] as const) {
     if (name.includes(word)) say(name, await restart(kind, how, Number(upgrades)));
   }
 }
-if ("64 loop, behind HAProxy".includes(word)) {
-  say("64 loop, behind HAProxy", await renew(SINGLE, Number(upgrades)));
+for (const [what, renewed] of Object.entries({ "two servers": SINGLE, "two fleets": FLEET })) {
+  const name = `64 loop, ${what} behind HAProxy`;
+  if (name.includes(word)) say(name, await renew(renewed, Number(upgrades)));
 }
 
 function say(name: string, { answered, failures, longest }: LoopingClients): void {

@@ -1,0 +1,22 @@
+/** A fleet of two workers with the flags and the probes of examples/readiness.ts. @module */
+
+import { parseArgs } from "node:util";
+import { fleet } from "../../lib/fleet/mod.ts";
+import { formatAddress, shutdownOnSignals } from "../../mod.ts";
+import { say } from "../support/commands.ts";
+
+const { values } = parseArgs({
+  args: Deno.args,
+  options: { "health-port": { type: "string" }, "lame-duck": { type: "string" } },
+  strict: false,
+});
+const server = await fleet(new URL("renewed_worker.ts", import.meta.url), { workers: 2 });
+shutdownOnSignals(server, { lameDuck: Number(values["lame-duck"]) });
+const isReady = () => server.state === "running" && server.accepting;
+const probes = Deno.serve({
+  hostname: "127.0.0.1",
+  port: Number(values["health-port"]),
+  onListen() {},
+}, () => new Response(null, { status: isReady() ? 200 : 503 }));
+say(`Listening on ${formatAddress(server.addr)}`);
+say(`Probes on http://127.0.0.1:${probes.addr.port}/readyz`);
