@@ -55,9 +55,9 @@ export const BROADCAST_DEFAULTS: { readonly slow: "skip" | "end"; readonly slowA
   Object.freeze({ slow: "skip", slowAbove: 262_144 });
 
 /**
- * Whom a frame is for.
+ * Which members a frame is for.
  *
- * @example All but the one who says it
+ * @example All but the one that says it
  * ```ts
  * import { broadcast, framed, lines, serve } from "@usher/server";
  * import type { SendOptions } from "@usher/server";
@@ -118,7 +118,7 @@ export interface Membership extends Disposable {
  *
  * @typeParam T What a frame is.
  *
- * @example Prices to all who listen
+ * @example Prices for all that listen
  * ```ts
  * import { type Broadcast, broadcast, framed, lines, serve } from "@usher/server";
  * import { assertEquals } from "@std/assert";
@@ -219,18 +219,18 @@ export function broadcast<T>(
   if (missed !== undefined && typeof missed !== "function") {
     throw new TypeError(bad(ATTEMPT, "missed", missed, "a function that makes a frame"));
   }
-  return new Room(codec, slow === "end", slowAbove, missed);
+  return new Group(codec, slow === "end", slowAbove, missed);
 }
 
 const ATTEMPT = "broadcast";
 
-class Room<T> implements Broadcast<T> {
+class Group<T> implements Broadcast<T> {
   readonly #codec: Encoder<T>;
   readonly #endsSlow: boolean;
   readonly #slowAbove: number;
   readonly #missed: ((count: number) => T) | undefined;
   readonly #members = new Map<SocketConnection, Member>();
-  /** What was sent last, while some member has not sent it. */
+  /** Takes the next frame, too, while a member has not sent all of it. */
   #frames = new SharedFrames(0);
   /** Members with more than `slowAbove` bytes unsent, as far as was seen while sending. */
   #above = 0;
@@ -291,7 +291,7 @@ class Room<T> implements Broadcast<T> {
       const { writer } = conn;
       const unsent = writer.unsentBytes;
       if (unsent > this.#slowAbove || writer.isFull) {
-        // Ended behind the loop: who listens to that may send, and all are to get that afterwards.
+        // Ended after the loop: a listener of its signal may send, and every member is to get that later.
         (slow ??= []).push(member);
         continue;
       }
@@ -371,7 +371,7 @@ class Room<T> implements Broadcast<T> {
 /** A connection among the members, however many times it has joined. */
 class Member {
   readonly conn: SocketConnection;
-  readonly #room: { forget(member: Member): void };
+  readonly #group: { forget(member: Member): void };
   /** Times that it has joined and not left. */
   joins = 0;
   skipped = 0;
@@ -380,9 +380,9 @@ class Member {
   /** It has more than `slowAbove` bytes unsent. */
   isAbove = false;
 
-  constructor(conn: SocketConnection, room: { forget(member: Member): void }) {
+  constructor(conn: SocketConnection, group: { forget(member: Member): void }) {
     this.conn = conn;
-    this.#room = room;
+    this.#group = group;
   }
 
   leave(): void {
@@ -392,7 +392,7 @@ class Member {
   }
 
   ended(): void {
-    this.#room.forget(this);
+    this.#group.forget(this);
   }
 }
 

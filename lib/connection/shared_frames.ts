@@ -2,10 +2,10 @@
 
 import type { Rooms } from "./rooms.ts";
 
-/** Bytes of the first memory: most rooms say something short, and then nothing for a while. */
+/** Bytes of a new buffer at least: it mostly takes one short frame, or some of one turn. */
 const LEAST_SIZE = 256;
 
-/** Bytes that frames are put one behind the other up to; what comes then begins memory of its own. */
+/** Bytes from which on the next frame gets a new buffer, as a slow connection keeps all of this one. */
 const MOST_JOINED = 65536;
 
 /**
