@@ -1,7 +1,7 @@
 /** Limits the rate of new connections over all workers, by one number in shared memory. @module */
 
 import type { AcceptRate } from "../server/limits.ts";
-import { type CompleteRate, nextDue } from "../server/rate_limit.ts";
+import { type CompleteRate, dueAfterWait, nextDue } from "../server/rate_limit.ts";
 import type { SharedClock } from "./shared_clock.ts";
 
 /** A rate whose state, when everything taken so far would be due, is one cell, in ns. */
@@ -21,18 +21,16 @@ export class SharedRate implements AcceptRate {
   }
 
   wait(): number {
-    return this.#after(Atomics.load(this.#due, 0)).wait;
+    const due = Number(Atomics.load(this.#due, 0)) / 1e6;
+    return nextDue(this.#rate, due, 1, this.#clock.now).wait;
   }
 
   take(): void {
     for (;;) {
       const due = Atomics.load(this.#due, 0);
-      const next = BigInt(Math.round(this.#after(due).due * 1e6));
+      const after = dueAfterWait(this.#rate, Number(due) / 1e6, this.#clock.now);
+      const next = BigInt(Math.round(after * 1e6));
       if (Atomics.compareExchange(this.#due, 0, due, next) === due) return;
     }
-  }
-
-  #after(due: bigint): { readonly wait: number; readonly due: number } {
-    return nextDue(this.#rate, Number(due) / 1e6, 1, this.#clock.now);
   }
 }

@@ -3,7 +3,7 @@
 import { SteadyClock } from "../steady_clock.ts";
 import type { AcceptRate, Limits, LimitSettings, PeerCounts, Semaphore } from "./limits.ts";
 import { PrivatePeerRates } from "./private_peer_rates.ts";
-import { type CompleteRate, nextDue } from "./rate_limit.ts";
+import { type CompleteRate, dueAfterWait, nextDue } from "./rate_limit.ts";
 
 /** The limits of a server that shares them with none. */
 export function privateLimits({ maxConnections, maxRate, maxRatePerPeer }: LimitSettings): Limits {
@@ -72,6 +72,6 @@ class PrivateAcceptRate implements AcceptRate {
   }
 
   take(): void {
-    this.#due = nextDue(this.#rate, this.#due, 1, this.#clock.read()).due;
+    this.#due = dueAfterWait(this.#rate, this.#due, this.#clock.read());
   }
 }

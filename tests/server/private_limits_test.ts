@@ -1,6 +1,6 @@
 /** The limits of one server count and wait as their interfaces say. @module */
 
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
 import fc from "fast-check";
 import { privateLimits } from "../../lib/server/private_limits.ts";
@@ -46,6 +46,20 @@ Deno.test("rate.wait() says when there is a token, and what is owed is waited fo
   assertEquals(rate.wait(), 0);
 });
 
+Deno.test("rate.take() of a token that was waited for too long does not put off the next", () => {
+  using time = new FakeTime();
+  const rate = privateLimits({ maxConnections: 1, maxRate: { interval: 100, burst: 1 } }).rate!;
+  rate.take();
+  for (const late of [1, 19, 0, 7]) {
+    time.tick(rate.wait() + late);
+    rate.take();
+    assertEquals(rate.wait(), 100 - late);
+  }
+  time.tick(rate.wait() + 20); // nothing has waited for so long
+  rate.take();
+  assertEquals(rate.wait(), 100);
+});
+
 Deno.test("rate is absent where there is no limit, and so are the rates of peers", () => {
   const { rate, peerRates, turn, threads } = privateLimits({ maxConnections: 1 });
   assertEquals([rate, peerRates, turn, threads], [undefined, undefined, undefined, 1]);
@@ -56,22 +70,28 @@ const rate = fc.record({
   burst: fc.integer({ min: 1, max: 5 }),
 });
 
-Deno.test("rate does what a token bucket does, whatever is taken and whenever", () => {
+/** Ms by which a token may be taken late without being put off. */
+const LATE = 20;
+
+Deno.test("rate does what a token bucket does, or one that overflows a little later", () => {
   // Ms that pass, or a token that is taken.
   const steps = fc.array(fc.oneof(fc.nat(120), fc.constant("take" as const)), { maxLength: 60 });
   fc.assert(fc.property(rate, steps, (maxRate, steps) => {
     using time = new FakeTime();
     const rate = privateLimits({ maxConnections: 1, maxRate }).rate!;
-    const bucket = new TokenBucket(maxRate);
+    const strict = new TokenBucket(maxRate);
+    const late = new TokenBucket(maxRate, LATE);
+    const buckets = [strict, late];
     for (const step of steps) {
       if (step === "take") {
         rate.take();
-        bucket.take();
+        for (const bucket of buckets) bucket.take();
       } else {
         time.tick(step);
-        bucket.pass(step);
+        for (const bucket of buckets) bucket.pass(step);
       }
-      assertEquals(rate.wait(), bucket.wait);
+      assert(rate.wait() <= strict.wait);
+      assert(rate.wait() >= late.wait);
     }
   }));
 });

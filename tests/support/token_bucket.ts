@@ -7,9 +7,10 @@ export class TokenBucket {
   /** What has come in, in ms of the rate: a token is worth `interval` of them. */
   #credit: number;
 
-  constructor({ interval, burst }: { interval: number; burst: number }) {
+  /** @param more Ms of the rate that it holds beyond its tokens. */
+  constructor({ interval, burst }: { interval: number; burst: number }, more = 0) {
     this.#interval = interval;
-    this.#most = interval * burst;
+    this.#most = interval * burst + more;
     this.#credit = this.#most;
   }
 
