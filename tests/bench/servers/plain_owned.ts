@@ -1,12 +1,11 @@
 /**
  * The floor of reading chunks that are their receiver's indefinitely: the plain loop, with fresh memory
  * as large as the last message, iterated over by hand. Nothing is checked, timed, counted or given back.
- * See plain.ts for the arguments; echo and discard only.
+ * See plain.ts for the arguments; echo and discard only. Whatever stands below its loop is never declared.
  *
  * @module
  */
 
-// Before the loop, which never ends.
 /** Bytes that small messages share, least room for one, room beyond a larger one, and most of all. */
 const SMALL = 1024, LEAST = 256, SLACK = 256, MOST = 262_144;
 
