@@ -55,6 +55,8 @@ const THREADS = ["lib/fleet/worker.ts"];
 const SHARED: Record<string, string[]> = {
   // The table of metrics, which both export in their own format.
   "lib/otel/": ["lib/watch/metrics.ts", "lib/watch/observed.ts"],
+  // Each worker lists its own connections for the page.
+  "lib/fleet/": ["lib/watch/connections.ts"],
 };
 
 /** Files of these entries that import a package, and which. */
@@ -99,6 +101,7 @@ const TESTED_ELSEWHERE: Record<string, string> = {
 const BESIDE: Record<string, string> = {
   "tests/connection/start_tls_test.ts": "TLS begun in mid-stream",
   "tests/listener/socket_options_test.ts": "how a socket is set before a handler sees it",
+  "tests/fleet/watching_test.ts": "a fleet on the status page",
   "tests/wire/codec/wrong_options_test.ts": "wrong options of every codec",
   "tests/watch/page_test.ts": "the page in a real browser",
 };
@@ -298,6 +301,7 @@ const TOGETHER: Record<string, string> = {
   "lib/tls/pem.ts": "reads and checks the same PEM",
   "lib/tls/tls_engine.ts": "the engine, and whether this Deno has what it needs",
   "lib/tls/tls_options.ts": "the options of TLS, of a server, of a name and of startTls()",
+  "lib/watch/connections.ts": "the list of one server, and of several workers",
   "lib/watch/gate.ts": "two kinds of request pass one gate",
   "lib/watch/observed.ts": "what may be observed, checked and read",
   "lib/watch/page/format.ts": "the page's figures, in a form for each unit",

@@ -154,7 +154,12 @@ treeTest("docs/reference/metrics.md: each metric is there, with its two names", 
   );
   await using client = connect((conn) => Promise.resolve(conn.close("kicked")));
   await client.ended;
-  const written = metricsText(client.server);
+  const { server } = client;
+  const { addr, state, accepting, waitingFor, maxConnections } = server;
+  // As of a fleet, which has some metrics more.
+  const workers = [{ state: "serving", connections: 0, restarts: 0 }];
+  const fleet = { addr, state, accepting, waitingFor, maxConnections, workers };
+  const written = metricsText({ ...fleet, stats: () => server.stats() } as never);
   const types = [...written.matchAll(/^# TYPE (\w+) (\w+)$/gm)].map((
     [, name, kind],
   ) => [name, kind]);

@@ -66,11 +66,14 @@ export type ToWorker =
   | { readonly type: "ask"; readonly id: number; readonly question: Question };
 
 /** What is answered. */
-export type Question = {
-  readonly type: "reloadTls";
-  readonly options: TlsListenOptions;
-  readonly addr: Deno.Addr | undefined;
-};
+export type Question =
+  | {
+    readonly type: "reloadTls";
+    readonly options: TlsListenOptions;
+    readonly addr: Deno.Addr | undefined;
+  }
+  | { readonly type: "list"; readonly query: string }
+  | { readonly type: "close"; readonly id: number; readonly detail: string };
 
 /** A message from a worker. */
 export type FromWorker =

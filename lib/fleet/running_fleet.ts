@@ -10,12 +10,15 @@ import type { ShutdownOptions } from "../server/server.ts";
 import { shutdownOnSignals } from "../server/shutdown_on_signals.ts";
 import type { ServerStats } from "../server/statistics.ts";
 import type { TlsListenOptions } from "../tls/tls_options.ts";
+import { type ConnectionPage, mergeConnections } from "../watch/connections.ts";
 import type { Wait } from "./board.ts";
 import type { Fleet, FleetWorker } from "./control.ts";
 import { FleetDrain } from "./fleet_drain.ts";
 import type { CompleteFleetOptions } from "./fleet_options.ts";
+import type { Question } from "./messages.ts";
 import { Place } from "./place.ts";
 import { Pulse } from "./pulse.ts";
+import type { Thread } from "./thread.ts";
 import { Threads } from "./threads.ts";
 
 /** Ms of nothing but failures after which a fleet gives up, as a server does that cannot accept. */
@@ -23,6 +26,11 @@ const HOPELESS = 30_000;
 
 /** Ms that a worker must have served for its start to count as a success. */
 const SUCCESS = 1000;
+
+/** Ms for which a question waits for a worker: the page of `watch()` shows what it has got by then. */
+const PATIENCE = 1000;
+
+const NO_CONNECTIONS: ConnectionPage = { total: 0, matching: 0, offset: 0, connections: [] };
 
 /** The fleet behind `fleet()`. */
 export class RunningFleet implements Fleet {
@@ -148,6 +156,38 @@ export class RunningFleet implements Fleet {
     // What the first one refuses every one would.
     await first?.ask(question);
     await Promise.all(others.map((thread) => thread.ask(question)));
+  }
+
+  /** For `watch()`: the connections of all workers; of those that do not answer none. */
+  async listConnections(parameters: URLSearchParams): Promise<ConnectionPage> {
+    const query = String(parameters);
+    const pages = await Promise.all(
+      this.#places.map(async ({ serving }) =>
+        serving === undefined
+          ? NO_CONNECTIONS
+          : await this.#answer(serving, { type: "list", query }) as ConnectionPage ?? NO_CONNECTIONS
+      ),
+    );
+    return mergeConnections(pages, parameters);
+  }
+
+  /** For `watch()`: closes a connection of whichever worker. */
+  async closeConnection(id: number, detail: string): Promise<boolean> {
+    const question = { type: "close", id, detail } as const;
+    const answers = this.#serving.map((thread) => this.#answer(thread, question));
+    return (await Promise.all(answers)).includes(true);
+  }
+
+  /** What a worker says; `undefined` if it is busy for a while, or ends. */
+  #answer(thread: Thread, question: Question): Promise<unknown> {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const late = new Promise<undefined>((resolve) => {
+      timer = setTimeout(resolve, PATIENCE, undefined);
+    });
+    const answer = thread.ask(question).catch((error) => {
+      if (error instanceof RangeError) throw error; // about the question
+    });
+    return Promise.race([answer, late]).finally(() => clearTimeout(timer));
   }
 
   restart(options: Omit<ShutdownOptions, "lameDuck"> = {}): Promise<void> {

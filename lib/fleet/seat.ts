@@ -6,6 +6,7 @@ import type { AddressStore } from "../listener/address_set.ts";
 import type { FleetSeat, SeatedServer, SignalStop } from "../server/fleet_seat.ts";
 import type { Limits, LimitSettings } from "../server/limits.ts";
 import type { CompleteServeOptions } from "../server/options.ts";
+import { listConnections } from "../watch/connections.ts";
 import { Board } from "./board.ts";
 import { FleetStatistics } from "./fleet_statistics.ts";
 import type { FromWorker, Question, Seating, SharedAddress, Stop, ToWorker } from "./messages.ts";
@@ -207,5 +208,12 @@ function answer(server: SeatedServer, question: Question): unknown {
   switch (question.type) {
     case "reloadTls":
       return server.reloadTls(question.options, question.addr);
+    case "list":
+      return listConnections(server, new URLSearchParams(question.query), true);
+    case "close": {
+      const conn = server.connections.values().find(({ id }) => id === question.id);
+      conn?.close(question.detail);
+      return conn !== undefined;
+    }
   }
 }

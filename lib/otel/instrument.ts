@@ -11,7 +11,7 @@ import {
 import { checkBoolean, checkKeys } from "../check.ts";
 import type { EndRecord } from "../server/end_records.ts";
 import type { RunningServer } from "../server/running_server.ts";
-import type { Server } from "../server/server.ts";
+import type { ServerControl } from "../server/server.ts";
 import { type Attributes, DURATION, METRICS } from "../watch/metrics.ts";
 import { checkServer } from "../watch/observed.ts";
 
@@ -19,7 +19,7 @@ import { checkServer } from "../watch/observed.ts";
 const SCOPE = "@usher/server";
 
 /** Values with the same name and attributes are added up: instrumented twice, a server counts double. */
-const instrumented = new WeakMap<Server, Disposable>();
+const instrumented = new WeakMap<ServerControl, Disposable>();
 
 /**
  * What is exported besides the metrics.
@@ -56,7 +56,8 @@ export const INSTRUMENT_DEFAULTS: Readonly<Required<InstrumentOptions>> = Object
  * OpenTelemetry's style, such as `usher.connections.active`. Deno exports them by itself when it is
  * started with `OTEL_DENO=true`; without that, this costs next to nothing.
  *
- * @param server The server.
+ * @param server The server, or a fleet, of which there are no spans and no durations: its connections
+ * are in other threads.
  * @param options Whether spans are exported, too.
  * @returns Disposing it ends the export. What has happened since the last collection is not exported
  * then.
@@ -73,7 +74,10 @@ export const INSTRUMENT_DEFAULTS: Readonly<Required<InstrumentOptions>> = Object
  *
  * @category Watching
  */
-export function instrument(server: Server, options: InstrumentOptions = {}): Disposable {
+export function instrument(
+  server: ServerControl,
+  options: InstrumentOptions = {},
+): Disposable {
   const verb = "instrument";
   checkServer(verb, server);
   checkKeys(verb, options, Object.keys(INSTRUMENT_DEFAULTS));
@@ -83,15 +87,22 @@ export function instrument(server: Server, options: InstrumentOptions = {}): Dis
     throw new TypeError("Cannot instrument a server twice: dispose what the first call returned");
   }
   const about = attributesOf(server.addr, "server");
-  const { records } = server as unknown as RunningServer<Deno.Addr>;
-  const ends = records.observe(recorder(server, about, spans));
+  const { records } = server as unknown as Partial<RunningServer<Deno.Addr>>;
+  if (records === undefined && spans) {
+    throw new TypeError(
+      "Cannot instrument a fleet with 'spans': records of connections are in its workers, so use " +
+        "'onEnd' there",
+    );
+  }
+  // Of a fleet there are only its figures: no durations of single connections.
+  const ends = records?.observe(recorder(server, about, spans));
   const stop = observe(server, about);
   const instrumentation = {
     [Symbol.dispose]() {
       // Disposed a second time, it must not end a later instrumentation of the same server.
       if (instrumented.get(server) !== instrumentation) return;
       instrumented.delete(server);
-      ends[Symbol.dispose]();
+      ends?.[Symbol.dispose]();
       stop();
     },
   };
@@ -100,7 +111,7 @@ export function instrument(server: Server, options: InstrumentOptions = {}): Dis
 }
 
 /** Reads the counts at each collection, until the returned function is called. */
-function observe(server: Server, about: Attributes): () => void {
+function observe(server: ServerControl, about: Attributes): () => void {
   const meter = metrics.getMeter(SCOPE);
   const instruments = METRICS.map(({ name, kind, unit, help: description, read }) => {
     const options = { unit, description };
@@ -124,7 +135,7 @@ function observe(server: Server, about: Attributes): () => void {
 
 /** Records the duration of each connection that ends, and its span. */
 function recorder(
-  server: Server,
+  server: ServerControl,
   about: Attributes,
   spans: boolean,
 ): (record: EndRecord) => void {

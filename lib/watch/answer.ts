@@ -1,10 +1,9 @@
 /** Answers the requests to a status page. @module */
 
-import type { Server } from "../server/server.ts";
 import { actionRefusal, refusal } from "./gate.ts";
 import type { HttpAnswer } from "./http_server.ts";
 import type { LiveFeed } from "./live_feed.ts";
-import type { Servers } from "./observed.ts";
+import type { Observed, Servers } from "./observed.ts";
 import { FILES } from "./page/files.ts";
 import { metricsText } from "./prometheus.ts";
 import type { TableQueries } from "./table_queries.ts";
@@ -57,7 +56,7 @@ export function answer(
     case "/readyz":
       return answerReady(servers);
     case "/livez":
-      return isStopped(servers) ? say(503, "stopped") : say(200, "alive");
+      return answerLive(servers);
     case "/connections":
       return answerConnections(site, searchParams);
     case "/events": {
@@ -104,9 +103,20 @@ function answerReady(servers: Servers): HttpAnswer {
  * A lame duck still accepts, but no further client should be sent to it. One that accepts as fast as
  * `maxRate` allows is ready.
  */
-function whyNotReady({ state, accepting, waitingFor }: Server): string | undefined {
+function whyNotReady({ state, accepting, waitingFor }: Observed): string | undefined {
   if (state !== "running") return state;
   return accepting || waitingFor === "rate" ? undefined : `accepting waits for ${waitingFor}`;
+}
+
+/** Only a new process ends a worker that hangs. */
+function answerLive(servers: Servers): HttpAnswer {
+  const hung = [...servers].flatMap(([name, { workers = [] }]) =>
+    workers.flatMap(({ state }, i) =>
+      state === "hung" ? [name === "" ? `worker ${i}` : `${name}: worker ${i}`] : []
+    )
+  );
+  if (hung.length > 0) return say(503, `hung: ${hung.join("; ")}`);
+  return isStopped(servers) ? say(503, "stopped") : say(200, "alive");
 }
 
 /** Not before the last one has stopped: a restart would cut off what the others still serve. */
@@ -132,12 +142,12 @@ async function answerConnections(site: Site, parameters: URLSearchParams): Promi
 }
 
 /** Closes a connection, or drains a server or all of them. */
-function act(
+async function act(
   request: Request,
   { servers, options }: Site,
   parameters: URLSearchParams,
   id: string | undefined,
-): HttpAnswer {
+): Promise<HttpAnswer> {
   if (request.method !== "POST") return notAllowed("POST");
   const refused = actionRefusal(request, options);
   if (refused?.status === 401) return say(401, refused.why, { "www-authenticate": "Bearer" });
@@ -154,10 +164,18 @@ function act(
     server.shutdown();
     return say(202, "draining");
   }
-  const conn = server.connections.values().find((conn) => conn.id === Number(id));
-  if (conn === undefined) return say(404, "This connection is over already");
-  conn.close("status page");
-  return say(200, "closed");
+  return await close(server, Number(id))
+    ? say(200, "closed")
+    : say(404, "This connection is over already");
+}
+
+/** Whether there was a connection of that id. */
+async function close(server: Observed, id: number): Promise<boolean> {
+  const detail = "status page";
+  if (server.connections === undefined) return await server.closeConnection!(id, detail);
+  const conn = server.connections.values().find((conn) => conn.id === id);
+  conn?.close(detail);
+  return conn !== undefined;
 }
 
 function unknownServer(servers: Servers): HttpAnswer {

@@ -56,6 +56,8 @@ export interface ConnectionRow {
   readonly listener: string;
   /** The server name that was asked for, or the name in the client's certificate. */
   readonly name: string;
+  /** The worker that has it; empty for a server that is no fleet. */
+  readonly worker: string;
   /** Why it ends, once something has ended it. */
   readonly reason: string;
   /** What the program said about that. */
@@ -90,6 +92,7 @@ const CELLS: {
   label: ({ label }) => oneLine(label ?? ""),
   listener: ({ listenerName }) => oneLine(listenerName),
   name: nameOf,
+  worker: () => "",
   reason: ({ endReason }) => endReason ?? "",
   detail: ({ life }) => oneLine(life.detail ?? ""),
 };
@@ -104,9 +107,15 @@ const PARAMETERS = ["sort", "order", "offset", "limit", "filter", "state"];
  * Lists connections: `sort` names a cell, `order` is `asc` or `desc`, `offset` and `limit` choose the
  * page, `filter` is a part of a client, a peer, a label, a listener or a name, and `state` a {@linkcode ConnectionState}.
  *
+ * @param isPart Whether the page is of a list that goes over several workers: the rows before it are
+ * needed, too.
  * @throws {RangeError} If a parameter is unknown or wrong; the message is meant for the client.
  */
-export function listConnections(server: Server, parameters: URLSearchParams): ConnectionPage {
+export function listConnections(
+  server: Pick<Server, "connections">,
+  parameters: URLSearchParams,
+  isPart = false,
+): ConnectionPage {
   const { sort, descending, offset, limit, filter, state } = readQuery(parameters);
   const connections = server.connections as ReadonlySet<unknown> as ReadonlySet<ServedConnection>;
   const found: { readonly key: number | string; readonly conn: ServedConnection }[] = [];
@@ -126,7 +135,28 @@ export function listConnections(server: Server, parameters: URLSearchParams): Co
     total: connections.size,
     matching: found.length,
     offset,
-    connections: found.slice(offset, offset + limit).map(({ conn }) => rowOf(conn)),
+    connections: found.slice(isPart ? 0 : offset, offset + limit).map(({ conn }) => rowOf(conn)),
+  };
+}
+
+/** One list of those of several workers, of which each has all rows up to the end of the page. */
+export function mergeConnections(
+  parts: readonly ConnectionPage[],
+  parameters: URLSearchParams,
+): ConnectionPage {
+  const { sort, descending, offset, limit } = readQuery(parameters);
+  const keyOf = (row: ConnectionRow) => sort === "age" ? -row.id : row[sort];
+  const rows = parts.flatMap(({ connections }, i) =>
+    connections.map((row) => ({ ...row, worker: String(i) }))
+  );
+  const sign = descending ? -1 : 1;
+  rows.sort((a, b) => a.id - b.id);
+  rows.sort((a, b) => keyOf(a) < keyOf(b) ? -sign : keyOf(a) > keyOf(b) ? sign : 0);
+  return {
+    total: parts.reduce((sum, { total }) => sum + total, 0),
+    matching: parts.reduce((sum, { matching }) => sum + matching, 0),
+    offset,
+    connections: rows.slice(offset, offset + limit),
   };
 }
 

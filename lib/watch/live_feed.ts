@@ -90,6 +90,8 @@ export class LiveFeed {
           // JSON has no Infinity.
           limit: maxConnections === Infinity ? null : maxConnections,
           stats: server.stats(),
+          // Of a server that is no fleet nothing.
+          workers: server.workers ?? [],
         };
       }),
     };

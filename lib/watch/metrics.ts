@@ -1,7 +1,7 @@
 /** Lists the metrics of a server, for Prometheus and OpenTelemetry alike. @module */
 
-import type { Server } from "../server/server.ts";
 import type { ServerStats } from "../server/statistics.ts";
+import type { Observed, ObservedWorker } from "./observed.ts";
 
 /** The attributes of a value. None of them is ever the address of a client. */
 export type Attributes = Readonly<Record<string, string | number>>;
@@ -20,7 +20,7 @@ export interface Metric {
   /** In UCUM, where a text in braces is only a remark. */
   readonly unit: string;
   readonly help: string;
-  read(stats: ServerStats, server: Server): readonly Measured[];
+  read(stats: ServerStats, server: Observed): readonly Measured[];
 }
 
 /** The only histogram: seconds from accept to the end. */
@@ -135,7 +135,36 @@ export const METRICS: readonly Metric[] = [
     help: "Whether the server runs, drains or has stopped: 1 for that state, 0 for the others",
     read: (_, { state }) => oneOf("usher.server.state", ["running", "draining", "stopped"], state),
   },
+  {
+    name: "usher.worker.connections",
+    kind: "gauge",
+    unit: "{connection}",
+    help: "Connections of each worker of a fleet that have not ended",
+    read: (_, server) => byWorker(server, ({ connections }) => connections),
+  },
+  {
+    name: "usher.worker.restarts",
+    kind: "counter",
+    unit: "{restart}",
+    help: "How often each worker of a fleet was started again after a failure",
+    read: (_, server) => byWorker(server, ({ restarts }) => restarts),
+  },
+  {
+    name: "usher.worker.serving",
+    kind: "gauge",
+    unit: "{worker}",
+    help: "Whether each worker of a fleet serves: 1 or 0",
+    read: (_, server) => byWorker(server, ({ state }) => Number(state === "serving")),
+  },
 ];
+
+/** A figure of each worker of a fleet, by the worker's number; none of a server that is no fleet. */
+function byWorker(
+  { workers = [] }: Observed,
+  read: (worker: ObservedWorker) => number,
+): Measured[] {
+  return workers.map((worker, i) => [read(worker), { "usher.worker": i }]);
+}
 
 /** Counts by a word, which is written in snake case as attribute values are. */
 function byWord(attribute: string, counts: Readonly<Record<string, number>>): Measured[] {

@@ -1,6 +1,6 @@
 /** Writes what servers have counted in the text format of Prometheus. @module */
 
-import type { Server } from "../server/server.ts";
+import type { ServerControl } from "../server/server.ts";
 import { type Attributes, DURATION, type Measured, METRICS } from "./metrics.ts";
 import { serversByName } from "./observed.ts";
 
@@ -19,7 +19,7 @@ const UNITS: Readonly<Record<string, string>> = { s: "_seconds", By: "_bytes" };
  *
  * Answer scrapes with it, and with the content type `text/plain; version=0.0.4`.
  *
- * @param servers A server; or several by name, which is then the label `server`.
+ * @param servers A server or a fleet; or several by name, which is then the label `server`.
  * @returns The text, which ends with a line end.
  * @throws {TypeError} If a value is no server.
  *
@@ -47,7 +47,9 @@ const UNITS: Readonly<Record<string, string>> = { s: "_seconds", By: "_bytes" };
  *
  * @category Watching
  */
-export function metricsText(servers: Server | Readonly<Record<string, Server>>): string {
+export function metricsText(
+  servers: ServerControl | Readonly<Record<string, ServerControl>>,
+): string {
   const snapshots = [...serversByName("write metrics of", servers)].map(([name, server]) => {
     const labels: Attributes = name === "" ? {} : { server: name };
     return { server, labels, stats: server.stats() };

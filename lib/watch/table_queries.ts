@@ -1,7 +1,7 @@
 /** Answers one query for the table at a time, and keeps each answer for a moment. @module */
 
-import type { Server } from "../server/server.ts";
 import { listConnections } from "./connections.ts";
+import type { Observed } from "./observed.ts";
 
 /** Ms for which the same query gets the same answer. */
 const KEPT_FOR = 500;
@@ -34,7 +34,7 @@ export class TableQueries {
    *
    * @param name The name of the server.
    */
-  ask(name: string, server: Server, parameters: URLSearchParams): Promise<string> | null {
+  ask(name: string, server: Observed, parameters: URLSearchParams): Promise<string> | null {
     const now = performance.now();
     for (const [key, { until }] of this.#asked) if (until < now) this.#asked.delete(key);
     const key = `${name}?${parameters}`;
@@ -48,12 +48,15 @@ export class TableQueries {
     return answer;
   }
 
-  async #answer(server: Server, parameters: URLSearchParams): Promise<string> {
+  async #answer(server: Observed, parameters: URLSearchParams): Promise<string> {
     const pause = this.#pausedUntil - performance.now();
     if (pause > 0) await new Promise((resolve) => setTimeout(resolve, pause));
     const since = performance.now();
     try {
-      return JSON.stringify(listConnections(server, parameters));
+      const page = server.connections === undefined
+        ? await server.listConnections!(parameters)
+        : listConnections({ connections: server.connections }, parameters);
+      return JSON.stringify(page);
     } finally {
       const now = performance.now();
       this.#pausedUntil = now + PAUSE_FACTOR * (now - since);

@@ -3,7 +3,7 @@
 import { extendMessage } from "../errors.ts";
 import { formatAddress } from "../format_address.ts";
 import { fleetSeat } from "../server/fleet_seat.ts";
-import type { Server } from "../server/server.ts";
+import type { ServerControl } from "../server/server.ts";
 import { answer, type Site } from "./answer.ts";
 import { HttpServer } from "./http_server.ts";
 import { LiveFeed } from "./live_feed.ts";
@@ -56,7 +56,7 @@ export interface StatusPage extends AsyncDisposable {
  * - `/metrics` is {@linkcode metricsText}, followed by the option `metrics`
  * - `/readyz` is 200 while clients are accepted, and 503 when a server is full, paused, short of
  *   resources, draining or stopped
- * - `/livez` is 200 until the last server has stopped
+ * - `/livez` is 200 until the last server has stopped, and 503 while a worker of a fleet hangs
  * - `/connections` lists connections as JSON; `sort` by any of their fields, `order` (`asc`, `desc`),
  *   `offset`, `limit`, `filter` and `state` choose which
  * - `POST /connections/ID/close` closes one and `POST /drain` calls `shutdown()`, both only with
@@ -75,7 +75,7 @@ export interface StatusPage extends AsyncDisposable {
  * probes when the process has no other left. (Where `port` is 0 and the permission is only for that,
  * or on Windows, there is no reserve.)
  *
- * @param servers A server, or several by name.
+ * @param servers A server or a fleet, or several by name.
  * @param options Where the page is, and what may be done there.
  * @returns The page's own server.
  * @throws {TypeError} If a value is no server, or an option is unknown or of the wrong type.
@@ -120,7 +120,7 @@ export interface StatusPage extends AsyncDisposable {
  * @category Watching
  */
 export function watch(
-  servers: Server | Readonly<Record<string, Server>>,
+  servers: ServerControl | Readonly<Record<string, ServerControl>>,
   options: WatchOptions,
 ): StatusPage {
   if (fleetSeat("watch") !== undefined) {

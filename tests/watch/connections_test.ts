@@ -157,6 +157,7 @@ Deno.test("listConnections() gives every cell of a connection", async () => {
     label: "",
     listener: formatAddress(server.addr),
     name: "",
+    worker: "",
     reason: "",
     detail: "",
   });

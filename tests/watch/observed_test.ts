@@ -25,7 +25,8 @@ Deno.test('serversByName() gives one server the name "", and keeps the names of 
   assertEquals([...serversByName("watch", one.server)], [["", one.server]]);
   // However they are called: these are names of what makes a server one.
   const several = { stats: one.server, addr: two.server };
-  assertEquals([...serversByName("watch", several)], Object.entries(several));
+  const expected: [string, unknown][] = Object.entries(several);
+  assertEquals<[string, unknown][]>([...serversByName("watch", several)], expected);
 });
 
 Deno.test("serversByName() refuses several values of which one is no server", async () => {

@@ -83,6 +83,11 @@ export const PAGE: string = String.raw`<!doctype html>
     </div>
   </section>
 
+  <section id="workers" aria-labelledby="workers-title" hidden>
+    <h2 id="workers-title">Workers</h2>
+    <div class="card"><dl id="worker-rows" class="list"></dl></div>
+  </section>
+
   <section id="connections" aria-labelledby="connections-title" tabindex="-1">
     <div class="above">
       <h2 id="connections-title">Connections</h2>

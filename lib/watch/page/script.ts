@@ -183,6 +183,24 @@ function show() {
   table.choose(latest.servers.length > 1 ? server.name : null);
   for (const chart of charts) chart.draw(samples, latest.at);
   showEnds(stats.ended);
+  showWorkers(server.workers);
+}
+
+/** A row for each worker; nothing for a server that is no fleet. */
+function showWorkers(workers) {
+  byId("workers").hidden = workers.length === 0;
+  fit(byId("worker-rows"), workers.length, () => {
+    const row = document.createElement("div");
+    row.appendChild(document.createElement("dt"));
+    row.appendChild(document.createElement("dd"));
+    return row;
+  });
+  workers.forEach((worker, i) => {
+    const row = byId("worker-rows").children[i];
+    const again = worker.restarts === 0 ? "" : ", started again " + count(worker.restarts) + " times";
+    row.children[0].textContent = "Worker " + i + ": " + worker.state;
+    row.children[1].textContent = count(worker.connections) + " active" + again;
+  });
 }
 
 /** Several servers are shown one at a time. */

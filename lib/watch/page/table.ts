@@ -46,6 +46,7 @@ const COLUMNS = [
   { name: "tls", label: "TLS", kind: "short", show: same, optional: true },
   { name: "name", label: "Name", kind: "text", show: same, optional: true },
   { name: "peer", label: "Peer", kind: "text", show: shorten, optional: true },
+  { name: "worker", label: "Worker", kind: "short", show: same, optional: true },
   { name: "reason", label: "Ended by", kind: "short", show: words, optional: true },
   { name: "detail", label: "Detail", kind: "text", show: same, optional: true },
 ];
