@@ -5,6 +5,7 @@ import {
   createInbox,
   type Msg,
   type NatsConnection,
+  type PublishOptions,
 } from "npm:@nats-io/transport-node@^3";
 import { setTimeout as delay } from "node:timers/promises";
 
@@ -37,6 +38,7 @@ export class Bus {
   readonly #closed: Promise<void>;
   #nats: NatsConnection | undefined;
   #hasReported = false;
+  #hasHeardStrange = false;
 
   constructor(
     server: string,
@@ -58,7 +60,7 @@ export class Bus {
 
   /** Tells all other servers, if they can be reached. */
   publish(message: object): void {
-    if (this.isUp) this.#nats!.publish(this.#subject, JSON.stringify(message));
+    if (this.isUp) this.#send(this.#subject, message);
   }
 
   /** Asks all other servers; resolves after so many answers or ms. Each answer is heard as it comes. */
@@ -79,7 +81,7 @@ export class Bus {
         if (++heard === answers.most) resolve();
       },
     });
-    this.#nats!.publish(`${this.#subject}.ask`, JSON.stringify(question), { reply: inbox });
+    this.#send(`${this.#subject}.ask`, question, { reply: inbox });
     await promise;
     clearTimeout(timer);
     subscription.unsubscribe();
@@ -94,8 +96,9 @@ export class Bus {
 
   async #run(): Promise<void> {
     const nats = await this.#connect();
-    this.#nats = nats;
     if (nats === undefined) return;
+    if (this.#closing.signal.aborted) return await nats.close();
+    this.#nats = nats;
     nats.subscribe(this.#subject, {
       callback: (_, message) => this.#read(message, (said) => this.#listener.heard(said)),
     });
@@ -113,9 +116,7 @@ export class Bus {
       if (type === "reconnect") this.#change(true);
     }
     // It gives up only if NATS refuses this client.
-    if (!this.#closing.signal.aborted) {
-      this.#report(`NATS at ${this.#server} has refused this server`);
-    }
+    if (!this.#closing.signal.aborted) this.#change(false);
   }
 
   async #connect(): Promise<NatsConnection | undefined> {
@@ -157,12 +158,24 @@ export class Bus {
     this.#report(`NATS at ${this.#server} is away${why}: guests hear only those of this server`);
   }
 
-  /** What is no message of ours ends nothing. */
+  /** What NATS does not take, such as more than its `max_payload`, is reported and ends nothing. */
+  #send(subject: string, message: object, options?: PublishOptions): void {
+    try {
+      this.#nats!.publish(subject, JSON.stringify(message), options);
+    } catch (error) {
+      this.#report(`Cannot publish on ${subject}: ${(error as Error).message}`);
+    }
+  }
+
+  /** Nor does what is no message of ours. */
   #read(message: Msg, use: (value: unknown) => void): void {
     try {
       use(message.json());
     } catch (error) {
-      this.#report(`Something strange came on ${message.subject}: ${(error as Error).message}`);
+      if (!this.#hasHeardStrange) {
+        this.#report(`Others use ${message.subject}, too: ${(error as Error).message}`);
+      }
+      this.#hasHeardStrange = true;
     }
   }
 }

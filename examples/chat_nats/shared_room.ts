@@ -143,8 +143,12 @@ export class SharedRoom implements Room, Listener {
     const { id, lines, said, entered, left, renamed, guests, isGoing } = message as Message;
     let other = this.#others.get(id);
     if (other === undefined) {
-      // It has begun while NATS was away, or its greeting was lost: this time it is asked.
-      if (guests === undefined) return isGoing ? undefined : this.#greet();
+      if (guests === undefined) {
+        if (said !== undefined) this.#guests.send(said);
+        // It has begun while NATS was away, or its greeting was lost: this time it is asked.
+        if (isGoing === undefined && this.#greeting === undefined) this.#greet();
+        return;
+      }
       this.#others.set(id, other = { lines, guests: new Map(), silent: 0 });
     }
     const lost = lines - other.lines - (said === undefined ? 0 : 1);
@@ -249,11 +253,14 @@ export class SharedRoom implements Room, Listener {
 
   /** Asks all others who their guests are, and says who is here. */
   #greet(): void {
-    this.#greeting ??= this.#bus.ask(this.#message({ guests: this.#list() }), {
+    const greeting = this.#bus.ask(this.#message({ guests: this.#list() }), {
       most: Infinity,
       wait: ANSWER_WITHIN,
       heard: (answer) => this.heard(answer),
-    }).finally(() => this.#greeting = undefined);
+    }).finally(() => {
+      if (this.#greeting === greeting) this.#greeting = undefined;
+    });
+    this.#greeting = greeting;
   }
 
   #tick(): void {

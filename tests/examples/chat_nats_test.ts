@@ -204,6 +204,9 @@ netTest(
       await until(() => count(listener) + lost() === said);
       assertGreater(lost(), 0);
       assert(guests.every(({ hasLeft }) => !hasLeft));
+      using rival = await Person.arrive(one.addr);
+      await rival.say("guest 1");
+      await rival.hears("* The name guest 1 is taken. What is your name?");
       for (const guest of guests) guest[Symbol.dispose]();
       await Promise.all([one, two].map(async ({ program }) => {
         program.kill("SIGTERM");
