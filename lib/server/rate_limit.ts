@@ -151,19 +151,17 @@ export function nextDue(
 }
 
 /**
- * Ms after which a token that was waited for was not waited for: timers fire late, the more so in a
- * busy server, and would make every wait that much longer. With `burst: 1` half of a rate of 500 was
- * reached.
+ * Ms by which a token may be taken late: timers fire late, the more so in a busy server, and without it
+ * each wait would be that much longer. With `burst: 1` half of a rate of 500 was reached.
  */
 const LATE = 20;
 
 /**
- * The state once a token is taken by what waits for each token anew, and may come a little late: it
- * counts from when the token was there, so that the rate is reached.
+ * The state once a token is taken by what waits for each one by itself: one that is taken a little late
+ * counts from when it was due.
  */
-export function dueAfterWait({ interval, burst }: CompleteRate, due: number, now: number): number {
-  const thereSince = due - (burst - 1) * interval;
-  return (now - thereSince < LATE ? due : Math.max(now, due)) + interval;
+export function dueAfterWait({ interval }: CompleteRate, due: number, now: number): number {
+  return (now - due < LATE ? due : now) + interval;
 }
 
 class Cell implements RateLimit {

@@ -177,8 +177,9 @@ Deno.test("a range that thousands of others expire with is not found, and costs 
     const text = `10.${i >> 8}.${i & 255}.0/24`;
     table.add(addressRange("test", "range", text), 1000, 0);
   }
-  assertEquals(table.has(readHostname("10.19.135.1")!, 999), true);
-  assertEquals(table.has(readHostname("10.19.135.1")!, 1000), false);
-  assertEquals(table.delete(addressRange("test", "range", "10.19.135.0/24"), 1000), false);
+  // One in the middle: not among the few that each call removes.
+  assertEquals(table.has(readHostname("10.9.200.1")!, 999), true);
+  assertEquals(table.has(readHostname("10.9.200.1")!, 1000), false);
+  assertEquals(table.delete(addressRange("test", "range", "10.9.200.0/24"), 1000), false);
   assertEquals(table.size(1000), 0);
 });
