@@ -180,9 +180,12 @@ interface Extent {
 
 class LengthPrefixed implements Codec<Uint8Array> {
   readonly #options: Required<LengthPrefixedOptions>;
+  /** The largest number in the length field; a power for each frame would be 2 % of its echo. */
+  readonly #most: number;
 
   constructor(options: Required<LengthPrefixedOptions>) {
     this.#options = options;
+    this.#most = options.bytes === "varint" ? Infinity : 256 ** options.bytes - 1;
   }
 
   decode(bytes: Uint8Array): Decoded<Uint8Array> | Need<Uint8Array> {
@@ -295,10 +298,9 @@ class LengthPrefixed implements Codec<Uint8Array> {
     }
     if (frame.length > limit) throw tooLargeToSend(frame.length, limit);
     const length = frame.length - adjustment;
-    const most = width === "varint" ? Infinity : 256 ** width - 1;
-    if (length < 0 || length > most) {
+    if (length < 0 || length > this.#most) {
       throw new RangeError(
-        `Cannot encode a frame of ${frame.length} bytes: its length would be ${length}, and the field holds 0 to ${most}`,
+        `Cannot encode a frame of ${frame.length} bytes: its length would be ${length}, and the field holds 0 to ${this.#most}`,
       );
     }
     return width === "varint" ? varintSize(length) : width;
