@@ -8,6 +8,7 @@
 import { pathToFileURL } from "node:url";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { END_REASONS } from "../lib/connection/end_reason.ts";
+import { FLEET_DEFAULTS } from "../lib/fleet/fleet_options.ts";
 import { LISTEN_DEFAULTS } from "../lib/listener/listen_options.ts";
 import { DEFAULTS } from "../lib/server/options.ts";
 import { connect } from "../lib/testing/mod.ts";
@@ -46,7 +47,7 @@ function section(page: string, heading: string): string {
 
 /** The rows of the first table in a text, without its header, as cells. */
 function rows(text: string): string[][] {
-  const lines = text.split("\n").filter((line) => line.startsWith("|")).slice(2);
+  const lines = /(?:^\|.*\n)+/m.exec(`${text}\n`)?.[0].trimEnd().split("\n").slice(2) ?? [];
   return lines.map((line) => line.split(" | ").map((cell) => cell.replace(/^\| +| +\|?$/g, "")));
 }
 
@@ -94,30 +95,48 @@ treeTest("README: each of the four calls has its test, by name", () => {
   for (const call of calls) assertStringIncludes(tests, `"${call}`);
 });
 
-treeTest("docs/reference/options.md: each option is there, with its default", () => {
-  const table = rows(read("docs/reference/options.md"));
-  const stated = Object.fromEntries(table.flatMap(([names = "", value = ""]) =>
-    // Options that belong together share a row.
-    names.replaceAll("`", "").split(", ").map((name) => [name, value.replaceAll("`", "")])
-  ));
-  const defaults = Object.entries(stated).filter(([, value]) => value !== "");
-  assertEquals(
-    Object.fromEntries(
-      defaults.map(([name, value]) => [
-        name,
-        value === "Infinity" ? Infinity : JSON.parse(value.replaceAll("_", "")),
-      ]),
+/** The options in a table, each with its default; those that belong together share a row. */
+function statedOptions(text: string): Record<string, string> {
+  return Object.fromEntries(
+    rows(text).flatMap(([names = "", value = ""]) =>
+      names.replaceAll("`", "").split(", ").map((name) => [name, value.replaceAll("`", "").trim()])
     ),
-    { ...LISTEN_DEFAULTS, ...DEFAULTS },
   );
-  const homes = ["server/options", "listener/listen_options", "tls/tls_options"];
+}
+
+function statedDefaults(stated: Record<string, string>): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(stated).filter(([, value]) => value !== "").map(([name, value]) => [
+      name,
+      value === "Infinity" ? Infinity : JSON.parse(value.replaceAll("_", "")),
+    ]),
+  );
+}
+
+/** The options of interfaces in some files. */
+function declaredOptions(homes: string[], names: string): string[] {
   const interfaces = homes.map((home) => read(`lib/${home}.ts`)).join("").matchAll(
-    /^export interface (?:\w*ListenOptions|Certificate|Serve(?:Address|Entry|Listeners)Options|ServeSettings)\b.*\{\n([^]*?)^\}/gm,
+    new RegExp(`^export interface (?:${names})[ <].*\\{\\n([^]*?)^\\}`, "gm"),
   );
-  const options = [...interfaces].flatMap(([, body = ""]) =>
+  return [...interfaces].flatMap(([, body = ""]) =>
     [...body.matchAll(/^ {2}(\w+)\??:/gm)].map(([, name = ""]) => name)
   );
+}
+
+treeTest("docs/reference/options.md: each option is there, with its default", () => {
+  const stated = statedOptions(read("docs/reference/options.md"));
+  assertEquals(statedDefaults(stated), { ...LISTEN_DEFAULTS, ...DEFAULTS });
+  const options = declaredOptions(
+    ["server/options", "listener/listen_options", "tls/tls_options"],
+    "\\w*ListenOptions|Certificate|Serve(?:Address|Entry|Listeners)Options|ServeSettings",
+  );
   assertEquals(Object.keys(stated).toSorted(), options.toSorted());
+});
+
+treeTest("docs/reference/options.md: each option of fleet() is there, with its default", () => {
+  const stated = statedOptions(section("docs/reference/options.md", "Options of `fleet()`"));
+  assertEquals(statedDefaults(stated), FLEET_DEFAULTS);
+  assertEquals(Object.keys(stated), declaredOptions(["fleet/fleet_options"], "FleetOptions"));
 });
 
 treeTest("SECURITY: the limits that it names are the defaults", () => {
