@@ -15,11 +15,16 @@ const QUIET = 5;
 const QUIET_ROUNDS = 2;
 
 /**
- * The same where other processes listen on the same port: they go on answering clients, which come again
- * here, after a time that is longer with TLS and on a busy machine. With 2 rounds, 80 stops under 64
- * such clients lost 23 of them on a busy machine, with these 1.
+ * The same where other processes listen on the same port, in the first {@linkcode STORM_AFTER} ms: they go
+ * on answering clients, which come again here, after a time that is longer with TLS.
  */
 const QUIET_ROUNDS_BESIDE_OTHERS = 16;
+
+/**
+ * Ms from the timer of a round to its end above which it is not the last one beside others: sockets that
+ * have brought work then belong to clients that are about to come again, and the queue is closed unseen.
+ */
+const CLEAN = 0.5;
 
 /**
  * Ms after which a round proves little, because this thread was not there to accept. It counts
@@ -36,6 +41,9 @@ const TURNS = 3;
 /** Ms after which a storm that has no such rounds is cut at the first accept that has to wait. */
 const STORM_AFTER = 100;
 
+/** The same beside others, whose clients come in bursts: such an accept may be amid one. */
+const STORM_AFTER_BESIDE_OTHERS = 200;
+
 /** Ms after which the listeners are closed in any case. */
 const LONGEST = 250;
 
@@ -49,7 +57,7 @@ const LONGEST = 250;
 export class Sweep {
   readonly #acceptors: readonly Acceptor[];
   readonly #statistics: { readonly accepted: number };
-  readonly #rounds: number;
+  readonly #besideOthers: boolean;
   /** Ends the moment that is being waited for. */
   #wake: (() => void) | undefined;
   #cut = false;
@@ -62,7 +70,7 @@ export class Sweep {
   ) {
     this.#acceptors = acceptors;
     this.#statistics = statistics;
-    this.#rounds = besideOthers ? QUIET_ROUNDS_BESIDE_OTHERS : QUIET_ROUNDS;
+    this.#besideOthers = besideOthers;
   }
 
   /** Closes the listeners once their queues are empty; resolves when they are closed. */
@@ -73,14 +81,17 @@ export class Sweep {
       // Nothing can be accepted there, and nothing shows when that changes.
       if (acceptor.backingOff) acceptor.close();
     }
-    for (let quiet = 0; this.#isOpen && quiet < this.#rounds && elapsed() < LONGEST;) {
+    for (let quiet = 0, done = false; this.#isOpen && !done && elapsed() < LONGEST;) {
       const [before, began] = [this.#statistics.accepted, elapsed()];
-      const isStorm = began >= STORM_AFTER;
+      const isStorm = began >= this.#stormAfter;
       for (const acceptor of isStorm ? this.#acceptors : []) acceptor.closeWhenIdle();
       await this.#moment(QUIET);
+      const woke = elapsed();
       for (let i = 0; i < TURNS; i++) await new Promise((resolve) => setImmediate(resolve));
       const isQuiet = before === this.#statistics.accepted && (isStorm || elapsed() - began < LATE);
       quiet = isQuiet ? quiet + 1 : 0;
+      const isClean = isStorm || !this.#besideOthers || elapsed() - woke < CLEAN;
+      done = quiet >= this.#roundsAt(began) && isClean;
     }
     this.cut();
   }
@@ -90,6 +101,14 @@ export class Sweep {
     this.#cut = true;
     for (const acceptor of this.#acceptors) acceptor.close();
     this.#wake?.();
+  }
+
+  get #stormAfter(): number {
+    return this.#besideOthers ? STORM_AFTER_BESIDE_OTHERS : STORM_AFTER;
+  }
+
+  #roundsAt(ms: number): number {
+    return this.#besideOthers && ms < STORM_AFTER ? QUIET_ROUNDS_BESIDE_OTHERS : QUIET_ROUNDS;
   }
 
   get #isOpen(): boolean {

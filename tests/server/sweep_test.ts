@@ -13,7 +13,8 @@ import { scriptedListener } from "../../lib/testing/scripted_listener.ts";
 import { ScriptedSocket } from "../support/scripted_socket.ts";
 
 /** Ms: two quiet rounds, and sixteen; a storm's time; the time of any sweep. */
-const QUIET = 10, QUIET_BESIDE_OTHERS = 80, STORM_AFTER = 100, LONGEST = 250;
+const QUIET = 10, QUIET_BESIDE_OTHERS = 80;
+const STORM_AFTER = 100, STORM_AFTER_BESIDE_OTHERS = 200, LONGEST = 250;
 
 /** A listener, the loop that accepts from it, and what that has accepted. */
 class Listening {
@@ -80,6 +81,17 @@ Deno.test("run() waits for longer where other processes serve clients that come 
   const sweeping = new Sweeping([listening], true);
   await sweeping.done;
   assertGreaterOrEqual(sweeping.ms, QUIET_BESIDE_OTHERS - 1);
+  await listening.over;
+});
+
+Deno.test("run() closes at no moment beside others at which other sockets bring work", async () => {
+  const listening = new Listening();
+  const sweeping = new Sweeping([listening], true);
+  while (!sweeping.isDone) {
+    for (const since = performance.now(); performance.now() - since < 1;);
+    await turn();
+  }
+  assertGreaterOrEqual(sweeping.ms, STORM_AFTER_BESIDE_OTHERS - 1);
   await listening.over;
 });
 
