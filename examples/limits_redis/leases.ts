@@ -62,7 +62,9 @@ export class Leases {
   /** Takes a lease, which is given back when it is disposed; `false` if there is none. */
   async take(connection: number): Promise<AsyncDisposable | false> {
     const lease = `${this.#process}:${connection}`;
-    if (!await this.#admits(lease)) return false;
+    const isFree = await this.#ask(lease) ?? this.#held.size < this.#shared.localLimit;
+    // Nothing is awaited since: others that have been waiting for the same answer see this one.
+    if (!isFree) return false;
     this.#held.add(lease);
     return { [Symbol.asyncDispose]: () => this.#giveBack(lease) };
   }
@@ -73,16 +75,16 @@ export class Leases {
     await this.#closed;
   }
 
-  async #admits(lease: string): Promise<boolean> {
-    const { limit, localLimit } = this.#shared;
+  /** Whether Redis has had a lease; `undefined` if it cannot say. */
+  async #ask(lease: string): Promise<boolean | undefined> {
     const redis = this.#redis;
     try {
-      if (redis !== undefined) return await this.#register(redis, limit, [lease]) === 1;
+      return redis && await this.#register(redis, this.#shared.limit, [lease]) === 1;
     } catch {
       // It has gone away, or answers with an error, as every renewal then would.
       redis?.close();
+      return undefined;
     }
-    return this.#held.size < localLimit;
   }
 
   async #giveBack(lease: string): Promise<void> {
@@ -128,8 +130,12 @@ export class Leases {
 
   /** Renews all leases; the call is made without any, too, and finds out whether Redis can do it. */
   async #renew(redis: Redis): Promise<void> {
-    const held = [...this.#held];
-    do await this.#register(redis, NO_LIMIT, held.splice(0, MOST_AT_ONCE)); while (held.length > 0);
+    const leases = [...this.#held];
+    do {
+      // Some may have been given back since.
+      const held = leases.splice(0, MOST_AT_ONCE).filter((lease) => this.#held.has(lease));
+      await this.#register(redis, NO_LIMIT, held);
+    } while (leases.length > 0);
   }
 
   #say(redis: Redis | undefined, cause = ""): void {
