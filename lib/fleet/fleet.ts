@@ -15,8 +15,9 @@ import { RunningFleet } from "./running_fleet.ts";
  * the others. This thread holds the port open and serves nothing itself, so it has time for
  * `watch()` and for replacing what fails:
  *
- * - A worker that ends, by an uncaught error, a full heap or `Deno.exit()`, is started again, after 0.1 s
- *   at first and 10 s at most. Its connections are lost, and counted as `worker_lost`; nobody is refused.
+ * - A worker that ends, by an uncaught error, a full heap or `Deno.exit()`, is started again after 0.1 s,
+ *   or after twice as long as before if it did not serve even for that long, 10 s at most. Its connections
+ *   are lost, and counted as `worker_lost`; nobody is refused.
  * - One that does nothing but compute is reported as hung, and another takes its place.
  * - When for 30 s no worker could be kept running, the fleet gives up, and `finished` rejects.
  * - A server that the program stops itself, with its own `shutdown()`, is replaced likewise.

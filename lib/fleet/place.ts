@@ -10,7 +10,7 @@ import type { Threads } from "./threads.ts";
 /** Ms before a failed worker is started again, for the first time. */
 const FIRST_BACKOFF = 100;
 
-/** Ms at most; and for how long a worker must have served for the next one to begin at the first. */
+/** Ms at most. */
 const LONGEST_BACKOFF = 10_000;
 
 /** Ms that a worker gets for its end when its server has stopped. */
@@ -107,6 +107,7 @@ export class Place {
   /** Stops a thread. Resolves with its report when it has ended; with none if it ended by itself. */
   async drain(thread: Thread, stop: Stop): Promise<ShutdownReport | undefined> {
     this.#all.board.setStage(thread.row, "draining");
+    thread.isStopping = true;
     thread.send({ type: "stop", ...stop });
     const stopped = await Promise.race([thread.stopped, thread.ended.then(() => undefined)]);
     const timer = setTimeout(() => thread.terminate(), LAST_CHANCE);
@@ -132,11 +133,13 @@ export class Place {
   #ended(thread: Thread, end: ThreadEnd): void {
     this.#threads.delete(thread);
     this.#all.bury(thread);
-    // One that was to end, or that another one has replaced already.
-    if (thread !== this.#thread || this.#all.stopping) return;
-    if (this.servingFor >= LONGEST_BACKOFF) this.#backoff = FIRST_BACKOFF;
+    if (!thread.isAdmitted || this.#all.stopping) return;
+    const wasAsked = thread.isStopping && thread.lost === 0;
+    if (!wasAsked) this.#all.lost({ worker: this.worker, lost: thread.lost, ...end });
+    if (thread !== this.#thread) return;
+    // One that has served for a while is no program that cannot run.
+    if (this.servingFor >= this.#backoff) this.#backoff = FIRST_BACKOFF;
     this.#thread = undefined;
-    this.#all.lost({ worker: this.worker, lost: thread.lost, ...end });
     this.#later();
   }
 

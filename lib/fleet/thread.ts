@@ -43,6 +43,10 @@ export class Thread {
   readonly ended: Promise<ThreadEnd>;
   /** Its server listens, or has done so. */
   isListening = false;
+  /** It is a worker of the fleet, or has been one. */
+  isAdmitted = false;
+  /** It was asked to end. */
+  isStopping = false;
   /** It does not respond any more. */
   hung = false;
   /** How many connections ended with it, once it has ended. */

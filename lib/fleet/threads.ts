@@ -129,6 +129,7 @@ export class Threads {
     }
     this.listening ??= listening;
     if (this.#limits === undefined) this.#share(listening.limits);
+    thread.isAdmitted = true;
     this.board.setStage(thread.row, "serving");
     if (!this.paused) thread.send({ type: "resume" });
   }

@@ -85,9 +85,9 @@ export async function upgrade(
   }
 }
 
-type Fate = Omit<Upgraded, "swept">;
+export type Fate = Omit<Upgraded, "swept">;
 
-class Looping {
+export class Looping {
   readonly #clients: LoopingClients;
 
   constructor(clients: LoopingClients) {
@@ -108,7 +108,7 @@ class Looping {
 }
 
 /** open_storm.c. */
-class Storm {
+export class Storm {
   readonly #child: Deno.ChildProcess;
 
   private constructor(child: Deno.ChildProcess) {
