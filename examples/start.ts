@@ -1,9 +1,10 @@
 /** Starts an example from its command line. @module */
 
 import { parseArgs } from "node:util";
+import { isMainThread } from "node:worker_threads";
 import {
   formatAddress,
-  type Server,
+  type ServerControl,
   shutdownOnSignals,
   type ShutdownOnSignalsOptions,
 } from "jsr:@usher/server@^0.2.0";
@@ -28,7 +29,7 @@ export interface Place {
 
 /** A started example, with more than a listener. */
 export interface Started {
-  readonly listening: Server | Deno.Listener;
+  readonly listening: ServerControl | Deno.Listener;
   /** How to connect to it, if that is not obvious. */
   readonly hint?: string;
   /** How it stops, if it is a server. */
@@ -41,7 +42,7 @@ export type Flags<Flag extends string, Option extends string> =
   & Partial<Record<Option, string>>;
 
 /** The result of `begin`. */
-type Begun = Server | Deno.Listener | Started;
+type Begun = ServerControl | Deno.Listener | Started;
 
 /**
  * Reads the flags, calls `begin` with them and prints one line, `Listening on tcp://127.0.0.1:7000`,
@@ -59,6 +60,7 @@ export async function start<Flag extends string = never, Option extends string =
     const { listening, hint, stop }: Started = "listening" in begun ? begun : { listening: begun };
     // Before the line that says it listens, after which it may be stopped.
     if ("shutdown" in listening) shutdownOnSignals(listening, stop);
+    if (!isMainThread) return; // a worker of a fleet, which says it for all of them
     print(`Listening on ${formatAddress(listening.addr)}`);
     if (hint !== undefined) print(hint);
   } catch (error) {

@@ -6,6 +6,7 @@ import { balancer } from "../examples/balancer.ts";
 import { behindProxy } from "../examples/behind_proxy.ts";
 import { chat } from "../examples/chat.ts";
 import { echo } from "../examples/echo.ts";
+import { stretch } from "../examples/fleet.ts";
 import { forward } from "../examples/forward.ts";
 import { answer } from "../examples/four_steps.ts";
 import { kv } from "../examples/kv.ts";
@@ -67,6 +68,11 @@ const EXAMPLES: Record<string, Example> = {
     complaint: /^NATS at 127\.0\.0\.1:1 is away \(.*\): guests hear only those of this server/,
   },
   "echo.ts": { handler: echo, question: "one", answer: "one" },
+  "fleet.ts": {
+    handler: stretch,
+    question: "one\n",
+    answer: "2683c692f36964c74db314e8bc4f6d71\n",
+  },
   "forward.ts": { handler: forward, question: "one", answer: "one" },
   "four_steps.ts": { handler: answer, question: "one", answer: "one" },
   "kv.ts": {
@@ -231,7 +237,8 @@ for (const [name, example] of Object.entries(EXAMPLES)) {
     const { line } = await commandLine(name);
     const source = await Deno.readTextFile(new URL(name, directory));
     assertStringIncludes(source, `const command = "${line}";`);
-    assertStringIncludes(source, "\nif (import.meta.main) {\n");
+    // In a worker of a fleet the program is the main module only where it is a file.
+    assertMatch(source, /\nif \(import\.meta\.main( \|\| !isMainThread)?\) \{\n/);
     assertEquals(typeof example.handler, "function");
   });
 
