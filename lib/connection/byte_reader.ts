@@ -188,7 +188,7 @@ export class ByteReader implements Arrived {
   /** Bytes of memory that count as occupied by this reader. */
   get occupied(): number {
     return this.#slab.occupied + (this.#reused?.occupied ?? 0) +
-      Rooms.beyondIdle(this.#pending.counted);
+      Rooms.counted(this.#pending.counted);
   }
 
   /** Where in the stream the first of them stands. */
@@ -305,7 +305,10 @@ export class ByteReader implements Arrived {
 
   /** The connection is closed: its memory can go back to the pool. */
   closed(): void {
-    this.#slab.close();
+    // Thousands of them at once are not left to the garbage collector, while others need the memory.
+    const { by } = this.#pending;
+    const isUseless = by !== "chunk" && by !== "rest";
+    this.#slab.close(isUseless && this.#life.reason === "memory_limit");
     this.#reused?.close();
   }
 
@@ -479,7 +482,7 @@ export class ByteReader implements Arrived {
 
   async #peek(n: number, options?: RecordOptions): Promise<Uint8Array<ArrayBuffer>> {
     await this.#gather("peek", n, options);
-    const { bytes } = this.#slab;
+    const bytes = this.#slab.show();
     if (bytes.length < n && options?.required === true) {
       throw unexpectedEof(`after ${bytes.length} of ${n} bytes`, bytes);
     }

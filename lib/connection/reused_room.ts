@@ -42,7 +42,7 @@ export class ReusedRoom implements ChunkMemory {
 
   /** Bytes of its memory that count as occupied. */
   get occupied(): number {
-    return Rooms.beyondIdle(this.#counted);
+    return Rooms.counted(this.#counted);
   }
 
   /** The chunk given out last is no longer lent. */

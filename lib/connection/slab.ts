@@ -62,6 +62,8 @@ export class Slab implements ChunkMemory {
   /** What lies between them has arrived and is not taken. */
   #start = 0;
   #end = 0;
+  /** A part of the memory was given away. */
+  #isGiven = false;
   /** Where the record that room was reserved for will end. */
   #due = 0;
   /** Bytes that the memory had when it was made: what is counted, also of memory transferred away. */
@@ -109,7 +111,7 @@ export class Slab implements ChunkMemory {
 
   /** Bytes of its memory that count as occupied. */
   get occupied(): number {
-    return Rooms.beyondIdle(this.#counted);
+    return Rooms.counted(this.#counted);
   }
 
   /** Bytes that have arrived and are not taken. */
@@ -139,6 +141,7 @@ export class Slab implements ChunkMemory {
   }
 
   chunk(room: Room, n: number): Room {
+    this.#isGiven = true;
     const full = n === room.length;
     if (room.length === 0 && n > 0) this.#lose(n);
     this.#size.learn(n, full);
@@ -206,6 +209,12 @@ export class Slab implements ChunkMemory {
     }
   }
 
+  /** What has arrived and is not taken, for somebody who may keep it. */
+  show(): Room {
+    this.#isGiven = true;
+    return this.bytes;
+  }
+
   /** Gives the first `n` bytes away. */
   take(n: number): Room {
     this.#checkMemory();
@@ -216,6 +225,7 @@ export class Slab implements ChunkMemory {
 
   /** Takes the first `n` bytes, which nothing keeps. */
   drop(n: number): void {
+    this.#isGiven = true; // a frame may be a part of them
     this.#start += n;
     // What a large record needed is not kept for the next one, which may never come.
     if (this.#start === this.#end && this.#memory.byteLength > Rooms.IDLE) this.#replace(0);
@@ -226,9 +236,16 @@ export class Slab implements ChunkMemory {
     if (this.length === 0) this.#replace(0);
   }
 
-  /** Forgets the memory, and what has arrived with it: the connection is closed. */
-  close(): void {
+  /**
+   * Forgets the memory, and what has arrived with it: the connection is closed.
+   *
+   * @param isUseless Nothing that is still being read is wanted.
+   */
+  close(isUseless = false): void {
+    const memory = this.#memory;
+    const isFree = isUseless && !this.#isGiven && memory !== NO_MEMORY;
     this.#replace(0);
+    if (isFree) Rooms.free(memory);
   }
 
   /** Bytes of memory for the reads that come next, any of which may be kept. */
@@ -264,6 +281,7 @@ export class Slab implements ChunkMemory {
     this.#counted = size;
     this.#memory = size === 0 ? NO_MEMORY : new ArrayBuffer(size);
     this.#start = this.#end = this.#due = 0;
+    this.#isGiven = false;
   }
 
   #move(size: number): void {

@@ -1,27 +1,24 @@
 /** Ends connections when the buffers of all of them occupy more than `maxBuffered`. @module */
 
-import type { CoarseClock } from "../connection/coarse_clock.ts";
+import { type CoarseClock, TICK } from "../connection/coarse_clock.ts";
 import type { Overflow, Rooms } from "../connection/rooms.ts";
 import { peerKey } from "../wire/address/peer_key.ts";
 import type { LiveConnections } from "./live_connections.ts";
 import type { ServedConnection } from "./served_connection.ts";
 
-/**
- * Ms without a byte in either direction after which a connection makes no progress. While there are such
- * connections they alone are ended: an upload of one message that is under way holds more than each of
- * ten thousand connections that were left in the middle of one.
- */
-const STALLED = 1000;
-
 /** What a peer's connections hold, the one that has made no progress for longest last. */
 interface Holder {
-  bytes: number;
+  /** Bytes times ms without progress, of all of them. */
+  weight: number;
   readonly conns: ServedConnection[];
 }
 
 /**
- * Keeps the memory that buffers occupy below a limit. Above it, the peer whose stalled connections hold
- * most loses the one of them that has made no progress for longest, and so on until the rest is below it.
+ * Keeps the memory that buffers occupy below a limit. Above it, the peer that holds most for longest loses
+ * the connection that has made no progress for longest, and so on until the rest is below it. Bytes count
+ * by the time that nothing has moved: an upload under way holds more than each of ten thousand
+ * connections that were left in the middle of one, and does not have to go for them.
+ *
  * Who holds how much is looked at only then, and once for each tick of the clock: under an attack every
  * further buffer is one too many.
  */
@@ -55,8 +52,7 @@ export class MemoryBudget implements Overflow {
       if (conn === undefined) return;
       const error = new Deno.errors.Interrupted(
         `The server closed the connection because buffers occupied ${this.#rooms.occupied} bytes, ` +
-          `and 'maxBuffered' is ${most}: it made no progress, and of all such peers this one's ` +
-          "held most",
+          `and 'maxBuffered' is ${most}: its peer's held most for longest`,
       );
       conn.life.end("memory_limit", error);
     }
@@ -75,13 +71,11 @@ export class MemoryBudget implements Overflow {
   #take(): ServedConnection | undefined {
     for (let holder; (holder = this.#largest()) !== undefined;) {
       const conn = holder.conns.pop();
-      const held = conn?.buffered ?? 0;
-      if (held > 0) {
-        holder.bytes -= held;
-        return conn;
-      }
-      // It holds nothing any more, or is over.
       if (conn === undefined) this.#holders.splice(this.#holders.indexOf(holder), 1);
+      else {
+        holder.weight -= this.#weightOf(conn);
+        if (conn.buffered > 0) return conn; // neither over nor empty by now
+      }
     }
     return undefined;
   }
@@ -89,27 +83,30 @@ export class MemoryBudget implements Overflow {
   #largest(): Holder | undefined {
     let largest: Holder | undefined;
     for (const holder of this.#holders) {
-      if (largest === undefined || holder.bytes > largest.bytes) largest = holder;
+      if (largest === undefined || holder.weight > largest.weight) largest = holder;
     }
     return largest;
   }
 
-  /** Looks who holds how much: of the stalled connections, or of all if none is stalled. */
+  /** Looks who holds how much. */
   #look(): void {
-    const { now } = this.#clock;
-    this.#lookedAt = now;
-    const holding = [...this.#live.all].filter(({ buffered }) => buffered > 0);
-    const stalled = holding.filter(({ life }) => life.movedAt <= now - STALLED);
+    this.#lookedAt = this.#clock.now;
     const holders = new Map<string, Holder>();
-    for (const conn of stalled.length > 0 ? stalled : holding) {
+    for (const conn of this.#live.all) {
+      if (conn.buffered === 0) continue;
       const key = keyOf(conn);
       let holder = holders.get(key);
-      if (holder === undefined) holders.set(key, holder = { bytes: 0, conns: [] });
-      holder.bytes += conn.buffered;
+      if (holder === undefined) holders.set(key, holder = { weight: 0, conns: [] });
+      holder.weight += this.#weightOf(conn);
       holder.conns.push(conn);
     }
     this.#holders = [...holders.values()];
     for (const { conns } of this.#holders) conns.sort(byProgress);
+  }
+
+  /** What has just moved has some weight, too. */
+  #weightOf({ buffered, life }: ServedConnection): number {
+    return buffered * (this.#lookedAt - Math.min(life.movedAt, this.#lookedAt) + TICK);
   }
 }
 

@@ -93,7 +93,7 @@ for (const [name, iterate] of Object.entries(WAYS)) {
       assertLessOrEqual(rooms.largeWaits, 64);
       const large = all.filter(({ socket }) => socket.room > Rooms.IDLE);
       assertLessOrEqual(large.length, 64);
-      assertLessOrEqual(rooms.occupied, 64 * 262_144);
+      assertLessOrEqual(rooms.occupied, 2 * 64 * 262_144);
       for (const { conn } of all) conn.close();
       await turn();
       assertEquals([rooms.occupied, rooms.largeWaits], [0, 0]);
