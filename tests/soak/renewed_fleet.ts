@@ -2,6 +2,7 @@
 
 import { parseArgs } from "node:util";
 import { fleet } from "../../lib/fleet/mod.ts";
+import { watch } from "../../lib/watch/mod.ts";
 import { formatAddress, shutdownOnSignals } from "../../mod.ts";
 import { say } from "../support/commands.ts";
 
@@ -12,11 +13,6 @@ const { values } = parseArgs({
 });
 const server = await fleet(new URL("renewed_worker.ts", import.meta.url), { workers: 2 });
 shutdownOnSignals(server, { lameDuck: Number(values["lame-duck"]) });
-const isReady = () => server.state === "running" && server.accepting;
-const probes = Deno.serve({
-  hostname: "127.0.0.1",
-  port: Number(values["health-port"]),
-  onListen() {},
-}, () => new Response(null, { status: isReady() ? 200 : 503 }));
+const { url } = watch(server, { hostname: "127.0.0.1", port: Number(values["health-port"]) });
 say(`Listening on ${formatAddress(server.addr)}`);
-say(`Probes on http://127.0.0.1:${probes.addr.port}/readyz`);
+say(`Probes on ${url}readyz`);
