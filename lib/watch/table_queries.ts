@@ -53,9 +53,9 @@ export class TableQueries {
     if (pause > 0) await new Promise((resolve) => setTimeout(resolve, pause));
     const since = performance.now();
     try {
-      const page = server.connections === undefined
-        ? await server.listConnections!(parameters)
-        : listConnections({ connections: server.connections }, parameters);
+      const page = server.listConnections === undefined
+        ? listConnections(server as Required<Observed>, parameters)
+        : await server.listConnections(parameters);
       return JSON.stringify(page);
     } finally {
       const now = performance.now();

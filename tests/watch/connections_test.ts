@@ -23,7 +23,7 @@ import { turn, turns, until } from "../support/wait.ts";
 /** The cells of a row, in the order of the JSON. */
 const CELLS: readonly (keyof ConnectionRow)[] = [
   ...["id", "state", "client", "peer", "age", "idle", "received", "sent", "unsent", "buffered"],
-  ...["tls", "label", "listener", "name", "reason", "detail"],
+  ...["tls", "label", "listener", "name", "worker", "reason", "detail"],
 ] as (keyof ConnectionRow)[];
 
 /** A server with connections from 198.51.100.0 on, which have sent 0, 1, 2, 3, 4, 0, 1, … bytes. */

@@ -119,6 +119,7 @@ Deno.test("LiveFeed sends state, addresses, limit and stats, as JSON on one line
     waitingFor: null,
     addrs: ["tcp://192.0.2.1:7"],
     limit: 5,
+    workers: [],
     stats,
   };
   assertEquals(rest, { actions: true, servers: [shown] });
