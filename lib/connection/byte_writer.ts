@@ -31,6 +31,8 @@ const FLUSH_AFTER_MICROTASKS = 5;
 export class ByteWriter {
   /** Those with frames that leave when the event loop comes round. */
   static #listed: ByteWriter[] = [];
+  /** The same for frames of broadcasts. */
+  static #sharing: ByteWriter[] = [];
   readonly #life: Lifeline;
   readonly #maxUnsent: number;
   readonly #rooms: Rooms;
@@ -152,7 +154,8 @@ export class ByteWriter {
       if (before !== undefined) this.#copyShared(before, frames);
       frames.put(RAW, shared.slice(from, to));
     }
-    this.#coalesced(this.coalesced);
+    if (this.coalesced >= HIGH_WATER) this.flush();
+    else if (before === undefined) ByteWriter.#share(this);
     return true;
   }
 
@@ -236,16 +239,33 @@ export class ByteWriter {
     if (ByteWriter.#listed.length > 0) setImmediate(ByteWriter.#flushListed);
   }
 
+  /**
+   * Lists one with frames of a broadcast. They leave when the event loop comes round in any case: looking
+   * before whether they have left would be one more pass over all members.
+   */
+  static #share(writer: ByteWriter): void {
+    if (ByteWriter.#sharing.push(writer) === 1) setImmediate(ByteWriter.#flushSharing);
+  }
+
+  static #flushSharing(): void {
+    const sharing = ByteWriter.#sharing;
+    ByteWriter.#sharing = [];
+    for (const writer of sharing) if (writer.coalesced > 0) writer.#flushOnce();
+  }
+
   static #flushListed(): void {
     const listed = ByteWriter.#listed;
     ByteWriter.#listed = [];
     for (const writer of listed) {
-      if (writer.#staysListed()) {
-        if (writer.#life.writing) writer.#isOverdue = true;
-        else writer.flush();
-      }
+      if (writer.#staysListed()) writer.#flushOnce();
       writer.#isListed = false;
     }
+  }
+
+  /** Flushes now, or when the write in progress has ended. */
+  #flushOnce(): void {
+    if (this.#life.writing) this.#isOverdue = true;
+    else this.flush();
   }
 
   /** Whether frames still wait; if not, it is off the list. */
