@@ -8,7 +8,7 @@ import type { ServedConnection } from "./served_connection.ts";
 
 /** What a peer's connections hold, the one that has made no progress for longest last. */
 interface Holder {
-  /** Bytes times ms without progress, of all of them. */
+  /** Bytes times the square of the ms without progress, of all of them. */
   weight: number;
   readonly conns: ServedConnection[];
 }
@@ -16,7 +16,7 @@ interface Holder {
 /**
  * Keeps the memory that buffers occupy below a limit. Above it, the peer that holds most for longest loses
  * the connection that has made no progress for longest, and so on until the rest is below it. Bytes count
- * by the time that nothing has moved: an upload under way holds more than each of ten thousand
+ * by the time that nothing has moved, and time by its square: an upload under way holds more than each of ten thousand
  * connections that were left in the middle of one, and does not have to go for them.
  *
  * Who holds how much is looked at only then, and once for each tick of the clock: under an attack every
@@ -104,9 +104,10 @@ export class MemoryBudget implements Overflow {
     for (const { conns } of this.#holders) conns.sort(byProgress);
   }
 
-  /** What has just moved has some weight, too. */
+  /** What has just moved has next to none, however much it is. */
   #weightOf({ buffered, life }: ServedConnection): number {
-    return buffered * (this.#lookedAt - Math.min(life.movedAt, this.#lookedAt) + TICK);
+    const still = this.#lookedAt - Math.min(life.movedAt, this.#lookedAt) + TICK;
+    return buffered * still * still;
   }
 }
 

@@ -30,13 +30,10 @@ const HANDLERS: Record<string, Handler> = {
   },
 };
 
-/** Answers a request with more than its peer takes, as a broadcast or a push does. */
+/** Answers a request with as much as its peer takes, and more. */
 async function pushing(conn: Connection): Promise<void> {
   await conn.peek(1);
-  for (;;) {
-    if (conn.unsentBytes < 1_000_000) conn.write(new Uint8Array(16_384));
-    else await conn.unsentBelow(1_000_000);
-  }
+  for (;;) await conn.write(new Uint8Array(65_536));
 }
 
 /** How the connections of those that behave have ended. */
