@@ -5,6 +5,9 @@ import { type CompleteRate, nextDue } from "../server/rate_limit.ts";
 import type { SharedClock } from "./shared_clock.ts";
 import { REFUSED, SharedTable, type WordRule } from "./shared_table.ts";
 
+/** Ms that rounding may add. */
+const ROUNDING = 1e-3;
+
 /**
  * One number for each peer, when everything it has taken would be due. In a full bucket the peer that is
  * due first goes: it has lost the least.
@@ -55,6 +58,6 @@ class DueRule implements WordRule {
 
   next(word: bigint): bigint | undefined {
     const { wait, due } = nextDue(this.#rate, Number(word) / 1e6, 1, this.now);
-    return wait > 0 ? undefined : BigInt(Math.round(due * 1e6));
+    return wait > ROUNDING ? undefined : BigInt(Math.round(due * 1e6));
   }
 }

@@ -4,6 +4,9 @@ import type { AcceptRate } from "../server/limits.ts";
 import { type CompleteRate, dueAfterWait, nextDue } from "../server/rate_limit.ts";
 import type { SharedClock } from "./shared_clock.ts";
 
+/** Ms that rounding may add. */
+const ROUNDING = 1e-3;
+
 /** A rate whose state, when everything taken so far would be due, is one cell, in ns. */
 export class SharedRate implements AcceptRate {
   readonly #due: BigInt64Array;
@@ -22,7 +25,8 @@ export class SharedRate implements AcceptRate {
 
   wait(): number {
     const due = Number(Atomics.load(this.#due, 0)) / 1e6;
-    return nextDue(this.#rate, due, 1, this.#clock.now).wait;
+    const { wait } = nextDue(this.#rate, due, 1, this.#clock.now);
+    return wait > ROUNDING ? wait : 0;
   }
 
   take(): void {

@@ -46,6 +46,19 @@ Deno.test("look() learns from a publication that was read sooner, and never goes
   assert(worker.now - learned >= 1000);
 });
 
+Deno.test("now is never before a time that another thread was given", () => {
+  const time = { ahead: 0 };
+  using _ = withOwnTime(time);
+  const buffer = SharedClock.allocate();
+  const main = new SharedClock(buffer);
+  main.publish();
+  const late = new SharedClock(buffer);
+  time.ahead = 1000;
+  const given = main.now;
+  time.ahead = 0;
+  assert(late.now >= given);
+});
+
 netTest("now of two real threads differs by less than a tick", async () => {
   const buffer = SharedClock.allocate();
   const main = new SharedClock(buffer);
