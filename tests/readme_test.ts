@@ -237,7 +237,11 @@ function links(page: string): Link[] {
     if (/^https?:/.test(target)) return [];
     const { pathname, hash } = new URL(target, new URL(page, root));
     const path = decodeURI(pathname).slice(decodeURI(root.pathname).length);
-    return [{ page, path: path === "" ? page : path, anchor: hash.slice(1) || undefined }];
+    return [{
+      page,
+      path: path === "" ? page : path,
+      anchor: decodeURIComponent(hash.slice(1)) || undefined,
+    }];
   });
 }
 
