@@ -1,5 +1,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { fleet, type FleetOptions } from "../../lib/fleet/mod.ts";
+import { bytes } from "../support/bytes.ts";
+import { ca, renewed, server as certificate } from "../support/certificates.ts";
 import { netTest } from "../support/needs.ts";
 import { until } from "../support/wait.ts";
 import { ask, Asker } from "./asking.ts";
@@ -216,3 +218,26 @@ netTest("a program that is no file can be a fleet's", async () => {
   await using running = await fleet(program, { workers: 1 });
   assertEquals(running.workers.length, 1);
 });
+
+netTest(
+  "workers make TLS handshakes behind PROXY headers, and reloadTls() reaches all of them",
+  async () => {
+    const { cert, key } = certificate;
+    const program = programOf((usher) =>
+      `import { serve } from "${usher}";
+     const proxyProtocol = { trust: ["127.0.0.1"] };
+     const tls = { cert: ${JSON.stringify(cert)}, key: ${JSON.stringify(key)} };
+     serve({ port: 0, hostname: "127.0.0.1", proxyProtocol, ...tls }, (conn) =>
+       conn.write(new TextEncoder().encode(conn.remoteAddr.hostname)));`
+    );
+    await using running = await fleet(program, { workers: 2 });
+    await running.reloadTls(renewed);
+    await assertRejects(() => running.reloadTls({ cert: "none", key }), TypeError, "Cannot");
+    for (let i = 0; i < 4; i++) {
+      const socket = await Deno.connect({ port: running.addr.port });
+      await socket.write(bytes`${"PROXY TCP4 192.0.2.7 192.0.2.1 56324 7000\r\n"}`);
+      const client = await Deno.startTls(socket, { hostname: "localhost", caCerts: [ca.cert] });
+      assertEquals(await new Response(client.readable).text(), "192.0.2.7");
+    }
+  },
+);
