@@ -19,7 +19,7 @@
  * - `write_overflow`: something was to be written while `maxUnsent` was waiting already
  * - `deadline`: what `deadline()` had begun was not disposed in time
  * - `dismissed`: the program called `end()` or `close()` with a text that says why, the record's `detail`
- * - `memory_limit`: buffers occupied more than `maxBuffered`, and those of its peer most for longest
+ * - `memory_limit`: buffers occupied more than `maxBuffered`, its peer's the most, and it made no progress
  * - `relay_failed`: the other side of a `relay()` failed, with the error that says how
  * - `max_age`: it was as old as `maxAge` allows, and its handler did not return within
  *   `shutdownTimeout`

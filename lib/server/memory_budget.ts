@@ -1,26 +1,29 @@
 /** Ends connections when the buffers of all of them occupy more than `maxBuffered`. @module */
 
-import { type CoarseClock, TICK } from "../connection/coarse_clock.ts";
+import type { CoarseClock } from "../connection/coarse_clock.ts";
 import type { Overflow, Rooms } from "../connection/rooms.ts";
 import { peerKey } from "../wire/address/peer_key.ts";
 import type { LiveConnections } from "./live_connections.ts";
 import type { ServedConnection } from "./served_connection.ts";
 
+/**
+ * The part of the longest time without progress from which on a connection may be ended. An upload under
+ * way holds more than each of ten thousand connections that were left in the middle of one; however
+ * busy the server is, it stands still for less long than they do.
+ */
+const LONG = 1 / 2;
+
 /** What a peer's connections hold, the one that has made no progress for longest last. */
 interface Holder {
-  /** Bytes times the square of the ms without progress, of all of them. */
-  weight: number;
+  bytes: number;
   readonly conns: ServedConnection[];
 }
 
 /**
- * Keeps the memory that buffers occupy below a limit. Above it, the peer that holds most for longest loses
- * the connection that has made no progress for longest, and so on until the rest is below it. Bytes count
- * by the time that nothing has moved, and time by its square: an upload under way holds more than each of ten thousand
- * connections that were left in the middle of one, and does not have to go for them.
- *
- * Who holds how much is looked at only then, and once for each tick of the clock: under an attack every
- * further buffer is one too many.
+ * Keeps the memory that buffers occupy below a limit. Above it, of the connections that have stood still
+ * for long, the peer that holds most loses the one that has for longest, and so on until the rest is below
+ * it. Who holds how much is looked at only then, and once for each tick of the clock: under an attack
+ * every further buffer is one too many.
  */
 export class MemoryBudget implements Overflow {
   readonly #rooms: Rooms;
@@ -52,7 +55,7 @@ export class MemoryBudget implements Overflow {
       if (conn === undefined) return;
       const error = new Deno.errors.Interrupted(
         `The server closed the connection because buffers occupied ${this.#rooms.occupied} bytes, ` +
-          `and 'maxBuffered' is ${most}: its peer's held most for longest`,
+          `and 'maxBuffered' is ${most}: its peer's held most, and it made no progress`,
       );
       conn.life.end("memory_limit", error);
     }
@@ -73,7 +76,7 @@ export class MemoryBudget implements Overflow {
       const conn = holder.conns.pop();
       if (conn === undefined) this.#holders.splice(this.#holders.indexOf(holder), 1);
       else {
-        holder.weight -= this.#weightOf(conn);
+        holder.bytes -= conn.buffered;
         if (conn.buffered > 0) return conn; // neither over nor empty by now
       }
     }
@@ -83,31 +86,31 @@ export class MemoryBudget implements Overflow {
   #largest(): Holder | undefined {
     let largest: Holder | undefined;
     for (const holder of this.#holders) {
-      if (largest === undefined || holder.weight > largest.weight) largest = holder;
+      if (largest === undefined || holder.bytes > largest.bytes) largest = holder;
     }
     return largest;
   }
 
-  /** Looks who holds how much. */
+  /** Looks who holds how much, of the connections that have stood still for long. */
   #look(): void {
     this.#lookedAt = this.#clock.now;
+    const holding = [...this.#live.all].filter(({ buffered }) => buffered > 0);
+    const longest = holding.reduce((most, conn) => Math.max(most, this.#stillFor(conn)), 0);
     const holders = new Map<string, Holder>();
-    for (const conn of this.#live.all) {
-      if (conn.buffered === 0) continue;
+    for (const conn of holding) {
+      if (this.#stillFor(conn) < longest * LONG) continue;
       const key = keyOf(conn);
       let holder = holders.get(key);
-      if (holder === undefined) holders.set(key, holder = { weight: 0, conns: [] });
-      holder.weight += this.#weightOf(conn);
+      if (holder === undefined) holders.set(key, holder = { bytes: 0, conns: [] });
+      holder.bytes += conn.buffered;
       holder.conns.push(conn);
     }
     this.#holders = [...holders.values()];
     for (const { conns } of this.#holders) conns.sort(byProgress);
   }
 
-  /** What has just moved has next to none, however much it is. */
-  #weightOf({ buffered, life }: ServedConnection): number {
-    const still = this.#lookedAt - Math.min(life.movedAt, this.#lookedAt) + TICK;
-    return buffered * still * still;
+  #stillFor({ life }: ServedConnection): number {
+    return Math.max(0, this.#lookedAt - life.movedAt);
   }
 }
 

@@ -170,9 +170,8 @@ export interface ServeSettings<A extends Deno.Addr = Deno.Addr> {
   /**
    * Bytes of memory that the buffers of all connections may occupy beyond those of idle ones: what has
    * arrived and is not read, what waits to be sent, and what TLS holds of it, with what it takes to hold
-   * it. Above that, the peer that holds most for longest loses its connection that has made no progress
-   * for longest (`memory_limit`): bytes count by the time that nothing has moved. `stats()` has how much
-   * it is. Chunks and records that the handler has got are not counted.
+   * it. Above that, of the connections that have stood still for long, the peer that holds most loses
+   * the one that has for longest (`memory_limit`). `stats()` has how much it is. Chunks and records that the handler has got are not counted.
    *
    * @default {268_435_456}
    */
