@@ -1,6 +1,6 @@
 /**
  * Lets a fleet's workers fail, be replaced and stop under a storm of clients, and prints what became of
- * those: `fleet_storm.ts crash|heap|hang|restart|memory|drain|even [loop|RATE] [WORKERS]`.
+ * those: `fleet_storm.ts crash|heap|hang|restart|memory|drain|even|rate [loop|RATE] [WORKERS]`.
  *
  * @module
  */
@@ -116,6 +116,12 @@ const RUNS: Record<string, (scene: Scene) => Promise<unknown>> = {
       if (i % 8 === 0) rows.push({ replaced: i * Number(workers), resident, descriptors });
     }
     return rows;
+  },
+  /** Nothing fails: how many clients are answered in five seconds. */
+  async rate(scene) {
+    const clients = await scene.storm();
+    await pause(5000);
+    return await clients.stop();
   },
   /** 100 clients that stay. */
   async even(scene) {
