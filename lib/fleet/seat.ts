@@ -85,7 +85,7 @@ export class Seat implements FleetSeat {
       SharedLimits.allocate(this.#board.rows + 1, settings.maxConnections);
     const limits = new SharedLimits(this.#limits, row, workers, this.#clock, settings);
     limits.begin(row); // of the first worker nobody else has
-    const spread = new Spread(this.#board, row);
+    const spread = this.statistics.spread = new Spread(this.#board, row);
     return { ...limits, turn: () => spread.turn() };
   }
 

@@ -2,6 +2,7 @@ import { assertEquals } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
 import { Board } from "../../lib/fleet/board.ts";
 import { Spread } from "../../lib/fleet/spread.ts";
+import { turn } from "../support/wait.ts";
 
 /** Two workers that serve, with so many connections. */
 function boardOf(own: number, other: number): Board {
@@ -43,4 +44,20 @@ Deno.test("turn() waits 20 ms at most", async () => {
   await new Spread(boardOf(50, 0), 0).turn();
   const waited = performance.now() - since;
   assertEquals(waited >= 19, true);
+});
+
+Deno.test("turn() is over when a connection leaves and the worker is ahead no more", async () => {
+  using _time = new FakeTime(); // no timer fires
+  const board = boardOf(6, 3);
+  const spread = new Spread(board, 0);
+  let came = 0;
+  const turns = [1, 2].map(() => spread.turn()!.then(() => came++)); // of two listeners
+  board.add(0, -1);
+  spread.left();
+  await turn();
+  assertEquals(came, 0);
+  board.add(0, -1);
+  spread.left();
+  await Promise.all(turns);
+  spread.left(); // nothing waits
 });
