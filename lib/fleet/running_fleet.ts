@@ -8,6 +8,7 @@ import { checkLimit } from "../server/options.ts";
 import { Reporter } from "../server/reporter.ts";
 import type { ShutdownOptions } from "../server/server.ts";
 import { shutdownOnSignals } from "../server/shutdown_on_signals.ts";
+import { completeShutdownOptions } from "../server/shutdown_options.ts";
 import type { ServerStats } from "../server/statistics.ts";
 import type { TlsListenOptions } from "../tls/tls_options.ts";
 import { type ConnectionPage, mergeConnections } from "../watch/connections.ts";
@@ -218,14 +219,8 @@ export class RunningFleet implements Fleet {
 
   shutdown(options: ShutdownOptions = {}): Promise<void> {
     try {
-      checkKeys("shut down", options, ["lameDuck", "timeout", "spread"]);
-      const { shutdownTimeout } = this.#threads.listening!;
-      const { lameDuck = 0, timeout = shutdownTimeout, spread = 0 } = options;
-      this.#stop(
-        checkTime("shut down", "lameDuck", lameDuck),
-        checkTime("shut down", "timeout", timeout),
-        checkTime("shut down", "spread", spread),
-      );
+      const complete = completeShutdownOptions(options, this.#threads.listening!.shutdownTimeout);
+      this.#stop(complete.lameDuck, complete.timeout, complete.spread);
     } catch (error) {
       return Promise.reject(error);
     }

@@ -1,6 +1,5 @@
 /** Runs a server: binds its listeners, starts their accept loops and stops them once. @module */
 
-import { checkKeys, checkTime } from "../check.ts";
 import { CoarseClock } from "../connection/coarse_clock.ts";
 import type { Connection } from "../connection/connection.ts";
 import { Rooms } from "../connection/rooms.ts";
@@ -30,6 +29,7 @@ import type { FleetSeat, SeatedServer } from "./fleet_seat.ts";
 import type { Handler } from "./handler.ts";
 import type { Service } from "./serve_connection.ts";
 import type { Server, ShutdownOptions } from "./server.ts";
+import { completeShutdownOptions } from "./shutdown_options.ts";
 import { Slots } from "./slots.ts";
 import { type ServerStats, Statistics } from "./statistics.ts";
 
@@ -142,13 +142,8 @@ export class RunningServer<A extends Deno.Addr> implements Server<A>, Pick<Seate
 
   shutdown(options: ShutdownOptions = {}): Promise<void> {
     try {
-      checkKeys("shut down", options, ["lameDuck", "timeout", "spread"]);
-      const { lameDuck = 0, timeout = this.#options.shutdownTimeout, spread = 0 } = options;
-      this.#stop(
-        checkTime("shut down", "lameDuck", lameDuck),
-        checkTime("shut down", "timeout", timeout),
-        checkTime("shut down", "spread", spread),
-      );
+      const complete = completeShutdownOptions(options, this.#options.shutdownTimeout);
+      this.#stop(complete.lameDuck, complete.timeout, complete.spread);
     } catch (error) {
       return Promise.reject(error);
     }
