@@ -2,52 +2,27 @@
 
 import { text } from "../support/bytes.ts";
 import { readAll, writeAll } from "../support/peers.ts";
-import { turn } from "../support/wait.ts";
-import { onFreePort } from "./processes.ts";
+import { KillableServer } from "./killable_server.ts";
 
-/** Ms after which it is killed if it is forgotten. */
-const LONGEST_RUN = 120_000;
-
-/** A Redis that keeps nothing on disk. */
-export class RedisServer implements AsyncDisposable {
-  readonly port: number;
-  readonly #child: Deno.ChildProcess;
-  #ended = false;
-
+/** A Redis that keeps nothing on disk, and can be killed and started again on its port. */
+export class RedisServer extends KillableServer {
   private constructor(port: number) {
-    this.port = port;
-    this.#child = new Deno.Command("redis-server", {
-      args: ["--port", `${port}`, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"],
-      stdin: "null",
-      stdout: "null",
-      stderr: "null",
-      signal: AbortSignal.timeout(LONGEST_RUN),
-    }).spawn();
-    this.#child.status.then(() => this.#ended = true);
+    const nothingOnDisk = ["--save", "", "--appendonly", "no"];
+    super(port, "redis-server", ["--port", `${port}`, "--bind", "127.0.0.1", ...nothingOnDisk]);
   }
 
   /** Starts one; it answers when this resolves. */
   static start(): Promise<RedisServer> {
-    return onFreePort((port) => RedisServer.#startAt(port));
+    return RedisServer.startOn((port) => new RedisServer(port));
   }
 
   /** Starts another on the port of one that has ended. */
-  async again(): Promise<RedisServer> {
-    const server = await RedisServer.#startAt(this.port);
-    if (server === null) throw new Error(`Port ${this.port} was taken meanwhile`);
-    return server;
+  again(): Promise<RedisServer> {
+    return RedisServer.startAgain(new RedisServer(this.port));
   }
 
-  static async #startAt(port: number): Promise<RedisServer | null> {
-    const server = new RedisServer(port);
-    while (!server.#ended) {
-      try {
-        if ((await server.ask("PING")).startsWith("+PONG")) return server;
-      } catch {
-        await turn();
-      }
-    }
-    return null;
+  protected override async answers(): Promise<boolean> {
+    return (await this.ask("PING")).startsWith("+PONG");
   }
 
   /** Sends a command in one line; returns the reply as it comes. */
@@ -55,15 +30,5 @@ export class RedisServer implements AsyncDisposable {
     const conn = await Deno.connect({ port: this.port });
     await writeAll(conn, new TextEncoder().encode(`${command}\r\nQUIT\r\n`));
     return text(await readAll(conn)).replace(/\+OK\r\n$/, "").trimEnd();
-  }
-
-  /** Ends it at once; resolves when it is gone. */
-  async kill(): Promise<void> {
-    if (!this.#ended) this.#child.kill("SIGKILL");
-    await this.#child.status;
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.kill();
   }
 }
