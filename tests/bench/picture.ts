@@ -60,8 +60,32 @@ export function draw({ title, subtitle, bars }: Picture): string {
   // Of less than the least normal number the quotient is infinite.
   const scale = longest > Number.MIN_VALUE * 2 ** 52 ? BARS_LENGTH / longest : 0;
   const height = HEAD + bars.length * ROW + MARGIN;
-  const lines = [
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}" role="img" aria-labelledby="title subtitle">`,
+  return card(WIDTH, height, "title subtitle", [], rules, [
+    text(MARGIN, 26, "text", title, ` id="title" style="font-weight: 600; font-size: 14px"`),
+    text(MARGIN, 45, "faint", subtitle, ` id="subtitle"`),
+    ...bars.flatMap((bar, row) => drawBar(bar, HEAD + row * ROW, scale)),
+  ]);
+}
+
+/**
+ * A picture on a card of its own, in the colours of the page around it.
+ *
+ * @param labelledBy The ids of what names it.
+ * @param head What stands before everything else.
+ * @param rules Its styles in either set of colours.
+ * @param content What is drawn on the card.
+ */
+export function card(
+  width: number,
+  height: number,
+  labelledBy: string,
+  head: string[],
+  rules: (colours: Colours) => string[],
+  content: string[],
+): string {
+  return [
+    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img" aria-labelledby="${labelledBy}">`,
+    ...head,
     `<style>`,
     `text { font: 12px system-ui, sans-serif; }`,
     ...rules(LIGHT),
@@ -69,13 +93,10 @@ export function draw({ title, subtitle, bars }: Picture): string {
     ...rules(DARK),
     `}`,
     `</style>`,
-    `<rect class="card" x="0.5" y="0.5" width="${WIDTH - 1}" height="${height - 1}" rx="6"/>`,
-    text(MARGIN, 26, "text", title, ` id="title" style="font-weight: 600; font-size: 14px"`),
-    text(MARGIN, 45, "faint", subtitle, ` id="subtitle"`),
-    ...bars.flatMap((bar, row) => drawBar(bar, HEAD + row * ROW, scale)),
+    `<rect class="card" x="0.5" y="0.5" width="${width - 1}" height="${height - 1}" rx="6"/>`,
+    ...content,
     `</svg>`,
-  ];
-  return lines.join("\n") + "\n";
+  ].join("\n") + "\n";
 }
 
 function drawBar({ label, value, range, kind }: Bar, top: number, scale: number): string[] {

@@ -6,7 +6,7 @@
  * @module
  */
 
-import { DARK, LIGHT } from "./picture.ts";
+import { card, type Colours } from "./picture.ts";
 
 /** A figure of a case in RESULTS.md, of the plain loop and of usher. */
 export interface ReadmeFigure {
@@ -101,26 +101,21 @@ const WIDTH = 720, MARGIN = 16, ROW = 58, BAR = 13, BARS_FROM = 84, BARS_LENGTH 
 /** The picture: a pair of bars for each figure, to a scale of its own. */
 export function figuresPicture(results: string): string {
   const height = MARGIN + README_FIGURES.length * ROW + 8;
-  const rules = ({ card, edge, text, faint, usher, baseline }: typeof LIGHT) => [
-    `.card { fill: ${card}; stroke: ${edge}; }`,
+  const rules = ({ card: fill, edge, text, faint, usher, baseline }: Colours) => [
+    `.card { fill: ${fill}; stroke: ${edge}; }`,
     ...Object.entries({ text, faint, usher, baseline }).map(([name, colour]) =>
       `.${name} { fill: ${colour}; }`
     ),
   ];
-  return [
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}" role="img" aria-labelledby="title">`,
-    `<title id="title">Five figures of the plain loop and of usher</title>`,
-    `<style>`,
-    `text { font: 12px system-ui, sans-serif; }`,
-    ...rules(LIGHT),
-    `@media (prefers-color-scheme: dark) {`,
-    ...rules(DARK),
-    `}`,
-    `</style>`,
-    `<rect class="card" x="0.5" y="0.5" width="${WIDTH - 1}" height="${height - 1}" rx="6"/>`,
-    ...README_FIGURES.flatMap((figure, row) => drawPair(results, figure, MARGIN + row * ROW)),
-    `</svg>`,
-  ].join("\n") + "\n";
+  const title = `<title id="title">Five figures of the plain loop and of usher</title>`;
+  return card(
+    WIDTH,
+    height,
+    "title",
+    [title],
+    rules,
+    README_FIGURES.flatMap((figure, row) => drawPair(results, figure, MARGIN + row * ROW)),
+  );
 }
 
 function drawPair(results: string, figure: ReadmeFigure, top: number): string[] {
