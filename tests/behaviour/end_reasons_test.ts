@@ -95,6 +95,14 @@ async function pass({ time }: Scene, ms: number): Promise<void> {
   }
 }
 
+/** Comes a second time from the same address, and is let go without a word. */
+const secondIsRefused = (scene: Scene): Promise<void> =>
+  visit(scene, async () => {
+    const second = await dial(scene.server.addr);
+    assertEquals(await readAll(second), bytes``);
+    await until(() => scene.ended.length > 0);
+  });
+
 /** A connection has it of a fleet only, and then no record: tests/fleet/place_test.ts. */
 type Recorded = Exclude<EndReason, "worker_lost">;
 
@@ -359,12 +367,7 @@ const ROWS: Record<Recorded, Row> = {
   refused_peer_limit: {
     settings: { maxConnectionsPerPeer: 1 },
     handler: readOne,
-    provoke: (scene) =>
-      visit(scene, async () => {
-        const second = await dial(scene.server.addr);
-        assertEquals(await readAll(second), bytes``);
-        await until(() => scene.ended.length > 0);
-      }),
+    provoke: secondIsRefused,
     id: 2,
     record: { bytesRead: 0, bytesWritten: 0 },
   },
@@ -389,12 +392,7 @@ const ROWS: Record<Recorded, Row> = {
   refused_rate: {
     settings: { maxRatePerPeer: { rate: 1, per: 60_000 } },
     handler: readOne,
-    provoke: (scene) =>
-      visit(scene, async () => {
-        const second = await dial(scene.server.addr);
-        assertEquals(await readAll(second), bytes``);
-        await until(() => scene.ended.length > 0);
-      }),
+    provoke: secondIsRefused,
     id: 2,
     record: { bytesRead: 0, bytesWritten: 0 },
   },

@@ -10,15 +10,7 @@ import {
   LISTEN_DEFAULTS,
 } from "../../lib/listener/listen_options.ts";
 import { server as certificate } from "../support/certificates.ts";
-
-/** The defaults of a TCP address. */
-const TCP = {
-  hostname: "0.0.0.0",
-  tcpBacklog: 511,
-  noDelay: true,
-  keepAlive: true,
-  reusePort: false,
-};
+import { TCP } from "../support/tcp_defaults.ts";
 
 /** Completes an address of a server. */
 function complete(given: Record<string, unknown>): CompleteAddress {

@@ -8,17 +8,9 @@ import { assert, assertEquals, assertStrictEquals, assertThrows } from "@std/ass
 import { checkLimit, completeServeOptions, DEFAULTS } from "../../lib/server/options.ts";
 import { ADDRESS_KEYS } from "../../lib/listener/listen_options.ts";
 import { server as certificate } from "../support/certificates.ts";
+import { TCP } from "../support/tcp_defaults.ts";
 import { scriptedListener } from "../../lib/testing/scripted_listener.ts";
 import type { ServeTcpOptions } from "../../mod.ts";
-
-/** The defaults of a TCP address; see listen_options_test.ts. */
-const TCP = {
-  hostname: "0.0.0.0",
-  tcpBacklog: 511,
-  noDelay: true,
-  keepAlive: true,
-  reusePort: false,
-};
 
 Deno.test("completeServeOptions() fills in missing options", () => {
   assertEquals(completeServeOptions({ port: 7000 }), {
