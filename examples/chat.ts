@@ -109,7 +109,7 @@ export class LocalRoom implements Room {
   }
 }
 
-/** Why nobody can have this name; `null` if somebody can. */
+/** Why this name cannot be had; `null` if it can. */
 export function whatIsWrong(name: string): string | null {
   // A name of spaces or invisible characters would look like none, or like another one.
   if (!/[\p{L}\p{N}\p{S}]/u.test(name)) return "A name needs a letter, a digit or a symbol";

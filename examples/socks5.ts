@@ -82,7 +82,7 @@ class Client {
     return await this.#authenticate(login) ? await this.#request() : null;
   }
 
-  /** Sends a reply, with an unspecified bound address, which clients ignore. */
+  /** Sends a reply. Its bound address is unspecified: after CONNECT a client has no use for one. */
   async reply(code: number): Promise<void> {
     const reply = new BinaryWriter().u8(5).u8(code).u8(0).u8(IPV4).u32(0).u16(0);
     await this.#conn.write(reply.finish());

@@ -75,7 +75,7 @@ export class Bus {
     let heard = 0;
     const subscription = this.#nats!.subscribe(inbox, {
       callback: (_, message) => {
-        // NATS answers with nothing where nobody listens.
+        // NATS answers with nothing where no server listens.
         if (message.data.length === 0) return resolve();
         this.#read(message, answers.heard);
         if (++heard === answers.most) resolve();

@@ -209,7 +209,7 @@ export class Slab implements ChunkMemory {
     }
   }
 
-  /** What has arrived and is not taken, for somebody who may keep it. */
+  /** What has arrived and is not taken, for a caller that may keep it. */
   show(): Room {
     this.#isGiven = true;
     return this.bytes;

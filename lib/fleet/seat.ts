@@ -84,7 +84,7 @@ export class Seat implements FleetSeat {
     this.#limits = memory.limits ??
       SharedLimits.allocate(this.#board.rows + 1, settings.maxConnections);
     const limits = new SharedLimits(this.#limits, row, workers, this.#clock, settings);
-    limits.begin(row); // of the first worker nobody else has
+    limits.begin(row); // the main thread knows nothing of them before the first worker has begun
     const spread = this.statistics.spread = new Spread(this.#board, row);
     return { ...limits, turn: () => spread.turn() };
   }

@@ -19,8 +19,8 @@ const MOST = 2 ** 31 - 1;
  *
  * A worker that waits says so before it looks a last time; who gives a slot back lowers the sum before it
  * looks who waits. So none is missed, and each slot given back wakes one worker: first one that has a
- * connection in line, then the one with fewest. Slots that such connections wait for are free for nobody
- * else to accept with.
+ * connection in line, then the one with fewest. Slots that such connections wait for are not free
+ * to accept others with.
  */
 export class SharedSlots implements Semaphore {
   readonly #cells: Int32Array;

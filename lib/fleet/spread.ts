@@ -9,7 +9,7 @@ import type { Board } from "./board.ts";
 const SLACK = 1;
 
 /**
- * Ms for which it waits at most: the others may be busy, and then it serves rather than nobody. With 5
+ * Ms for which it waits at most: the others may be busy, and then it had better serve. With 5
  * ms the spread of 100 connections over 4 busy workers was 16, 16, 52 and 16.
  */
 const LONGEST = 20;

@@ -77,7 +77,7 @@ export class Thread {
     this.listening = this.#listening.promise;
     this.stopped = this.#stopped.promise;
     this.ended = this.#ended.promise;
-    this.listening.catch(() => {}); // of a thread that is ended while it starts, nobody waits for it
+    this.listening.catch(() => {}); // nothing waits for that of a thread that is ended while it starts
     const isLocal = program.protocol === "file:" || program.protocol === "data:";
     this.#worker = new Worker(isLocal ? program : bootstrapOf(program), {
       workerData: { usherFleet: seating },
