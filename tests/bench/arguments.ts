@@ -9,7 +9,7 @@ const INDENT = 20, WIDTH = 80;
 
 export const HELP: string = `deno task bench [options]
 
-  --long            every case and every server that this machine can run, 9 rounds, hours
+  --long            every case and every server that this machine can run, 9 rounds, an hour
                     (else: what matters at each read and write, 1 round, about a minute)
   --case NAME,...   only these cases, win* for all that begin so:${names(CASES)}
   --only NAME,...   only these servers, and the baselines:${names(servers(undefined))}
@@ -24,9 +24,10 @@ export const HELP: string = `deno task bench [options]
   --write           the results as a page with pictures: RESULTS.md, beside this program
   --help            this
 
-Each server runs in a process of its own on one core, the load on another. Behind each figure stands
-its ratio to the case's baseline, in the same round. The baseline runs twice: how far it strays from
-itself is the noise, and a goal missed by no more than that counts as met. One round is for a first look.`;
+Each server runs in a process of its own on one core, the load on another. In a round the servers of a
+case are all started, and the load visits them in turn, 0.15 s at a time. Behind each figure stands its
+ratio to the case's baseline, in the same round. The baseline runs twice: how far it strays from itself
+is the noise, and a goal missed by no more than that counts as met. One round is for a first look.`;
 
 /** The names of all entries, in lines of their own, as wide as the rest of HELP. */
 function names(entries: readonly { readonly name: string }[]): string {
@@ -58,7 +59,7 @@ export function parse(args: string[]): Options | string {
   if (values.help) return HELP;
   const { load, long, json, write, count, "v8-flags": v8Flags } = values;
   const rounds = Number(values.rounds ?? (long ? 9 : 1));
-  const seconds = Number(values.seconds ?? (long ? 1 : 0.7));
+  const seconds = Number(values.seconds ?? (long ? 0.3 : 0.7));
   if (!Number.isInteger(rounds) || rounds < 1) return "--rounds takes a whole number from 1";
   if (!(seconds > 0 && seconds <= 600)) return "--seconds takes a number up to 600";
   if (load !== undefined && load !== "c" && load !== "deno") return "--load takes c or deno";

@@ -18,6 +18,7 @@ import { failureList, goalTable, table } from "./report.ts";
 import { again, Results } from "./results.ts";
 import { countOnce, runOnce, type RunSettings } from "./run.ts";
 import { type PreparedServer, type Server, takesPart } from "./servers.ts";
+import { Turns } from "./turns.ts";
 import { writeResults } from "./write.ts";
 
 /** Aborted by the first signal: what has been measured is still reported. The second one exits. */
@@ -42,7 +43,7 @@ async function main(): Promise<number> {
   const settings: RunSettings = {
     generator,
     seconds,
-    warm: Math.min(0.5, seconds * 0.4),
+    warm: Math.min(0.4, seconds),
     // On a single core there is nothing to keep apart.
     serverCore: second === undefined ? undefined : first,
     loadCore: second,
@@ -128,17 +129,15 @@ async function measure(
   const results = new Results();
   for (let round = 0; round < rounds; round++) {
     for (const benchCase of cases) {
+      if (round >= (benchCase.rounds ?? Infinity)) continue;
       const field = fieldOf(benchCase, prepared);
       const { repeats = 1 } = benchCase;
       for (let turn = round * repeats; turn < (round + 1) * repeats; turn++) {
-        // Every other round backwards, so that none is always the first after a pause.
-        for (const server of turn % 2 === 0 ? field : field.toReversed()) {
-          if (interrupt.signal.aborted) return results;
-          progress(`round ${round + 1} of ${rounds}: ${benchCase.name}, ${server.name}`);
-          // Counts do not vary: once is enough.
-          const counting = count && turn === 0 && benchCase.counted && server.counts;
-          await measureOnce(benchCase, turn, server, settings, results, counting);
-        }
+        if (interrupt.signal.aborted) return results;
+        progress(`round ${round + 1} of ${rounds}: ${benchCase.name}`);
+        // Counts do not vary: once is enough.
+        const counting = count && turn === 0 && benchCase.counted === true;
+        await measureTogether(benchCase, turn, field, settings, results, counting);
       }
     }
   }
@@ -146,24 +145,36 @@ async function measure(
   return results;
 }
 
-async function measureOnce(
+/** One round of a case: every server is started once, and the loads take turns. */
+async function measureTogether(
   benchCase: Case,
   round: number,
-  server: PreparedServer,
+  field: readonly PreparedServer[],
   settings: RunSettings,
   results: Results,
-  counting = false,
+  counting: boolean,
 ): Promise<void> {
-  const where = { case: benchCase.name, round, server: server.name };
-  try {
-    const { figures, busy } = await runOnce(server, benchCase, settings);
-    const counted = counting ? (await countOnce(server, benchCase, settings)).figures : {};
-    results.samples.push({ ...where, figures: { ...figures, ...counted }, busy });
-  } catch (error) {
-    if (interrupt.signal.aborted) return;
-    const reason = error instanceof Error ? error.message : String(error);
-    results.failures.push({ ...where, reason });
-  }
+  const turns = new Turns();
+  // Every other round backwards, so that none is always the first after a pause.
+  const order = round % 2 === 0 ? field : field.toReversed();
+  await Promise.all(order.map(async (server) => {
+    const where = { case: benchCase.name, round, server: server.name };
+    await turns.take();
+    try {
+      if (interrupt.signal.aborted) return;
+      const { figures, busy } = await runOnce(server, benchCase, settings, turns);
+      const counted = counting && server.counts
+        ? (await countOnce(server, benchCase, settings)).figures
+        : {};
+      results.samples.push({ ...where, figures: { ...figures, ...counted }, busy });
+    } catch (error) {
+      if (interrupt.signal.aborted) return;
+      const reason = error instanceof Error ? error.message : String(error);
+      results.failures.push({ ...where, reason });
+    } finally {
+      turns.pass();
+    }
+  }));
 }
 
 /** The servers of a case: the baseline first and last, as far apart as possible within a round. */

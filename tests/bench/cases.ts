@@ -54,8 +54,10 @@ export interface Case {
   readonly repeats?: number;
   /** How many times as long as the others it takes; 1 if missing. */
   readonly longer?: number;
-  /** The servers besides usher's that take part; all capable ones if missing. */
-  readonly beside?: readonly string[];
+  /** The servers that take part; all capable ones if missing. */
+  readonly among?: readonly string[];
+  /** Rounds at most, where one hardly differs from the other. */
+  readonly rounds?: number;
   /** With `--count`, a run of its own in each of usher's servers and the plain loop counts as well. */
   readonly counted?: true;
   /** Set for the servers. It is Deno that reads these variables, so no other server takes part. */
@@ -82,8 +84,27 @@ const EVENTS_128 = { DENO_TOKIO_MAX_IO_EVENTS_PER_TICK: "128" };
 /** Tests of redis-benchmark. */
 export const KV_TESTS: readonly string[] = ["ping_inline", "ping_mbulk", "set", "get"];
 
-/** The alternatives of a user and the floor, in the cases about reading. */
-const READERS: readonly string[] = ["plain", "plain_owned", "node_net_deno", "node_net"];
+/** In the cases about reading: both kinds of chunks, the floor of owned ones, and the alternatives. */
+const READERS: readonly string[] = [
+  "plain",
+  "plain_owned",
+  "usher_iterate",
+  "usher_chunks",
+  "node_net_deno",
+  "node_net",
+];
+
+/** In the cases about connections as such, which the variants of a loop have in common. */
+const WHOLE: readonly string[] = [
+  "plain",
+  "usher_iterate",
+  "usher_read",
+  "node_net_deno",
+  "node_net",
+  "bun",
+  "go",
+  "epoll",
+];
 
 export const CASES: readonly Case[] = [
   echo("echo1", 1),
@@ -148,6 +169,7 @@ export const CASES: readonly Case[] = [
     baseline: "plain",
     figures: idling(),
     pictured: "idle",
+    among: [...WHOLE, "usher_chunks"],
   },
   ...[4, 16, 64].map((kibibytes) =>
     memoryAfter(
@@ -227,7 +249,7 @@ export const CASES: readonly Case[] = [
     pictured: "idle",
     long: true,
   },
-  start("start", "echo", "plain"),
+  { ...start("start", "echo", "plain"), among: WHOLE },
   start("tls_start", "tls_echo", "plain_tls"),
   stop("stop0", 0),
   stop("stop1000", 1000),
@@ -255,7 +277,7 @@ function messages(kibibytes: number): Case {
     title: `${kibibytes} KiB echo, 64 connections`,
     load: { kind: "exchange", connections: 64, request: size, reply: size },
     figures: [...exchanges(), ...counted()],
-    beside: READERS,
+    among: READERS,
     counted: true,
     long: true,
   };
@@ -276,7 +298,7 @@ function windowed(kibibytes: number, connections: number, size: number): Case {
       ...counted(),
     ],
     pictured: "rate",
-    beside: READERS,
+    among: READERS,
     counted: true,
     long: true,
   };
@@ -292,6 +314,7 @@ function connect(name: string, connections: number): Case {
     baseline: "plain",
     figures: exchanges("conn"),
     pictured: "rate",
+    among: WHOLE,
   };
 }
 
@@ -320,7 +343,8 @@ function memoryAfter(
     baseline: "plain",
     figures: idling(),
     pictured: "idle_after_burst",
-    beside: READERS,
+    among: READERS,
+    rounds: 3,
     long: true,
   };
 }
@@ -334,6 +358,7 @@ function keep(what: Kept, title: string): Case {
     baseline: "plain_keep",
     figures: keeping(),
     pictured: "kept",
+    rounds: 1,
     long: true,
   };
 }

@@ -38,7 +38,9 @@ export function isBetterHigh(name: FigureName): boolean {
 /** The raw results of one run of the load against one server. */
 export interface Measurement {
   readonly report: LoadReport;
-  /** The server at rest: "warm" before the measured time, "end" behind it; more for some loads. */
+  /** The server's processor time while the load was measured, in µs; `undefined` where unknown. */
+  readonly cpu: number | undefined;
+  /** The server at rest, in the phases of the load. */
   readonly snapshots: ReadonlyMap<string, Snapshot>;
   readonly connections: number;
   /** The server's own counts, in the phases of the load; only if requested. */
@@ -49,7 +51,7 @@ export interface Measurement {
 export function exchanges(unit = "req"): Figure[] {
   return [
     { name: "rate", title: `${unit}/s`, of: ({ report }) => report.requests / report.seconds },
-    { name: "cpu", title: `CPU µs/${unit}`, of: (m) => perUnit(cpu(m), m.report.requests) },
+    { name: "cpu", title: `CPU µs/${unit}`, of: (m) => perUnit(m.cpu, m.report.requests) },
     { name: "p50", title: "p50 µs", of: ({ report }) => report.p50 },
     { name: "p99", title: "p99 µs", of: ({ report }) => report.p99 },
     { name: "p999", title: "p99.9 µs", of: ({ report }) => report.p999 },
@@ -70,7 +72,7 @@ export function streams(bytes: number): Figure[] {
   const megabytes = ({ report }: Measurement) => report.requests * bytes / 1e6;
   return [
     { name: "rate", title: "MB/s", of: (m) => megabytes(m) / m.report.seconds },
-    { name: "cpu", title: "CPU µs/MB", of: (m) => perUnit(cpu(m), megabytes(m)) },
+    { name: "cpu", title: "CPU µs/MB", of: (m) => perUnit(m.cpu, megabytes(m)) },
   ];
 }
 
@@ -134,10 +136,6 @@ function pinned({ counts, connections }: Measurement): number | undefined {
 function held({ counts }: Measurement, to: string, from: string): number | undefined {
   const of = (count: Count | undefined) => count && count.heap + count.external;
   return difference(of(counts?.get(to)), of(counts?.get(from)));
-}
-
-function cpu({ snapshots }: Measurement): number | undefined {
-  return difference(snapshots.get("end")?.cpu, snapshots.get("warm")?.cpu);
 }
 
 /** In KB (1000 bytes) for each connection. */

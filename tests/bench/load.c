@@ -25,9 +25,14 @@
  * With `--tls 1` all of it happens inside TLS, where load_tls.h could be built; the latency of connect
  * is then that from connect() to the first reply, handshake included.
  *
- * Between phases nothing is in flight: it prints {"at":"warm"} (hold: "warm", "small", "burst") and
- * waits for a line on stdin, so that the server's CPU time or memory is read at rest
- * and no request is half counted. The last line is the report. load.ts speaks the same.
+ * `--slices N` divides the measured seconds, so that the loads of several servers can take turns: a
+ * machine that is slower for a while then slows all of them.
+ *
+ * Between phases nothing is in flight: it prints {"at":"turn"} and {"at":"warm"} before each slice (hold:
+ * "warm", "small", "burst") and waits for a line on stdin, so that the server's CPU time or memory is
+ * read at rest and no request is half counted. From "turn" to "warm" it repeats what is measured without
+ * counting it, since another server has had the caches meanwhile. The last line is the report. load.ts
+ * speaks the same.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -62,11 +67,14 @@
 /* Seconds a started exchange may take beyond the end of its phase. */
 #define GRACE 3.0
 
+/* Seconds of uncounted load before each slice. */
+#define LEAD 0.03
+
 /* Seconds of silence before memory is read where --rest is missing: for what the server does behind its
  * replies. */
 #define REST 0.3
 
-/* Seconds after which this program is over whatever happened, on top of the phases asked for. */
+/* Seconds after which a phase is stuck and this program over, on top of what was asked for. */
 #define SPARE 60
 
 struct connection {
@@ -83,15 +91,16 @@ struct connection {
 };
 
 static struct {
-  int port, through, connections, depth, tls, server_closes, times, prefix;
+  int port, through, connections, depth, tls, server_closes, times, prefix, slices;
   size_t request, reply, burst, window;
   double warm, seconds, rest;
 } asked = {
-    .connections = 1, .depth = 1, .times = 1, .request = 64, .reply = 64, .burst = 65536};
+    .connections = 1, .depth = 1, .times = 1, .slices = 1, .request = 64, .reply = 64, .burst = 65536};
 
 static int queue = -1;
 static int short_lived; /* one exchange per connection */
 static int checking;    /* compare every byte of a reply with the request */
+static int counting;    /* what is served now belongs to the report */
 static size_t request, reply;
 static unsigned char *pattern, *arrived;
 static size_t arrived_size = 256 * 1024;
@@ -122,6 +131,7 @@ static double own_cpu(void) {
 }
 
 static void record(uint64_t ns) {
+  if (!counting) return;
   int shift = ns < 128 ? 0 : 57 - __builtin_clzll(ns);
   histogram[shift * 64 + (ns >> shift)]++;
   recorded++;
@@ -317,7 +327,7 @@ static void run(struct connection *all, int count, double seconds, int times) {
       if (!(events[i].events & ~EPOLLOUT)) continue;
       enum progress progress = receive(c);
       if (progress == WAITS) continue;
-      if (progress == COMPLETE) c->served += (uint64_t)asked.depth;
+      if (progress == COMPLETE && counting) c->served += (uint64_t)asked.depth;
       now = nanoseconds();
       int over = seconds > 0 ? now >= end : ++c->done >= times;
       if (progress == LOST || over || !begin(c, now)) active--;
@@ -364,8 +374,10 @@ static int receive_stream(struct connection *c) {
     uint64_t now = nanoseconds();
     size_t answered = c->received / request;
     c->received += (size_t)n;
-    for (; answered < c->received / request; answered++, c->served++)
+    for (; answered < c->received / request; answered++) {
       record(now - c->began_at[answered % slots]);
+      if (counting) c->served++;
+    }
   } while (c->tls != NULL);
   return 1;
 }
@@ -426,7 +438,12 @@ static void rest(void) {
   usleep((useconds_t)(seconds * 1e6));
 }
 
-/* A phase that had errors is the last one. */
+/* Ends this program when a phase takes too long. */
+static void watch_over(void) {
+  alarm((unsigned)(asked.warm + asked.seconds + asked.rest) + SPARE);
+}
+
+/* A phase that had errors is the last one. How long the answer takes is not up to the load. */
 static void phase(const char *name) {
   char line[16];
   if (errors > 0) {
@@ -435,22 +452,25 @@ static void phase(const char *name) {
   }
   printf("{\"at\":\"%s\"}\n", name);
   fflush(stdout);
+  alarm(0);
   if (read(0, line, sizeof line) <= 0) exit(0);
+  watch_over();
 }
 
-/* What the load itself has used. */
-struct spent {
-  uint64_t clock; /* ns */
-  double cpu;     /* s */
-};
+/* What has passed while counting. */
+static struct {
+  double seconds, cpu;
+} spent;
 
-static struct spent spent_so_far(void) {
-  return (struct spent){.clock = nanoseconds(), .cpu = own_cpu()};
+static void set_counting(int on) {
+  double sign = on ? -1 : 1;
+  counting = on;
+  spent.seconds += sign * (double)nanoseconds() / 1e9;
+  spent.cpu += sign * own_cpu();
 }
 
-static void report(struct connection *all, struct spent from, struct spent to) {
-  double seconds = (double)(to.clock - from.clock) / 1e9;
-  double busy = (to.cpu - from.cpu) / seconds;
+static void report(struct connection *all) {
+  double busy = spent.cpu / spent.seconds;
   uint64_t requests = 0, least = UINT64_MAX, most = 0;
   for (int i = 0; i < asked.connections; i++) {
     uint64_t served = all[i].served;
@@ -461,7 +481,7 @@ static void report(struct connection *all, struct spent from, struct spent to) {
   printf("{\"at\":\"end\",\"requests\":%llu,\"seconds\":%.6f,\"p50\":%.3f,\"p99\":%.3f,"
          "\"p999\":%.3f,\"least\":%llu,\"most\":%llu,\"errors\":%llu,\"error\":\"%s\","
          "\"busy\":%.3f,\"by\":\"load.c\"}\n",
-         (unsigned long long)requests, seconds, percentile(0.5), percentile(0.99),
+         (unsigned long long)requests, spent.seconds, percentile(0.5), percentile(0.99),
          percentile(0.999), (unsigned long long)least, (unsigned long long)most,
          (unsigned long long)errors, first_error, busy);
 }
@@ -493,48 +513,44 @@ static void warm_up(struct connection *all, int count, load_run *one) {
   checking = 0;
 }
 
-static void count_from_here(struct connection *all) {
-  for (int i = 0; i < asked.connections; i++) all[i].served = 0;
-  memset(histogram, 0, sizeof histogram);
-  recorded = 0;
-}
-
 static void measure(struct connection *all, load_run *one) {
-  int count = asked.connections;
-  warm_up(all, count, one);
-  phase("warm");
-  count_from_here(all);
-  struct spent began = spent_so_far();
-  one(all, count, asked.seconds, 1);
-  struct spent ended = spent_so_far();
+  warm_up(all, asked.connections, one);
+  for (int i = 0; i < asked.slices; i++) {
+    phase("turn");
+    one(all, asked.connections, LEAD, 1);
+    phase("warm");
+    set_counting(1);
+    one(all, asked.connections, asked.seconds / asked.slices, 1);
+    set_counting(0);
+  }
   if (asked.rest > 0) {
     phase("done");
     rest();
     phase("idle");
   }
-  report(all, began, ended);
+  report(all);
 }
 
 static void hold(struct connection *all) {
-  int count = asked.connections;
-  int few = count < BURSTS_AT_ONCE ? count : BURSTS_AT_ONCE;
+  int every = asked.connections;
+  int few = every < BURSTS_AT_ONCE ? every : BURSTS_AT_ONCE;
   open_all(all, few);
   warm_up(all, few, run);
   close_all(all, few);
   usleep((useconds_t)(REST * 1e6));
   phase("warm");
-  count_from_here(all);
-  struct spent began = spent_so_far();
-  open_all(all, count);
+  set_counting(1);
+  open_all(all, every);
   usleep((useconds_t)(REST * 1e6));
   phase("small");
   set_sizes(asked.burst, asked.burst);
   load_run *burst = asked.window > 0 ? run_stream : run;
-  for (int from = 0; from < count && errors == 0; from += few)
-    burst(all + from, count - from < few ? count - from : few, 0, asked.times);
+  for (int from = 0; from < every && errors == 0; from += few)
+    burst(all + from, every - from < few ? every - from : few, 0, asked.times);
   rest();
   phase("burst");
-  report(all, began, spent_so_far());
+  set_counting(0);
+  report(all);
 }
 
 static void parse(int count, char **words) {
@@ -548,6 +564,7 @@ static void parse(int count, char **words) {
     else if (strcmp(name, "--window") == 0) asked.window = (size_t)atol(value);
     else if (strcmp(name, "--prefix") == 0) asked.prefix = atoi(value);
     else if (strcmp(name, "--through") == 0) asked.through = atoi(value);
+    else if (strcmp(name, "--slices") == 0) asked.slices = atoi(value);
     else if (strcmp(name, "--times") == 0) asked.times = atoi(value);
     else if (strcmp(name, "--server-closes") == 0) asked.server_closes = atoi(value);
     else if (strcmp(name, "--rest") == 0) asked.rest = atof(value);
@@ -570,7 +587,7 @@ int main(int count, char **words) {
   asked.port = atoi(words[2]);
   parse(count, words);
   if (asked.connections < 1 || asked.depth < 1 || asked.request < 1 || asked.reply < 1 ||
-      asked.times < 1) {
+      asked.times < 1 || asked.slices < 1) {
     fprintf(stderr, "load: counts and sizes start at 1\n");
     return 2;
   }
@@ -583,7 +600,7 @@ int main(int count, char **words) {
     fprintf(stderr, "load: built without OpenSSL\n");
     return 2;
   }
-  alarm((unsigned)(asked.warm + asked.seconds + asked.rest) + SPARE);
+  watch_over();
 
   struct rlimit files;
   getrlimit(RLIMIT_NOFILE, &files);

@@ -10,7 +10,7 @@ import { parseArgs } from "node:util";
 import { snapshot } from "./measure.ts";
 
 /** As in load.c. */
-const OPEN_AT_ONCE = 64, BURSTS_AT_ONCE = 16, REST = 300, SPARE = 60_000;
+const OPEN_AT_ONCE = 64, BURSTS_AT_ONCE = 16, LEAD = 0.03, REST = 300, SPARE = 60_000;
 
 const { positionals: [kind, port], values } = parseArgs({
   allowPositionals: true,
@@ -22,6 +22,7 @@ const { positionals: [kind, port], values } = parseArgs({
     burst: { type: "string", default: "65536" },
     window: { type: "string", default: "0" },
     times: { type: "string", default: "1" },
+    slices: { type: "string", default: "1" },
     "server-closes": { type: "string", default: "0" },
     rest: { type: "string", default: "0" },
     prefix: { type: "string", default: "0" },
@@ -35,6 +36,7 @@ const count = Number(values.connections);
 const depth = Number(values.depth);
 const warm = Number(values.warm);
 const seconds = Number(values.seconds);
+const slices = Number(values.slices);
 const serverCloses = values["server-closes"] !== "0";
 /** Full handshakes, as in load.c: each connection has a configuration, and so a cache, of its own. */
 const authority = values.tls === "0"
@@ -51,11 +53,15 @@ let pattern = patternOf(Number(values.request), Number(values.reply));
 let request = pattern.subarray(0, Number(values.request) * depth);
 let reply = Number(values.reply) * depth;
 let checking = false;
-let latencies: number[] = [];
+let counting = false;
+const latencies: number[] = [];
 let errors = 0;
 let firstError = "";
 
-setTimeout(() => Deno.exit(1), (warm + seconds + Number(values.rest)) * 1000 + SPARE);
+/** What has passed while counting, in ms. */
+const spent = { time: 0, cpu: 0 };
+
+let watching = watchOver();
 const peers = Array.from({ length: count }, (): Peer => ({
   conn: undefined,
   served: 0,
@@ -85,13 +91,20 @@ Deno.exit(0);
 
 async function measure(load: (time: number) => Promise<void>): Promise<void> {
   await warmUp(load);
-  await phase("warm");
-  await reportOn(() => load(seconds), async () => {
-    if (values.rest === "0") return;
+  for (let i = 0; i < slices; i++) {
+    await phase("turn");
+    await load(LEAD);
+    await phase("warm");
+    await setCounting(true);
+    await load(seconds / slices);
+    await setCounting(false);
+  }
+  if (values.rest !== "0") {
     await phase("done");
     await rest(Number(values.rest) * 1000);
     await phase("idle");
-  });
+  }
+  await report();
 }
 
 async function hold(): Promise<void> {
@@ -101,23 +114,23 @@ async function hold(): Promise<void> {
   for (const peer of few) peer.conn?.close();
   await rest();
   await phase("warm");
-  await reportOn(async () => {
-    await openAll(peers);
-    await rest();
-    await phase("small");
-    const burst = Number(values.burst);
-    request = pattern = patternOf(burst, burst);
-    reply = burst;
-    const times = Number(values.times);
-    await inGroups(
-      peers,
-      BURSTS_AT_ONCE,
-      (group) =>
-        values.window === "0" ? run(group, 0, exchange, times) : runStream(group, 0, times),
-    );
-    await rest(Number(values.rest) * 1000 || REST);
-    await phase("burst");
-  });
+  await setCounting(true);
+  await openAll(peers);
+  await rest();
+  await phase("small");
+  const burst = Number(values.burst);
+  request = pattern = patternOf(burst, burst);
+  reply = burst;
+  const times = Number(values.times);
+  await inGroups(
+    peers,
+    BURSTS_AT_ONCE,
+    (group) => values.window === "0" ? run(group, 0, exchange, times) : runStream(group, 0, times),
+  );
+  await rest(Number(values.rest) * 1000 || REST);
+  await phase("burst");
+  await setCounting(false);
+  await report();
 }
 
 /** The warm-up compares every byte of an echo; the measured time does not, to stay cheap. */
@@ -148,7 +161,7 @@ async function run(
     let done = 0;
     do {
       await one(peer);
-      peer.served += depth;
+      if (counting) peer.served += depth;
     } while (time > 0 ? performance.now() < end : ++done < times);
   });
 }
@@ -187,8 +200,8 @@ async function runStream(some: Peer[], time: number, times = 1): Promise<void> {
       const answered = Math.floor(received / size);
       received += n;
       for (let i = answered; i < Math.floor(received / size); i++) {
-        latencies.push((performance.now() - (begun.shift() ?? 0)) * 1000);
-        peer.served++;
+        record(begun.shift() ?? 0);
+        if (counting) peer.served++;
       }
       roomMade();
       // The sender sees the room, or the end of the time, before this decides whether to read on.
@@ -253,7 +266,7 @@ async function exchange({ conn, buffer }: Peer, began = performance.now()): Prom
     if (received > reply) throw new Error("More bytes than asked for");
   }
   await sending;
-  latencies.push((performance.now() - began) * 1000);
+  record(began);
 }
 
 async function sendRequest(conn: Deno.Conn): Promise<void> {
@@ -280,31 +293,42 @@ function patternOf(requestSize: number, replySize: number): Uint8Array<ArrayBuff
   return bytes;
 }
 
+function record(began: number): void {
+  if (counting) latencies.push((performance.now() - began) * 1000);
+}
+
+/** Ends this program when a phase takes too long. */
+function watchOver(): ReturnType<typeof setTimeout> {
+  return setTimeout(
+    () => Deno.exit(1),
+    (warm + seconds + Number(values.rest)) * 1000 + SPARE,
+  );
+}
+
 /** As in load.c, a phase that had errors is the last one. */
 async function phase(name: string): Promise<void> {
   if (errors > 0) throw new Error(`${errors} errors, the first: ${firstError}`);
   await say({ at: name });
+  clearTimeout(watching);
   if (await Deno.stdin.read(new Uint8Array(16)) === null) Deno.exit(0);
+  watching = watchOver();
 }
 
-async function reportOn(
-  work: () => Promise<void>,
-  behind: () => Promise<void> = () => Promise.resolve(),
-): Promise<void> {
-  for (const peer of peers) peer.served = 0;
-  latencies = [];
-  const began = performance.now();
-  const before = await snapshot(Deno.pid);
-  await work();
-  const took = performance.now() - began;
-  const after = await snapshot(Deno.pid);
-  await behind();
+async function setCounting(on: boolean): Promise<void> {
+  const { cpu = 0 } = await snapshot(Deno.pid);
+  const sign = on ? -1 : 1;
+  counting = on;
+  spent.time += sign * performance.now();
+  spent.cpu += sign * cpu / 1000;
+}
+
+async function report(): Promise<void> {
   latencies.sort((a, b) => a - b);
   const served = peers.map((peer) => peer.served);
   await say({
     at: "end",
     requests: served.reduce((sum, each) => sum + each, 0),
-    seconds: took / 1000,
+    seconds: spent.time / 1000,
     p50: percentile(0.5),
     p99: percentile(0.99),
     p999: percentile(0.999),
@@ -312,7 +336,7 @@ async function reportOn(
     most: Math.max(...served),
     errors,
     error: firstError,
-    busy: ((after.cpu ?? 0) - (before.cpu ?? 0)) / 1000 / took,
+    busy: spent.cpu / spent.time,
     by: "load.ts",
   });
 }

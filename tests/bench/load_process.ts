@@ -82,6 +82,8 @@ async function generatorInC(): Promise<Generator> {
 export interface LoadSettings {
   readonly warm: number;
   readonly seconds: number;
+  /** Parts of the measured seconds, each of them behind a phase "turn"; 1 where missing. */
+  readonly slices?: number;
   readonly core: number | undefined;
   /** Awaited at every phase, while nothing is in flight; then the load goes on. */
   atRest(phase: string): Promise<void>;
@@ -92,7 +94,7 @@ export async function applyLoad(
   { command }: Generator,
   { port, through = 0, tls }: { port: number; through?: number; tls: boolean },
   { kind, serverCloses, prefix, ...sizes }: LoadPlan,
-  { warm, seconds, core, atRest }: LoadSettings,
+  { warm, seconds, slices = 1, core, atRest }: LoadSettings,
 ): Promise<LoadReport> {
   const options = Object.entries({
     ...sizes,
@@ -101,6 +103,7 @@ export async function applyLoad(
     through,
     warm,
     seconds,
+    slices,
     tls: tls ? 1 : 0,
   }).flatMap(([name, value]) => [`--${name}`, String(value)]);
   await using load = new Child([...command, kind, String(port), ...options], core);

@@ -11,6 +11,7 @@ import { applyLoad, type Generator, type LoadReport, type LoadSettings } from ".
 import { type Snapshot, snapshot } from "./measure.ts";
 import { applyRedisBenchmark } from "./redis_benchmark.ts";
 import { compileC } from "./build.ts";
+import type { Turns } from "./turns.ts";
 import { type PreparedServer, type Running, startServer } from "./servers.ts";
 import { stopServer } from "./stopping.ts";
 
@@ -22,6 +23,8 @@ export interface RunSettings {
   readonly loadCore: number | undefined;
   /** V8's flags in every server that Deno runs. */
   readonly v8Flags: string | undefined;
+  /** Parts of the measured seconds, between which others have their turns. */
+  readonly slices?: number;
 }
 
 /** Milliseconds until the backend of a proxy listens. */
@@ -30,17 +33,27 @@ const BACKEND = 5000;
 /** Seconds of silence before the memory of idle connections is read. */
 const IDLE = 5;
 
+/**
+ * Seconds of one slice: a machine that others use as well is slow and fast for parts of a second, and the
+ * ratio of two neighbouring slices stays the same.
+ */
+const SLICE = 0.15;
+
 export interface Outcome {
   readonly figures: Partial<Record<FigureName, number>>;
   /** The share of a core that the load itself used. */
   readonly busy: number;
 }
 
-/** Runs a server and a load, and ends both; rejects when anything went wrong. */
+/**
+ * Runs a server and a load, and ends both; rejects when anything went wrong. Between the slices of the
+ * load it lets the others have their turns.
+ */
 export async function runOnce(
   server: PreparedServer,
   benchCase: Case,
   settings: RunSettings,
+  turns: Turns,
 ): Promise<Outcome> {
   // What a handler keeps is only counted.
   if (benchCase.load.kind === "keep") return await countOnce(server, benchCase, settings);
@@ -50,13 +63,22 @@ export async function runOnce(
   const { child } = running;
   await using _server = child;
   const snapshots = new Map<string, Snapshot>();
-  const report = await load(running, benchCase, settings, async (phase) => {
-    snapshots.set(phase, await snapshot(child.pid));
+  let cpu: number | undefined, begun: Snapshot | undefined;
+  const slices = Math.max(1, Math.round((benchCase.longer ?? 1) * settings.seconds / SLICE));
+  const report = await load(running, benchCase, { ...settings, slices }, async (phase) => {
+    const now = await snapshot(child.pid);
+    snapshots.set(phase, now);
+    if (begun?.cpu !== undefined && now.cpu !== undefined) cpu = (cpu ?? 0) + now.cpu - begun.cpu;
+    begun = phase === "warm" ? now : undefined;
+    if (phase === "turn") await turns.yield();
   }).catch((error: Error) => {
     throw new Error(error.message + (child.complaint && `; the server said: ${child.complaint}`));
   });
   const { connections } = benchCase.load;
-  return { figures: figuresOf(benchCase, { report, snapshots, connections }), busy: report.busy };
+  return {
+    figures: figuresOf(benchCase, { report, cpu, snapshots, connections }),
+    busy: report.busy,
+  };
 }
 
 /** The same with a server that counts, which slows it down: its times are meaningless. */
@@ -78,7 +100,8 @@ export async function countOnce(
     throw new Error(error.message + (child.complaint && `; the server said: ${child.complaint}`));
   });
   const { connections } = benchCase.load;
-  const all = figuresOf(benchCase, { report, snapshots: new Map(), connections, counts });
+  const snapshots = new Map<string, Snapshot>();
+  const all = figuresOf(benchCase, { report, cpu: undefined, snapshots, connections, counts });
   const figures: Outcome["figures"] = {};
   for (const name of COUNTED) if (all[name] !== undefined) figures[name] = all[name];
   return { figures, busy: report.busy };
@@ -90,10 +113,16 @@ const COUNTED: readonly FigureName[] = ["chunks", "copied", "allocated", "pinned
 async function load(
   running: Running,
   { load: plan, mode, bytes = 0, longer = 1 }: Case,
-  { generator, warm, seconds, loadCore }: RunSettings,
+  { generator, warm, seconds, slices = 1, loadCore }: RunSettings,
   atRest: LoadSettings["atRest"],
 ): Promise<LoadReport> {
-  const settings = { warm: longer * warm, seconds: longer * seconds, core: loadCore, atRest };
+  const settings = {
+    warm: longer * warm,
+    seconds: longer * seconds,
+    slices,
+    core: loadCore,
+    atRest,
+  };
   const tls = isTls(mode);
   switch (plan.kind) {
     case "start":

@@ -84,10 +84,10 @@ export function servers(against: string | undefined): Server[] {
 /** Whether a server can do what a case asks for. */
 export function takesPart(
   { name, modes, deno }: Server,
-  { mode, beside, denoEnv }: Case,
+  { mode, among, denoEnv }: Case,
 ): boolean {
   return modes.includes(mode) && (deno === true || denoEnv === undefined) &&
-    (beside === undefined || beside.includes(name) || name.startsWith("usher"));
+    (among === undefined || among.includes(name.replace(/@before$/, "")));
 }
 
 /** Starts a server for one case and awaits its port. */
