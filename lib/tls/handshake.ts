@@ -151,9 +151,8 @@ export class Handshake implements TlsEvents {
     this.#complete = true;
   }
 
-  decrypted(cleartext: ArrayBuffer | undefined): void {
-    if (cleartext === undefined) this.#ended = true;
-    else this.#cleartext = joined(this.#cleartext, new Uint8Array(cleartext));
+  ended(): void {
+    this.#ended = true;
   }
 
   failed(error: Error): void {
@@ -212,7 +211,8 @@ export class Handshake implements TlsEvents {
   }
 
   async #feed(ciphertext: Uint8Array): Promise<void> {
-    this.#engine!.feed(ciphertext);
+    const cleartext = this.#engine!.feed(ciphertext);
+    if (cleartext.length > 0) this.#cleartext = joined(this.#cleartext, cleartext);
     await this.#choosing;
     if (this.#closed) throw interrupted();
     if (this.#failure !== undefined) throw this.#failure;
@@ -297,7 +297,7 @@ function infoOf({ socket }: TlsEngine, asked: boolean): TlsInfo {
 }
 
 const NOTHING = new Uint8Array(0);
-const IGNORED: TlsEvents = { decrypted() {}, handshakeComplete() {}, failed() {} };
+const IGNORED: TlsEvents = { ended() {}, handshakeComplete() {}, failed() {} };
 
 function joined(one: Uint8Array, other: Uint8Array): Uint8Array {
   const both = new Uint8Array(one.length + other.length);

@@ -8,6 +8,10 @@ import type { TLSSocket, TLSSocketOptions } from "node:tls";
  * alert that says why a handshake failed is never sent.
  */
 interface Handle {
+  /** What cleartext is put into; the callback then gets `undefined`, as at the end of the stream. */
+  useUserBuffer(room: Uint8Array): void;
+  /** Bytes of cleartext so far, those included that the callback has not been called for. */
+  getBytesRead(): number;
   /** Takes ciphertext, and calls back before it returns. */
   readBuffer(ciphertext: Uint8Array): void;
   /** Gives the ciphertext that is to be sent. */
@@ -18,16 +22,40 @@ interface Handle {
   shutdown(request: object): number;
   start(): number;
   readStart(): number;
-  onread: (cleartext: ArrayBuffer | undefined) => void;
+  onread: () => void;
   onerror: (error: Error) => void;
 }
 
-const NEEDED = ["readBuffer", "drainEncOut", "writeBuffer", "shutdown", "start", "readStart"];
+const NEEDED = [
+  "useUserBuffer",
+  "getBytesRead",
+  "readBuffer",
+  "drainEncOut",
+  "writeBuffer",
+  "shutdown",
+  "start",
+  "readStart",
+];
+
+/**
+ * Where the cleartext of every engine is put, to be taken out before the next one is fed: an ArrayBuffer
+ * for each read would be 7 % of an echo. It has room for what 64 KiB of ciphertext and a part of a record
+ * before them can hold.
+ */
+const ROOM = new Uint8Array(81_920);
+
+/** The part of it that was given out last: most messages are as long as the one before. */
+let part = ROOM.subarray(0, 0);
+
+/** What a write is made with; each could have one of its own, which would be called when it is done. */
+const REQUEST = { oncomplete: undefined };
+
+const NOTHING = new Uint8Array(0);
 
 /** What an engine reports about the bytes it is fed. */
 export interface TlsEvents {
-  /** Cleartext has arrived; `undefined` is the peer's close_notify. */
-  decrypted(cleartext: ArrayBuffer | undefined): void;
+  /** The peer's close_notify has come. */
+  ended(): void;
   /** The handshake is complete. */
   handshakeComplete(): void;
   /** The peer broke the protocol or sent a fatal alert; nothing comes after it. */
@@ -59,6 +87,9 @@ export class TlsEngine {
   events: TlsEvents;
   readonly #handle: Handle;
   readonly #encrypt: Handle["writeBuffer"];
+  /** Bytes of cleartext that were called back for. */
+  #read = 0;
+  #cleartext = NOTHING;
 
   constructor(options: TLSSocketOptions, events: TlsEvents) {
     const socket = newSocket(options);
@@ -69,15 +100,23 @@ export class TlsEngine {
     this.#encrypt = (Object.getPrototypeOf(handle) as Handle).writeBuffer;
     socket.on("error", (error) => this.events.failed(error));
     socket.once("secure", () => this.events.handshakeComplete());
-    handle.onread = (cleartext) => this.events.decrypted(cleartext);
+    handle.onread = () => this.#decrypted();
     handle.onerror = (error) => this.events.failed(error);
+    handle.useUserBuffer(ROOM);
     handle.start();
     handle.readStart();
   }
 
-  /** Takes ciphertext of the peer; what comes of it is reported before this returns. */
-  feed(ciphertext: Uint8Array): void {
+  /**
+   * Takes ciphertext of the peer; what else comes of it is reported before this returns.
+   *
+   * @returns The cleartext of it, which is overwritten when any engine is fed.
+   */
+  feed(ciphertext: Uint8Array): Uint8Array<ArrayBuffer> {
     this.#handle.readBuffer(ciphertext);
+    const cleartext = this.#cleartext;
+    this.#cleartext = NOTHING;
+    return cleartext;
   }
 
   /** Gives the ciphertext that is to be sent, in order; empty if there is none. */
@@ -87,13 +126,13 @@ export class TlsEngine {
 
   /** Encrypts at most 48 KiB; gives that, behind anything that was not taken. */
   encrypt(cleartext: Uint8Array): Uint8Array<ArrayBuffer> {
-    this.#encrypt.call(this.#handle, {}, cleartext);
+    this.#encrypt.call(this.#handle, REQUEST, cleartext);
     return this.#handle.drainEncOut();
   }
 
   /** Gives the close_notify alert, behind anything that was not taken. */
   end(): Uint8Array<ArrayBuffer> {
-    this.#handle.shutdown({});
+    this.#handle.shutdown(REQUEST);
     return this.#handle.drainEncOut();
   }
 
@@ -101,6 +140,24 @@ export class TlsEngine {
   destroy(): void {
     this.socket.destroy();
   }
+
+  /** Cleartext is in the room, as much as it holds of what is left, or the stream is over. */
+  #decrypted(): void {
+    const left = this.#handle.getBytesRead() - this.#read;
+    if (left === 0) return this.events.ended();
+    const n = Math.min(left, ROOM.length);
+    this.#read += n;
+    if (part.length !== n) part = ROOM.subarray(0, n);
+    const isAll = n === left && this.#cleartext.length === 0;
+    this.#cleartext = isAll ? part : joined(this.#cleartext, part);
+  }
+}
+
+function joined(one: Uint8Array, other: Uint8Array): Uint8Array<ArrayBuffer> {
+  const both = new Uint8Array(one.length + other.length);
+  both.set(one);
+  both.set(other, one.length);
+  return both;
 }
 
 function newSocket(options: TLSSocketOptions): TLSSocket {

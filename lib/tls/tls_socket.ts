@@ -49,7 +49,7 @@ export class TlsSocket implements Deno.Conn, TlsEvents {
   readonly #memory: MemoryCounter | undefined;
   /** Bytes of it. */
   occupied = 0;
-  /** Decrypted and not yet read. */
+  /** Decrypted and not yet read, as reads before had no room for it. */
   #cleartext: Uint8Array = NOTHING;
   /** What the pending read fills. */
   #into: Uint8Array | undefined;
@@ -134,7 +134,7 @@ export class TlsSocket implements Deno.Conn, TlsEvents {
     if (this.#into !== undefined) {
       return Promise.reject(new Deno.errors.Busy("Cannot read while another read is pending"));
     }
-    return this.#cleartext.length > 0 ? Promise.resolve(this.#take(p)) : this.#receive(p);
+    return this.#cleartext.length > 0 ? Promise.resolve(this.#takeRest(p)) : this.#receive(p);
   }
 
   /** Writes at most 48 KiB of `p`; resolves with how many bytes, once the kernel has them. */
@@ -236,11 +236,8 @@ export class TlsSocket implements Deno.Conn, TlsEvents {
   /** Has happened before this socket gets the events of the engine. */
   handshakeComplete(): void {}
 
-  decrypted(cleartext: ArrayBuffer | undefined): void {
-    if (cleartext === undefined) this.#ended = true;
-    else if (this.#cleartext.length === 0) this.#cleartext = new Uint8Array(cleartext);
-    // Deno calls it once for each time it is fed; more often, nothing may be lost.
-    else this.#cleartext = joined(this.#cleartext, new Uint8Array(cleartext));
+  ended(): void {
+    this.#ended = true;
   }
 
   failed(error: Error): void {
@@ -258,17 +255,17 @@ export class TlsSocket implements Deno.Conn, TlsEvents {
   }
 
   readonly #received = (n: number | null): number | Promise<number | null> => {
+    const cleartext = this.#decrypt(n);
+    if (cleartext.length === 0) return this.#readUntilCleartext();
     const p = this.#into!;
-    this.#decrypt(n);
-    if (this.#cleartext.length === 0) return this.#readUntilCleartext(p);
     this.#into = undefined;
-    return this.#take(p);
+    return this.#take(cleartext, p);
   };
 
   /** A loop, not one more `then`: a peer can send without end what brings no cleartext. */
-  async #readUntilCleartext(p: Uint8Array): Promise<number | null> {
+  async #readUntilCleartext(): Promise<number | null> {
     try {
-      for (let empty = 0; this.#cleartext.length === 0;) {
+      for (let empty = 0;;) {
         if (this.#readFailure !== undefined) {
           // Not awaited: a peer that takes nothing must not keep the error from the reader.
           this.#inTurn(() => this.#send(this.#engine!.take(), 0)).catch(() => {});
@@ -278,14 +275,14 @@ export class TlsSocket implements Deno.Conn, TlsEvents {
         this.#reply();
         const n = await this.#raw.read(this.#room);
         if (n === 0 && ++empty > MOST_EMPTY_READS) throw noBytes();
-        this.#decrypt(n);
+        const cleartext = this.#decrypt(n);
+        if (cleartext.length > 0) return this.#take(cleartext, this.#into!);
       }
     } catch (error) {
       return this.#readFailed(error);
     } finally {
       this.#into = undefined;
     }
-    return this.#take(p);
   }
 
   /**
@@ -298,19 +295,21 @@ export class TlsSocket implements Deno.Conn, TlsEvents {
     if (reply.length > 0) this.#inTurn(() => this.#send(reply, 0)).catch(() => {});
   }
 
-  #decrypt(n: number | null): void {
+  /** Gives the cleartext of what has arrived; it is overwritten when anything else is decrypted. */
+  #decrypt(n: number | null): Uint8Array {
     if (this.#closed) throw interrupted();
     if (n === null) {
       this.#readFailure = new Deno.errors.UnexpectedEof(
         "The peer closed the connection without close_notify: what it sent may be incomplete",
       );
-      return;
+      return NOTHING;
     }
     // A new view for each read would cost 5 % of an echo.
     if (this.#arrived.length !== n) this.#arrived = this.#room.subarray(0, n);
-    this.#engine!.feed(this.#arrived);
+    const cleartext = this.#engine!.feed(this.#arrived);
     if (n === this.#room.length) this.#resize(this.#size + 1);
     else if (this.#size > 0 && n <= ROOMS[this.#size - 1]! / 2) this.#resize(this.#size - 1);
+    return cleartext;
   }
 
   #resize(size: number): void {
@@ -331,16 +330,23 @@ export class TlsSocket implements Deno.Conn, TlsEvents {
     throw this.#readFailure ??= error;
   };
 
-  #take(p: Uint8Array): number {
-    const cleartext = this.#cleartext;
-    if (cleartext.length <= p.length) {
+  #take(cleartext: Uint8Array, p: Uint8Array): number {
+    const { length } = p;
+    if (cleartext.length <= length) {
       p.set(cleartext);
-      this.#cleartext = NOTHING;
       return cleartext.length;
     }
-    p.set(cleartext.subarray(0, p.length));
-    this.#cleartext = cleartext.subarray(p.length);
-    return p.length;
+    p.set(cleartext.subarray(0, length));
+    this.#cleartext = cleartext.slice(length);
+    return length;
+  }
+
+  #takeRest(p: Uint8Array): number {
+    const rest = this.#cleartext;
+    const n = Math.min(rest.length, p.length);
+    p.set(rest.subarray(0, n));
+    this.#cleartext = n < rest.length ? rest.subarray(n) : NOTHING;
+    return n;
   }
 
   /** Begins `send` once everything before it has been sent. */
@@ -398,13 +404,6 @@ export class TlsSocket implements Deno.Conn, TlsEvents {
 }
 
 const NOTHING = new Uint8Array(0);
-
-function joined(one: Uint8Array, other: Uint8Array): Uint8Array {
-  const both = new Uint8Array(one.length + other.length);
-  both.set(one);
-  both.set(other, one.length);
-  return both;
-}
 
 function noBytes(): Error {
   return new Deno.errors.InvalidData("Cannot read: the socket brings no bytes");

@@ -11,13 +11,11 @@ import { turns } from "../support/wait.ts";
 /** Keeps what it is called with. */
 class Notes implements TlsEvents {
   secure = false;
-  ended = false;
+  isEnded = false;
   readonly errors: string[] = [];
-  cleartext = new Uint8Array(0);
 
-  decrypted(cleartext: ArrayBuffer | undefined): void {
-    if (cleartext === undefined) this.ended = true;
-    else this.cleartext = new Uint8Array([...this.cleartext, ...new Uint8Array(cleartext)]);
+  ended(): void {
+    this.isEnded = true;
   }
   handshakeComplete(): void {
     this.secure = true;
@@ -69,12 +67,10 @@ Deno.test("TlsEngine speaks with another one, and says when", async () => {
   using b = clientEnd();
   shakeHands(a, b);
   assertEquals([a.notes.secure, b.notes.secure], [true, true]);
-  b.engine.feed(a.engine.encrypt(bytes`hello`));
-  assertEquals(text(b.notes.cleartext), "hello");
-  b.engine.feed(a.engine.end());
-  assertEquals([a.notes.ended, b.notes.ended], [false, true]);
-  a.engine.feed(b.engine.encrypt(bytes`and you`));
-  assertEquals(text(a.notes.cleartext), "and you");
+  assertEquals(text(b.engine.feed(a.engine.encrypt(bytes`hello`))), "hello");
+  assertEquals(b.engine.feed(a.engine.end()).length, 0);
+  assertEquals([a.notes.isEnded, b.notes.isEnded], [false, true]);
+  assertEquals(text(a.engine.feed(b.engine.encrypt(bytes`and you`))), "and you");
   await turns(); // Deno starts a TLSSocket in the next turn; it must find nothing left to do.
   assertEquals([...a.notes.errors, ...b.notes.errors], []);
 });
@@ -87,11 +83,43 @@ Deno.test("TlsEngine encrypts 48 KiB at once, and no byte of it stays behind", a
   const ciphertext = a.engine.encrypt(sent);
   assert(ciphertext.length > sent.length);
   assertEquals(a.engine.take().length, 0);
+  let received = 0;
   for (let at = 0; at < ciphertext.length; at += 1000) {
-    b.engine.feed(ciphertext.subarray(at, at + 1000));
+    const cleartext = b.engine.feed(ciphertext.subarray(at, at + 1000));
+    assertPattern(cleartext, received);
+    received += cleartext.length;
   }
-  assertEquals(b.notes.cleartext.length, sent.length);
-  assertPattern(b.notes.cleartext, 0);
+  assertEquals(received, sent.length);
+  await turns();
+});
+
+Deno.test("TlsEngine decrypts what it is fed at once, however much, and the end behind it", async () => {
+  using a = serverEnd();
+  using b = clientEnd();
+  shakeHands(a, b);
+  const ciphertext = [];
+  for (let at = 0; at < 245_760; at += 49_152) {
+    ciphertext.push(...a.engine.encrypt(pattern(at, 49_152)));
+  }
+  const cleartext = b.engine.feed(new Uint8Array([...ciphertext, ...a.engine.end()]));
+  assertEquals(cleartext.length, 245_760);
+  assertPattern(cleartext, 0);
+  assertEquals(b.notes.isEnded, true);
+  await turns();
+});
+
+Deno.test("TlsEngine.feed() gives the cleartext of its own connection beside others", async () => {
+  using a = serverEnd();
+  using b = clientEnd();
+  using c = serverEnd();
+  using d = clientEnd();
+  shakeHands(a, b);
+  shakeHands(c, d);
+  const [toA, toC] = [b.engine.encrypt(bytes`first`), d.engine.encrypt(bytes`second`)];
+  const half = toA.subarray(0, 10);
+  assertEquals(a.engine.feed(half).length, 0);
+  assertEquals(text(c.engine.feed(toC)), "second");
+  assertEquals(text(a.engine.feed(toA.subarray(10))), "first");
   await turns();
 });
 

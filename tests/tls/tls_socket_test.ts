@@ -491,15 +491,6 @@ netTest("read() waits in little memory, and takes more at a time of a stream", a
   assertEquals(raw.sizes.at(-1), 2048);
 });
 
-netTest("what is decrypted in several parts is read in one, in order", async () => {
-  await using pair = await tlsPair();
-  const { socket } = pair;
-  socket.decrypted(bytes`he`.buffer);
-  socket.decrypted(bytes`llo`.buffer);
-  const p = new Uint8Array(8);
-  assertEquals([await socket.read(p), text(p.subarray(0, 5))], [5, "hello"]);
-});
-
 netTest("a peer that keeps sending while nothing reads fills the kernel and not us", async () => {
   let raw!: Gated;
   await using pair = await tlsPair(handshakeOptions(), (inner) => raw = new Gated(inner));
