@@ -175,21 +175,21 @@ async function runStream(some: Peer[], time: number, times = 1): Promise<void> {
     const { conn, buffer } = peer;
     if (conn === undefined) throw new Error("Not connected");
     const begun: number[] = [];
-    let writes = 0, received = 0, stopped = false;
-    let roomMade = () => {};
-    const sending = (async () => {
-      while (time > 0 ? performance.now() < end : writes < times) {
-        if ((writes + 1) * size - received > window) {
-          await new Promise<void>((resolve) => roomMade = resolve);
-          continue;
-        }
+    let writes = 0, received = 0;
+    let sending = Promise.resolve();
+    const fillWindow = () => {
+      const now = performance.now();
+      while (
+        (time > 0 ? now < end : writes < times) && (writes + 1) * size - received <= window
+      ) {
         writes++;
-        begun.push(performance.now());
-        await sendRequest(conn);
+        begun.push(now);
+        sending = sending.then(() => sendRequest(conn));
       }
-      stopped = true;
-    })();
-    while (received < writes * size || !stopped) {
+      // Its failure is thrown below, once nothing is read any more.
+      sending.catch(() => {});
+    };
+    for (fillWindow(); received < writes * size; fillWindow()) {
       const n = await conn.read(buffer);
       if (n === null) throw new Error("The server closed");
       for (let i = 0; checking && i < n; i++) {
@@ -203,9 +203,6 @@ async function runStream(some: Peer[], time: number, times = 1): Promise<void> {
         record(begun.shift() ?? 0);
         if (counting) peer.served++;
       }
-      roomMade();
-      // The sender sees the room, or the end of the time, before this decides whether to read on.
-      if (received === writes * size) await new Promise((resolve) => setTimeout(resolve, 0));
     }
     await sending;
   });
