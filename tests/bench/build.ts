@@ -13,6 +13,9 @@ const BUN = "1.4.5";
 /** Where `installBun` puts it. */
 export const BUN_PROGRAM: string = fileURLToPath(new URL("bun/node_modules/.bin/bun", FOLDER));
 
+/** Where `bundle` puts its file. */
+export const BUNDLE: URL = new URL("bundle.js", FOLDER);
+
 /** Compiles one C file; returns the path of the program. `more` follows the source: libraries. */
 export async function compileC(source: string, ...more: string[]): Promise<string> {
   if (!await has("cc")) throw new Error("cc is not there");
@@ -61,6 +64,12 @@ export async function installBun(): Promise<string> {
   await run("npm", ["install", "--no-audit", "--no-fund", "--no-update-notifier"], folder);
   if (await versionOf(BUN_PROGRAM) !== BUN) throw new Error("what npm installed does not run");
   return BUN_PROGRAM;
+}
+
+/** Puts what a module exports by these names, and all that it needs, into one minified file: `BUNDLE`. */
+export async function bundle(module: URL, ...names: string[]): Promise<void> {
+  const entry = await writeBuild("entry.ts", `export { ${names.join(", ")} } from "${module}";\n`);
+  await run(Deno.execPath(), ["bundle", "--minify", "-o", fileURLToPath(BUNDLE), entry]);
 }
 
 async function outputFor(source: string): Promise<string> {

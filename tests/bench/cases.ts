@@ -249,7 +249,7 @@ export const CASES: readonly Case[] = [
     pictured: "idle",
     long: true,
   },
-  { ...start("start", "echo", "plain"), among: WHOLE },
+  { ...start("start", "echo", "plain"), among: [...WHOLE, "usher_bundled"] },
   start("tls_start", "tls_echo", "plain_tls"),
   stop("stop0", 0),
   stop("stop1000", 1000),

@@ -96,6 +96,7 @@ export const GOALS: readonly Goal[] = [
   ...beside(1, 0.7),
   ...beside(16, 0.4),
   { case: "start", figure: "ms", ...ITERATE, atMostMore: 35 },
+  { case: "start", figure: "ms", server: "usher_bundled", against: "plain", atMostMore: 14 },
 ];
 
 /** Chunks that are their receiver's, in messages of one size. */

@@ -1,7 +1,7 @@
 /** The servers to measure, and how to start each of them. @module */
 
 import { pathToFileURL } from "node:url";
-import { compileC, compileGo, installBun, writeBuild } from "./build.ts";
+import { BUNDLE, bundle, compileC, compileGo, installBun, writeBuild } from "./build.ts";
 import type { Case, Mode } from "./cases.ts";
 import { Child, has } from "./children.ts";
 
@@ -16,6 +16,8 @@ export interface Server {
   readonly counts?: true;
   /** usher's module, for the servers that take one. */
   readonly module?: string;
+  /** The only case it takes part in; all that it can do if missing. */
+  readonly only?: string;
   /** Its arguments if they are not MODE BYTES [MODULE]; `port` is free, and may be ignored. */
   arguments?(port: number): readonly string[];
   /** Its line when it listens if that is not `ready PORT`; without a port: on the one given. */
@@ -54,6 +56,7 @@ export function servers(against: string | undefined): Server[] {
     onDeno("plain_tls", "plain_tls.ts", ["tls_echo"], true),
     ...usher("", USHER),
     ...against === undefined ? [] : usher("@before", pathToFileURL(`${against}/mod.ts`)),
+    bundled(),
     onDeno("plain_owned", "plain_owned.ts", ["echo", "discard"], false),
     onDeno("plain_timeout", "plain_timeout.ts", ["echo"], true),
     onDeno("node_net_deno", "node_net.mjs", [...ALL, ...FRAMED], false),
@@ -83,10 +86,11 @@ export function servers(against: string | undefined): Server[] {
 
 /** Whether a server can do what a case asks for. */
 export function takesPart(
-  { name, modes, deno }: Server,
-  { mode, among, denoEnv }: Case,
+  { name, modes, only, deno }: Server,
+  { name: benchCase, mode, among, denoEnv }: Case,
 ): boolean {
   return modes.includes(mode) && (deno === true || denoEnv === undefined) &&
+    (only === undefined || only === benchCase) &&
     (among === undefined || among.includes(name.replace(/@before$/, "")));
 }
 
@@ -166,6 +170,22 @@ function usher(suffix: string, module: URL): Server[] {
     example("mqtt", suffix, module),
     example("socks5", suffix, module, "socks"),
   ];
+}
+
+/** usher as one file, which `deno bundle` makes: what the number of files costs. */
+function bundled(): Server {
+  return {
+    name: "usher_bundled",
+    modes: ["echo"],
+    only: "start",
+    always: true,
+    deno: true,
+    module: BUNDLE.href,
+    prepare: async () => {
+      await bundle(USHER, "serve");
+      return denoRun("usher_iterate.ts");
+    },
+  };
 }
 
 /** An example as its users start it: with the configuration, which says where usher is. */
