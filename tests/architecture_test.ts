@@ -100,7 +100,7 @@ const TESTED_ELSEWHERE: Record<string, string> = {
 /** Test files outside the mirror of `lib/`, and what they test. */
 const BESIDE: Record<string, string> = {
   "tests/connection/start_tls_test.ts": "TLS begun in mid-stream",
-  "tests/listener/socket_options_test.ts": "how a socket is set before a handler sees it",
+  "tests/listener/socket_options_test.ts": "when a socket's options are set",
   "tests/fleet/watching_test.ts": "a fleet on the status page",
   "tests/wire/codec/wrong_options_test.ts": "wrong options of every codec",
   "tests/watch/page_test.ts": "the page in a real browser",

@@ -17,6 +17,12 @@ const MOST_EMPTY_WRITES = 100;
 /** Bytes of frames that leave in any case; what a slow peer can make us hold of them. */
 export const HIGH_WATER = 65536;
 
+/**
+ * Bytes of a first write that no system holds back a part of: with nothing unacknowledged before it, Nagle's
+ * algorithm sends a segment at once, and every path takes one of this size.
+ */
+const ONE_SEGMENT = 512;
+
 /** Microtasks from an awaited `send()` to the next read of a loop, and some to spare. */
 const FLUSH_AFTER_MICROTASKS = 5;
 
@@ -316,10 +322,12 @@ export class ByteWriter {
   }
 
   #begin(p: Uint8Array): void {
+    const life = this.#life;
+    if (life.noDelayDue && (life.bytesWritten > 0 || p.length > ONE_SEGMENT)) life.setNoDelay();
     this.#current = p;
     this.#sent = 0;
     this.#progress = 0;
-    this.#life.advancedAt = this.#life.clock.now;
+    life.advancedAt = life.clock.now;
   }
 
   readonly #written = (n: number): number | Promise<number> => {

@@ -90,6 +90,7 @@ export async function enterTls(
 ): Promise<TlsInfo> {
   try {
     if (side === undefined) return await ownHandshake(life.socket as Deno.TlsConn);
+    life.setOptions(); // what is around the socket from here on has none
     const ahead = reader.take(reader.length);
     const socket = new TlsSocket(life.socket, ahead, side, begun, reader.rooms);
     life.socket = socket;

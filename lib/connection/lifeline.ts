@@ -48,6 +48,13 @@ export class Lifeline implements Ticking {
   peerFinished = false;
   /** What the caller of the pending read holds. */
   handedRead: Promise<unknown> | undefined;
+  /**
+   * `TCP_NODELAY` is to be set: before the first write that Nagle's algorithm could hold back, which a
+   * connection of one request never makes. The call is 2 % of such a connection, as is the next.
+   */
+  noDelayDue = false;
+  /** `SO_KEEPALIVE` is to be set: at the next tick, as no kernel probes within its first second. */
+  keepAliveDue = false;
 
   #closed = false;
   #reason: EndReason | undefined;
@@ -192,8 +199,26 @@ export class Lifeline implements Ticking {
     return this.#error ?? new Deno.errors.BadResource("Cannot use a connection that is closed");
   }
 
+  /** Sets the options that are due; only while no write is pending, as Deno sets none then. */
+  setOptions(): void {
+    this.setNoDelay();
+    this.#setKeepAlive();
+  }
+
+  /** The same for `TCP_NODELAY` alone. */
+  setNoDelay(): void {
+    if (this.noDelayDue) turnOn(this.socket, "setNoDelay");
+    this.noDelayDue = false;
+  }
+
+  #setKeepAlive(): void {
+    if (this.keepAliveDue) turnOn(this.socket, "setKeepAlive");
+    this.keepAliveDue = false;
+  }
+
   tick(now: number): void {
     if (this.#closed) return;
+    if (!this.writing) this.#setKeepAlive();
     // A byte that moved behind a slow handler, when the last tick was long ago, moved just now.
     if (this.movedAt === this.clock.before) this.movedAt = now - TICK;
     if (this.advancedAt === this.clock.before) this.advancedAt = now - TICK;
@@ -228,6 +253,15 @@ function producedCause(error: unknown): Error | undefined {
     if (produced.has(error)) return error;
   }
   return undefined;
+}
+
+/** Sockets that are not TCP have no such options. */
+function turnOn(socket: Deno.Conn, option: "setNoDelay" | "setKeepAlive"): void {
+  try {
+    (socket as Partial<Deno.TcpConn>)[option]?.(true);
+  } catch {
+    // The peer is gone already: the first read or write says so, with the better error.
+  }
 }
 
 /** Whether a socket was given what is no `Uint8Array`; the kernel's TypeErrors have a `code`. */

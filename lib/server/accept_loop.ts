@@ -2,7 +2,7 @@
 
 import { formatAddress } from "../format_address.ts";
 import { Acceptor } from "../listener/accept.ts";
-import { type Bound, setSocketOptions } from "../listener/bind.ts";
+import type { Bound } from "../listener/bind.ts";
 import { disarmCompilerPanic } from "../listener/descriptor_panics.ts";
 import { ServedConnection } from "./served_connection.ts";
 import { serveConnection, type Service } from "./serve_connection.ts";
@@ -90,22 +90,25 @@ export class AcceptLoop {
     const { limits } = this.#service;
     const kind = bound.tls === undefined ? "plain" : "tls";
     let row = 0;
+    /** The first connection of the row. */
+    let first: ServedConnection | undefined;
     for (;;) {
       while (!this.#mayAccept) await this.#change();
       if (limits.turn !== undefined) await this.#turn(limits.turn());
       const since = performance.now();
       const socket = await this.acceptor.next();
       if (socket === null) return;
-      row = performance.now() - since > WAITED[kind] ? 0 : row + 1;
-      setSocketOptions(socket, bound);
       const conn = this.#enter(socket);
+      if (performance.now() - since > WAITED[kind]) row = 0;
+      if (row === 0) first = conn;
+      row++;
       if (this.#held === undefined) {
         limits.rate?.take();
         serveConnection(conn, bound, this.#service);
       } else this.#held.push({ conn, bound, service: this.#service });
       if (row >= ROW[kind] && this.#held === undefined) {
         row = 0;
-        await yieldToSockets();
+        if (kind === "tls" || !hasReceived(first!)) await yieldToSockets();
       }
     }
   }
@@ -123,6 +126,8 @@ export class AcceptLoop {
       rooms,
     );
     conn.listener = this.#name;
+    conn.life.noDelayDue = this.bound.noDelay;
+    conn.life.keepAliveDue = this.bound.keepAlive;
     if (options.maxAge !== Infinity) conn.limitAge(options.maxAge, options.shutdownTimeout);
     live.enter(conn);
     if (live.all.size >= PREPARE_AT) disarmCompilerPanic();
@@ -179,6 +184,14 @@ export class AcceptLoop {
     await turn;
     while (!this.#mayAccept) await this.#change();
   }
+}
+
+/**
+ * Whether anything was read from a connection that was accepted in this row: then Deno has looked at every
+ * socket since, as a new one is read only when the kernel has said that something has come.
+ */
+function hasReceived({ life }: ServedConnection): boolean {
+  return life.bytesRead > 0 || life.peerFinished;
 }
 
 /** A timer, since only when nothing else is left to do does Deno wait, and looks at every socket. */

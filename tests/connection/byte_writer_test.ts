@@ -19,6 +19,11 @@ import {
   lines,
   serve,
 } from "../../mod.ts";
+import { ByteWriter } from "../../lib/connection/byte_writer.ts";
+import { CoarseClock } from "../../lib/connection/coarse_clock.ts";
+import { Lifeline } from "../../lib/connection/lifeline.ts";
+import { DEFAULT_LIMITS } from "../../lib/connection/limits.ts";
+import { Rooms } from "../../lib/connection/rooms.ts";
 import { byChance } from "../support/chance.ts";
 import { netTest } from "../support/needs.ts";
 import { assertPattern, assertReadsPattern, fillPattern, pattern } from "../support/pattern.ts";
@@ -34,6 +39,7 @@ import {
 import { ENOUGH_TURNS, turn, turns, until } from "../support/wait.ts";
 import { Program } from "../support/program.ts";
 import { type Scripted, scripted } from "../support/scripted_connection.ts";
+import { Switchboard } from "../support/switchboard.ts";
 import { unhandledDuring } from "../support/unhandled.ts";
 import { noteEnds } from "../support/noting.ts";
 
@@ -51,6 +57,44 @@ function stuck(options?: ConnectionOptions): Scripted {
   socket.takes = undefined;
   return { socket, conn };
 }
+
+/** A writer over a socket whose options are still to be set. */
+function unset(): { socket: Switchboard; writer: ByteWriter } {
+  const socket = new Switchboard();
+  const life = new Lifeline(socket, new CoarseClock(false), DEFAULT_LIMITS);
+  life.noDelayDue = life.keepAliveDue = true;
+  return { socket, writer: new ByteWriter(life, MIB, new Rooms()) };
+}
+
+Deno.test("write() turns Nagle's algorithm off before the second write, as the first is never held back", async () => {
+  const { socket, writer } = unset();
+  await writer.write(bytes`one`);
+  assertEquals(socket.set, []);
+  for (const word of [bytes`two`, bytes`three`]) {
+    const writing = writer.write(word);
+    assertEquals(socket.set, ["noDelay true"]);
+    await writing;
+  }
+});
+
+Deno.test("write() turns Nagle's algorithm off before a first write that may be more than one segment", async () => {
+  const { socket, writer } = unset();
+  const writing = writer.write(new Uint8Array(513));
+  assertEquals(socket.set, ["noDelay true"]);
+  await writing;
+});
+
+Deno.test("write() turns Nagle's algorithm off before a second write that had to wait for the first", async () => {
+  const { socket, writer } = unset();
+  socket.takes = undefined;
+  const writing = [writer.write(bytes`one`), writer.write(bytes`two`)];
+  assertEquals(socket.set, []); // while a write is pending no option can be set
+  socket.writes[0]!.take();
+  await until(() => socket.writes.length > 1 || socket.set.length > 0);
+  assertEquals(socket.set, ["noDelay true"]);
+  socket.writes.at(-1)!.take();
+  await Promise.all(writing);
+});
 
 netTest(
   "64 MiB written piece by piece to a slow reader arrive whole, in bounded memory",

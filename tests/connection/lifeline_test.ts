@@ -25,6 +25,7 @@ import { bytes, text } from "../support/bytes.ts";
 import { dial, LOOPBACK, readAll, socketPair } from "../support/peers.ts";
 import { turn, turns, until } from "../support/wait.ts";
 import { ScriptedSocket } from "../support/scripted_socket.ts";
+import { Switchboard } from "../support/switchboard.ts";
 import { noteEnds, serveNoting } from "../support/noting.ts";
 
 const MINUTE = 60_000;
@@ -49,6 +50,31 @@ async function assertTimesOut(promise: Promise<unknown>, option: string): Promis
   assertEquals(error.name, "TimeoutError");
   return error;
 }
+
+Deno.test("a lifeline has silent peers probed from the first tick on at which no write is pending", () => {
+  const socket = new Switchboard();
+  const life = newLife(socket);
+  life.keepAliveDue = true;
+  life.writing = true;
+  life.tick(TICK);
+  assertEquals(socket.set, []);
+  life.writing = false;
+  life.tick(2 * TICK);
+  life.tick(3 * TICK);
+  assertEquals(socket.set, ["keepAlive true"]);
+});
+
+Deno.test("a lifeline outlives a socket on which no option can be set any more", () => {
+  const socket = Object.assign(new ScriptedSocket(), {
+    setKeepAlive(): void {
+      throw new Deno.errors.BadResource("Bad resource ID");
+    },
+  });
+  const life = newLife(socket);
+  life.keepAliveDue = life.noDelayDue = true;
+  life.setOptions();
+  assertFalse(life.closed);
+});
 
 Deno.test("a lifeline keeps the first reason and the first error", () => {
   const socket = new ScriptedSocket();

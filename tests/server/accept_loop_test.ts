@@ -1,6 +1,6 @@
 /** A flood of connects does not keep the accept loop from the sockets. @module */
 
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertGreater } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
 import { AcceptLoop } from "../../lib/server/accept_loop.ts";
 import type { Limits, Semaphore } from "../../lib/server/limits.ts";
@@ -10,7 +10,9 @@ import { Slots } from "../../lib/server/slots.ts";
 import { type ScriptedListener, scriptedListener } from "../../lib/testing/mod.ts";
 import { serve } from "../../mod.ts";
 import { turn, until } from "../support/wait.ts";
+import { bytes } from "../support/bytes.ts";
 import { ScriptedSocket } from "../support/scripted_socket.ts";
+import { Switchboard } from "../support/switchboard.ts";
 
 /** More connections than an accept loop may take in a row, each there when it is accepted. */
 function* flood(count: number): Generator<Deno.Conn> {
@@ -24,6 +26,37 @@ Deno.test("an accept loop yields to the sockets after 64 accepts that came at on
   const { accepted } = server.stats();
   assert(accepted > 0 && accepted < 1000, `${accepted} accepted in one turn of the event loop`);
   await until(() => server.stats().accepted === 5000);
+});
+
+/** The same, each with something to read. */
+function* talkingFlood(count: number): Generator<Deno.Conn> {
+  for (const socket of flood(count)) {
+    (socket as ScriptedSocket).arrive(bytes`hello`);
+    yield socket;
+  }
+}
+
+Deno.test("an accept loop does not yield when it was read what came for the first of the row", async () => {
+  const listeners = [scriptedListener(talkingFlood(5000))];
+  await using server = serve({ listeners }, async (conn) => void await conn.readExactly(5));
+  await turn();
+  assertGreater(server.stats().accepted, 1000);
+  await until(() => server.stats().accepted === 5000);
+});
+
+Deno.test("a connection of one request has no option set, and one of two has", async () => {
+  const sockets = [new Switchboard(), new Switchboard()];
+  await using server = serve({ listeners: [scriptedListener(sockets)] }, async (conn) => {
+    for await (const chunk of conn) await conn.write(chunk);
+  });
+  await turn();
+  sockets.forEach((socket) => socket.arrive(bytes`one`));
+  await turn();
+  sockets[1]!.arrive(bytes`two`);
+  await turn();
+  sockets.forEach((socket) => socket.finish());
+  await until(() => server.stats().ended.completed === 2);
+  assertEquals(sockets.map(({ set }) => set), [[], ["noDelay true"]]);
 });
 
 Deno.test("an accept loop that yields goes on under a fake clock", async () => {
