@@ -34,14 +34,17 @@ export type Mode =
   | "stop"
   | "kv"
   | "mqtt"
-  | "socks";
+  | "socks"
+  | "work";
 
 export interface Case {
   readonly name: string;
   readonly title: string;
   readonly mode: Mode;
-  /** The size that the modes `send` and `discard` work with. */
+  /** The size that the modes `send` and `discard` work with; for `work`, steps. */
   readonly bytes?: number;
+  /** Whether server and load may use every core. */
+  readonly onAllCores?: true;
   readonly load: LoadPlan | FanOutPlan | KeepPlan | RedisPlan | StartPlan | StopPlan;
   /** The server that every other one is compared with; it runs twice in each round. */
   readonly baseline: string;
@@ -212,6 +215,8 @@ export const CASES: readonly Case[] = [
     pictured: "rate",
     long: true,
   },
+  work("work75k", 75_000),
+  work("work750k", 750_000),
   {
     ...echo("tls_echo", 64),
     title: "64-byte echo inside TLS, 64 connections",
@@ -404,6 +409,23 @@ function fanOut(name: string, subscribers: number, messages: number): Case {
     load: { kind: "fan_out", connections: subscribers, messages },
     baseline: "mosquitto",
     figures: exchanges("delivery").filter(({ name }) => name === "rate" || name === "cpu"),
+    pictured: "rate",
+    long: true,
+  };
+}
+
+/** A step takes 1.3 ns at 3 GHz. */
+function work(name: string, steps: number): Case {
+  return {
+    ...echo(name, 64),
+    title: `${steps.toLocaleString("en")} steps of computing for each 64-byte echo, ` +
+      "64 connections, on every core",
+    mode: "work",
+    bytes: steps,
+    onAllCores: true,
+    baseline: "usher_single",
+    // Node's cluster computes in processes of its own.
+    figures: exchanges().filter(({ name }) => name !== "cpu"),
     pictured: "rate",
     long: true,
   };

@@ -93,6 +93,10 @@ export const GOALS: readonly Goal[] = [
   ]),
   { case: "tls_echo", figure: "cpu", ...TLS, atMost: 1.3 },
   { case: "tls_bulk", figure: "rate", ...TLS, atLeast: 0.9 },
+  ...["work75k", "work750k"].flatMap((name): Goal[] => [
+    { case: name, figure: "rate", server: "usher_fleet", against: "usher_single", atLeast: 1.7 },
+    { case: name, figure: "rate", server: "usher_fleet", against: "node_cluster", atLeast: 1 },
+  ]),
   ...beside(1, 0.7),
   ...beside(16, 0.4),
   { case: "start", figure: "ms", ...ITERATE, atMostMore: 35 },

@@ -57,9 +57,14 @@ export async function runOnce(
 ): Promise<Outcome> {
   // What a handler keeps is only counted.
   if (benchCase.load.kind === "keep") return await countOnce(server, benchCase, settings);
-  const { serverCore, v8Flags } = settings;
+  const { v8Flags } = settings;
   const flags = v8Flags === undefined ? [] : [`--v8-flags=${v8Flags}`];
-  const running = await startServer(server, benchCase, serverCore, flags);
+  const running = await startServer(
+    server,
+    benchCase,
+    coreOf(benchCase, settings.serverCore),
+    flags,
+  );
   const { child } = running;
   await using _server = child;
   const snapshots = new Map<string, Snapshot>();
@@ -107,20 +112,25 @@ export async function countOnce(
   return { figures, busy: report.busy };
 }
 
+function coreOf({ onAllCores }: Case, core: number | undefined): number | undefined {
+  return onAllCores ? undefined : core;
+}
+
 /** The counts; the other figures of such a run are worthless. */
 const COUNTED: readonly FigureName[] = ["chunks", "copied", "allocated", "pinned", "kept"];
 
 async function load(
   running: Running,
-  { load: plan, mode, bytes = 0, longer = 1 }: Case,
+  benchCase: Case,
   { generator, warm, seconds, slices = 1, loadCore }: RunSettings,
   atRest: LoadSettings["atRest"],
 ): Promise<LoadReport> {
+  const { load: plan, mode, bytes = 0, longer = 1 } = benchCase;
   const settings = {
     warm: longer * warm,
     seconds: longer * seconds,
     slices,
-    core: loadCore,
+    core: coreOf(benchCase, loadCore),
     atRest,
   };
   const tls = isTls(mode);

@@ -19,7 +19,7 @@ export interface Server {
   /** The only case it takes part in; all that it can do if missing. */
   readonly only?: string;
   /** Its arguments if they are not MODE BYTES [MODULE]; `port` is free, and may be ignored. */
-  arguments?(port: number): readonly string[];
+  arguments?(port: number, bytes: number): readonly string[];
   /** Its line when it listens if that is not `ready PORT`; without a port: on the one given. */
   readonly ready?: RegExp;
   /** Builds it; returns the command. Rejects with the reason when this machine cannot. */
@@ -81,6 +81,7 @@ export function servers(against: string | undefined): Server[] {
     redis(),
     mosquitto(),
     microsocks(),
+    ...computing(),
   ];
 }
 
@@ -97,7 +98,7 @@ export function takesPart(
 /** Starts a server for one case and awaits its port. */
 export async function startServer(
   server: PreparedServer,
-  { mode, bytes, load, denoEnv }: Case,
+  { mode, bytes = 0, load, denoEnv }: Case,
   core: number | undefined,
   denoFlags: readonly string[] = [],
 ): Promise<Running> {
@@ -106,8 +107,8 @@ export async function startServer(
   // After `run`, where Deno's own options go.
   const words = server.deno ? [program, "run", ...denoFlags, ...rest.slice(1)] : command;
   const given = server.arguments === undefined ? 0 : freePort();
-  const about = load.kind === "keep" ? load.what : String(bytes ?? 0);
-  const args = server.arguments?.(given) ??
+  const about = load.kind === "keep" ? load.what : String(bytes);
+  const args = server.arguments?.(given, bytes) ??
     [mode, about, ...module === undefined ? [] : [module]];
   const began = performance.now();
   const child = new Child([...words, ...args], core, denoEnv);
@@ -169,6 +170,35 @@ function usher(suffix: string, module: URL): Server[] {
     example("kv", suffix, module),
     example("mqtt", suffix, module),
     example("socks5", suffix, module, "socks"),
+  ];
+}
+
+/** A single thread, and what takes as many as there are cores: servers/work.mjs has what they compute. */
+function computing(): Server[] {
+  const cores = navigator.hardwareConcurrency;
+  const entry = (
+    name: string,
+    workers: number,
+    always: boolean,
+    prepare: Server["prepare"],
+  ): Server => ({
+    name,
+    modes: ["work"],
+    always,
+    arguments: (_port, steps) => [String(steps), String(workers)],
+    prepare,
+  });
+  const onDeno = () => Promise.resolve(denoRun("fleet_work.ts"));
+  return [
+    entry("usher_single", 0, true, onDeno),
+    entry("usher_fleet", cores, true, onDeno),
+    entry(
+      "node_cluster",
+      cores,
+      false,
+      async () => [await present("node"), "servers/cluster_work.mjs"],
+    ),
+    entry("go_work", cores, false, async () => [await compileGo("servers/work.go")]),
   ];
 }
 

@@ -1,11 +1,11 @@
-/** Node's cluster, each of whose processes echoes behind some µs of computing: cluster_work.mjs WORK WORKERS. */
+/** Node's cluster, each of whose processes echoes behind some computing: cluster_work.mjs STEPS WORKERS. */
 
 import cluster from "node:cluster";
 import { createServer } from "node:net";
 import process from "node:process";
-import { worker } from "./work.mjs";
+import { compute } from "./work.mjs";
 
-const [, , work = "0", workers = "1"] = process.argv;
+const [, , steps = "0", workers = "1"] = process.argv;
 
 if (cluster.isPrimary) {
   let listening = 0;
@@ -14,11 +14,10 @@ if (cluster.isPrimary) {
   });
   for (let i = 0; i < Number(workers); i++) cluster.fork();
 } else {
-  const compute = worker(Number(work));
   createServer({ noDelay: true }, (socket) => {
     socket.on("error", () => {});
     socket.on("data", (chunk) => {
-      compute();
+      compute(Number(steps));
       socket.write(chunk);
     });
   }).listen(0, "127.0.0.1");

@@ -1,5 +1,5 @@
 /**
- * Echoes behind some µs of computing: fleet_work.ts WORK WORKERS, with 0 workers as a single server.
+ * Echoes behind some computing: fleet_work.ts STEPS WORKERS, with 0 workers as a single server.
  *
  * @module
  */
@@ -7,18 +7,17 @@
 import { isMainThread } from "node:worker_threads";
 import { fleet } from "../../../lib/fleet/mod.ts";
 import { serve } from "../../../mod.ts";
-import { worker } from "./work.mjs";
+import { compute } from "./work.mjs";
 
-const [work = "0", workers = "0"] = Deno.args;
+const [steps = "0", workers = "0"] = Deno.args;
 
 if (isMainThread && workers !== "0") {
   const running = await fleet(import.meta.url, { workers: Number(workers) });
   ready(running.addr);
 } else {
-  const compute = worker(Number(work));
   const server = serve({ port: 0, hostname: "127.0.0.1" }, async (conn) => {
     for await (const chunk of conn.chunks({ reuse: true })) {
-      compute();
+      compute(Number(steps));
       await conn.write(chunk);
     }
   });

@@ -1,13 +1,13 @@
-// Echoes behind some µs of computing: work WORK, on as many cores as GOMAXPROCS says.
+// Echoes behind some computing: work STEPS WORKERS, in one process. servers/work.mjs has the loop.
 package main
 
 import (
 	"fmt"
 	"net"
 	"os"
+	"runtime"
 	"strconv"
 	"sync/atomic"
-	"time"
 )
 
 var sink uint32
@@ -21,16 +21,9 @@ func compute(steps int) {
 }
 
 func main() {
-	work, _ := strconv.Atoi(os.Args[1])
-	perUs := 0.0
-	for i := 0; i < 50; i++ {
-		since := time.Now()
-		compute(200_000)
-		if found := 200_000 / float64(time.Since(since).Nanoseconds()) * 1000; found > perUs {
-			perUs = found
-		}
-	}
-	steps := int(float64(work) * perUs)
+	steps, _ := strconv.Atoi(os.Args[1])
+	workers, _ := strconv.Atoi(os.Args[2])
+	runtime.GOMAXPROCS(workers)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		panic(err)
