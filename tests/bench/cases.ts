@@ -173,6 +173,7 @@ export const CASES: readonly Case[] = [
     figures: idling(),
     pictured: "idle",
     among: [...WHOLE, "usher_chunks"],
+    rounds: 3,
   },
   ...[4, 16, 64].map((kibibytes) =>
     memoryAfter(
@@ -252,6 +253,7 @@ export const CASES: readonly Case[] = [
     baseline: "plain_tls",
     figures: idling(),
     pictured: "idle",
+    rounds: 3,
     long: true,
   },
   { ...start("start", "echo", "plain"), among: [...WHOLE, "usher_bundled"] },
@@ -349,7 +351,7 @@ function memoryAfter(
     figures: idling(),
     pictured: "idle_after_burst",
     among: READERS,
-    rounds: 3,
+    rounds: 2,
     long: true,
   };
 }
