@@ -1,5 +1,6 @@
 /** Holds encoded frames until they leave in one write. @module */
 
+import { encodeAt } from "../wire/codec/encode_at.ts";
 import type { Rooms } from "./rooms.ts";
 
 /** Bytes of a room for frames. Most replies to one read fit; larger ones grow it. */
@@ -20,6 +21,8 @@ export interface Encoder<T> {
   encode(frame: T): Uint8Array;
   /** Writes them to the front of `room`; how many, or `null` if they do not fit. */
   encodeInto?(frame: T, room: Uint8Array): number | null;
+  /** Writes them into `room` from `at` on; how many, or `null` to leave it to `encodeInto`. */
+  [encodeAt]?(frame: T, room: Uint8Array, at: number): number | null;
 }
 
 /** Frames of one connection, encoded. It borrows a room while it holds something: an idle one has none. */
@@ -112,6 +115,8 @@ export class FrameBuffer {
   /** Encodes a frame behind the others; what they are long together. */
   #encode<T>(room: Room, encoder: Encoder<T>, frame: T): number {
     const at = this.#length;
+    const placed = encoder[encodeAt]?.(frame, room.bytes, at) ?? null;
+    if (placed !== null) return room.touch(at + placed);
     if (encoder.encodeInto !== undefined) {
       let offered = room.offer(at, FIRST_OFFER);
       let n = encoder.encodeInto(frame, offered);
@@ -131,14 +136,14 @@ export class FrameBuffer {
     }
     const length = at + bytes.length;
     if (length > room.bytes.length) room = this.#grow(room, length);
-    room.offer(at, bytes.length).set(bytes);
-    return length;
+    room.bytes.set(bytes, at);
+    return room.touch(length);
   }
 
   #grow(room: Room, length: number): Room {
     const doubled = Math.min(2 * room.bytes.length, MOST_DOUBLED);
     const larger = this.#take(Math.max(length, doubled));
-    larger.offer(0, this.#length).set(room.bytes.subarray(0, this.#length));
+    larger.bytes.set(room.bytes.subarray(0, larger.touch(this.#length)));
     this.#keep(room);
     return this.#room = larger;
   }
@@ -170,9 +175,13 @@ class Room {
 
   /** At most `length` bytes from `at` on, to be written to. */
   offer(at: number, length: number): Uint8Array {
-    const end = at + length;
+    return this.bytes.subarray(at, this.touch(at + length));
+  }
+
+  /** Notes that what is before `end` may have been written to; returns `end`. */
+  touch(end: number): number {
     if (end > this.#touched) this.#touched = end;
-    return this.bytes.subarray(at, end);
+    return end;
   }
 
   /**

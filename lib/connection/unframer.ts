@@ -233,16 +233,19 @@ export class Unframer<T> implements ReadAhead {
 
 /** The frame, without the memory of the others where it is a small part of that. */
 function owned<T>(frame: T, bytes: Uint8Array<ArrayBuffer>): T {
-  if (!(frame instanceof Uint8Array) || frame.buffer !== bytes.buffer) return frame;
-  return Slab.owned(frame as Uint8Array<ArrayBuffer>) as T & Uint8Array<ArrayBuffer>;
+  return isPart(frame, bytes) ? Slab.owned(frame) as T & Uint8Array<ArrayBuffer> : frame;
+}
+
+function isPart(frame: unknown, bytes: Uint8Array<ArrayBuffer>): frame is Uint8Array<ArrayBuffer> {
+  return frame instanceof Uint8Array && frame.buffer === bytes.buffer;
 }
 
 /** The same for the frames of a batch. */
 function ownedAll<T>(frames: T[], bytes: Uint8Array<ArrayBuffer>): T[] {
-  const areParts = frames.every((frame) =>
-    frame instanceof Uint8Array && frame.buffer === bytes.buffer
-  );
-  if (!areParts) return frames.map((frame) => owned(frame, bytes));
+  let parts = 0;
+  for (const frame of frames) if (isPart(frame, bytes)) parts++;
+  if (parts === 0) return frames;
+  if (parts < frames.length) return frames.map((frame) => owned(frame, bytes));
   return Slab.ownedAll(frames as Uint8Array<ArrayBuffer>[]) as T[];
 }
 

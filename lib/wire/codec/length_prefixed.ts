@@ -4,6 +4,7 @@ import { FrameTooLargeError, ProtocolError } from "../../errors.ts";
 import { checkBoolean, checkChoice, checkKeys, checkNumber, show } from "../../check.ts";
 import type { Batch, Codec, Decoded, Need, Oversize } from "./codec.ts";
 import { DropBytes } from "./drop.ts";
+import { encodeAt } from "./encode_at.ts";
 
 /**
  * The options of {@linkcode lengthPrefixed}: where the length is, what it counts, its limit.
@@ -261,15 +262,19 @@ class LengthPrefixed implements Codec<Uint8Array> {
   encode(frame: Uint8Array): Uint8Array {
     const start = this.#prefixSize(frame);
     const bytes = new Uint8Array(start + frame.length);
-    this.#write(frame, bytes, start);
+    this.#write(frame, bytes, 0, start);
     return bytes;
   }
 
   encodeInto(frame: Uint8Array, room: Uint8Array): number | null {
+    return this[encodeAt](frame, room, 0);
+  }
+
+  [encodeAt](frame: Uint8Array, room: Uint8Array, at: number): number | null {
     const start = this.#prefixSize(frame);
     const size = start + frame.length;
-    if (size > room.length) return null;
-    this.#write(frame, room, start);
+    if (at + size > room.length) return null;
+    this.#write(frame, room, at, start);
     return size;
   }
 
@@ -306,16 +311,16 @@ class LengthPrefixed implements Codec<Uint8Array> {
     return width === "varint" ? varintSize(length) : width;
   }
 
-  #write(frame: Uint8Array, room: Uint8Array, start: number): void {
-    room.set(frame, start);
+  #write(frame: Uint8Array, room: Uint8Array, at: number, prefix: number): void {
+    room.set(frame, at + prefix);
     const { adjustment, bytes: width, endian } = this.#options;
     let rest = frame.length - adjustment;
-    for (let i = 0; i < start; i++) {
+    for (let i = 0; i < prefix; i++) {
       if (width === "varint") {
-        room[i] = rest % 128 + (i < start - 1 ? 128 : 0);
+        room[at + i] = rest % 128 + (i < prefix - 1 ? 128 : 0);
         rest = Math.floor(rest / 128);
       } else {
-        room[endian === "big" ? start - 1 - i : i] = rest % 256;
+        room[at + (endian === "big" ? prefix - 1 - i : i)] = rest % 256;
         rest = Math.floor(rest / 256);
       }
     }

@@ -5,6 +5,7 @@ import { ByteSearch } from "./byte_search.ts";
 import { bad, checkBoolean, checkChoice, checkKeys, checkNumber, show } from "../../check.ts";
 import type { Batch, Codec, Decoded, Oversize } from "./codec.ts";
 import { DropThrough } from "./drop.ts";
+import { encodeAt } from "./encode_at.ts";
 
 /**
  * The options of {@linkcode lines}.
@@ -310,22 +311,33 @@ class Lines implements Codec<string> {
   }
 
   encodeInto(frame: string, room: Uint8Array): number | null {
+    const placed = this[encodeAt](frame, room, 0);
+    if (placed !== null) return placed;
     this.#check(frame);
     const { limit, ending } = this.#options;
     if (frame.length + ending.length > room.length) return null;
-    // ASCII is the same bytes in all encodings that have lines.
-    let size = frame.length > SHORT ? -1 : writeAscii(frame, room);
-    if (size < 0) {
-      if (!this.#isUtf8) return copyInto(this.encode(frame), room);
-      const { read, written } = encoder.encodeInto(frame, room);
-      if (read < frame.length) return null;
-      size = written;
-    }
-    if (size > limit) throw tooLong(limit);
-    if (size + ending.length > room.length) return null;
+    if (!this.#isUtf8) return copyInto(this.encode(frame), room);
+    const { read, written } = encoder.encodeInto(frame, room);
+    if (read < frame.length) return null;
+    if (written > limit) throw tooLong(limit);
+    if (written + ending.length > room.length) return null;
+    let size = written;
     if (ending === "\r\n") room[size++] = CR;
     room[size++] = LF;
     return size;
+  }
+
+  [encodeAt](frame: string, room: Uint8Array, at: number): number | null {
+    if (typeof frame !== "string" || frame.length > SHORT) return null;
+    const { limit, ending } = this.#options;
+    const size = writeAscii(frame, room, at);
+    if (size < 0 || size > limit) return null;
+    let end = at + size;
+    if (ending === "\r\n") room[end++] = CR;
+    else if (size > 0 && room[end - 1] === CR) return null;
+    if (end >= room.length) return null;
+    room[end++] = LF;
+    return end - at;
   }
 
   /** Refuses text that would not be decoded to the same text. */
@@ -380,12 +392,12 @@ function tooLong(limit: number): RangeError {
   );
 }
 
-/** Writes text that is no longer than `room`, if it is ASCII; -1 otherwise. */
-function writeAscii(text: string, room: Uint8Array): number {
+/** Writes text from `at` on if it is ASCII without an LF, as far as the room reaches; its length, or -1. */
+function writeAscii(text: string, room: Uint8Array, at: number): number {
   for (let i = 0; i < text.length; i++) {
     const code = text.charCodeAt(i);
-    if (code > 127) return -1;
-    room[i] = code;
+    if (code > 127 || code === LF) return -1;
+    room[at + i] = code;
   }
   return text.length;
 }

@@ -3,6 +3,7 @@
 import { bad, isObject } from "../../check.ts";
 import { ProtocolError } from "../../errors.ts";
 import type { Codec, Decoded, Decoder, Encoder, Need } from "./codec.ts";
+import { encodeAt, type PlacingEncoder } from "./encode_at.ts";
 
 /**
  * Makes a codec that decodes each frame with the decoder that its first bytes call for: text or
@@ -92,12 +93,16 @@ class OneOf<T> implements Codec<T> {
   readonly #pick: (bytes: Uint8Array) => Decoder<T> | null;
   readonly #encoder: Encoder<T>;
   readonly encodeInto?: (frame: T, room: Uint8Array) => number | null;
+  readonly [encodeAt]?: (frame: T, room: Uint8Array, at: number) => number | null;
 
-  constructor(pick: (bytes: Uint8Array) => Decoder<T> | null, encoder: Encoder<T>) {
+  constructor(pick: (bytes: Uint8Array) => Decoder<T> | null, encoder: PlacingEncoder<T>) {
     this.#pick = pick;
     this.#encoder = encoder;
     if (encoder.encodeInto !== undefined) {
       this.encodeInto = (frame, room) => encoder.encodeInto!(frame, room);
+    }
+    if (encoder[encodeAt] !== undefined) {
+      this[encodeAt] = (frame, room, at) => encoder[encodeAt]!(frame, room, at);
     }
   }
 

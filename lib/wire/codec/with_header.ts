@@ -3,6 +3,7 @@
 import { FrameTooLargeError, ProtocolError } from "../../errors.ts";
 import { bad, checkKeys, checkNumber } from "../../check.ts";
 import type { Codec, Decoded, Decoder, Need } from "./codec.ts";
+import { encodeAt } from "./encode_at.ts";
 
 /**
  * A frame of {@linkcode withHeader}.
@@ -224,13 +225,17 @@ class WithHeader<H> implements Codec<Message<H>> {
   }
 
   encodeInto(frame: Message<H>, room: Uint8Array): number | null {
+    return this[encodeAt](frame, room, 0);
+  }
+
+  [encodeAt](frame: Message<H>, room: Uint8Array, at: number): number | null {
     // The header is at least a byte: what certainly does not fit is not encoded twice.
-    if (frame?.body?.length >= room.length) return null;
+    if (at + frame?.body?.length >= room.length) return null;
     const header = this.#headerOf(frame);
     const size = header.length + frame.body.length;
-    if (size > room.length) return null;
-    room.set(header);
-    room.set(frame.body, header.length);
+    if (at + size > room.length) return null;
+    room.set(header, at);
+    room.set(frame.body, at + header.length);
     return size;
   }
 
