@@ -21,6 +21,12 @@ const MOST_EMPTY_READS = 100;
  */
 const MOST_AT_ONCE = 49_152;
 
+/**
+ * Bytes of ciphertext whose memory is freed as soon as they were sent. Left to the garbage collector, it
+ * would cost a stream 10 % of its CPU: in collections, and in fresh memory instead of warm.
+ */
+const FREED_ONCE_SENT = 16_384;
+
 /** What counts the memory of the connections of a server. */
 export interface MemoryCounter {
   /** So many bytes more are occupied, or less if the number is below 0. */
@@ -386,8 +392,10 @@ export class TlsSocket implements Deno.Conn, TlsEvents {
       this.#leaving = this.#leaving.subarray(n);
       return this.#raw.write(this.#leaving).then(this.#sent, this.#failed);
     }
-    this.#inLine--;
+    const { buffer } = this.#leaving;
     this.#leaving = NOTHING;
+    this.#inLine--;
+    if (buffer.byteLength >= FREED_ONCE_SENT) buffer.transfer(0);
     return this.#taken;
   };
 

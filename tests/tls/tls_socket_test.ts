@@ -491,6 +491,28 @@ netTest("read() waits in little memory, and takes more at a time of a stream", a
   assertEquals(raw.sizes.at(-1), 2048);
 });
 
+netTest(
+  "the memory of large ciphertext is free once all of it was sent, and not before",
+  async () => {
+    class Slow extends Through {
+      readonly written: Uint8Array[] = [];
+      override write(p: Uint8Array): Promise<number> {
+        this.written.push(p);
+        return super.write(p.subarray(0, 10_000));
+      }
+    }
+    let raw!: Slow;
+    await using pair = await tlsPair(handshakeOptions(), (inner) => raw = new Slow(inner));
+    const { socket, client } = pair;
+    raw.written.length = 0;
+    const reading = assertReadsPattern(client, 40_000);
+    assertEquals(await socket.write(pattern(0, 40_000)), 40_000);
+    assertEquals(raw.written.map((p) => p.buffer.byteLength), [0, 0, 0, 0, 0]);
+    await socket.closeWrite();
+    await reading;
+  },
+);
+
 netTest("a peer that keeps sending while nothing reads fills the kernel and not us", async () => {
   let raw!: Gated;
   await using pair = await tlsPair(handshakeOptions(), (inner) => raw = new Gated(inner));
