@@ -15,7 +15,8 @@ const SLOTS_EACH = 16;
  */
 export class Lingering {
   readonly #slots: Slots;
-  readonly #all = new Set<ServedConnection>();
+  /** An array, as few linger, and what a `Set` has held is kept too long: see `ConnectionSet`. */
+  readonly #all: ServedConnection[] = [];
 
   constructor(slots: Slots) {
     this.#slots = slots;
@@ -27,16 +28,20 @@ export class Lingering {
   }
 
   enter(conn: ServedConnection): void {
-    this.#all.add(conn);
+    if (conn.lingers) return;
+    conn.lingers = true;
+    this.#all.push(conn);
     const limit = Lingering.limit(this.#slots.limit);
-    for (const oldest of this.#all) {
-      if (this.#all.size <= limit) break;
-      this.#all.delete(oldest);
+    while (this.#all.length > limit) {
+      const oldest = this.#all.shift()!;
+      oldest.lingers = false;
       oldest.close();
     }
   }
 
   leave(conn: ServedConnection): void {
-    this.#all.delete(conn);
+    if (!conn.lingers) return;
+    conn.lingers = false;
+    this.#all.splice(this.#all.indexOf(conn), 1);
   }
 }

@@ -1,6 +1,7 @@
 /** The connections of a server that are not over. @module */
 
 import type { CoarseClock, Ticking } from "../connection/coarse_clock.ts";
+import { ConnectionSet } from "./connection_set.ts";
 import type { ServedConnection } from "./served_connection.ts";
 
 /**
@@ -8,7 +9,7 @@ import type { ServedConnection } from "./served_connection.ts";
  * entry of its own for each would be memory that an idle one holds.
  */
 export class LiveConnections implements Ticking {
-  readonly all: Set<ServedConnection> = new Set();
+  readonly all: ConnectionSet = new ConnectionSet();
   readonly #clock: CoarseClock;
   #empty: PromiseWithResolvers<void> | undefined;
 
@@ -33,7 +34,7 @@ export class LiveConnections implements Ticking {
   }
 
   tick(now: number): void {
-    for (const conn of this.all) conn.tick(now);
+    this.all.forEach((conn) => conn.tick(now));
   }
 
   /** Resolves when no connection is left; right away if so. */

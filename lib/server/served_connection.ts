@@ -34,6 +34,10 @@ export type Lease = Disposable | AsyncDisposable | "returning";
 /** The connection that a handler gets from a server. */
 export class ServedConnection<A extends Deno.Addr = Deno.Addr> extends SocketConnection<A> {
   stage: Stage = "over-limit";
+  /** Where it stands in the set of connections. */
+  place = -1;
+  /** It is among those that linger. */
+  lingers = false;
   /** It holds a slot. */
   hasSlot = false;
   /** The peer that it counts for, where there is a limit. */
