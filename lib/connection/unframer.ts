@@ -3,6 +3,13 @@
 import type { Batch, Decoded, Decoder, Need } from "../wire/codec/codec.ts";
 import { Slab } from "./slab.ts";
 
+/**
+ * Bytes up to which all that has arrived is copied before frames that are small parts of it are decoded:
+ * what one that is kept keeps then, as by `Slab.ownedAll`. A copy of each frame was 15 % of an echo of
+ * 64 bytes at a depth of 4 and of 12.
+ */
+const MOST_COPIED = 1024;
+
 /** The bytes that an {@linkcode Unframer} takes frames from. */
 export interface Arrived {
   /** Those that have arrived and are not taken; their memory is not written again. */
@@ -53,6 +60,8 @@ export class Unframer<T> implements ReadAhead {
   #ahead: Ahead<T> | undefined;
   /** Decode all that is complete together: pays unless something else reads between the frames. */
   #together: boolean;
+  /** The frames of the last batch were parts of what they are too small to keep. */
+  #copiesFirst = false;
   /** Where in the stream the decoder has got to: everything before is taken. */
   #at = 0;
   /** Bytes behind that place which hold no end of a frame. */
@@ -160,11 +169,15 @@ export class Unframer<T> implements ReadAhead {
 
   #decodeTogether(bytes: Uint8Array<ArrayBuffer>): T | typeof Unframer.NO_FRAME {
     if (bytes.length === 0) return Unframer.NO_FRAME;
-    const batch = this.#decoder.decodeAll?.(bytes) ?? null;
+    const isCopied = this.#copiesFirst && bytes.length <= MOST_COPIED &&
+      bytes.buffer.byteLength > MOST_COPIED;
+    const from = isCopied ? bytes.slice() : bytes;
+    const batch = this.#decoder.decodeAll?.(from) ?? null;
     if (batch === null) return Unframer.NO_FRAME;
     const { taken, seen = 0 } = batch;
     if (!(taken > 0) || batch.frames.length === 0) throw tookNothing();
-    const frames = ownedAll(batch.frames, bytes);
+    const frames = isCopied ? batch.frames : ownedAll(batch.frames, bytes);
+    this.#copiesFirst = isCopied ? isPart(frames[0], from) : frames[0] !== batch.frames[0];
     this.#ahead = { frames, taken, seen, given: 1 };
     this.#arrived.readAhead = this;
     this.boundaries++;

@@ -1,6 +1,13 @@
 /** The frames of a stream come whole at every split, without a socket. @module */
 
-import { assert, assertEquals, assertFalse, assertStrictEquals, assertThrows } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertFalse,
+  assertLessOrEqual,
+  assertStrictEquals,
+  assertThrows,
+} from "@std/assert";
 import fc from "fast-check";
 import { type Arrived, type ReadAhead, Unframer } from "../../lib/connection/unframer.ts";
 import { ProtocolError } from "../../lib/errors.ts";
@@ -191,6 +198,52 @@ Deno.test("rewind() takes the bytes of the frames that were given out, and no ot
     unframer.rewind(); // twice is once
     assertEquals([...framesOf(unframer)], ["two", "three"].slice(given - 1));
   }
+});
+
+Deno.test("small frames in large memory keep 1 KiB at most, share it from the second batch on, and stay as they were", () => {
+  const memory = new Uint8Array(8192);
+  const arrived = new Buffer();
+  const codec = lengthPrefixed({ bytes: 1 });
+  const unframer = new Unframer(arrived, codec, true);
+  const kept: Uint8Array[] = [];
+  const sizes = [[3, 100], [60, 60], [3, 3, 250], [2], [200, 200, 200, 200, 200, 200]];
+  let at = 0;
+  for (const batch of sizes) {
+    const from = at;
+    for (const size of batch) {
+      memory.set(codec.encode(new Uint8Array(size).fill(size)), at);
+      at += size + 1;
+    }
+    arrived.buffered = memory.subarray(from, at);
+    kept.push(...framesOf(unframer));
+  }
+  memory.fill(0xee); // no frame is a part of it, whatever comes into it later
+  assertEquals(kept, sizes.flat().map((size) => new Uint8Array(size).fill(size)));
+  for (const { buffer } of kept) assertLessOrEqual(buffer.byteLength, 1024);
+  const buffers = kept.map(({ buffer }) => buffer);
+  assertStrictEquals(buffers[2], buffers[3]);
+  assertEquals(new Set(buffers).size, 6);
+});
+
+Deno.test("frames that are no parts of what has arrived again are not copied before they are decoded", () => {
+  const memory = new Uint8Array(8192);
+  const seen: ArrayBufferLike[] = [];
+  let isPart = true;
+  const codec: Codec<Uint8Array | string> = {
+    ...decoding<Uint8Array | string>(() => ({ need: 1e9 })),
+    decodeAll(bytes) {
+      seen.push(bytes.buffer);
+      return { frames: [isPart ? bytes.subarray(0, 2) : "text"], taken: bytes.length };
+    },
+  };
+  const arrived = new Buffer();
+  const unframer = new Unframer(arrived, codec, true);
+  for (let i = 0; i < 4; i++) {
+    isPart = i < 1;
+    arrived.buffered = memory.subarray(4 * i, 4 * i + 4);
+    assertEquals([...framesOf(unframer)].length, 1);
+  }
+  assertEquals(seen.map((buffer) => buffer === memory.buffer), [true, false, true, true]);
 });
 
 Deno.test("a protocol that reads between its frames is soon decoded one by one", () => {
