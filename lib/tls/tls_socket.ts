@@ -21,12 +21,6 @@ const MOST_EMPTY_READS = 100;
  */
 const MOST_AT_ONCE = 49_152;
 
-/**
- * Bytes of ciphertext whose memory is freed as soon as they were sent. Left to the garbage collector, it
- * would cost a stream 10 % of its CPU: in collections, and in fresh memory instead of warm.
- */
-const FREED_ONCE_SENT = 16_384;
-
 /** What counts the memory of the connections of a server. */
 export interface MemoryCounter {
   /** So many bytes more are occupied, or less if the number is below 0. */
@@ -395,7 +389,9 @@ export class TlsSocket implements Deno.Conn, TlsEvents {
     const { buffer } = this.#leaving;
     this.#leaving = NOTHING;
     this.#inLine--;
-    if (buffer.byteLength >= FREED_ONCE_SENT) buffer.transfer(0);
+    // Frees its memory. Left to the garbage collector, it would cost a stream 10 % of its CPU, in collections
+    // and in fresh memory instead of warm, and a small echo a sixth of its p99.9.
+    if (buffer.byteLength > 0) buffer.transfer(0);
     return this.#taken;
   };
 

@@ -492,7 +492,7 @@ netTest("read() waits in little memory, and takes more at a time of a stream", a
 });
 
 netTest(
-  "the memory of large ciphertext is free once all of it was sent, and not before",
+  "the memory of ciphertext is free once all of it was sent, and not before",
   async () => {
     class Slow extends Through {
       readonly written: Uint8Array[] = [];
