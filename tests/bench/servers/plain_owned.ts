@@ -47,7 +47,11 @@ const bytes = Number(Deno.args[1] ?? 4194304);
 
 const listener = Deno.listen({ port: 0, hostname: "127.0.0.1" });
 await Deno.stdout.write(new TextEncoder().encode(`ready ${listener.addr.port}\n`));
-for await (const conn of listener) serve(conn).catch(() => {}).finally(() => conn.close());
+for await (const conn of listener) {
+  // As usher does: a message that came in two parts is echoed in two, and the second would wait 40 ms.
+  conn.setNoDelay(true);
+  serve(conn).catch(() => {}).finally(() => conn.close());
+}
 
 async function echo(conn: Deno.Conn): Promise<void> {
   for await (const chunk of new Chunks(conn)) {
