@@ -77,6 +77,7 @@ export function servers(against: string | undefined): Server[] {
     onDeno("plain_keep", "plain_keep.ts", ["keep"], true),
     onDeno("plain_pipe", "plain_pipe.ts", ["forward"], true),
     onDeno("plain_lines", "plain_lines.ts", ["lines"], true),
+    onDeno("plain_batch", "plain_batch.ts", ["lines"], false),
     onDeno("plain_frames", "plain_frames.ts", ["frames"], true),
     redis(),
     mosquitto(),
