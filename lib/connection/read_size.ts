@@ -3,7 +3,10 @@
 /** Fewest bytes to make room for: less is left over, and more messages come in one piece. */
 const LEAST = 256;
 
-/** Most bytes to read at once. 256 KiB carry a stream with 15 to 20 % less CPU than 64 KiB. */
+/**
+ * Most bytes to read at once. An echo that is never short of bytes costs 20 % less CPU with 256 KiB than
+ * with 64, since it writes less often; reading and discarding alone costs 6 % more.
+ */
 const MOST = 262_144;
 
 /**
