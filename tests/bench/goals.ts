@@ -1,6 +1,6 @@
 /** The goals of usher's performance, and whether it reaches them. @module */
 
-import { KV_TESTS } from "./cases.ts";
+import { CASES, KV_TESTS } from "./cases.ts";
 import type { FigureName } from "./figures.ts";
 
 /**
@@ -56,24 +56,28 @@ export const GOALS: readonly Goal[] = [
   { case: "echo64", figure: "rate", ...READ, against: "node_net_deno", atLeast: 1.30 },
   { case: "echo64", figure: "rate", ...ITERATE, against: "node_net_deno", atLeast: 1.15 },
   ...both({ case: "echo64", figure: "rate", against: "go", atLeast: 1.00 }),
-  ...["echo4k", "echo16k", "echo64k"].flatMap(owned),
-  ...["echo64", "echo4k", "echo16k", "echo64k"].flatMap(borrowed),
-  ...["win64k_16x16384", "win64k_4x65536", "win256k_4x65536"].flatMap(windowed),
+  ...owned("echo4k", 1.2),
+  ...owned("echo16k", 1.65),
+  ...owned("echo64k", 1.65),
   { case: "echo16k", figure: "p999", ...ITERATE, atMost: 2.5 },
+  ...["echo64", "echo4k", "echo16k", "echo64k"].flatMap(borrowed),
+  ...CASES.map(({ name }) => name).filter((name) => name.startsWith("win")).flatMap(windowed),
   ...both({ case: "echo512_events128", figure: "even", atLeast: 0.85 }),
   ...both({ case: "echo512_events128", figure: "p999", atMost: 25_000 }),
-  // usher_read.ts brings the plain loop's 64 KiB per connection, which dominate there.
-  { case: "connect", figure: "rate", ...ITERATE, atLeast: 1.05 },
+  // Without any limit, timeout or count the loop by hand gives 1.1 to 1.2.
+  ...["connect", "connect32", "connect_once", "connect32_once"].flatMap((name): Goal[] => [
+    { case: name, figure: "rate", ...ITERATE, atLeast: 1.0 },
+    { case: name, figure: "p999", ...ITERATE, atMost: 1.0 },
+  ]),
   { case: "connect", figure: "rate", ...ITERATE, against: "node_net", atLeast: 1.7 },
-  // The peer's FIN is awaited behind ours, so that nothing sent is lost; the plain loop does not.
-  { case: "connect_once", figure: "rate", ...ITERATE, atLeast: 0.9 },
-  ...both({ case: "bulk_out", figure: "rate", against: "plain", atLeast: 1.2 }),
+  // The plain loop's writes leave whole already: nothing is left to put together.
+  ...both({ case: "bulk_out", figure: "rate", against: "plain", atLeast: 1.0 }),
   { case: "bulk_in", figure: "rate", ...FLOOR, atLeast: 1.0 },
   { case: "bulk_in", figure: "rate", ...READ, atLeast: 1.0 },
   { case: "bulk_in", figure: "rate", ...CHUNKS, atLeast: 1.0 },
   ...both({ case: "bulk_echo", figure: "rate", against: "plain", atLeast: 1.0 }),
   { case: "bulk_echo", figure: "rate", ...CHUNKS, atLeast: 1.4 },
-  ...both({ case: "two_writes", figure: "rate", against: "plain", atLeast: 30 }),
+  ...both({ case: "two_writes", figure: "rate", against: "plain", atLeast: 100 }),
   { case: "memory", figure: "idle", ...ITERATE, atMost: 0.17 },
   { case: "memory", figure: "idle_after_burst", ...ITERATE, atMost: 0.42 },
   {
@@ -84,29 +88,32 @@ export const GOALS: readonly Goal[] = [
     atLeast: 1.0,
   },
   { case: "lines1", figure: "rate", ...LINES, against: "plain_lines", atLeast: 1.0 },
-  { case: "lines16", figure: "rate", ...LINES, against: "plain_lines", atLeast: 7.0 },
+  { case: "lines16", figure: "rate", ...LINES, against: "plain_lines", atLeast: 8.0 },
   { case: "frames16", figure: "rate", ...FRAMES, against: "plain_frames", atLeast: 7.0 },
-  ...[{ case: "lines16", ...LINES }, { case: "frames16", ...FRAMES }].flatMap((deep): Goal[] => [
-    { ...deep, figure: "rate", against: "go", atLeast: 0.7 },
-    { ...deep, figure: "rate", against: "node_net", atLeast: 2 },
-    { ...deep, figure: "rate", against: "bun", atLeast: 1 },
-  ]),
+  // What is left of the least by hand, which is itself at 0.87 of Go, 0.95 of Bun and 1.8 of Node.
+  { case: "lines16", figure: "rate", ...LINES, against: "plain_batch", atLeast: 0.8 },
+  ...beyond("lines16", LINES.server, { go: 0.7, node_net: 1.4, bun: 0.75 }),
+  ...beyond("frames16", FRAMES.server, { go: 0.6, node_net: 1.1, bun: 0.7 }),
+  ...beyond("mqtt10", "usher_mqtt", { mosquitto: 2.5 }),
+  ...beyond("mqtt200", "usher_mqtt", { mosquitto: 3 }),
+  ...beyond("socks", "usher_socks5", { microsocks: 3 }),
   { case: "tls_echo", figure: "cpu", ...TLS, atMost: 1.3 },
   { case: "tls_bulk", figure: "rate", ...TLS, atLeast: 0.9 },
+  { case: "tls_connect", figure: "rate", ...TLS, atLeast: 3 },
   ...["work75k", "work750k"].flatMap((name): Goal[] => [
     { case: name, figure: "rate", server: "usher_fleet", against: "usher_single", atLeast: 1.7 },
     { case: name, figure: "rate", server: "usher_fleet", against: "node_cluster", atLeast: 1 },
   ]),
-  ...beside(1, 0.7),
+  ...beside(1, 0.8),
   ...beside(16, 0.4),
   { case: "start", figure: "ms", ...ITERATE, atMostMore: 35 },
   { case: "start", figure: "ms", server: "usher_bundled", against: "plain", atMostMore: 14 },
 ];
 
 /** Chunks that are their receiver's, in messages of one size. */
-function owned(name: string): Goal[] {
+function owned(name: string, atMost: number): Goal[] {
   return [
-    { case: name, figure: "cpu", ...FLOOR, atMost: 1.1 },
+    { case: name, figure: "cpu", ...ITERATE, atMost },
     { case: name, figure: "cpu", ...ITERATE, against: "node_net_deno", atMost: 1.0 },
   ];
 }
@@ -131,6 +138,17 @@ function windowed(name: string): Goal[] {
 /** The same for both ways to read. */
 function both(goal: Omit<Goal, "server">): Goal[] {
   return ["usher_iterate", "usher_read"].map((server) => ({ ...goal, server }));
+}
+
+/** At least so many times the rate of others. */
+function beyond(name: string, server: string, others: Readonly<Record<string, number>>): Goal[] {
+  return Object.entries(others).map(([against, atLeast]) => ({
+    case: name,
+    figure: "rate",
+    server,
+    against,
+    atLeast,
+  }));
 }
 
 /** The share of Redis's rate at one depth, in every test. */
