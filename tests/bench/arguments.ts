@@ -24,8 +24,8 @@ export const HELP: string = `deno task bench [options]
   --write           the results as a page with pictures: RESULTS.md, beside this program
   --help            this
 
-Each server runs in a process of its own on one core, the load on another. In a round the servers of a
-case are all started, and the load visits them in turn, 0.15 s at a time. Behind each figure stands its
+Each server runs in a process of its own on one core, the load on another. The servers of a case are all
+started and warmed up, and the load visits them in turn, 0.15 s at a time. Behind each figure stands its
 ratio to the case's baseline, in the same round. The baseline runs twice: how far it strays from itself
 is the noise, and a goal missed by no more than that counts as met. One round is for a first look.`;
 

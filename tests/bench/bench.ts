@@ -16,7 +16,7 @@ import { type Generator, prepareLoad } from "./load_process.ts";
 import { machine } from "./machine.ts";
 import { failureList, goalTable, table } from "./report.ts";
 import { again, Results } from "./results.ts";
-import { countOnce, runOnce, type RunSettings } from "./run.ts";
+import { countOnce, run, type RunSettings, takesRounds } from "./run.ts";
 import { type PreparedServer, type Server, takesPart } from "./servers.ts";
 import { Turns } from "./turns.ts";
 import { writeResults } from "./write.ts";
@@ -43,7 +43,7 @@ async function main(): Promise<number> {
   const settings: RunSettings = {
     generator,
     seconds,
-    warm: Math.min(0.4, seconds),
+    warm: Math.min(1.2, 4 * seconds),
     // On a single core there is nothing to keep apart.
     serverCore: second === undefined ? undefined : first,
     loadCore: second,
@@ -122,55 +122,59 @@ async function prepareAll(chosen: readonly Server[]): Promise<PreparedServer[]> 
 
 async function measure(
   cases: readonly Case[],
-  { rounds, count }: Options,
+  { rounds: all, count }: Options,
   prepared: readonly PreparedServer[],
   settings: RunSettings,
 ): Promise<Results> {
   const results = new Results();
-  for (let round = 0; round < rounds; round++) {
-    for (const benchCase of cases) {
-      if (round >= (benchCase.rounds ?? Infinity)) continue;
-      const field = fieldOf(benchCase, prepared);
-      const { repeats = 1 } = benchCase;
-      for (let turn = round * repeats; turn < (round + 1) * repeats; turn++) {
-        if (interrupt.signal.aborted) return results;
-        progress(`round ${round + 1} of ${rounds}: ${benchCase.name}`);
-        // Counts do not vary: once is enough.
-        const counting = count && turn === 0 && benchCase.counted === true;
-        await measureTogether(benchCase, turn, field, settings, results, counting);
-      }
+  for (const benchCase of cases) {
+    const field = fieldOf(benchCase, prepared);
+    const rounds = Math.min(all, benchCase.rounds ?? all) * (benchCase.repeats ?? 1);
+    // Counts do not vary: once is enough.
+    const counting = count && benchCase.counted === true;
+    if (takesRounds(benchCase)) {
+      progress(`${benchCase.name}: ${field.map(({ name }) => name).join(", ")}`);
+      await measureTogether(benchCase, 0, field, { ...settings, rounds }, results, counting);
+      continue;
+    }
+    for (let round = 0; round < rounds && !interrupt.signal.aborted; round++) {
+      progress(`${benchCase.name}: round ${round + 1} of ${rounds}`);
+      // Every other round backwards, so that none is always the first after a pause.
+      const order = round % 2 === 0 ? field : field.toReversed();
+      await measureTogether(benchCase, round, order, settings, results, counting && round === 0);
     }
   }
   progress("");
   return results;
 }
 
-/** One round of a case: every server is started once, and the loads take turns. */
+/** Every server of a case is started once, and the loads take turns. `first` is the first round. */
 async function measureTogether(
   benchCase: Case,
-  round: number,
+  first: number,
   field: readonly PreparedServer[],
   settings: RunSettings,
   results: Results,
   counting: boolean,
 ): Promise<void> {
   const turns = new Turns();
-  // Every other round backwards, so that none is always the first after a pause.
-  const order = round % 2 === 0 ? field : field.toReversed();
-  await Promise.all(order.map(async (server) => {
-    const where = { case: benchCase.name, round, server: server.name };
+  await Promise.all(field.map(async (server) => {
+    const where = { case: benchCase.name, server: server.name };
     await turns.take();
     try {
       if (interrupt.signal.aborted) return;
-      const { figures, busy } = await runOnce(server, benchCase, settings, turns);
+      const outcomes = await run(server, benchCase, settings, turns);
       const counted = counting && server.counts
-        ? (await countOnce(server, benchCase, settings)).figures
+        ? (await countOnce(server, benchCase, { ...settings, rounds: 1 })).figures
         : {};
-      results.samples.push({ ...where, figures: { ...figures, ...counted }, busy });
+      for (const [i, { figures, busy }] of outcomes.entries()) {
+        const all = i === 0 ? { ...figures, ...counted } : figures;
+        results.samples.push({ ...where, round: first + i, figures: all, busy });
+      }
     } catch (error) {
       if (interrupt.signal.aborted) return;
       const reason = error instanceof Error ? error.message : String(error);
-      results.failures.push({ ...where, reason });
+      results.failures.push({ ...where, round: first, reason });
     } finally {
       turns.pass();
     }

@@ -25,14 +25,15 @@
  * With `--tls 1` all of it happens inside TLS, where load_tls.h could be built; the latency of connect
  * is then that from connect() to the first reply, handshake included.
  *
- * `--slices N` divides the measured seconds, so that the loads of several servers can take turns: a
- * machine that is slower for a while then slows all of them.
+ * `--rounds N` measures so many times, with a report each; `--slices N` divides the seconds of each round,
+ * so that the loads of several servers can take turns: a machine that is slower for a while then slows
+ * all of them.
  *
  * Between phases nothing is in flight: it prints {"at":"turn"} and {"at":"warm"} before each slice (hold:
  * "warm", "small", "burst") and waits for a line on stdin, so that the server's CPU time or memory is
  * read at rest and no request is half counted. From "turn" to "warm" it repeats what is measured without
- * counting it, since another server has had the caches meanwhile. The last line is the report. load.ts
- * speaks the same.
+ * counting it, since another server has had the caches meanwhile. A report is at "round", the last one
+ * at "end". load.ts speaks the same.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -91,11 +92,11 @@ struct connection {
 };
 
 static struct {
-  int port, through, connections, depth, tls, server_closes, times, prefix, slices;
+  int port, through, connections, depth, tls, server_closes, times, prefix, rounds, slices;
   size_t request, reply, burst, window;
   double warm, seconds, rest;
 } asked = {
-    .connections = 1, .depth = 1, .times = 1, .slices = 1, .request = 64, .reply = 64, .burst = 65536};
+    .connections = 1, .depth = 1, .times = 1, .rounds = 1, .slices = 1, .request = 64, .reply = 64, .burst = 65536};
 
 static int queue = -1;
 static int short_lived; /* one exchange per connection */
@@ -443,18 +444,23 @@ static void watch_over(void) {
   alarm((unsigned)(asked.warm + asked.seconds + asked.rest) + SPARE);
 }
 
-/* A phase that had errors is the last one. How long the answer takes is not up to the load. */
-static void phase(const char *name) {
+/* Waits until the load may go on. How long that takes is not up to it. */
+static void pause_here(void) {
   char line[16];
+  fflush(stdout);
+  alarm(0);
+  if (read(0, line, sizeof line) <= 0) exit(0);
+  watch_over();
+}
+
+/* A phase that had errors is the last one. */
+static void phase(const char *name) {
   if (errors > 0) {
     fprintf(stderr, "load: %llu errors, the first: %s\n", (unsigned long long)errors, first_error);
     exit(1);
   }
   printf("{\"at\":\"%s\"}\n", name);
-  fflush(stdout);
-  alarm(0);
-  if (read(0, line, sizeof line) <= 0) exit(0);
-  watch_over();
+  pause_here();
 }
 
 /* What has passed while counting. */
@@ -469,7 +475,7 @@ static void set_counting(int on) {
   spent.cpu += sign * own_cpu();
 }
 
-static void report(struct connection *all) {
+static void report(struct connection *all, const char *name) {
   double busy = spent.cpu / spent.seconds;
   uint64_t requests = 0, least = UINT64_MAX, most = 0;
   for (int i = 0; i < asked.connections; i++) {
@@ -478,10 +484,10 @@ static void report(struct connection *all) {
     if (served < least) least = served;
     if (served > most) most = served;
   }
-  printf("{\"at\":\"end\",\"requests\":%llu,\"seconds\":%.6f,\"p50\":%.3f,\"p99\":%.3f,"
+  printf("{\"at\":\"%s\",\"requests\":%llu,\"seconds\":%.6f,\"p50\":%.3f,\"p99\":%.3f,"
          "\"p999\":%.3f,\"least\":%llu,\"most\":%llu,\"errors\":%llu,\"error\":\"%s\","
          "\"busy\":%.3f,\"by\":\"load.c\"}\n",
-         (unsigned long long)requests, spent.seconds, percentile(0.5), percentile(0.99),
+         name, (unsigned long long)requests, spent.seconds, percentile(0.5), percentile(0.99),
          percentile(0.999), (unsigned long long)least, (unsigned long long)most,
          (unsigned long long)errors, first_error, busy);
 }
@@ -513,22 +519,35 @@ static void warm_up(struct connection *all, int count, load_run *one) {
   checking = 0;
 }
 
+static void count_from_here(struct connection *all) {
+  for (int i = 0; i < asked.connections; i++) all[i].served = 0;
+  memset(histogram, 0, sizeof histogram);
+  recorded = 0;
+  spent.seconds = spent.cpu = 0;
+}
+
 static void measure(struct connection *all, load_run *one) {
   warm_up(all, asked.connections, one);
-  for (int i = 0; i < asked.slices; i++) {
-    phase("turn");
-    one(all, asked.connections, LEAD, 1);
-    phase("warm");
-    set_counting(1);
-    one(all, asked.connections, asked.seconds / asked.slices, 1);
-    set_counting(0);
+  for (int round = 1; round <= asked.rounds; round++) {
+    for (int i = 0; i < asked.slices; i++) {
+      phase("turn");
+      one(all, asked.connections, LEAD, 1);
+      phase("warm");
+      set_counting(1);
+      one(all, asked.connections, asked.seconds / asked.slices, 1);
+      set_counting(0);
+    }
+    if (round == asked.rounds) break;
+    report(all, "round");
+    pause_here();
+    count_from_here(all);
   }
   if (asked.rest > 0) {
     phase("done");
     rest();
     phase("idle");
   }
-  report(all);
+  report(all, "end");
 }
 
 static void hold(struct connection *all) {
@@ -550,7 +569,7 @@ static void hold(struct connection *all) {
   rest();
   phase("burst");
   set_counting(0);
-  report(all);
+  report(all, "end");
 }
 
 static void parse(int count, char **words) {
@@ -564,6 +583,7 @@ static void parse(int count, char **words) {
     else if (strcmp(name, "--window") == 0) asked.window = (size_t)atol(value);
     else if (strcmp(name, "--prefix") == 0) asked.prefix = atoi(value);
     else if (strcmp(name, "--through") == 0) asked.through = atoi(value);
+    else if (strcmp(name, "--rounds") == 0) asked.rounds = atoi(value);
     else if (strcmp(name, "--slices") == 0) asked.slices = atoi(value);
     else if (strcmp(name, "--times") == 0) asked.times = atoi(value);
     else if (strcmp(name, "--server-closes") == 0) asked.server_closes = atoi(value);
@@ -587,7 +607,7 @@ int main(int count, char **words) {
   asked.port = atoi(words[2]);
   parse(count, words);
   if (asked.connections < 1 || asked.depth < 1 || asked.request < 1 || asked.reply < 1 ||
-      asked.times < 1 || asked.slices < 1) {
+      asked.times < 1 || asked.rounds < 1 || asked.slices < 1) {
     fprintf(stderr, "load: counts and sizes start at 1\n");
     return 2;
   }

@@ -22,6 +22,7 @@ const { positionals: [kind, port], values } = parseArgs({
     burst: { type: "string", default: "65536" },
     window: { type: "string", default: "0" },
     times: { type: "string", default: "1" },
+    rounds: { type: "string", default: "1" },
     slices: { type: "string", default: "1" },
     "server-closes": { type: "string", default: "0" },
     rest: { type: "string", default: "0" },
@@ -36,6 +37,7 @@ const count = Number(values.connections);
 const depth = Number(values.depth);
 const warm = Number(values.warm);
 const seconds = Number(values.seconds);
+const rounds = Number(values.rounds);
 const slices = Number(values.slices);
 const serverCloses = values["server-closes"] !== "0";
 /** Full handshakes, as in load.c: each connection has a configuration, and so a cache, of its own. */
@@ -54,12 +56,12 @@ let request = pattern.subarray(0, Number(values.request) * depth);
 let reply = Number(values.reply) * depth;
 let checking = false;
 let counting = false;
-const latencies: number[] = [];
+let latencies: number[] = [];
 let errors = 0;
 let firstError = "";
 
 /** What has passed while counting, in ms. */
-const spent = { time: 0, cpu: 0 };
+let spent = { time: 0, cpu: 0 };
 
 let watching = watchOver();
 const peers = Array.from({ length: count }, (): Peer => ({
@@ -91,20 +93,26 @@ Deno.exit(0);
 
 async function measure(load: (time: number) => Promise<void>): Promise<void> {
   await warmUp(load);
-  for (let i = 0; i < slices; i++) {
-    await phase("turn");
-    await load(LEAD);
-    await phase("warm");
-    await setCounting(true);
-    await load(seconds / slices);
-    await setCounting(false);
+  for (let round = 1; round <= rounds; round++) {
+    for (let i = 0; i < slices; i++) {
+      await phase("turn");
+      await load(LEAD);
+      await phase("warm");
+      await setCounting(true);
+      await load(seconds / slices);
+      await setCounting(false);
+    }
+    if (round === rounds) break;
+    await report("round");
+    await pause();
+    countFromHere();
   }
   if (values.rest !== "0") {
     await phase("done");
     await rest(Number(values.rest) * 1000);
     await phase("idle");
   }
-  await report();
+  await report("end");
 }
 
 async function hold(): Promise<void> {
@@ -130,7 +138,7 @@ async function hold(): Promise<void> {
   await rest(Number(values.rest) * 1000 || REST);
   await phase("burst");
   await setCounting(false);
-  await report();
+  await report("end");
 }
 
 /** The warm-up compares every byte of an echo; the measured time does not, to stay cheap. */
@@ -306,6 +314,11 @@ function watchOver(): ReturnType<typeof setTimeout> {
 async function phase(name: string): Promise<void> {
   if (errors > 0) throw new Error(`${errors} errors, the first: ${firstError}`);
   await say({ at: name });
+  await pause();
+}
+
+/** Waits until the load may go on. How long that takes is not up to it. */
+async function pause(): Promise<void> {
   clearTimeout(watching);
   if (await Deno.stdin.read(new Uint8Array(16)) === null) Deno.exit(0);
   watching = watchOver();
@@ -319,11 +332,17 @@ async function setCounting(on: boolean): Promise<void> {
   spent.cpu += sign * cpu / 1000;
 }
 
-async function report(): Promise<void> {
+function countFromHere(): void {
+  for (const peer of peers) peer.served = 0;
+  latencies = [];
+  spent = { time: 0, cpu: 0 };
+}
+
+async function report(at: string): Promise<void> {
   latencies.sort((a, b) => a - b);
   const served = peers.map((peer) => peer.served);
   await say({
-    at: "end",
+    at,
     requests: served.reduce((sum, each) => sum + each, 0),
     seconds: spent.time / 1000,
     p50: percentile(0.5),

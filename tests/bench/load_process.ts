@@ -82,19 +82,21 @@ async function generatorInC(): Promise<Generator> {
 export interface LoadSettings {
   readonly warm: number;
   readonly seconds: number;
-  /** Parts of the measured seconds, each of them behind a phase "turn"; 1 where missing. */
+  /** Measurements, each of so many seconds; 1 where missing. */
+  readonly rounds?: number;
+  /** Parts of the seconds of a round, each of them behind a phase "turn"; 1 where missing. */
   readonly slices?: number;
   readonly core: number | undefined;
-  /** Awaited at every phase, while nothing is in flight; then the load goes on. */
-  atRest(phase: string): Promise<void>;
+  /** Awaited at every phase, while nothing is in flight, with the report where a round is over. */
+  atRest(phase: string, report?: LoadReport): Promise<void>;
 }
 
-/** Puts one load on a server; rejects when a single exchange failed. */
+/** Puts one load on a server, and resolves with its last report; rejects when an exchange failed. */
 export async function applyLoad(
   { command }: Generator,
   { port, through = 0, tls }: { port: number; through?: number; tls: boolean },
   { kind, serverCloses, prefix, ...sizes }: LoadPlan,
-  { warm, seconds, slices = 1, core, atRest }: LoadSettings,
+  { warm, seconds, rounds = 1, slices = 1, core, atRest }: LoadSettings,
 ): Promise<LoadReport> {
   const options = Object.entries({
     ...sizes,
@@ -103,18 +105,20 @@ export async function applyLoad(
     through,
     warm,
     seconds,
+    rounds,
     slices,
     tls: tls ? 1 : 0,
   }).flatMap(([name, value]) => [`--${name}`, String(value)]);
   await using load = new Child([...command, kind, String(port), ...options], core);
   const limit = (warm + seconds + (sizes.rest ?? 0)) * 1000 + SPARE;
   while (true) {
-    const word: Word = JSON.parse(await load.line(limit));
-    await atRest(word.at);
-    if (isLast(word)) {
-      if (word.errors === 0) return word;
-      throw new Error(`${word.errors} errors, the first: ${word.error}`);
+    const word: Word | Report = JSON.parse(await load.line(limit));
+    const report = "requests" in word ? word : undefined;
+    if (report !== undefined && report.errors > 0) {
+      throw new Error(`${report.errors} errors, the first: ${report.error}`);
     }
+    await atRest(word.at, report);
+    if (report?.at === "end") return report;
     await load.tell("go on");
   }
 }
@@ -123,11 +127,7 @@ interface Word {
   readonly at: string;
 }
 
-interface LastWord extends Word, LoadReport {
+interface Report extends Word, LoadReport {
   readonly errors: number;
   readonly error: string;
-}
-
-function isLast(word: Word): word is LastWord {
-  return word.at === "end";
 }

@@ -32,8 +32,8 @@ export function page(run: Run): string {
     "# Results",
     "Written by the command below; the next run writes it anew.",
     about(run),
-    "Every round starts the servers of a case together, and the load visits them in turn, 0.15 s at a " +
-    "time. Behind each figure stands its ratio to the first server of its table, measured in the same " +
+    "The servers of a case are started together and warmed up, and the load visits them in turn, 0.15 s " +
+    "at a time. Behind each figure stands its ratio to the first server of its table, measured in the same " +
     "round. That server runs twice in each round: how far it strays from itself is the noise. In the " +
     "pictures a bar is the median of the rounds, and the line at its end goes from the lowest to the " +
     "highest of them.",

@@ -23,7 +23,9 @@ export interface RunSettings {
   readonly loadCore: number | undefined;
   /** V8's flags in every server that Deno runs. */
   readonly v8Flags: string | undefined;
-  /** Parts of the measured seconds, between which others have their turns. */
+  /** In one process; 1 where missing. */
+  readonly rounds?: number;
+  /** Parts of the seconds of each, between which others have their turns. */
   readonly slices?: number;
 }
 
@@ -46,44 +48,45 @@ export interface Outcome {
 }
 
 /**
- * Runs a server and a load, and ends both; rejects when anything went wrong. Between the slices of the
- * load it lets the others have their turns.
+ * Runs a server and a load for some rounds, with an outcome each, and ends both; rejects when anything went
+ * wrong. Between the slices of the load it lets the others have their turns.
  */
-export async function runOnce(
+export async function run(
   server: PreparedServer,
   benchCase: Case,
   settings: RunSettings,
   turns: Turns,
-): Promise<Outcome> {
+): Promise<Outcome[]> {
   // What a handler keeps is only counted.
-  if (benchCase.load.kind === "keep") return await countOnce(server, benchCase, settings);
+  if (benchCase.load.kind === "keep") return [await countOnce(server, benchCase, settings)];
   const { v8Flags } = settings;
+  const { connections } = benchCase.load;
   const flags = v8Flags === undefined ? [] : [`--v8-flags=${v8Flags}`];
-  const running = await startServer(
-    server,
-    benchCase,
-    coreOf(benchCase, settings.serverCore),
-    flags,
-  );
+  const core = coreOf(benchCase, settings.serverCore);
+  const running = await startServer(server, benchCase, core, flags);
   const { child } = running;
   await using _server = child;
+  const outcomes: Outcome[] = [];
   const snapshots = new Map<string, Snapshot>();
   let cpu: number | undefined, begun: Snapshot | undefined;
+  const endRound = (report: LoadReport) => {
+    const figures = figuresOf(benchCase, { report, cpu, snapshots, connections });
+    outcomes.push({ figures, busy: report.busy });
+    cpu = undefined;
+  };
   const slices = Math.max(1, Math.round((benchCase.longer ?? 1) * settings.seconds / SLICE));
-  const report = await load(running, benchCase, { ...settings, slices }, async (phase) => {
+  const last = await load(running, benchCase, { ...settings, slices }, async (phase, report) => {
     const now = await snapshot(child.pid);
     snapshots.set(phase, now);
     if (begun?.cpu !== undefined && now.cpu !== undefined) cpu = (cpu ?? 0) + now.cpu - begun.cpu;
     begun = phase === "warm" ? now : undefined;
     if (phase === "turn") await turns.yield();
+    if (phase === "round" && report !== undefined) endRound(report);
   }).catch((error: Error) => {
     throw new Error(error.message + (child.complaint && `; the server said: ${child.complaint}`));
   });
-  const { connections } = benchCase.load;
-  return {
-    figures: figuresOf(benchCase, { report, cpu, snapshots, connections }),
-    busy: report.busy,
-  };
+  endRound(last);
+  return outcomes;
 }
 
 /** The same with a server that counts, which slows it down: its times are meaningless. */
@@ -116,19 +119,28 @@ function coreOf({ onAllCores }: Case, core: number | undefined): number | undefi
   return onAllCores ? undefined : core;
 }
 
+/**
+ * Whether a load can measure several rounds in one process, so that they are those of a server whose code is
+ * compiled and whose memory has settled.
+ */
+export function takesRounds({ load: { kind } }: Case): boolean {
+  return kind === "exchange" || kind === "stream" || kind === "connect";
+}
+
 /** The counts; the other figures of such a run are worthless. */
 const COUNTED: readonly FigureName[] = ["chunks", "copied", "allocated", "pinned", "kept"];
 
 async function load(
   running: Running,
   benchCase: Case,
-  { generator, warm, seconds, slices = 1, loadCore }: RunSettings,
+  { generator, warm, seconds, rounds = 1, slices = 1, loadCore }: RunSettings,
   atRest: LoadSettings["atRest"],
 ): Promise<LoadReport> {
   const { load: plan, mode, bytes = 0, longer = 1 } = benchCase;
   const settings = {
     warm: longer * warm,
     seconds: longer * seconds,
+    rounds,
     slices,
     core: coreOf(benchCase, loadCore),
     atRest,
