@@ -33,6 +33,7 @@ const RANKS = [
   ["lib/check.ts"],
   ["lib/format_address.ts"],
   ["lib/steady_clock.ts"],
+  ["lib/set_socket_options.ts"],
   ["lib/wire/", "lib/tls/"],
   ["lib/connection/", "lib/listener/"],
   ["lib/server/"],

@@ -1,6 +1,7 @@
 /** Writes bytes and frames to a socket, whole and in order. @module */
 
-import { type Encoder, FrameBuffer } from "./frame_buffer.ts";
+import type { Encoder } from "../wire/codec/codec.ts";
+import { FrameBuffer } from "./frame_buffer.ts";
 import type { Lifeline } from "./lifeline.ts";
 import { rejected } from "./lifeline.ts";
 import { ReadSize } from "./read_size.ts";

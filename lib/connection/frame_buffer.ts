@@ -1,6 +1,6 @@
 /** Holds encoded frames until they leave in one write. @module */
 
-import { encodeAt } from "../wire/codec/encode_at.ts";
+import { encodeAt, type PlacingEncoder } from "../wire/codec/encode_at.ts";
 import type { Rooms } from "./rooms.ts";
 
 /** Bytes of a room for frames. Most replies to one read fit; larger ones grow it. */
@@ -14,16 +14,6 @@ const MOST_DOUBLED = 65536;
 
 /** Rooms that are kept for the next connection that sends a frame. */
 const MAX_SPARE = 64;
-
-/** What can put a frame into a room. */
-export interface Encoder<T> {
-  /** The bytes of a frame. */
-  encode(frame: T): Uint8Array;
-  /** Writes them to the front of `room`; how many, or `null` if they do not fit. */
-  encodeInto?(frame: T, room: Uint8Array): number | null;
-  /** Writes them into `room` from `at` on; how many, or `null` to leave it to `encodeInto`. */
-  [encodeAt]?(frame: T, room: Uint8Array, at: number): number | null;
-}
 
 /** Frames of one connection, encoded. It borrows a room while it holds something: an idle one has none. */
 export class FrameBuffer {
@@ -54,7 +44,7 @@ export class FrameBuffer {
   }
 
   /** Adds a frame. An encoder that throws leaves no byte of it. */
-  put<T>(encoder: Encoder<T>, frame: T): void {
+  put<T>(encoder: PlacingEncoder<T>, frame: T): void {
     try {
       this.#length = this.#encode(this.#room ??= this.#take(ROOM_SIZE), encoder, frame);
     } catch (error) {
@@ -113,7 +103,7 @@ export class FrameBuffer {
   }
 
   /** Encodes a frame behind the others; what they are long together. */
-  #encode<T>(room: Room, encoder: Encoder<T>, frame: T): number {
+  #encode<T>(room: Room, encoder: PlacingEncoder<T>, frame: T): number {
     const at = this.#length;
     const placed = encoder[encodeAt]?.(frame, room.bytes, at) ?? null;
     if (placed !== null) return room.touch(at + placed);

@@ -1,5 +1,6 @@
 /** Knows whether a connection is still open, and what ended it. @module */
 
+import { setSocketOptions } from "../set_socket_options.ts";
 import { TlsSocket } from "../tls/tls_socket.ts";
 import { type CoarseClock, TICK, type Ticking } from "./coarse_clock.ts";
 import type { EndReason } from "./end_reason.ts";
@@ -207,12 +208,13 @@ export class Lifeline implements Ticking {
 
   /** The same for `TCP_NODELAY` alone. */
   setNoDelay(): void {
-    if (this.noDelayDue) turnOn(this.socket, "setNoDelay");
+    setSocketOptions(this.socket, { noDelay: this.noDelayDue, keepAlive: false });
     this.noDelayDue = false;
   }
 
   #setKeepAlive(): void {
-    if (this.keepAliveDue) turnOn(this.socket, "setKeepAlive");
+    if (!this.keepAliveDue) return;
+    setSocketOptions(this.socket, { noDelay: false, keepAlive: true });
     this.keepAliveDue = false;
   }
 
@@ -253,15 +255,6 @@ function producedCause(error: unknown): Error | undefined {
     if (produced.has(error)) return error;
   }
   return undefined;
-}
-
-/** Sockets that are not TCP have no such options. */
-function turnOn(socket: Deno.Conn, option: "setNoDelay" | "setKeepAlive"): void {
-  try {
-    (socket as Partial<Deno.TcpConn>)[option]?.(true);
-  } catch {
-    // The peer is gone already: the first read or write says so, with the better error.
-  }
 }
 
 /** Whether a socket was given what is no `Uint8Array`; the kernel's TypeErrors have a `code`. */

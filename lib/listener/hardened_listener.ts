@@ -1,7 +1,8 @@
 /** A Deno.Listener that no client can end. @module */
 
 import { Acceptor } from "./accept.ts";
-import { type Bound, setSocketOptions } from "./bind.ts";
+import { setSocketOptions } from "../set_socket_options.ts";
+import type { Bound } from "./bind.ts";
 
 /** A `Deno.Listener` over a bare one, with the accept loop's way of sorting failures. */
 export class HardenedListener<T extends Deno.Conn, A extends Deno.Addr>

@@ -3,6 +3,7 @@
 import type { PeerCertificate, TLSSocketOptions } from "node:tls";
 import { alertOf, withAlert } from "./alert.ts";
 import { HelloRecords } from "./hello_records.ts";
+import { joined } from "./joined.ts";
 import type { HandshakeOptions } from "./tls_contexts.ts";
 import { TlsEngine, type TlsEvents } from "./tls_engine.ts";
 
@@ -298,13 +299,6 @@ function infoOf({ socket }: TlsEngine, asked: boolean): TlsInfo {
 
 const NOTHING = new Uint8Array(0);
 const IGNORED: TlsEvents = { ended() {}, handshakeComplete() {}, failed() {} };
-
-function joined(one: Uint8Array, other: Uint8Array): Uint8Array {
-  const both = new Uint8Array(one.length + other.length);
-  both.set(one);
-  both.set(other, one.length);
-  return both;
-}
 
 /** A fatal alert in clear, for a handshake that the server has not answered yet. */
 function plainAlert(description: number): Uint8Array<ArrayBuffer> {

@@ -1,5 +1,7 @@
 /** Joins the records of a ClientHello, however finely it is fragmented. @module */
 
+import { joined } from "./joined.ts";
+
 /** A ClientHello in as few records as it takes, and what arrived behind it. */
 export interface JoinedHello {
   readonly hello: Uint8Array<ArrayBuffer>;
@@ -124,13 +126,6 @@ function tooLarge(bytes: number): Error {
   return new Deno.errors.InvalidData(
     `Cannot speak TLS with the peer: its ClientHello has ${bytes} bytes, and ${MAX_HELLO} are the most`,
   );
-}
-
-function joined(one: Uint8Array, other: Uint8Array): Uint8Array<ArrayBuffer> {
-  const both = new Uint8Array(one.length + other.length);
-  both.set(one);
-  both.set(other, one.length);
-  return both;
 }
 
 const EMPTY = new Uint8Array(0);

@@ -1,6 +1,7 @@
 /** Turns bytes into TLS and back through `node:tls`, only when asked. @module */
 
 import type { TLSSocket, TLSSocketOptions } from "node:tls";
+import { joined } from "./joined.ts";
 
 /**
  * What Deno's `TLSSocket` has inside. The public way to use a `TLSSocket` over something other than a
@@ -151,13 +152,6 @@ export class TlsEngine {
     const isAll = n === left && this.#cleartext.length === 0;
     this.#cleartext = isAll ? part : joined(this.#cleartext, part);
   }
-}
-
-function joined(one: Uint8Array, other: Uint8Array): Uint8Array<ArrayBuffer> {
-  const both = new Uint8Array(one.length + other.length);
-  both.set(one);
-  both.set(other, one.length);
-  return both;
 }
 
 function newSocket(options: TLSSocketOptions): TLSSocket {

@@ -12,7 +12,7 @@ import {
 import { Rooms } from "../../lib/connection/rooms.ts";
 import { ByteWriter, HIGH_WATER } from "../../lib/connection/byte_writer.ts";
 import { CoarseClock } from "../../lib/connection/coarse_clock.ts";
-import type { Encoder } from "../../lib/connection/frame_buffer.ts";
+import type { Encoder } from "../../lib/wire/codec/codec.ts";
 import { Lifeline } from "../../lib/connection/lifeline.ts";
 import { DEFAULT_LIMITS } from "../../lib/connection/limits.ts";
 import { byChance } from "../support/chance.ts";
