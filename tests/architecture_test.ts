@@ -289,7 +289,6 @@ const TOGETHER: Record<string, string> = {
   "lib/connection/write_queue.ts": "a queue and the turns in it",
   "lib/listener/address_set.ts": "a set is made, and recognized where an option takes one",
   "lib/listener/address_rules.ts": "rules for addresses, completed and asked",
-  "lib/listener/bind.ts": "how a socket is set before and behind binding",
   "lib/listener/descriptor_panics.ts": "the two panics of one cause",
   "lib/listener/listen_options.ts": "the options of an address, alone and as an entry",
   "lib/fleet/sent_error.ts": "an error is packed and unpacked",
