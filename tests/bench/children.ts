@@ -24,13 +24,13 @@ export class Child implements AsyncDisposable {
     return this.#complaint.trim();
   }
 
-  /** `core`: the only core it may run on, where the system supports that. */
+  /** `cores`: the only ones it may run on, as in "0,2", where the system supports that. */
   constructor(
     command: readonly string[],
-    core: number | undefined,
+    cores: number | string | undefined,
     env: Readonly<Record<string, string>> = {},
   ) {
-    const [program = "", ...args] = [...guards(core), ...command];
+    const [program = "", ...args] = [...guards(cores), ...command];
     this.#child = new Deno.Command(program, {
       args,
       cwd: new URL(".", import.meta.url),
@@ -115,10 +115,10 @@ function end(child: Deno.ChildProcess): void {
 const CAN_FOLLOW = Deno.build.os === "linux" && await has("setpriv");
 const CAN_PIN = Deno.build.os === "linux" && await has("taskset");
 
-function guards(core: number | undefined): string[] {
+function guards(cores: number | string | undefined): string[] {
   return [
     ...CAN_FOLLOW ? ["setpriv", "--pdeathsig", "KILL"] : [],
-    ...CAN_PIN && core !== undefined ? ["taskset", "--cpu-list", String(core)] : [],
+    ...CAN_PIN && cores !== undefined ? ["taskset", "--cpu-list", String(cores)] : [],
   ];
 }
 
