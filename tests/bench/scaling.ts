@@ -1,7 +1,7 @@
 /**
  * Measures how many times the rate of one thread a fleet reaches as it gets more cores, beside Node's
  * cluster and Go: echoes behind some computing. `N` workers may run on the first `N` cores, and the load
- * runs on the last quarter of them. Servers take turns, so that slow moments of the machine fall on all of them.
+ * runs on the last quarter of them. The servers take turns, so that slow moments of the machine fall on all.
  *
  *     deno run -A tests/bench/scaling.ts [steps=75000] [seconds=2.5]
  *
@@ -96,7 +96,9 @@ async function compare(workers: number): Promise<void> {
   for (let visit = 0; visit < VISITS; visit++) {
     for (const { one, all } of pairs) {
       for (const server of [one, all]) {
-        const { rate, busy } = await load(server.port, workers, visit === 0 ? WARM : AGAIN);
+        const connections = CONNECTIONS * (server === one ? 1 : workers);
+        const warm = visit === 0 ? WARM : AGAIN;
+        const { rate, busy } = await load(server.port, connections, warm);
         server.rates.set(visit, rate);
         busiest = Math.max(busiest, busy);
       }
@@ -113,12 +115,12 @@ async function compare(workers: number): Promise<void> {
 /** Puts the load on a server; resolves with its rate, and the share of the busiest generator's core. */
 async function load(
   port: number,
-  workers: number,
+  connections: number,
   warm: number,
 ): Promise<{ rate: number; busy: number }> {
   const plan: LoadPlan = {
     kind: "exchange",
-    connections: Math.ceil(CONNECTIONS * workers / loadCores.length),
+    connections: Math.ceil(connections / loadCores.length),
     request: 64,
     reply: 64,
   };
