@@ -44,7 +44,7 @@ type Room = Uint8Array<ArrayBuffer>;
  * | up to 4 KiB | 4 messages and some room | the same |
  * | up to 16 KiB | as many messages as 16 KiB hold, and some room | the same: at 16 KiB one for each |
  * | larger | one message and some room, if {@linkcode Rooms} has a wait left | given away when 7/8 full; otherwise copied out, and kept for the next |
- * | larger, none left | 4,096, and then a larger room behind it | the same |
+ * | larger, none left | 512, and 16 KiB behind them once they are full | the same; 4,096 for what is decoded, as nothing looks behind that |
  * | part of a record | at most twice what has come of it | waits to be taken |
  *
  * What is allocated is about what arrives, as its price is that of clearing it and of collecting it: a
@@ -172,8 +172,9 @@ export class Slab implements ChunkMemory {
       isReserved ? left < LEAST_ROOM : left < Math.max(this.#size.expected - length, LEAST_ROOM)
     ) {
       const size = this.#nextSize();
+      const least = this.#size.expected > size ? LEAST_RESERVED : LEAST_ROOM;
       // Twice what is there: a long record must not be copied each time a little more of it comes.
-      const larger = Math.max(size, 2 * length, length + LEAST_ROOM);
+      const larger = Math.max(size, 2 * length, length + least);
       if (length > 0 || larger > left) this.#move(larger);
     }
     return new Uint8Array(this.#memory, this.#end);

@@ -155,6 +155,32 @@ Deno.test("a peer that has sent a part of a frame holds at most twice that, or s
   }
 });
 
+for (const [name, iterate] of Object.entries(WAYS)) {
+  Deno.test(`a loop over ${name} chunks waits on 512 bytes and reads 16 KiB at a time where no large room is left`, async () => {
+    const rooms = new Rooms();
+    const { socket, conn } = counted(rooms);
+    const chunks = iterate(conn);
+    for (let i = 0; i < 20; i++) {
+      // The first is read before other connections wait on all the large rooms.
+      for (; i === 1 && rooms.mayWait; rooms.largeWaits++);
+      let next = chunks.next();
+      const before = socket.reads;
+      socket.arrive(pattern(i, 65_536));
+      for (let at = 0; at < 65_536;) {
+        const { value } = await next;
+        assertPattern(value!, i + at);
+        at += value!.length;
+        if (at < 65_536) next = chunks.next();
+      }
+      // For each of four chunks one of 512 bytes and one behind them; the first is pending already.
+      if (i > 1) assertLessOrEqual(socket.reads - before, 7);
+    }
+    chunks.next().catch(() => {});
+    assertLessOrEqual(socket.room, 512);
+    conn.close();
+  });
+}
+
 Deno.test("frames of one size are read whole from the second on, each in memory of its size", async () => {
   for (const size of [1000, 4096, 16_000, 65_536]) {
     const rooms = new Rooms();
