@@ -55,7 +55,7 @@ export interface Case {
   readonly long?: true;
   /** Runs in each round; 1 if missing. */
   readonly repeats?: number;
-  /** How many times as long as the others it takes; 1 if missing. */
+  /** How many times as long as the others it takes, where it varies more; 1 if missing. */
   readonly longer?: number;
   /** The servers that take part; all capable ones if missing. */
   readonly among?: readonly string[];
@@ -135,6 +135,7 @@ export const CASES: readonly Case[] = [
     baseline: "plain",
     figures: streams(BULK),
     pictured: "rate",
+    longer: 2,
   },
   {
     name: "bulk_in",
@@ -145,6 +146,7 @@ export const CASES: readonly Case[] = [
     baseline: "plain",
     figures: streams(BULK),
     pictured: "rate",
+    longer: 2,
   },
   {
     name: "bulk_echo",
@@ -154,6 +156,7 @@ export const CASES: readonly Case[] = [
     baseline: "plain",
     figures: streams(BULK),
     pictured: "rate",
+    longer: 2,
   },
   {
     name: "two_writes",
@@ -173,7 +176,7 @@ export const CASES: readonly Case[] = [
     figures: idling(),
     pictured: "idle",
     among: [...WHOLE, "usher_chunks"],
-    rounds: 3,
+    rounds: 2,
   },
   ...[4, 16, 64].map((kibibytes) =>
     memoryAfter(
@@ -253,7 +256,7 @@ export const CASES: readonly Case[] = [
     baseline: "plain_tls",
     figures: idling(),
     pictured: "idle",
-    rounds: 3,
+    rounds: 1,
     long: true,
   },
   { ...start("start", "echo", "plain"), among: [...WHOLE, "usher_bundled"] },
@@ -287,6 +290,7 @@ function messages(kibibytes: number): Case {
     among: READERS,
     counted: true,
     long: true,
+    longer: 2,
   };
 }
 
@@ -308,6 +312,7 @@ function windowed(kibibytes: number, connections: number, size: number): Case {
     among: READERS,
     counted: true,
     long: true,
+    longer: kibibytes > 64 ? 3 : 2,
   };
 }
 
@@ -322,6 +327,7 @@ function connect(name: string, connections: number): Case {
     figures: exchanges("conn"),
     pictured: "rate",
     among: WHOLE,
+    longer: 2,
   };
 }
 
@@ -351,7 +357,7 @@ function memoryAfter(
     figures: idling(),
     pictured: "idle_after_burst",
     among: READERS,
-    rounds: 2,
+    rounds: 1,
     long: true,
   };
 }
@@ -386,6 +392,7 @@ function lines(name: string, depth: number): Case {
     baseline: "plain_lines",
     figures: exchanges("line"),
     pictured: "rate",
+    longer: depth > 1 ? 2 : 1,
   };
 }
 
@@ -399,6 +406,7 @@ function frames(name: string, depth: number): Case {
     baseline: "plain_frames",
     figures: exchanges("frame"),
     pictured: "rate",
+    longer: depth > 1 ? 2 : 1,
     long: true,
   };
 }
@@ -412,6 +420,7 @@ function fanOut(name: string, subscribers: number, messages: number): Case {
     baseline: "mosquitto",
     figures: exchanges("delivery").filter(({ name }) => name === "rate" || name === "cpu"),
     pictured: "rate",
+    rounds: 5,
     long: true,
   };
 }
@@ -470,6 +479,7 @@ function kv(test: string, depth: number): Case {
     baseline: "redis",
     figures: exchanges("cmd").filter(({ name }) => name !== "p999"),
     pictured: "rate",
+    rounds: 3,
     long: true,
   };
 }

@@ -7,14 +7,19 @@ export interface Snapshot {
   readonly memory?: number;
 }
 
+/** µs by which /proc/PID/stat may be ahead: it counts in hundredths of a second, user and system apart. */
+const ROUNDING = 20_000;
+
 export async function snapshot(pid: number): Promise<Snapshot> {
   if (Deno.build.os !== "linux") return {};
   const [cpu, memory] = await Promise.all([cpuTime(pid), residentMemory(pid)]);
   return { cpu, memory };
 }
 
+/** What the one is too coarse for the other counts, but for threads that have ended. */
 async function cpuTime(pid: number): Promise<number> {
-  return await scheduledTime(pid) ?? await accountedTime(pid);
+  const [scheduled, accounted] = await Promise.all([scheduledTime(pid), accountedTime(pid)]);
+  return scheduled === undefined ? accounted : Math.max(scheduled, accounted - ROUNDING);
 }
 
 /**
