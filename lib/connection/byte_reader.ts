@@ -224,9 +224,7 @@ export class ByteReader implements Arrived {
   /** Reads into `p`, as `Deno.Conn.read` does. */
   read(p: Uint8Array, options?: ReadOptions): Promise<number | null> {
     const life = this.#life;
-    if (options !== undefined || !this.#isEmpty) {
-      return this.claim(() => this.#readBuffered(p, options));
-    }
+    if (options !== undefined || !this.#isEmpty) return this.#readClaimed(p, options);
     if (p.length === 0) return Promise.resolve(0);
     if (life.reading || life.closed) return this.#refuse();
     this.#begin();
@@ -438,6 +436,11 @@ export class ByteReader implements Arrived {
     }
   }
 
+  /** Apart from `read`, where a closure would have every call allocate what the closure is to hold. */
+  #readClaimed(p: Uint8Array, options?: ReadOptions): Promise<number | null> {
+    return this.claim(() => this.#readBuffered(p, options));
+  }
+
   async #readBuffered(p: Uint8Array, options?: ReadOptions): Promise<number | null> {
     using cancellation = Cancellation.from(this.#life.clock, options);
     if (p.length === 0) return 0;
@@ -456,7 +459,7 @@ export class ByteReader implements Arrived {
     if (
       this.#slab.length > 0 || life.reading || life.closed || isOrphan && pending.memory !== memory
     ) {
-      return this.claim(() => this.#nextBuffered(isBetween));
+      return this.#nextClaimed(isBetween);
     }
     this.#begin();
     const step = this.#beginStep<NextChunk>("chunk", isBetween);
@@ -465,6 +468,10 @@ export class ByteReader implements Arrived {
       this.#readRaw(memory.chunkRoom());
     }
     return step;
+  }
+
+  #nextClaimed(isBetween: boolean): Promise<NextChunk> {
+    return this.claim(() => this.#nextBuffered(isBetween));
   }
 
   async #nextBuffered(isBetween: boolean): Promise<NextChunk> {

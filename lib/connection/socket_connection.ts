@@ -220,7 +220,11 @@ export class SocketConnection<A extends Deno.Addr = Deno.Addr> implements Connec
 
   write(p: Uint8Array, options?: AbortOptions): Promise<number> {
     if (!(p instanceof Uint8Array)) return rejected(notBytes(p));
-    if (options === undefined) return this.writer.write(p);
+    return options === undefined ? this.writer.write(p) : this.#writeUntilAborted(p, options);
+  }
+
+  /** Apart from `write`, where a closure would have every call allocate what the closure is to hold. */
+  #writeUntilAborted(p: Uint8Array, options: AbortOptions): Promise<number> {
     const end = (reason: unknown) => this.life.end("dismissed", reason, "write aborted");
     return untilAborted("write", options, end, () => this.writer.write(p));
   }
