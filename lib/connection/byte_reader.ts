@@ -121,7 +121,8 @@ interface PendingRead {
   /** Bytes of the room that no memory counts. */
   counted: number;
   memory: ChunkMemory;
-  step: PromiseWithResolvers<unknown> | undefined;
+  /** Resolves the step; while an iteration waits, that is what `handedRead` of the lifeline is. */
+  resolve: Resolve | undefined;
   loop: ArrivalLoop<unknown> | undefined;
 }
 
@@ -170,7 +171,7 @@ export class ByteReader implements Arrived {
       isLarge: false,
       counted: 0,
       memory: this.#slab,
-      step: undefined,
+      resolve: undefined,
       loop: undefined,
     };
   }
@@ -292,11 +293,11 @@ export class ByteReader implements Arrived {
 
   /** Ends what waits for the first bytes of something, as if the stream were over. */
   giveUp(): void {
-    const { by, step } = this.#pending;
-    if (by === "more") step!.resolve(false);
+    const { by, resolve } = this.#pending;
+    if (by === "more") resolve!(false);
     else if (by === "chunk" || by === "frames") {
       this.#life.reading = false;
-      step!.resolve(DONE);
+      resolve!(DONE);
     } else return;
     this.#orphan();
   }
@@ -372,19 +373,19 @@ export class ByteReader implements Arrived {
     const pending = this.#pending;
     if (life.closed) return Promise.reject(life.refusal());
     if (life.peerFinished) return Promise.resolve(false);
-    const waiting = Promise.withResolvers<boolean>();
+    const { promise, resolve, reject } = Promise.withResolvers<boolean>();
     const isOrphan = pending.by === "orphan";
     pending.by = "more";
     pending.isBetween = isBetween;
-    pending.step = waiting as PromiseWithResolvers<unknown>;
+    pending.resolve = resolve as Resolve;
     if (!isOrphan) this.#readIntoSlab();
     if (cancellation !== undefined) {
       cancellation.onCancel = (error) => {
-        if (pending.step === waiting) this.#orphan();
-        waiting.reject(error);
+        if (pending.resolve === resolve) this.#orphan();
+        reject(error);
       };
     }
-    return waiting.promise;
+    return promise;
   }
 
   /**
@@ -553,12 +554,13 @@ export class ByteReader implements Arrived {
   /** What an iteration waits for. */
   #beginStep<T>(by: "chunk" | "frames", isBetween: boolean): Promise<T> {
     const pending = this.#pending;
-    const step = Promise.withResolvers<T>();
+    const step = new Promise<T>(keepResolve);
     pending.by = by;
     pending.isBetween = isBetween;
-    pending.step = step as PromiseWithResolvers<unknown>;
-    this.#life.handedRead = step.promise;
-    return step.promise;
+    pending.resolve = resolveOfLast;
+    resolveOfLast = undefined;
+    this.#life.handedRead = step;
+    return step;
   }
 
   /** Begins a raw read whose bytes wait here. */
@@ -586,7 +588,7 @@ export class ByteReader implements Arrived {
     const pending = this.#pending;
     pending.by = "orphan";
     pending.isBetween = false;
-    pending.step = pending.loop = undefined;
+    pending.resolve = pending.loop = undefined;
   }
 
   /** The raw read is over. */
@@ -595,7 +597,7 @@ export class ByteReader implements Arrived {
     pending.by = "none";
     pending.isBetween = false;
     pending.room = NO_ROOM;
-    pending.step = pending.loop = undefined;
+    pending.resolve = pending.loop = undefined;
     if (pending.isLarge) {
       pending.isLarge = false;
       this.rooms.largeWaits--;
@@ -608,26 +610,23 @@ export class ByteReader implements Arrived {
 
   readonly #onRaw = (n: number | null): void => {
     if (this.#isStuck(n)) return this.#onRawFailed(stuck());
-    const { by, room, filled, memory, step, loop } = this.#pending;
+    const { by, room, filled, memory, resolve, loop } = this.#pending;
     this.#settle();
-    if (by === "chunk" || by === "rest") return this.#giveChunk(step!, memory, room, filled, n);
+    if (by === "chunk" || by === "rest") return this.#giveChunk(resolve!, memory, room, filled, n);
     this.#keep(filled === 0 ? room : room.subarray(filled), n);
-    if (by === "frames") this.#giveResult(step!, loop!);
-    else step?.resolve(n !== null);
+    if (by === "frames") this.#giveResult(resolve!, loop!);
+    else resolve?.(n !== null);
   };
 
   readonly #onRawFailed = (error: unknown): void => {
-    const { by, room, filled, memory, step } = this.#pending;
+    const { by, room, filled, memory, resolve } = this.#pending;
     this.#settle();
     const cause = this.#life.failed(error);
     if (by === "none" || by === "orphan") return;
-    if (by !== "more") {
-      this.#life.reading = false;
-      step!.promise.catch(() => {});
-    }
+    if (by !== "more") this.#life.reading = false;
     // What came before the failure is given out before it.
-    if (by === "rest") step!.resolve({ done: false, value: memory.chunk(room, filled) });
-    else step!.reject(cause);
+    if (by === "rest") resolve!({ done: false, value: memory.chunk(room, filled) });
+    else this.#rejectStep(resolve!, cause);
   };
 
   /** The socket has brought nothing once too often. */
@@ -671,7 +670,7 @@ export class ByteReader implements Arrived {
 
   /** `n` bytes have come behind those that fill the front of the room. */
   #giveChunk(
-    step: PromiseWithResolvers<unknown>,
+    resolve: Resolve,
     memory: ChunkMemory,
     room: Uint8Array<ArrayBuffer>,
     filled: number,
@@ -681,22 +680,21 @@ export class ByteReader implements Arrived {
     if (n === null && filled === 0) {
       this.#slab.free();
       this.#reused?.free();
-      return step.resolve(DONE);
+      return resolve(DONE);
     }
     const length = filled + (n ?? 0);
-    if (length === room.length && n !== null && this.#readRest(step, memory, room)) return;
+    if (length === room.length && n !== null && this.#readRest(resolve, memory, room)) return;
     try {
       const value = memory.chunk(room, length);
       // A room that was looked in, and of which too little was filled to give it away.
       if (filled > 0 && value.buffer !== room.buffer) Rooms.free(room.buffer);
-      step.resolve({ done: false, value });
+      resolve({ done: false, value });
     } catch (error) {
       // The handler has transferred the memory away while it was being read into: there is a gap in
       // the stream now, and that is the handler's fault.
       this.#life.setReason("handler_error", error);
       this.#life.close();
-      step.promise.catch(() => {});
-      step.reject(error);
+      this.#rejectStep(resolve, error);
     }
   }
 
@@ -707,7 +705,7 @@ export class ByteReader implements Arrived {
    * @returns Whether there is a larger room to look in.
    */
   #readRest(
-    step: PromiseWithResolvers<unknown>,
+    resolve: Resolve,
     memory: ChunkMemory,
     room: Uint8Array<ArrayBuffer>,
   ): boolean {
@@ -716,7 +714,7 @@ export class ByteReader implements Arrived {
     const pending = this.#pending;
     this.#life.reading = true;
     pending.by = "rest";
-    pending.step = step;
+    pending.resolve = resolve;
     pending.counted = larger.length;
     this.rooms.replace(0, larger.length);
     this.#readRaw(larger, room.length);
@@ -726,12 +724,12 @@ export class ByteReader implements Arrived {
       pending.room = larger.subarray(room.length);
       pending.filled = 0;
       this.#life.reading = false;
-      step.resolve({ done: false, value: memory.chunk(room, room.length) });
+      resolve({ done: false, value: memory.chunk(room, room.length) });
     });
     return true;
   }
 
-  #giveResult(step: PromiseWithResolvers<unknown>, loop: ArrivalLoop<unknown>): void {
+  #giveResult(resolve: Resolve, loop: ArrivalLoop<unknown>): void {
     let result;
     try {
       result = loop.arrived();
@@ -740,11 +738,17 @@ export class ByteReader implements Arrived {
     }
     if (result !== undefined) {
       this.#life.reading = false;
-      step.resolve(result);
+      resolve(result);
     } else {
-      step.promise.catch(() => {});
-      step.resolve(this.#claimed(() => loop.resume()));
+      this.#life.handedRead!.catch(() => {});
+      resolve(this.#claimed(() => loop.resume()));
     }
+  }
+
+  /** Its rejection counts as handled. */
+  #rejectStep(resolve: Resolve, error: unknown): void {
+    this.#life.handedRead!.catch(() => {});
+    resolve(Promise.reject(error));
   }
 
   #refuse(): Promise<never> {
@@ -766,5 +770,16 @@ function stuck(): Deno.errors.InvalidData {
     `Cannot read: the socket gave no bytes ${MOST_EMPTY_READS + 1} times in a row`,
   );
 }
+
+type Resolve = (result: unknown) => void;
+
+/**
+ * Has `new Promise(keepResolve)` leave its function in `resolveOfLast`. `Promise.withResolvers()` and its
+ * second function, which nothing calls, were 135 bytes of a request of 64.
+ */
+let resolveOfLast: Resolve | undefined;
+const keepResolve = <T>(resolve: (result: T) => void): void => {
+  resolveOfLast = resolve as Resolve;
+};
 
 const NO_ROOM = new Uint8Array(0);
