@@ -683,7 +683,9 @@ export class ByteReader implements Arrived {
       return resolve(DONE);
     }
     const length = filled + (n ?? 0);
-    if (length === room.length && n !== null && this.#readRest(resolve, memory, room)) return;
+    if (length === room.length && n !== null && this.#readRest(resolve, memory, room, filled > 0)) {
+      return;
+    }
     try {
       const value = memory.chunk(room, length);
       // A room that was looked in, and of which too little was filled to give it away.
@@ -702,12 +704,14 @@ export class ByteReader implements Arrived {
    * The room is full: whether more has arrived shows within a turn of the event loop, in which a read
    * of what is there settles. So a message that arrived as one becomes one chunk.
    *
+   * @param isLookedIn Whether this room is one in which the rest was looked for.
    * @returns Whether there is a larger room to look in.
    */
   #readRest(
     resolve: Resolve,
     memory: ChunkMemory,
     room: Uint8Array<ArrayBuffer>,
+    isLookedIn: boolean,
   ): boolean {
     const larger = memory.larger(room);
     if (larger === undefined) return false;
@@ -719,7 +723,11 @@ export class ByteReader implements Arrived {
     this.rooms.replace(0, larger.length);
     this.#readRaw(larger, room.length);
     setImmediate(() => {
-      if (pending.by !== "rest" || pending.room !== larger) return;
+      if (pending.by !== "rest" || pending.room !== larger) {
+        // Nothing was given away of a room that was itself looked in, and all of it is in the larger one.
+        if (isLookedIn) Rooms.free(room.buffer);
+        return;
+      }
       this.#orphan();
       pending.room = larger.subarray(room.length);
       pending.filled = 0;

@@ -78,7 +78,7 @@ export class ReusedRoom implements ChunkMemory {
   }
 
   larger(room: Room): Room | undefined {
-    return room.length === 0 ? undefined : this.#rooms.larger(room, this.#size.expected);
+    return room.length === 0 ? undefined : this.#rooms.larger(room, this.#size.expected, true);
   }
 
   /** Forgets the memory: nothing more will come, and nothing is lent. */

@@ -5,10 +5,17 @@ import { ReadSize } from "./read_size.ts";
 /**
  * Reads that may wait on a large room at a time, in one server: 4 MiB at 64 KiB each, 16 MiB at most. A read cannot
  * be cancelled, so a peer that falls silent keeps the room it is awaited on. All reads beyond these wait
- * on little, and on up to 16 KiB behind it once that is full: 512 echoes of 64 KiB at once then run at a
- * third of the plain loop's rate.
+ * on little, and on more behind it once that is full.
  */
 const MOST_LARGE_WAITS = 64;
+
+/**
+ * Reads beyond those that may wait on 64 KiB behind what is full, for chunks that are only lent: 4 MiB more.
+ * Most find what has arrived already, so these few are enough for any number of streams: 512 echoes of 64 KiB
+ * at once run at 0.6 of the plain loop's rate. Chunks that are their receiver's get 16 KiB, at a third of
+ * that rate, since a loop that waits for the next one keeps the last.
+ */
+const MOST_LARGE_LOOKS = 64;
 
 /** Room beyond what is expected, so that just that much does not look as if more were there. */
 const SLACK = 256;
@@ -18,6 +25,9 @@ const SLACK = 256;
  * behind them, the echoes above ran at a fifth, and an idle connection held those 4 KiB.
  */
 const FOREPART = 512;
+
+/** Bytes of a room for a message of 64 KiB, so that its end shows. */
+const LARGE = 65_536 + SLACK;
 
 /** What each of the server's rooms is. */
 type Room = Uint8Array<ArrayBuffer>;
@@ -86,9 +96,11 @@ export class Rooms {
    * A larger room that begins with what fills `room`, for what may have arrived behind it, as large as may
    * be waited on; none if that is no larger. A first message of a new size gets one after the other, each
    * a read and a copy; up to 256 KiB it is one chunk all the same.
+   *
+   * @param isLent Whether its receiver has the chunk only until the next one.
    */
-  larger(room: Room, expected: number): Room | undefined {
-    const most = this.mayWait ? ReadSize.MOST : Rooms.IDLE;
+  larger(room: Room, expected: number, isLent: boolean): Room | undefined {
+    const most = this.#mostBehind(isLent);
     const size = expected > 2 * room.length
       ? Math.min(expected + SLACK, most)
       : STEPS.find((step) => step > room.length + SLACK);
@@ -96,6 +108,11 @@ export class Rooms {
     const larger = new Uint8Array(size);
     larger.set(room);
     return larger;
+  }
+
+  #mostBehind(isLent: boolean): number {
+    if (this.mayWait) return ReadSize.MOST;
+    return isLent && this.largeWaits < MOST_LARGE_WAITS + MOST_LARGE_LOOKS ? LARGE : Rooms.IDLE;
   }
 
   /** Memory to be read into of `before` bytes is replaced by one of `after`; 0 is none. */
@@ -116,4 +133,4 @@ export class Rooms {
 }
 
 /** From a room that was filled to the next larger one. */
-const STEPS = [Rooms.IDLE, 65_536 + SLACK, ReadSize.MOST];
+const STEPS = [Rooms.IDLE, LARGE, ReadSize.MOST];

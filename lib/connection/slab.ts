@@ -158,7 +158,7 @@ export class Slab implements ChunkMemory {
   }
 
   larger(room: Room): Room | undefined {
-    return room.length === 0 ? undefined : this.#rooms.larger(room, this.#size.expected);
+    return room.length === 0 ? undefined : this.#rooms.larger(room, this.#size.expected, false);
   }
 
   /** Room behind what has arrived. */

@@ -113,7 +113,9 @@ export const CASES: readonly Case[] = [
   echo("echo1", 1),
   // Its goals are a few percent apart, and in the first second code is still being compiled.
   { ...echo("echo64", 64), longer: 3 },
-  ...[1, 4, 16, 64].map(messages),
+  ...[1, 4, 16, 64].map((kibibytes) => messages(kibibytes, 64)),
+  // More streams than may wait on large rooms.
+  { ...messages(64, 512), name: "echo64k_512" },
   ...[64, 256].flatMap((window) =>
     [4, 16].flatMap((connections) =>
       [1460, 16384, 65536].map((size) => windowed(window, connections, size))
@@ -279,13 +281,13 @@ function echo(name: string, connections: number): Case {
   };
 }
 
-/** Messages of one size, one in flight on each of 64 connections. */
-function messages(kibibytes: number): Case {
+/** Messages of one size, one in flight on each connection. */
+function messages(kibibytes: number, connections: number): Case {
   const size = 1024 * kibibytes;
   return {
-    ...echo(`echo${kibibytes}k`, 64),
-    title: `${kibibytes} KiB echo, 64 connections`,
-    load: { kind: "exchange", connections: 64, request: size, reply: size },
+    ...echo(`echo${kibibytes}k`, connections),
+    title: `${kibibytes} KiB echo, ${connections} connections`,
+    load: { kind: "exchange", connections, request: size, reply: size },
     figures: [...exchanges(), ...counted()],
     among: READERS,
     counted: true,

@@ -38,7 +38,7 @@ Deno.test("larger() begins with what fills a room, and is large enough for what 
   const rooms = new Rooms();
   const room = new Uint8Array(500).fill(7);
   for (const expected of [256, 1001, 5000, 65_536, 300_000]) {
-    const larger = rooms.larger(room, expected)!;
+    const larger = rooms.larger(room, expected, false)!;
     assertEquals(larger.subarray(0, 501), new Uint8Array([...room, 0]));
     assert(larger.length > Math.min(expected, 262_143), `${expected}`);
   }
@@ -47,7 +47,7 @@ Deno.test("larger() begins with what fills a room, and is large enough for what 
 Deno.test("larger() goes on to 256 KiB in three steps, and no further", () => {
   const rooms = new Rooms();
   const sizes = [512];
-  for (let room = new Uint8Array(512), next; (next = rooms.larger(room, 256)); room = next) {
+  for (let room = new Uint8Array(512), next; (next = rooms.larger(room, 256, false)); room = next) {
     sizes.push(next.length);
   }
   assertEquals(sizes, [512, 16_640, 65_792, 262_144]);
@@ -55,10 +55,22 @@ Deno.test("larger() goes on to 256 KiB in three steps, and no further", () => {
 
 Deno.test("larger() gives nothing large where no more reads may wait on it", () => {
   const rooms = exhausted();
-  assertEquals(rooms.larger(new Uint8Array(512), 256)!.length, 16_640);
-  assertEquals(rooms.larger(new Uint8Array(512), 65_536)!.length, 16_640);
-  assertEquals(rooms.larger(new Uint8Array(16_640), 65_536), undefined);
-  assertEquals(rooms.larger(new Uint8Array(16_640), 256), undefined);
+  assertEquals(rooms.larger(new Uint8Array(512), 256, false)!.length, 16_640);
+  assertEquals(rooms.larger(new Uint8Array(512), 65_536, false)!.length, 16_640);
+  assertEquals(rooms.larger(new Uint8Array(16_640), 65_536, false), undefined);
+  assertEquals(rooms.larger(new Uint8Array(16_640), 256, false), undefined);
+});
+
+Deno.test("larger() still gives 64 KiB for chunks that are lent, to 64 reads at a time", () => {
+  const rooms = exhausted();
+  for (let i = 0; i < 64; i++, rooms.largeWaits++) {
+    assertEquals(rooms.larger(new Uint8Array(512), 256, true)!.length, 16_640);
+    assertEquals(rooms.larger(new Uint8Array(512), 200_000, true)!.length, 65_792);
+    assertEquals(rooms.larger(new Uint8Array(16_640), 256, true)!.length, 65_792);
+    assertEquals(rooms.larger(new Uint8Array(65_792), 256, true), undefined);
+  }
+  assertEquals(rooms.larger(new Uint8Array(512), 200_000, true)!.length, 16_640);
+  assertEquals(rooms.larger(new Uint8Array(16_640), 256, true), undefined);
 });
 
 Deno.test("occupied counts memory beyond an idle connection's, twice", () => {
