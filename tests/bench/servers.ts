@@ -58,6 +58,7 @@ export function servers(against: string | undefined): Server[] {
     ...against === undefined ? [] : usher("@before", pathToFileURL(`${against}/mod.ts`)),
     bundled(),
     onDeno("plain_owned", "plain_owned.ts", ["echo", "discard"], false),
+    { ...onDeno("plain_counted", "plain_counted.ts", ["echo"], false), only: "echo64" },
     onDeno("plain_timeout", "plain_timeout.ts", ["echo"], true),
     onDeno("node_net_deno", "node_net.mjs", [...ALL, ...FRAMED], false),
     peer(
