@@ -12,6 +12,7 @@ import {
   assertStrictEquals,
 } from "@std/assert";
 import {
+  broadcast,
   type Connection,
   connection,
   type ConnectionOptions,
@@ -833,6 +834,56 @@ Deno.test("unsentBelow() resolves once fewer bytes are unsent, at once if they a
   socket.writes[0]!.take(30_001);
   await turn();
   assertEquals(resolved, [100_001, 100_000, 50_001, 20_000, 1]);
+  conn.close();
+});
+
+/** What may first be asked for while a write is in progress; each settles once it is done. */
+const ASKED: Record<string, { ask(conn: Connection): Promise<unknown>; leaves: string }> = {
+  "write()": { ask: (conn) => conn.write(bytes`b`), leaves: "b" },
+  "unsentBelow()": { ask: (conn) => conn.unsentBelow(1), leaves: "" },
+  "closeWrite()": { ask: (conn) => conn.closeWrite(), leaves: "" },
+  "send()": {
+    async ask(conn) {
+      const io = framed(conn, lines());
+      io.send("b");
+      await io.flush();
+    },
+    leaves: "b\n",
+  },
+  "a broadcast's send()": {
+    async ask(conn) {
+      const room = broadcast(lines());
+      room.join(conn);
+      room.send("b");
+      await framed(conn, lines()).flush();
+    },
+    leaves: "b\n",
+  },
+};
+
+for (const [what, { ask, leaves }] of Object.entries(ASKED)) {
+  Deno.test(`${what} is done behind a write in progress before which there were only writes`, async () => {
+    const { socket, conn } = stuck();
+    const first = conn.write(bytes`a`);
+    const asked = ask(conn);
+    await turns(ENOUGH_TURNS);
+    socket.takes = (p) => p.length;
+    socket.writes[0]!.take();
+    assertEquals(await first, 1);
+    await asked;
+    assertEquals(text(socket.taken), `a${leaves}`);
+    assertEquals(conn.unsentBytes, 0);
+    conn.close();
+  });
+}
+
+Deno.test("write() leaves behind what a broadcast sent just before, also as the first write of all", async () => {
+  const { socket, conn } = scripted();
+  const room = broadcast(lines());
+  room.join(conn);
+  room.send("a");
+  await conn.write(bytes`b`);
+  assertEquals(text(socket.taken), "a\nb");
   conn.close();
 });
 
