@@ -48,6 +48,7 @@ export class FleetDrain {
       );
       this.#stopping = Promise.all(stopped);
       this.#stopping.then((reports) => this.#finish(reports));
+      this.#release();
     } else {
       for (const thread of this.#threads.all) {
         if (thread.isListening) thread.send({ type: "stop", ...stop });
@@ -71,6 +72,14 @@ export class FleetDrain {
       if (report !== undefined) return report;
     } else await thread.ended;
     return thread.lost;
+  }
+
+  /** Lets the workers serve what they hold once no thread listens: clients that are served may come again. */
+  async #release(): Promise<void> {
+    const closed = this.#threads.all.map(({ closed, ended }) => Promise.race([closed, ended]));
+    await Promise.all(closed);
+    this.#closeDoor();
+    for (const thread of this.#threads.all) thread.send({ type: "all closed" });
   }
 
   /** Before the last worker closes its own, as the queue must end with a sweep. */

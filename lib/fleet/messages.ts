@@ -63,6 +63,8 @@ export interface Stop {
 export type ToWorker =
   | { readonly type: "pause" | "resume" }
   | ({ readonly type: "stop" } & Stop)
+  /** No thread listens any more. */
+  | { readonly type: "all closed" }
   | { readonly type: "ask"; readonly id: number; readonly question: Question };
 
 /** What is answered. */
@@ -82,6 +84,8 @@ export type FromWorker =
   | { readonly type: "dismissed"; readonly dismissed: ServerStats["dismissed"] }
   | { readonly type: "signals"; readonly stop: SignalStop }
   | { readonly type: "signals disposed" }
+  /** Its listeners are closed. */
+  | { readonly type: "closed" }
   | { readonly type: "answer"; readonly id: number; readonly answer: unknown }
   | { readonly type: "refusal"; readonly id: number; readonly error: SentError }
   | {

@@ -40,6 +40,8 @@ export class Seat implements FleetSeat {
   #limits: LimitsMemory | undefined;
   #addresses: SharedAddress[] | undefined;
   #server: SeatedServer | undefined;
+  /** That of the whole fleet, once it stops. */
+  #allClosed: PromiseWithResolvers<void> | undefined;
   #announcement: ReturnType<typeof setTimeout> | undefined;
   #beats = 0;
   /** How many the fleet has been told of. */
@@ -118,6 +120,11 @@ export class Seat implements FleetSeat {
     this.#send({ type: "failed", error: packError(error) });
   }
 
+  closed(): Promise<void> | undefined {
+    this.#send({ type: "closed" });
+    return this.#allClosed?.promise;
+  }
+
   shutdownOnSignals(stop: SignalStop): Disposable {
     this.#send({ type: "signals", stop });
     this.#exits = stop.exit;
@@ -142,6 +149,8 @@ export class Seat implements FleetSeat {
         return server.resume();
       case "stop":
         return this.#stop(server, message);
+      case "all closed":
+        return this.#allClosed?.resolve();
       case "ask":
         this.#answer(server, message.id, message.question);
         return;
@@ -150,8 +159,9 @@ export class Seat implements FleetSeat {
 
   #stop(server: SeatedServer, { lameDuck, timeout, spread, sweep }: Stop): void {
     const options = { spread, ...(timeout !== undefined && { timeout }) };
-    if (sweep) server.shutdown({ lameDuck, ...options });
-    else server.leave(options);
+    if (!sweep) return void server.leave(options);
+    this.#allClosed ??= Promise.withResolvers();
+    server.shutdown({ lameDuck, ...options });
   }
 
   async #answer(server: SeatedServer, id: number, question: Question): Promise<void> {

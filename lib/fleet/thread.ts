@@ -44,6 +44,8 @@ export class Thread {
   readonly row: number;
   /** Resolves when its server listens; rejects with the cause if it does not. */
   readonly listening: Promise<Listening>;
+  /** Resolves when it does not listen any more; never if the thread ends first. */
+  readonly closed: Promise<void>;
   /** Resolves when its server has stopped, before the thread ends; never if the thread ends first. */
   readonly stopped: Promise<Stopped>;
   /** Resolves when the thread has ended, and its memory may be another's. */
@@ -63,6 +65,7 @@ export class Thread {
   readonly #worker: Worker;
   readonly #options: ThreadOptions;
   readonly #listening = Promise.withResolvers<Listening>();
+  readonly #closed = Promise.withResolvers<void>();
   readonly #stopped = Promise.withResolvers<Stopped>();
   readonly #ended = Promise.withResolvers<ThreadEnd>();
   readonly #asked = new Map<number, PromiseWithResolvers<unknown>>();
@@ -75,6 +78,7 @@ export class Thread {
     this.#options = options;
     this.row = seating.row;
     this.listening = this.#listening.promise;
+    this.closed = this.#closed.promise;
     this.stopped = this.#stopped.promise;
     this.ended = this.#ended.promise;
     this.listening.catch(() => {}); // nothing waits for that of a thread that is ended while it starts
@@ -145,6 +149,8 @@ export class Thread {
         return this.#options.onSignals(message.stop);
       case "signals disposed":
         return this.#options.onSignals(undefined);
+      case "closed":
+        return this.#closed.resolve();
       case "answer":
         this.#asked.get(message.id)?.resolve(message.answer);
         this.#asked.delete(message.id);

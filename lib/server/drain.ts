@@ -17,6 +17,12 @@ const LET_GO = 1 / 3;
 const LONGEST_SPREAD = 1 / 2;
 
 /**
+ * Ms for which a server whose listeners are closed waits for the other threads that listen there. Theirs
+ * are closed after 250 ms, unless a thread hangs or gets little of the processor.
+ */
+const LONGEST_WAIT = 500;
+
+/**
  * What became of the connections that were open when the server began to stop, or came after.
  *
  * @example What became of the last connections
@@ -48,6 +54,16 @@ export interface ShutdownReport {
   readonly ms: number;
 }
 
+/** What the listeners of a server have in common with other threads: the kernel's queues. */
+export interface SharedQueues {
+  /**
+   * Called once when the listeners of this server are closed.
+   *
+   * @returns Resolves when those of every thread that stops with this one are; `undefined` if it stops alone.
+   */
+  closed(): Promise<void> | undefined;
+}
+
 /** The end of a server's work, from the first call of `shutdown()` to its report. */
 export class Drain {
   /** Resolves when no connection is left. */
@@ -56,6 +72,7 @@ export class Drain {
   readonly #service: Service;
   readonly #sweep: Sweep;
   readonly #sweeps: boolean;
+  readonly #queues: SharedQueues | undefined;
   readonly #done: (report: ShutdownReport) => void;
   readonly #drainer: AbortController;
   /** The least that was asked for. */
@@ -69,16 +86,20 @@ export class Drain {
   readonly #before: number;
   #step: "lame duck" | "sweeping" | "draining" | "done" = "lame duck";
   #forced = false;
+  /** Ends the wait for other threads. */
+  #wake: (() => void) | undefined;
 
   /**
    * @param drainer Tells the program, apart from the connections, that they are drained.
-   * @param sweeps Whether the queue is this server's, and emptied before it closes.
+   * @param sweeps Whether the queue is emptied before it closes, rather than left to others.
+   * @param queues The queues, where other threads listen on them too.
    */
   constructor(
     loops: readonly AcceptLoop[],
     service: Service,
     drainer: AbortController,
     sweeps: boolean,
+    queues?: SharedQueues,
   ) {
     const { live, statistics } = service;
     this.#loops = loops;
@@ -87,6 +108,7 @@ export class Drain {
     const besideOthers = loops.some(({ bound }) => bound.reusePort === true);
     this.#sweep = new Sweep(loops.map(({ acceptor }) => acceptor), statistics, besideOthers);
     this.#sweeps = sweeps;
+    this.#queues = queues;
     this.#before = statistics.accepted - live.all.size;
     ({ promise: this.report, resolve: this.#done } = Promise.withResolvers<ShutdownReport>());
   }
@@ -120,11 +142,23 @@ export class Drain {
     if (!this.#sweeps) this.#sweep.cut();
     await this.#sweep.run();
     await Promise.allSettled(this.#loops.map(({ ended }) => ended));
+    await this.#othersClosed();
     this.#step = "draining";
     this.#drainAll();
     for (const { conn, bound, service } of this.#held) serveConnection(conn, bound, service);
     await live.empty();
     this.#finish();
+  }
+
+  /** Before that, a client that is served and comes again would be in a queue that another thread closes. */
+  async #othersClosed(): Promise<void> {
+    const closed = this.#queues?.closed();
+    if (closed === undefined || this.#forced) return;
+    await new Promise<void>((resolve) => {
+      this.#wake = resolve;
+      closed.then(resolve);
+      this.#in(LONGEST_WAIT, resolve);
+    });
   }
 
   /** Drains the connections one after the other, and after the force closes them all. */
@@ -145,6 +179,7 @@ export class Drain {
     this.#forced = true;
     this.#sweep.cut();
     this.#begin();
+    this.#wake?.();
     this.#drainAll();
     this.#service.slots.dismiss();
     this.#in(LAST_CHANCE, () => this.#abandonAll());

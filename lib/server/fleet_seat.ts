@@ -1,7 +1,7 @@
 /** Names what a server takes from the fleet that its thread works for. @module */
 
 import type { AddressStores } from "../listener/address_set.ts";
-import type { ShutdownReport } from "./drain.ts";
+import type { SharedQueues, ShutdownReport } from "./drain.ts";
 import type { Limits, LimitSettings } from "./limits.ts";
 import type { CompleteServeOptions } from "./options.ts";
 import type { Server, ShutdownOptions } from "./server.ts";
@@ -11,7 +11,7 @@ import type { Statistics } from "./statistics.ts";
  * The place of one server in a fleet. The fleet puts it where `fleetSeat()` finds it before the program
  * runs, so that a program without a fleet loads no file of one.
  */
-export interface FleetSeat extends AddressStores {
+export interface FleetSeat extends AddressStores, SharedQueues {
   /** Which copy of this library the fleet is of. */
   readonly library: string;
   /** What the server counts with: ids of connections are unique in the whole fleet. */

@@ -39,6 +39,7 @@ export class RunningServer<A extends Deno.Addr> implements Server<A>, Pick<Seate
   readonly finished: Promise<void>;
   readonly #options: CompleteServeOptions;
   readonly #service: Service;
+  readonly #seat: FleetSeat | undefined;
   readonly #loops: readonly AcceptLoop[];
   readonly #finished = Promise.withResolvers<void>();
   readonly #drainer = new AbortController();
@@ -60,6 +61,7 @@ export class RunningServer<A extends Deno.Addr> implements Server<A>, Pick<Seate
     // Not before the fleet knows that every address is its own.
     if (seat !== undefined) service.slots.pause();
     this.#service = service;
+    this.#seat = seat;
     this.#loops = bound.map((bound, i) => {
       const { name, handler = service.handler } = options.entries[i]!;
       return new AcceptLoop(bound, name, { ...service, handler });
@@ -184,7 +186,7 @@ export class RunningServer<A extends Deno.Addr> implements Server<A>, Pick<Seate
     if (this.#state === "stopped") return;
     if (this.#drain === undefined) {
       this.#state = "draining";
-      this.#drain = new Drain(this.#loops, this.#service, this.#drainer, sweeps);
+      this.#drain = new Drain(this.#loops, this.#service, this.#drainer, sweeps, this.#seat);
       this.#drain.report.then((report) => this.#stopped(report));
     }
     this.#drain.within(lameDuck, timeout, spread);
