@@ -1,7 +1,19 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
+import { FakeTime } from "@std/testing/time";
+import type { MessagePort } from "node:worker_threads";
+import { Board } from "../../lib/fleet/board.ts";
+import type { FromWorker, ToWorker } from "../../lib/fleet/messages.ts";
 import { fleet } from "../../lib/fleet/mod.ts";
+import { Seat } from "../../lib/fleet/seat.ts";
+import { SharedAddressSets } from "../../lib/fleet/shared_address_sets.ts";
+import { SharedClock } from "../../lib/fleet/shared_clock.ts";
+import { SharedStats } from "../../lib/fleet/shared_stats.ts";
+import type { SeatedServer } from "../../lib/server/fleet_seat.ts";
+import { completeServeOptions } from "../../lib/server/options.ts";
 import { netTest, root } from "../support/needs.ts";
+import { LOOPBACK } from "../support/peers.ts";
 import { Program } from "../support/program.ts";
+import { turn } from "../support/wait.ts";
 import { Asker } from "./asking.ts";
 import { programOf } from "./programs.ts";
 
@@ -85,4 +97,60 @@ netTest("shutdownOnSignals() in the workers stops the whole fleet once", async (
   const { completed, forced } = JSON.parse(await main.line());
   assertEquals({ completed, forced }, { completed: 1, forced: 0 });
   assertEquals((await main.status).code, 0);
+});
+
+/** A seat whose fleet is the test, with a server that does nothing. */
+class Seated {
+  readonly seat: Seat;
+  readonly sent: FromWorker["type"][] = [];
+  #receive!: (message: ToWorker) => void;
+
+  constructor() {
+    const memory = {
+      board: Board.ofRows(1).buffer,
+      clock: SharedClock.allocate(),
+      stats: SharedStats.allocate(1),
+      addressSets: SharedAddressSets.allocate(2),
+      limits: undefined,
+    };
+    const seating = { worker: "", library: "", row: 0, workers: 1, memory, addresses: undefined };
+    const port = {
+      on: (_: string, receive: (message: ToWorker) => void) => this.#receive = receive,
+      postMessage: ({ type }: FromWorker) => this.sent.push(type),
+    };
+    this.seat = new Seat(seating, port as unknown as MessagePort);
+    const server = { finished: new Promise(() => {}), shutdown() {}, leave() {} };
+    this.seat.joined(server as unknown as SeatedServer, completeServeOptions(LOOPBACK));
+  }
+
+  stop(sweep: boolean): void {
+    this.#receive({ type: "stop", lameDuck: 0, timeout: 0, spread: 0, sweep });
+  }
+
+  allClosed(): void {
+    this.#receive({ type: "all closed" });
+  }
+}
+
+Deno.test("closed() waits for the other workers when the fleet stops", async () => {
+  using _time = new FakeTime(); // the server is never announced
+  const seated = new Seated();
+  seated.stop(true);
+  let isOver = false;
+  const closed = seated.seat.closed()!.then(() => isOver = true);
+  assertEquals(seated.sent, ["closed"]);
+  await turn();
+  assert(!isOver);
+  seated.allClosed();
+  await closed;
+});
+
+Deno.test("closed() does not wait when only this worker stops, by itself or for another one", () => {
+  using _time = new FakeTime(); // the server is never announced
+  const alone = new Seated();
+  assertEquals(alone.seat.closed(), undefined);
+  const replaced = new Seated();
+  replaced.stop(false);
+  assertEquals(replaced.seat.closed(), undefined);
+  assertEquals([alone.sent, replaced.sent], [["closed"], ["closed"]]);
 });

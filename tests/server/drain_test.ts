@@ -3,6 +3,11 @@
 import { assert, assertEquals, assertFalse, assertRejects, assertStrictEquals } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
 import { type Connection, type EndRecord, framed, lines, serve, type Server } from "../../mod.ts";
+import type { FleetSeat } from "../../lib/server/fleet_seat.ts";
+import { completeServeOptions } from "../../lib/server/options.ts";
+import { privateLimits } from "../../lib/server/private_limits.ts";
+import { RunningServer } from "../../lib/server/running_server.ts";
+import { Statistics } from "../../lib/server/statistics.ts";
 import { Holding } from "../support/holding.ts";
 import { netTest } from "../support/needs.ts";
 import { bytes, text } from "../support/bytes.ts";
@@ -536,4 +541,107 @@ netTest("a stop leaves nothing open", async () => {
   await until(() => server.connections.size === 20);
   await server.shutdown({ timeout: 0 });
   for (const client of clients) client.close();
+});
+
+/** A server whose queue other threads listen on, too, with a client in it. */
+class Seated implements AsyncDisposable {
+  readonly server: RunningServer<Deno.NetAddr>;
+  /** How often the server said that its listeners were closed. */
+  closed = 0;
+  /** Has the others close theirs. */
+  readonly othersClose: () => void;
+  readonly client: Promise<Deno.Conn>;
+
+  /** @param stopsAlone Whether the others go on. */
+  constructor(stopsAlone: boolean) {
+    const others = Promise.withResolvers<void>();
+    this.othersClose = others.resolve;
+    const seat: Partial<FleetSeat> = {
+      statistics: new Statistics(),
+      limits: privateLimits,
+      closed: () => {
+        this.closed++;
+        return stopsAlone ? undefined : others.promise;
+      },
+    };
+    const options = completeServeOptions(LOOPBACK);
+    // It is paused until its fleet lets it accept, so the client stays in the queue.
+    this.server = new RunningServer(options, (conn) => conn.write(bytes`hi`), seat as FleetSeat);
+    this.client = dial(this.server.addr);
+  }
+
+  /** What the client receives until the end. */
+  async answer(): Promise<string> {
+    return text(await readAll(await this.client));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.othersClose();
+    await this.server.shutdown({ timeout: 0 });
+  }
+}
+
+netTest(
+  "a server serves what it holds when other threads have closed their listeners, and not before",
+  async () => {
+    await using seated = new Seated(false);
+    const { server } = seated;
+    await seated.client;
+    const stopped = server.shutdown();
+    await until(() => seated.closed === 1);
+    await turns();
+    const [conn] = server.connections;
+    assertEquals([conn!.bytesWritten, conn!.draining, server.drainSignal.aborted], [
+      0,
+      false,
+      false,
+    ]);
+    await assertRejects(() => dial(server.addr), Deno.errors.ConnectionRefused);
+    seated.othersClose();
+    assertEquals(await seated.answer(), "hi");
+    await stopped;
+    assertEquals([server.report!.swept, server.report!.completed, seated.closed], [1, 1, 1]);
+  },
+);
+
+netTest("a server waits half a second for the listeners of other threads", async () => {
+  using time = new FakeTime();
+  await using seated = new Seated(false);
+  await seated.client;
+  const stopped = seated.server.shutdown();
+  await until(() => seated.closed === 1);
+  time.tick(499);
+  await turns();
+  assertFalse(seated.server.drainSignal.aborted);
+  time.tick(1);
+  assertEquals(await seated.answer(), "hi");
+  await stopped;
+});
+
+netTest(
+  "shutdown({ timeout: 0 }) waits for no listener of other threads, nor goes on waiting",
+  async () => {
+    using _time = new FakeTime(); // no timer fires
+    for (const isWaiting of [false, true]) {
+      await using seated = new Seated(false);
+      await seated.client;
+      if (isWaiting) {
+        seated.server.shutdown();
+        await until(() => seated.closed === 1);
+      }
+      await seated.server.shutdown({ timeout: 0 });
+      assertEquals([seated.server.report!.completed, seated.closed], [0, 1]);
+      (await seated.client).close();
+    }
+  },
+);
+
+netTest("a server that stops alone waits for no listener of other threads", async () => {
+  using _time = new FakeTime(); // no timer fires
+  await using seated = new Seated(true);
+  await seated.client;
+  const stopped = seated.server.shutdown();
+  assertEquals(await seated.answer(), "hi");
+  await stopped;
+  assertEquals(seated.closed, 1);
 });

@@ -7,6 +7,8 @@ const me = crypto.randomUUID();
 const options = { port: 0, hostname: "127.0.0.1", shutdownTimeout: 2000, maxConnections: 100 };
 
 await serve(options, async (conn) => {
+  // One that was held while the listeners closed is served when all are draining already.
+  const kind = conn.draining ? "held" : "served";
   const requests = framed(conn, lines());
   for await (const request of requests) {
     const [word, argument = ""] = request.split(" ");
@@ -26,7 +28,11 @@ await serve(options, async (conn) => {
       case "compute":
         busyUntil(Date.now() + Number(argument));
     }
-    await requests.send(word === "id" ? String(conn.id) : me);
+    const answers: Record<string, string> = {
+      id: String(conn.id),
+      held: `${kind} ${Date.now()}`,
+    };
+    await requests.send(answers[word!] ?? me);
     await requests.flush();
   }
 }).finished;
