@@ -74,7 +74,7 @@ export class FleetDrain {
     return thread.lost;
   }
 
-  /** Lets the workers serve what they hold once no thread listens: clients that are served may come again. */
+  /** Has the workers serve what they hold once no thread listens, since those clients may connect again. */
   async #release(): Promise<void> {
     const closed = this.#threads.all.map(({ closed, ended }) => Promise.race([closed, ended]));
     await Promise.all(closed);

@@ -40,7 +40,7 @@ export class Seat implements FleetSeat {
   #limits: LimitsMemory | undefined;
   #addresses: SharedAddress[] | undefined;
   #server: SeatedServer | undefined;
-  /** That of the whole fleet, once it stops. */
+  /** Resolves when no worker listens; there once the fleet stops. */
   #allClosed: PromiseWithResolvers<void> | undefined;
   #announcement: ReturnType<typeof setTimeout> | undefined;
   #beats = 0;

@@ -17,8 +17,8 @@ const LET_GO = 1 / 3;
 const LONGEST_SPREAD = 1 / 2;
 
 /**
- * Ms for which a server whose listeners are closed waits for the other threads that listen there. Theirs
- * are closed after 250 ms, unless a thread hangs or gets little of the processor.
+ * Ms for which a server whose listeners are closed waits for those of other threads. Their sweeps take
+ * 250 ms at most, unless a thread hangs or gets little of the processor.
  */
 const LONGEST_WAIT = 500;
 
@@ -54,7 +54,7 @@ export interface ShutdownReport {
   readonly ms: number;
 }
 
-/** What the listeners of a server have in common with other threads: the kernel's queues. */
+/** The kernel's queues, where other threads listen on them too. */
 export interface SharedQueues {
   /**
    * Called once when the listeners of this server are closed.
@@ -150,7 +150,7 @@ export class Drain {
     this.#finish();
   }
 
-  /** Before that, a client that is served and comes again would be in a queue that another thread closes. */
+  /** Waits, since a client that is served may connect again, to a queue that another thread is about to close. */
   async #othersClosed(): Promise<void> {
     const closed = this.#queues?.closed();
     if (closed === undefined || this.#forced) return;
