@@ -43,7 +43,7 @@ async function main(): Promise<number> {
   const settings: RunSettings = {
     generator,
     seconds,
-    warm: Math.min(1.2, 4 * seconds),
+    warm: Math.min(1.5, 5 * seconds),
     // On a single core there is nothing to keep apart.
     serverCore: second === undefined ? undefined : first,
     loadCore: second,
@@ -134,7 +134,12 @@ async function measure(
     const counting = count && benchCase.counted === true;
     if (takesRounds(benchCase)) {
       progress(`${benchCase.name}: ${field.map(({ name }) => name).join(", ")}`);
-      await measureTogether(benchCase, 0, field, { ...settings, rounds }, results, counting);
+      const each = Math.ceil(rounds / (benchCase.processes ?? 1));
+      for (let first = 0; first < rounds && !interrupt.signal.aborted; first += each) {
+        const these = { ...settings, rounds: Math.min(each, rounds - first) };
+        const counts = counting && first === 0;
+        await measureTogether(benchCase, first, field, these, results, counts);
+      }
       continue;
     }
     for (let round = 0; round < rounds && !interrupt.signal.aborted; round++) {

@@ -49,8 +49,9 @@ const FLOOR = { server: "usher_iterate", against: "plain_owned" };
 
 export const GOALS: readonly Goal[] = [
   { case: "echo64", figure: "cpu", ...FLOOR, atMost: 1.05 },
-  { case: "echo64", figure: "cpu", ...READ, atMost: 1.00 },
-  { case: "echo64", figure: "p999", ...ITERATE, atMost: 1.2 },
+  // Each of read() and write() is a `then` that knows what came of it.
+  { case: "echo64", figure: "cpu", ...READ, against: "plain_counted", atMost: 1.03 },
+  { case: "echo64", figure: "p999", ...ITERATE, atMost: 1.0 },
   ...both({ case: "echo64", figure: "cpu", against: "plain_timeout", atMost: 0.70 }),
   ...both({ case: "echo64", figure: "rate", against: "node_net", atLeast: 1.20 }),
   { case: "echo64", figure: "rate", ...READ, against: "node_net_deno", atLeast: 1.30 },
@@ -65,18 +66,16 @@ export const GOALS: readonly Goal[] = [
   ...both({ case: "echo512_events128", figure: "even", atLeast: 0.85 }),
   ...both({ case: "echo512_events128", figure: "p999", atMost: 25_000 }),
   // Without any limit, timeout or count the loop by hand gives 1.1 to 1.2.
-  ...["connect", "connect32", "connect_once", "connect32_once"].flatMap((name): Goal[] => [
-    { case: name, figure: "rate", ...ITERATE, atLeast: 1.0 },
-    { case: name, figure: "p999", ...ITERATE, atMost: 1.0 },
-  ]),
+  ...["connect", "connect32"].flatMap((name) => connects(name, 1.1, 0.7)),
+  ...["connect_once", "connect32_once"].flatMap((name) => connects(name, 1.0, 1.0)),
   { case: "connect", figure: "rate", ...ITERATE, against: "node_net", atLeast: 1.7 },
   // The plain loop's writes leave whole already: nothing is left to put together.
   ...both({ case: "bulk_out", figure: "rate", against: "plain", atLeast: 1.0 }),
-  { case: "bulk_in", figure: "rate", ...FLOOR, atLeast: 1.0 },
+  { case: "bulk_in", figure: "rate", ...FLOOR, atLeast: 0.9 },
   { case: "bulk_in", figure: "rate", ...READ, atLeast: 1.0 },
   { case: "bulk_in", figure: "rate", ...CHUNKS, atLeast: 1.0 },
   ...both({ case: "bulk_echo", figure: "rate", against: "plain", atLeast: 1.0 }),
-  { case: "bulk_echo", figure: "rate", ...CHUNKS, atLeast: 1.4 },
+  { case: "bulk_echo", figure: "rate", ...CHUNKS, atLeast: 1.5 },
   ...both({ case: "two_writes", figure: "rate", against: "plain", atLeast: 100 }),
   { case: "memory", figure: "idle", ...ITERATE, atMost: 0.17 },
   { case: "memory", figure: "idle_after_burst", ...ITERATE, atMost: 0.42 },
@@ -95,14 +94,14 @@ export const GOALS: readonly Goal[] = [
   { case: "lines16", figure: "rate", ...LINES, against: "plain_batch", atLeast: 0.8 },
   ...beyond("lines16", LINES.server, { go: 0.7, node_net: 1.4, bun: 0.75 }),
   ...beyond("frames16", FRAMES.server, { go: 0.6, node_net: 1.1, bun: 0.7 }),
-  ...beyond("mqtt10", "usher_mqtt", { mosquitto: 2.5 }),
-  ...beyond("mqtt200", "usher_mqtt", { mosquitto: 3 }),
-  ...beyond("socks", "usher_socks5", { microsocks: 3 }),
+  ...beyond("mqtt10", "usher_mqtt", { mosquitto: 1.7 }),
+  ...beyond("mqtt200", "usher_mqtt", { mosquitto: 3.5 }),
+  ...beyond("socks", "usher_socks5", { microsocks: 7 }),
   { case: "tls_echo", figure: "cpu", ...TLS, atMost: 1.3 },
   { case: "tls_bulk", figure: "rate", ...TLS, atLeast: 0.9 },
   { case: "tls_connect", figure: "rate", ...TLS, atLeast: 3 },
   ...["work75k", "work750k"].flatMap((name): Goal[] => [
-    { case: name, figure: "rate", server: "usher_fleet", against: "usher_single", atLeast: 1.7 },
+    { case: name, figure: "rate", server: "usher_fleet", against: "usher_single", atLeast: 1.8 },
     { case: name, figure: "rate", server: "usher_fleet", against: "node_cluster", atLeast: 1 },
   ]),
   ...beside(1, 0.8),
@@ -127,10 +126,20 @@ function borrowed(name: string): Goal[] {
   ];
 }
 
+/** Short connections. */
+function connects(name: string, rate: number, p999: number): Goal[] {
+  return [
+    { case: name, figure: "rate", ...ITERATE, atLeast: rate },
+    { case: name, figure: "p999", ...ITERATE, atMost: p999 },
+  ];
+}
+
 /** Echoes with a bound of unanswered bytes. */
 function windowed(name: string): Goal[] {
+  // Where one message is the whole window, fresh memory for each has 0.6 of the rate, by hand as well.
+  const isOne = /^win64k_\d+x65536$/.test(name);
   return [
-    { case: name, figure: "rate", ...ITERATE, atLeast: 0.8 },
+    { case: name, figure: "rate", ...isOne ? FLOOR : ITERATE, atLeast: isOne ? 0.9 : 0.8 },
     { case: name, figure: "rate", ...ITERATE, against: "node_net_deno", atLeast: 1.0 },
     { case: name, figure: "rate", ...CHUNKS, atLeast: 0.97 },
   ];

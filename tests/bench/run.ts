@@ -138,7 +138,7 @@ async function load(
 ): Promise<LoadReport> {
   const { load: plan, mode, bytes = 0, longer = 1 } = benchCase;
   const settings = {
-    warm: longer * warm,
+    warm,
     seconds: longer * seconds,
     rounds,
     slices,
