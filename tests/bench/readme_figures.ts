@@ -1,7 +1,7 @@
 /**
  * Puts five figures of RESULTS.md into the README, as a table and as a picture.
  *
- * deno run --allow-read --allow-write tests/bench/readme_figures.ts
+ * deno run --allow-read --allow-write tests/bench/readme_figures.ts && deno fmt README.md docs/figures.svg
  *
  * @module
  */
