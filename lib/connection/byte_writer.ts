@@ -43,11 +43,6 @@ export class ByteWriter {
   readonly #life: Lifeline;
   readonly #maxUnsent: number;
   readonly #rooms: Rooms;
-  /**
-   * Nothing but writes one after the other was ever asked for: neither frames nor a queue nor FIN is to be
-   * looked for then, some 25 ns of an echo of 64 bytes.
-   */
-  #isPlain = true;
   #current: Uint8Array = EMPTY;
   /** Bytes of the current write that left. */
   #sent = 0;
@@ -120,23 +115,6 @@ export class ByteWriter {
 
   /** Writes all of `p` behind the frames sent before; resolves with its length. */
   write(p: Uint8Array): Promise<number> {
-    const life = this.#life;
-    if (
-      !this.#isPlain || life.writing || life.closed || life.noDelayDue || p.length === 0
-    ) {
-      return this.#writeBehind(p);
-    }
-    const { now } = life.clock;
-    life.writing = true;
-    if (!life.reading) life.movedAt = now;
-    life.advancedAt = now;
-    this.#current = p;
-    const handed = life.socket.write(p).then(this.#written, this.#lost);
-    this.#handed = handed;
-    return handed;
-  }
-
-  #writeBehind(p: Uint8Array): Promise<number> {
     if (this.coalesced === 0) return this.#write(p);
     // With nothing before it but frames that leave because of it, it waits for itself only.
     const isFirst = !this.#life.writing;
@@ -153,7 +131,7 @@ export class ByteWriter {
   send<T>(encoder: Encoder<T>, frame: T): Promise<unknown> {
     const refused = this.#refused();
     if (refused !== undefined) return refused;
-    const frames = this.#makeFrames();
+    const frames = this.#frames ??= new FrameBuffer(this.#rooms);
     try {
       if (this.#shared !== undefined) this.#copyShared(this.#shared, frames);
       frames.put(encoder, frame);
@@ -172,15 +150,14 @@ export class ByteWriter {
     if (from === to) return true;
     if (this.#life.writing) {
       if (this.coalesced > 0) this.flush();
-      this.#makeQueue().share(shared, from, to);
+      (this.#queue ??= new WriteQueue(this.#rooms)).share(shared, from, to);
       return true;
     }
     const before = this.#shared;
     if (this.coalesced === 0) {
-      this.#isPlain = false;
       this.#shared = new SharedRange(shared, from, to, this.#rooms);
     } else if (before === undefined || !before.extend(shared, from, to)) {
-      const frames = this.#makeFrames();
+      const frames = this.#frames ??= new FrameBuffer(this.#rooms);
       if (before !== undefined) this.#copyShared(before, frames);
       frames.put(RAW, shared.slice(from, to));
     }
@@ -222,7 +199,6 @@ export class ByteWriter {
     if (this.unsentBytes < n) return SENT;
     const waiting = { n, ...Promise.withResolvers<void>() };
     waiting.promise.catch(() => {});
-    this.#isPlain = false;
     (this.#awaitingRoom ??= []).push(waiting);
     return waiting.promise;
   }
@@ -356,16 +332,6 @@ export class ByteWriter {
   }
 
   readonly #written = (n: number): number | Promise<number> => {
-    if (this.#isPlain && n === this.#current.length) {
-      const life = this.#life;
-      life.bytesWritten += n;
-      life.movedAt = life.clock.now;
-      life.advancedAt = -1;
-      life.writing = false;
-      this.#current = EMPTY;
-      this.#handed = undefined;
-      return n;
-    }
     this.#count(n);
     if (n < this.#current.length) return this.#writeRest();
     return this.#end();
@@ -440,7 +406,7 @@ export class ByteWriter {
 
   #forgetCurrent(): void {
     this.#current = EMPTY;
-    this.#sent = this.#progress = 0;
+    this.#sent = 0;
     this.#life.advancedAt = -1;
     if (this.#leaving !== undefined) this.#left(this.#leaving);
   }
@@ -467,18 +433,8 @@ export class ByteWriter {
     return written;
   }
 
-  #makeFrames(): FrameBuffer {
-    this.#isPlain = false;
-    return this.#frames ??= new FrameBuffer(this.#rooms);
-  }
-
-  #makeQueue(): WriteQueue {
-    this.#isPlain = false;
-    return this.#queue ??= new WriteQueue(this.#rooms);
-  }
-
   #enqueue(p: Uint8Array, isTaken: boolean): Promise<number> {
-    const queue = this.#makeQueue();
+    const queue = this.#queue ??= new WriteQueue(this.#rooms);
     if (queue.size < this.#maxUnsent || isTaken) return queue.add(p);
     const error = new Deno.errors.WouldBlock(
       `Cannot queue ${p.length} more bytes: ${queue.length} already wait behind the write in ` +
@@ -492,7 +448,7 @@ export class ByteWriter {
   /** Queues a step behind every write made so far. */
   #behind(step: () => Promise<unknown>): Promise<unknown> {
     if (this.coalesced > 0) this.flush();
-    const taken = this.#makeQueue().addStep(step);
+    const taken = (this.#queue ??= new WriteQueue(this.#rooms)).addStep(step);
     if (!this.#life.writing) {
       this.#life.writing = true;
       this.#writeQueue();
