@@ -11,6 +11,7 @@
 
 import { cpuUsage } from "node:process";
 import { broadcast, type Connection, type Framed, framed, lines, serve } from "../../mod.ts";
+import { say } from "../support/commands.ts";
 import { Child } from "./children.ts";
 import { median } from "./statistics.ts";
 
@@ -51,7 +52,7 @@ async function measure(count = 1000, rounds = 10, seconds = 1, frames = 1): Prom
   const broadcasting = () => {
     for (let i = 0; i < frames; i++) room.send(LINE);
   };
-  print(
+  say(
     `${count} members, ${HERTZ} Hz, frames of 128 bytes, ${frames} at a time; CPU of a delivery`,
   );
   for (const [way, deliver] of Object.entries(loops)) {
@@ -65,7 +66,7 @@ async function measure(count = 1000, rounds = 10, seconds = 1, frames = 1): Prom
       }
     }
     const ratios = costs.map((us, i) => us / others[i]!).toSorted((a, b) => a - b);
-    print(
+    say(
       `broadcast ${median(costs)!.toFixed(2)} µs, ${way} ${median(others)!.toFixed(2)} µs: ` +
         `${median(ratios)!.toFixed(2)} (${ratios[0]!.toFixed(2)} to ${ratios.at(-1)!.toFixed(2)})`,
     );
@@ -95,10 +96,6 @@ async function beMembers(port: number, count: number): Promise<void> {
       while (await conn.read(room) !== null);
     })());
   }
-  print("ready");
+  say("ready");
   await Promise.all(reading);
-}
-
-function print(line: string): void {
-  Deno.stdout.writeSync(new TextEncoder().encode(`${line}\n`));
 }

@@ -8,10 +8,11 @@
  * @module
  */
 
-import { compileGo } from "./build.ts";
-import { Child } from "./children.ts";
+import { say } from "../support/commands.ts";
+import { CASES } from "./cases.ts";
 import { applyLoad, type LoadPlan, prepareLoad } from "./load_process.ts";
 import { machine } from "./machine.ts";
+import { computing, type Running, startServer } from "./servers.ts";
 import { median, ratio } from "./statistics.ts";
 
 /** Visits of the load to each server, with a part of the seconds each. */
@@ -23,30 +24,26 @@ const CONNECTIONS = 16;
 /** Seconds of load before the first visit counts, and before each of the others. */
 const WARM = 1.5, AGAIN = 0.1;
 
-/** Milliseconds within which a server must listen. */
-const START = 30_000;
+/** What has many workers, and what its rate is a multiple of: the one thread, or itself with one. */
+const PAIRS: readonly [one: string, all: string][] = [
+  ["usher_single", "usher_fleet"],
+  ["node_cluster", "node_cluster"],
+  ["go_work", "go_work"],
+];
 
-/** What is compared: how it is started, with a number of workers. */
-interface Contestant {
-  readonly name: string;
-  /** Workers of the one that its rate is a multiple of. */
-  readonly one: number;
-  command(workers: number): string[];
-}
-
-interface Running {
-  readonly child: Child;
-  readonly port: number;
+interface Visited extends Running {
+  readonly connections: number;
+  /** By visit. */
   readonly rates: Map<number, number>;
 }
 
 const [steps = 75_000, seconds = 2.5] = Deno.args.map(Number);
+const work = { ...CASES.find(({ mode }) => mode === "work")!, bytes: steps };
 const { cores, processor } = machine();
 const loadCores = cores.slice(-Math.max(1, cores.length >> 2));
 const generator = await prepareLoad("c");
-const contestants = await findContestants();
 
-print(`${processor}, ${cores.length} cores; ${steps} steps of computing for each echo`);
+say(`${processor}, ${cores.length} cores; ${steps} steps of computing for each echo`);
 for (const workers of workerCounts(cores.length - loadCores.length)) await compare(workers);
 
 /** 1, 2, 4 and so on, and as many as there are. */
@@ -55,53 +52,29 @@ function* workerCounts(most: number): Generator<number> {
   yield most;
 }
 
-async function findContestants(): Promise<Contestant[]> {
-  const found: Contestant[] = [{
-    name: "usher",
-    one: 0,
-    command: (
-      workers,
-    ) => [Deno.execPath(), "run", "-A", "servers/fleet_work.ts", `${steps}`, `${workers}`],
-  }, {
-    name: "node:cluster",
-    one: 1,
-    command: (workers) => ["node", "servers/cluster_work.mjs", `${steps}`, `${workers}`],
-  }];
-  try {
-    const program = await compileGo("servers/work.go");
-    found.push({
-      name: "Go",
-      one: 1,
-      command: (workers) => [program, `${steps}`, `${workers}`],
-    });
-  } catch (error) {
-    print(`Go is left out: ${error instanceof Error ? error.message : error}`);
-  }
-  return found;
-}
-
 async function compare(workers: number): Promise<void> {
   await using stack = new AsyncDisposableStack();
   const list = cores.slice(0, workers).join();
-  const start = async (command: string[]): Promise<Running> => {
-    const child = stack.use(new Child(command, list));
-    const port = Number(/^ready (\d+)$/.exec(await child.line(START))?.[1]);
-    return { child, port, rates: new Map() };
+  const start = async (name: string, count: number): Promise<Visited> => {
+    const server = computing(count).find((each) => each.name === name)!;
+    const running = await startServer({ ...server, command: await server.prepare() }, work, list);
+    stack.use(running.child);
+    return { ...running, connections: CONNECTIONS * count, rates: new Map() };
   };
-  const pairs: { name: string; one: Running; all: Running }[] = [];
-  for (const { name, one, command } of contestants) {
-    pairs.push({ name, one: await start(command(one)), all: await start(command(workers)) });
+  const pairs: { name: string; one: Visited; all: Visited }[] = [];
+  for (const [one, all] of PAIRS) {
+    try {
+      pairs.push({ name: all, one: await start(one, 1), all: await start(all, workers) });
+    } catch (error) {
+      say(`Without ${all}: ${error instanceof Error ? error.message : error}`);
+    }
   }
   let busiest = 0;
   for (let visit = 0; visit < VISITS; visit++) {
-    for (const { one, all } of pairs) {
-      for (const server of [one, all]) {
-        const connections = CONNECTIONS * (server === one ? 1 : workers);
-        const warm = visit === 0 ? WARM : AGAIN;
-        const { rate, busy } = await load(server.port, connections, warm);
-        server.rates.set(visit, rate);
-        busiest = Math.max(busiest, busy);
-      }
+    for (const server of pairs.flatMap(({ one, all }) => [one, all])) {
+      const { rate, busy } = await load(server, visit === 0 ? WARM : AGAIN);
+      server.rates.set(visit, rate);
+      busiest = Math.max(busiest, busy);
     }
   }
   const figures = pairs.map(({ name, one, all }) => {
@@ -109,13 +82,12 @@ async function compare(workers: number): Promise<void> {
     return `${name} ${ratio(all.rates, one.rates)?.toFixed(2)} (${rate}/s)`;
   });
   const count = `${workers} worker${workers === 1 ? "" : "s"}`;
-  print(`${count}: ${figures.join(", ")}; load ${Math.round(100 * busiest)} % of a core`);
+  say(`${count}: ${figures.join(", ")}; load ${Math.round(100 * busiest)} % of a core`);
 }
 
 /** Puts the load on a server; resolves with its rate, and the share of the busiest generator's core. */
 async function load(
-  port: number,
-  connections: number,
+  { port, connections }: Visited,
   warm: number,
 ): Promise<{ rate: number; busy: number }> {
   const plan: LoadPlan = {
@@ -138,8 +110,4 @@ async function load(
     rate: reports.reduce((sum, { requests, seconds }) => sum + requests / seconds, 0),
     busy: Math.max(...reports.map(({ busy }) => busy)),
   };
-}
-
-function print(line: string): void {
-  Deno.stdout.writeSync(new TextEncoder().encode(line + "\n"));
 }

@@ -83,7 +83,7 @@ export function servers(against: string | undefined): Server[] {
     redis(),
     mosquitto(),
     microsocks(),
-    ...computing(),
+    ...computing(navigator.hardwareConcurrency),
   ];
 }
 
@@ -101,7 +101,7 @@ export function takesPart(
 export async function startServer(
   server: PreparedServer,
   { mode, bytes = 0, load, denoEnv }: Case,
-  core: number | undefined,
+  cores: number | string | undefined,
   denoFlags: readonly string[] = [],
 ): Promise<Running> {
   const { command, module, ready = /^ready (\d+)$/ } = server;
@@ -113,7 +113,7 @@ export async function startServer(
   const args = server.arguments?.(given, bytes) ??
     [mode, about, ...module === undefined ? [] : [module]];
   const began = performance.now();
-  const child = new Child([...words, ...args], core, denoEnv);
+  const child = new Child([...words, ...args], cores, denoEnv);
   try {
     for (;;) {
       const match = ready.exec(await child.line(START));
@@ -175,32 +175,31 @@ function usher(suffix: string, module: URL): Server[] {
   ];
 }
 
-/** A single thread, and what takes as many as there are cores: servers/work.mjs has what they compute. */
-function computing(): Server[] {
-  const cores = navigator.hardwareConcurrency;
+/** A single thread, and what has so many workers: servers/work.mjs has what they compute. */
+export function computing(workers: number): Server[] {
   const entry = (
     name: string,
-    workers: number,
+    count: number,
     always: boolean,
     prepare: Server["prepare"],
   ): Server => ({
     name,
     modes: ["work"],
     always,
-    arguments: (_port, steps) => [String(steps), String(workers)],
+    arguments: (_port, steps) => [String(steps), String(count)],
     prepare,
   });
   const onDeno = () => Promise.resolve(denoRun("fleet_work.ts"));
   return [
     entry("usher_single", 0, true, onDeno),
-    entry("usher_fleet", cores, true, onDeno),
+    entry("usher_fleet", workers, true, onDeno),
     entry(
       "node_cluster",
-      cores,
+      workers,
       false,
       async () => [await present("node"), "servers/cluster_work.mjs"],
     ),
-    entry("go_work", cores, false, async () => [await compileGo("servers/work.go")]),
+    entry("go_work", workers, false, async () => [await compileGo("servers/work.go")]),
   ];
 }
 
