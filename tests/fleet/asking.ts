@@ -1,5 +1,6 @@
 /** Speaks to the workers of a fleet in lines. @module */
 
+import { assertEquals } from "@std/assert";
 import { type Connection, connection, type Framed, framed, lines } from "../../mod.ts";
 
 /** A client with a connection of its own. */
@@ -17,20 +18,46 @@ export class Asker implements Disposable {
   }
 
   /** What is answered; `null` if the connection ends instead. */
-  async ask(line: string): Promise<string | null> {
-    try {
+  ask(line: string): Promise<string | null> {
+    return nullIfReset(async () => {
       await this.#framed.send(line);
       await this.#framed.flush();
-      for await (const answer of this.#framed) return answer;
-      return null;
-    } catch (error) {
-      if (error instanceof Deno.errors.ConnectionReset) return null;
-      throw error;
-    }
+      return await this.#receive();
+    });
+  }
+
+  /** What is answered next; `null` if the connection ends instead. */
+  next(): Promise<string | null> {
+    return nullIfReset(() => this.#receive());
+  }
+
+  async #receive(): Promise<string | null> {
+    for await (const answer of this.#framed) return answer;
+    return null;
   }
 
   [Symbol.dispose](): void {
     this.#conn.close();
+  }
+}
+
+/** A worker that does not turn its event loop, from `begin()` to `[Symbol.dispose]()`. */
+export class Hang implements Disposable {
+  readonly #path: string;
+
+  private constructor(path: string) {
+    this.#path = path;
+  }
+
+  /** Has the worker hang that serves `asker`, which is answered once more when it is over. */
+  static async begin(asker: Asker): Promise<Hang> {
+    const hang = new Hang(Deno.makeTempFileSync());
+    assertEquals(await asker.ask(`hang ${hang.#path}`), "hangs");
+    return hang;
+  }
+
+  [Symbol.dispose](): void {
+    Deno.removeSync(this.#path);
   }
 }
 
@@ -53,4 +80,13 @@ export async function askAll(
     answers.add(await asker.ask(line));
   }
   return answers;
+}
+
+async function nullIfReset<T>(run: () => Promise<T>): Promise<T | null> {
+  try {
+    return await run();
+  } catch (error) {
+    if (error instanceof Deno.errors.ConnectionReset) return null;
+    throw error;
+  }
 }

@@ -7,7 +7,7 @@ import type { Threads } from "../../lib/fleet/threads.ts";
 import { netTest } from "../support/needs.ts";
 import { turns } from "../support/wait.ts";
 import type { Observed } from "../../lib/watch/observed.ts";
-import { Asker } from "./asking.ts";
+import { Asker, Hang } from "./asking.ts";
 import { SERVED } from "./programs.ts";
 
 netTest(
@@ -35,46 +35,53 @@ netTest("a later shutdown() of a fleet shortens the first", async () => {
   assertEquals(running.report?.forced, 1);
 });
 
-/**
- * Stops a fleet of two while one worker computes for `ms`, with eight clients in the
- * queue.
- *
- * @returns The earliest and the latest answer to a client that was held, in ms since the computing began.
- */
-async function stopBeside(ms: number): Promise<{ first: number; last: number }> {
+/** A fleet of two that is paused, and a client that one of its workers has served before. */
+async function paused() {
   const running = await fleet(SERVED, { workers: 2, onError: () => {} });
-  using askers = new DisposableStack();
-  const busy = askers.use(await Asker.connect(running.addr));
-  await busy.ask("who");
+  const asker = await Asker.connect(running.addr);
+  await asker.ask("who");
   running.pause();
   // Answered by each worker behind the pause.
   await (running as Fleet & Observed).listConnections!(new URLSearchParams());
-  const since = Date.now();
-  const computed = busy.ask(`compute ${ms}`);
-  const held: Asker[] = [];
-  while (held.length < 8) held.push(askers.use(await Asker.connect(running.addr)));
-  const stopped = running.shutdown();
-  const answers = await Promise.all(held.map((asker) => asker.ask("held")));
-  await computed;
-  for (const asker of [busy, ...held]) asker[Symbol.dispose]();
-  await stopped;
-  // Not what an accept that was pending at the pause has taken.
-  const times = answers.map((answer) => /^held (\d+)$/.exec(answer!)).filter((match) =>
-    match !== null
-  )
-    .map((match) => Number(match[1]) - since);
-  assert(times.length >= 6, `${answers}`);
-  return { first: Math.min(...times), last: Math.max(...times) };
+  return {
+    running,
+    asker,
+    async [Symbol.asyncDispose]() {
+      asker[Symbol.dispose]();
+      await running.shutdown();
+    },
+  };
+}
+
+/**
+ * Begins to stop a fleet with eight clients in its queue.
+ *
+ * @returns When each of them was answered, in ms since 1970, except for those that an accept has taken
+ * which was pending at the pause: one in each worker.
+ */
+async function stop(running: Fleet): Promise<number[]> {
+  using stack = new DisposableStack();
+  const askers: Asker[] = [];
+  while (askers.length < 8) askers.push(stack.use(await Asker.connect(running.addr)));
+  running.shutdown({ timeout: 60_000 });
+  const answers = await Promise.all(askers.map((asker) => asker.ask("held")));
+  const held = answers.flatMap((answer) => /^held (\d+)$/.exec(answer!)?.[1] ?? []).map(Number);
+  assert(held.length >= 6, `${answers}`);
+  return held;
 }
 
 netTest("a fleet that stops answers no client that is held while a worker listens", async () => {
-  const { first } = await stopBeside(200);
-  assert(first >= 200, `${first} ms`);
+  await using scene = await paused();
+  const until = Date.now() + 200;
+  assertEquals(await scene.asker.ask(`compute ${until}`), "computes");
+  const answered = await stop(scene.running);
+  assert(Math.min(...answered) >= until, `${answered} of ${until}`);
 });
 
 netTest("a fleet that stops answers clients that are held though a worker hangs", async () => {
-  const { last } = await stopBeside(2000);
-  assert(last < 2000, `${last} ms`);
+  await using scene = await paused();
+  using _hang = await Hang.begin(scene.asker);
+  await stop(scene.running);
 });
 
 /** A thread that only says what a test has it say. */

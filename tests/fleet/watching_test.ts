@@ -4,7 +4,7 @@ import { instrument } from "../../lib/otel/mod.ts";
 import { type StatusPage, watch } from "../../lib/watch/mod.ts";
 import { netTest } from "../support/needs.ts";
 import { until } from "../support/wait.ts";
-import { Asker } from "./asking.ts";
+import { Asker, Hang } from "./asking.ts";
 import { SERVED } from "./programs.ts";
 
 const token = "a-token-of-the-test";
@@ -83,13 +83,13 @@ netTest("the metrics of a fleet have figures by worker, and its sums without", a
 
 netTest("/livez of a fleet fails while a worker hangs, and /readyz does not", async () => {
   await using scene = await watched(2, 4);
-  const answers = Promise.all([scene.askers[0]!.ask("compute 2000")]);
+  const hang = await Hang.begin(scene.askers[0]!);
   await until(() => scene.running.workers.some(({ state }) => state === "hung"));
   const [status, text] = await get(scene.page, "livez");
   assertEquals(status, 503);
   assert(/^hung: worker [01]\n$/.test(text), text);
   assertEquals((await get(scene.page, "readyz"))[0], 200);
-  await answers;
+  hang[Symbol.dispose]();
   await until(() => scene.running.workers.every(({ state }) => state === "serving"));
   assertEquals((await get(scene.page, "livez"))[0], 200);
 });

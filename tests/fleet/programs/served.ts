@@ -1,7 +1,7 @@
 /** Serves lines in a worker: does what a line asks for, and says which worker it is. @module */
 
 import { framed, lines, serve } from "../../../mod.ts";
-import { busyUntil } from "../busy.ts";
+import { busyUntil, busyWhile } from "../busy.ts";
 
 const me = crypto.randomUUID();
 const options = { port: 0, hostname: "127.0.0.1", shutdownTimeout: 2000, maxConnections: 100 };
@@ -25,8 +25,16 @@ await serve(options, async (conn) => {
         const all: unknown[] = [];
         for (;;) all.push(new Array(1000).fill({ all }));
       }
+      // These two are answered twice, the first time before this thread is busy.
       case "compute":
-        busyUntil(Date.now() + Number(argument));
+        await requests.send("computes");
+        await requests.flush();
+        busyUntil(Number(argument));
+        break;
+      case "hang":
+        await requests.send("hangs");
+        await requests.flush();
+        busyWhile(argument);
     }
     const answers: Record<string, string> = {
       id: String(conn.id),
