@@ -1,5 +1,6 @@
 /** Counts the memory that the buffers of a server's connections occupy. @module */
 
+import { FreshMemory } from "./fresh_memory.ts";
 import { ReadSize } from "./read_size.ts";
 
 /**
@@ -105,7 +106,7 @@ export class Rooms {
       ? Math.min(expected + SLACK, most)
       : STEPS.find((step) => step > room.length + SLACK);
     if (size === undefined || size > most || size <= room.length) return undefined;
-    const larger = new Uint8Array(size);
+    const larger = new Uint8Array(FreshMemory.of(size));
     larger.set(room);
     return larger;
   }

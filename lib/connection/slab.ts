@@ -1,5 +1,6 @@
 /** Holds the memory that a connection is read into, and gives parts of it away. @module */
 
+import { FreshMemory } from "./fresh_memory.ts";
 import type { ReadSize } from "./read_size.ts";
 import { Rooms } from "./rooms.ts";
 
@@ -83,7 +84,7 @@ export class Slab implements ChunkMemory {
    * memory. So a part keeps at most 4 times its size and 200 bytes, or 1 KiB.
    */
   static owned(part: Room): Room {
-    return isSmallBeside(part.length, part.buffer.byteLength) ? part.slice() : part;
+    return isSmallBeside(part.length, part.buffer.byteLength) ? FreshMemory.copyOf(part) : part;
   }
 
   /**
@@ -148,7 +149,7 @@ export class Slab implements ChunkMemory {
     const { byteLength } = room.buffer;
     if (byteLength > Rooms.IDLE ? 8 * n < 7 * room.length : isSmallBeside(n, byteLength)) {
       // What is left of the room is read into again, as nothing of it was given away.
-      return room.slice(0, n);
+      return FreshMemory.copyOf(room.subarray(0, n));
     }
     if (room.buffer === this.#memory) {
       this.#start = this.#end += n;
@@ -280,7 +281,7 @@ export class Slab implements ChunkMemory {
   #replace(size: number): void {
     this.#rooms.replace(this.#counted, size);
     this.#counted = size;
-    this.#memory = size === 0 ? NO_MEMORY : new ArrayBuffer(size);
+    this.#memory = size === 0 ? NO_MEMORY : FreshMemory.of(size);
     this.#start = this.#end = this.#due = 0;
     this.#isGiven = false;
   }
