@@ -14,17 +14,14 @@ const COLLECTS_AT = 2 ** 26 + 4096;
  */
 const HELD = 4 * COLLECTS_AT;
 
-/** Collections that are left out while they are held: twice as many each time that V8 had not finished. */
+/** Collections that are left out while they are held; twice as many if it marks again at once. */
 const LEFT_OUT = { least: 4, most: 512 };
 
-/** Collections in a row without effect after which none is tried any more: another V8 has other rules. */
-const MOST_WITHOUT = 4;
+/** Failures in a row after which no more is tried: another V8 has other rules. */
+const MOST_FAILURES = 8;
 
-/**
- * Bytes that V8's heap may grow to, at least. Half of them is what all buffers may have before V8 marks and
- * compacts at once for each new one.
- */
-const LEAST_HEAP = 2 ** 30;
+/** Bytes that V8's heap may grow to, at least: as it bounds what buffers may have, too, {@linkcode HELD} must fit. */
+const LEAST_HEAP = 500 * 2 ** 20;
 
 /** What is known of V8's collections. */
 export interface Collections {
@@ -44,8 +41,8 @@ export interface Collections {
 export class YoungCollector {
   readonly #collections: Collections;
   #isOff = false;
-  /** Collections in a row without effect. */
-  #without = 0;
+  /** In a row. */
+  #failures = 0;
   #held: ArrayBuffer | undefined;
   /** Collections to be left out because of it. */
   #left = 0;
@@ -62,17 +59,21 @@ export class YoungCollector {
     if (this.#isOff || --this.#left > 0) return;
     if (this.#held !== undefined) this.#held = free(this.#held);
     const kinds = this.#collections.during(collectYoung);
-    this.#since++;
     if (kinds === undefined) this.#isOff = true;
-    else if (kinds.some((kind) => kind !== "Scavenge")) this.#hold();
-    else if (kinds.length > 0) this.#without = 0;
-    else this.#isOff = ++this.#without === MOST_WITHOUT;
+    else if (kinds.length > 0 && kinds.every((kind) => kind === "Scavenge")) {
+      this.#since++;
+      this.#failures = 0;
+    } else this.#hold();
   }
 
-  /** V8 has begun to mark. */
+  /** V8 has begun to mark, or was marking and collects nothing else meanwhile. */
   #hold(): void {
+    if (++this.#failures === MOST_FAILURES) {
+      this.#isOff = true;
+      return;
+    }
     const { least, most } = LEFT_OUT;
-    this.#leftOut = this.#since <= 2 ? Math.min(2 * this.#leftOut, most) : least;
+    this.#leftOut = this.#since < 2 ? Math.min(2 * this.#leftOut, most) : least;
     this.#left = this.#leftOut;
     this.#since = 0;
     try {

@@ -25,17 +25,20 @@ Deno.test("FreshMemory.copyOf() copies, into memory of the copy's own", () => {
 netTest(
   "V8 collects young memory every 16 MiB, and marks more rarely than it would by itself",
   async () => {
-    const [fresh, own] = await Promise.all([collections("fresh"), collections("own")]);
-    assert(fresh.young >= 60, `${fresh.young} of 128`);
-    assert(own.young < 60, `${own.young}`);
-    assert(fresh.marked / fresh.young < 0.2, `${fresh.marked} : ${fresh.young}`);
-    assert(own.marked / own.young > 0.2, `${own.marked} : ${own.young}`);
+    const own = await collections("own");
+    assert(own.young < 150 && own.marked / own.young > 0.2, JSON.stringify(own));
+    // Where V8 gets little of the processor, it may take longer to mark than it is given: that is tried later again.
+    for (let left = 3;;) {
+      const fresh = await collections("fresh");
+      if (fresh.young > 150 && fresh.marked / fresh.young < 0.2) break;
+      assert(--left > 0, `${JSON.stringify(fresh)} of 512`);
+    }
   },
 );
 
 netTest("with a small heap V8 collects as by itself", async () => {
-  const { young } = await collections("fresh", "--max-old-space-size=512");
-  assert(young < 60, `${young}`);
+  const { young } = await collections("fresh", "--max-old-space-size=256");
+  assert(young < 150, `${young}`);
 });
 
 /** V8's collections in the program. */

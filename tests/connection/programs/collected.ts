@@ -1,4 +1,4 @@
-/** Makes and drops 2 GiB of memory to be read into, of which 4 MiB are held at a time. @module */
+/** Makes and drops 8 GiB of memory to be read into, of which 4 MiB are held at a time. @module */
 
 import "../../../mod.ts"; // the heap of a server is larger than that of a bare program
 import { FreshMemory } from "../../../lib/connection/fresh_memory.ts";
@@ -10,7 +10,7 @@ const make = Deno.args[0] === "fresh"
 // As in a server that has run for a while: the first limit of a process is never reached.
 (globalThis as unknown as { gc(): void }).gc();
 const held: ArrayBuffer[] = [];
-for (let i = 0; i < 2 ** 15; i++) {
+for (let i = 0; i < 2 ** 17; i++) {
   held[i % 64] = make(2 ** 16);
   if (i % 64 === 0) await turn();
 }
