@@ -35,11 +35,11 @@ export class FreshMemory {
     return new ArrayBuffer(size);
   }
 
-  /** A copy of some bytes in memory of their own. */
-  static copyOf(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
-    if (bytes.length < LEAST) return bytes.slice();
-    const copy = new Uint8Array(this.of(bytes.length));
-    copy.set(bytes);
+  /** A copy of the first `length` bytes in memory of their own. */
+  static copyOf(bytes: Uint8Array<ArrayBuffer>, length: number): Uint8Array<ArrayBuffer> {
+    if (length < LEAST) return bytes.slice(0, length);
+    const copy = new Uint8Array(this.of(length));
+    copy.set(bytes.subarray(0, length));
     return copy;
   }
 }

@@ -84,7 +84,9 @@ export class Slab implements ChunkMemory {
    * memory. So a part keeps at most 4 times its size and 200 bytes, or 1 KiB.
    */
   static owned(part: Room): Room {
-    return isSmallBeside(part.length, part.buffer.byteLength) ? FreshMemory.copyOf(part) : part;
+    return isSmallBeside(part.length, part.buffer.byteLength)
+      ? FreshMemory.copyOf(part, part.length)
+      : part;
   }
 
   /**
@@ -149,7 +151,7 @@ export class Slab implements ChunkMemory {
     const { byteLength } = room.buffer;
     if (byteLength > Rooms.IDLE ? 8 * n < 7 * room.length : isSmallBeside(n, byteLength)) {
       // What is left of the room is read into again, as nothing of it was given away.
-      return FreshMemory.copyOf(room.subarray(0, n));
+      return FreshMemory.copyOf(room, n);
     }
     if (room.buffer === this.#memory) {
       this.#start = this.#end += n;

@@ -15,7 +15,7 @@ Deno.test("FreshMemory.of() makes zeroed memory of the size that was asked for, 
 Deno.test("FreshMemory.copyOf() copies, into memory of the copy's own", () => {
   for (const size of [0, 1, 64, 512, 513, 65_536]) {
     const bytes = new Uint8Array(size + 2).fill(7).subarray(1, size + 1);
-    const copy = FreshMemory.copyOf(bytes);
+    const copy = FreshMemory.copyOf(bytes, size);
     assertEquals(copy, bytes);
     bytes.fill(8);
     assertEquals(copy, new Uint8Array(size).fill(7));

@@ -4,7 +4,7 @@ import { type Collections, YoungCollector } from "../../lib/connection/young_col
 /** Bytes that V8 counts for buffers. */
 const external = () => Deno.memoryUsage().external;
 
-/** Says what it is told to; the last one again and again. */
+/** Returns the given answers in turn, and the last one from then on. */
 class Scripted implements Collections {
   asked = 0;
   readonly #answers: (readonly string[] | undefined)[];
@@ -70,7 +70,7 @@ Deno.test("where V8 marks again after a while, young objects are left alone as a
   assertEquals(asked(collector, collections, 4), 1);
 });
 
-Deno.test("nothing is tried any more after eight failures in a row, or where nobody knows", () => {
+Deno.test("no collection is tried after eight failures in a row, or where their effect cannot be known", () => {
   for (const answer of [[], MARKING]) {
     const failing = new Scripted(answer);
     const collector = new YoungCollector(failing);

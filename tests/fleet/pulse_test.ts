@@ -45,6 +45,8 @@ netTest("shutdown() does not wait for a worker that hangs", async () => {
   await busy.ask("who");
   using _hang = await Hang.begin(busy);
   await until(() => errors.length > 0);
+  const since = performance.now();
   await running.shutdown();
+  assert(performance.now() - since < 2500);
   assertEquals(running.report?.abandoned, 1);
 });
